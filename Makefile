@@ -1,0 +1,39 @@
+# `make` alone lists what there is. Needs Python 3.11 or newer with venv, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+sandbox: .venv/.ok ## try the bot without a Discord account: a conversation in the terminal
+	@$(BIN)/python -m bot sandbox --script
+
+run: .venv/.ok ## run the bot with the settings in .env
+	@$(BIN)/python -m bot
+
+test: .venv/.ok ## run every check and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q
+
+lock: ## renew the hashed lock (needs uv)
+	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \
+		--generate-hashes --upgrade -o requirements-dev.txt
+
+clean: ## remove what make has made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The stamp is made last: a venv that broke half way is made anew.
+.venv/.ok: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'Needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo 'Setting up .venv (once, about half a minute) ...'
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.PHONY: help sandbox run test lock clean

@@ -1,0 +1,164 @@
+"""Builds the pieces, starts and stops them; nothing else."""
+
+import asyncio
+import functools
+import hashlib
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import discord
+import orjson
+import structlog
+import yarl
+from discord import app_commands
+from discord.ext import commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot.cadence import start_pause
+from bot.delivery import Delivery
+from bot.keys import Keys, unlock
+from bot.model_api import ModelApi, open_session
+from bot.runner import Runner
+from bot.settings import Settings
+from bot.store.base import Store
+from bot.store.embedded import EmbeddedStore
+from bot.vault import Vault
+
+COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
+SYNC_SECONDS = 60.0
+_DISCORD_TROUBLE = (discord.DiscordException, aiohttp.ClientError, OSError)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Rewarm(commands.AutoShardedBot):
+    """The bot: what is shared between the cogs is built here once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        vault: Vault,
+        session: aiohttp.ClientSession,
+        now: Callable[[], float],
+    ) -> None:
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            shard_count=settings.shard_count,
+            shard_ids=settings.shard_ids,  # type: ignore[arg-type]  # None is its default
+        )
+        api = ModelApi(session, settings.model_api_host, settings.model_api_version)
+        delivery = Delivery(self, self.command_mention, now)
+        self.now = now
+        self.store = store
+        self.keys = Keys(store, vault, api, now)
+        self.delivery = delivery
+        self.runner = Runner(store, self.keys, api, delivery, now, settings.reload_seconds)
+        self._session = session
+        self._own_discord = bool(settings.discord_api_url)
+        self._command_ids: dict[str, int] = {}
+        self._syncing: asyncio.Task[None] | None = None
+
+    async def serve(self, token: str) -> None:
+        """Log in and stay connected until `close`.
+
+        Trouble while starting is waited out with growing pauses. Raises discord.LoginFailure where Discord
+        refuses the token.
+        """
+        await _patiently(functools.partial(self._login, token))
+        await _patiently(self.connect, until=self.is_closed)
+
+    async def _login(self, token: str) -> None:
+        try:
+            await self.login(token)
+        except _DISCORD_TROUBLE:
+            await self.http.close()  # the next login makes a session and a connector of its own
+            self.http.connector = discord.utils.MISSING
+            raise
+
+    async def setup_hook(self) -> None:
+        """Run after the login, before the gateway: load what people can do, and go on with what is open."""
+        if self._own_discord:
+            # A fresh gateway login goes to discord.py's default gateway, so that must be the proxy's.
+            _, gateway, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        for cog in COGS:
+            await self.load_extension(cog)
+        self._syncing = asyncio.create_task(self._sync(), name="sync-commands")
+        resumed = await self.runner.resume()
+        log.info("bot.ready_to_run", resumed=resumed)
+
+    def command_mention(self, name: str) -> str:
+        """A command as tappable text; plain until Discord has told its id."""
+        root = name.partition(" ")[0]
+        return f"</{name}:{self._command_ids[root]}>" if root in self._command_ids else f"`/{name}`"
+
+    async def _sync(self) -> None:
+        """Send the commands to Discord if they changed since the last time; try until it works."""
+        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        digest = hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        name = f"commands:{self.application_id}"
+        known = await self.store.value(name) or {}
+        if known.get("digest") == digest:
+            self._command_ids = known["ids"]
+            return
+        for attempt in itertools.count():
+            try:
+                async with asyncio.timeout(SYNC_SECONDS):
+                    synced = await self.tree.sync()
+                break
+            except (*_DISCORD_TROUBLE, app_commands.AppCommandError) as error:
+                log.warning("commands.not_synced", error=type(error).__name__)
+                await asyncio.sleep(start_pause(attempt))
+        self._command_ids = {command.name: command.id for command in synced}
+        await self.store.set_value(name, {"digest": digest, "ids": self._command_ids})
+        log.info("commands.synced", count=len(synced))
+
+    async def close(self) -> None:
+        """Stop in order: reloads, Discord, the model API. The store is closed by who opened it."""
+        if self._syncing is not None:
+            self._syncing.cancel()
+        await self.runner.stop()
+        await super().close()
+        await self._session.close()
+
+
+async def _patiently(start: Callable[[], Awaitable[None]], until: Callable[[], bool] = lambda: False) -> None:
+    """Start again after trouble, with growing pauses, but for a refused token, and not once `until` is true."""
+    for attempt in itertools.count():
+        try:
+            return await start()
+        except discord.LoginFailure:
+            raise
+        except _DISCORD_TROUBLE as error:
+            if until():
+                raise
+            pause = start_pause(attempt)
+            log.warning("bot.not_connected", error=type(error).__name__, again_in=pause)
+            await asyncio.sleep(pause)
+
+
+async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rewarm:
+    """Open the store and make the bot, before anything goes to Discord.
+
+    Raises StoreUnusable, and SealBroken when KEY_ENCRYPTION_KEYS are not those of the store.
+    """
+    if settings.discord_api_url:
+        Route.BASE = settings.discord_api_url
+    store = EmbeddedStore(settings.data_dir)
+    vault = Vault(settings.encryption_keys)
+    try:
+        await unlock(store, vault)
+    except Exception:
+        store.close()
+        raise
+    return Rewarm(settings, store, vault, open_session(), now)

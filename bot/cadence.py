@@ -1,0 +1,32 @@
+"""Pure: when the next edit of a countdown is due."""
+
+import math
+
+EDIT_EVERY = 5.0
+"""Seconds between two edits: Discord was seen to allow 5 edits in 2 s for a reply; one in 5 s is polite."""
+QUIET_SECONDS = 2.0
+"""No edit this shortly before the ending, so that none can land after it."""
+EDIT_LIMIT = 5.0
+"""Seconds that one edit may take before it is dropped."""
+_SOONEST = 1.0
+
+
+def next_edit(left: float) -> float | None:
+    """Seconds until the next edit, with `left` seconds to go; None when only the ending is left.
+
+    Edits fall where the time left is a multiple of EDIT_EVERY, so that the numbers read well.
+    """
+    if not math.isfinite(left):
+        return None
+    mark = math.floor((left - _SOONEST) / EDIT_EVERY) * EDIT_EVERY
+    return left - mark if mark > QUIET_SECONDS else None
+
+
+def start_pause(attempt: int) -> float:
+    """Seconds to wait after the `attempt`-th failed start (from 0): 1, 2, 4 and so on, up to a minute."""
+    return float(min(2 ** min(attempt, 6), 60))
+
+
+def retry_pause(attempt: int) -> float:
+    """Seconds to wait after the `attempt`-th try (from 0) to show an ending: 1, 2, 4, then 8 each."""
+    return float(2 ** min(attempt, 3))

@@ -1,0 +1,87 @@
+"""What can go wrong, one class per thing that somebody can do something about.
+
+RewarmError
+├── SettingsError            the self-hoster mends a setting; the bot does not start
+├── StoreTrouble             storage did not do what it was asked
+│   ├── StoreSlow            … within the time limit: it may still happen
+│   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
+├── SealBroken               a sealed secret does not open with the keys we have
+└── Refusal                  the person who asked can change something; nothing is broken
+    ├── BadModelId           the text is not a model id
+    ├── BadKey               the text cannot be an API key
+    ├── KeyRefused           the API says that the key is invalid
+    ├── NoKey                the server has no API key that can be used
+    ├── TooManyOpen          the server or the member has enough reloads running
+    └── NotAllowed           the command needs the Manage Server permission
+
+The classes carry facts; `bot/words.py` words them and `cogs/error_handler.py` shows them.
+"""
+
+import asyncio
+from typing import Any, Literal
+
+
+class RewarmError(Exception):
+    """The root: catch this for everything that the bot raises on purpose."""
+
+
+class SettingsError(RewarmError):
+    """Settings are missing or wrong; `lines` has one sentence for each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class StoreTrouble(RewarmError):
+    """Storage failed: disk full, locked, read-only, gone."""
+
+
+class StoreSlow(StoreTrouble):
+    """Storage did not answer in time; `landing` is done when the write has landed or failed."""
+
+    def __init__(self, landing: asyncio.Future[Any]) -> None:
+        super().__init__("storage did not answer in time")
+        self.landing = landing
+
+
+class StoreUnusable(StoreTrouble):
+    """The store cannot be opened; the message says why and what to do."""
+
+
+class SealBroken(RewarmError):
+    """A sealed row does not open: sealed with another key, damaged, or copied from elsewhere."""
+
+
+class Refusal(RewarmError):
+    """A person asked for something that cannot be done as it stands."""
+
+
+class BadModelId(Refusal):
+    """The text is not a model id by the rules of `bot.reload.parse_model_id`."""
+
+
+class BadKey(Refusal):
+    """The text cannot be an API key: empty, too long, or with spaces inside."""
+
+
+class KeyRefused(Refusal):
+    """The model API says in words that the key is invalid."""
+
+
+class NoKey(Refusal):
+    """The server has stored no API key, or the stored one does not open."""
+
+
+class TooManyOpen(Refusal):
+    """As many reloads as allowed are running; `free_at` is when a place frees, if that is known."""
+
+    def __init__(self, whose: Literal["server", "member"], limit: int, free_at: float | None) -> None:
+        super().__init__(f"{whose} has {limit} reloads open")
+        self.whose = whose
+        self.limit = limit
+        self.free_at = free_at
+
+
+class NotAllowed(Refusal):
+    """The person lacks the Manage Server permission."""

@@ -1,0 +1,106 @@
+"""A server's API key: set, look at, open, remove. In clear it exists only inside these calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from pydantic import SecretStr
+
+from bot import words
+from bot.errors import BadKey, KeyRefused, NoKey, SealBroken
+from bot.model_api import KeyCheck, ModelApi
+from bot.store.base import KeyRow, Store
+from bot.vault import Vault
+
+LONGEST_KEY = 256
+_PURPOSE = "api key"
+_CHECK = "encryption_check"
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What may be shown of a stored key; `tail` is None where the key does not open."""
+
+    by_name: str
+    at: float
+    tail: str | None
+
+
+def parse_key(text: str) -> SecretStr:
+    """Read a key as a person pasted it. Raises BadKey."""
+    key = text.strip()
+    if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or any(c.isspace() for c in key):
+        raise BadKey
+    return SecretStr(key)
+
+
+async def unlock(store: Store, vault: Vault) -> None:
+    """Make sure, before anything else, that the encryption keys are those of this store.
+
+    Rows of an older key are sealed anew. Raises SealBroken when the store was sealed with other keys.
+    """
+    check = await store.value(_CHECK)
+    if check is not None:
+        vault.open(_CHECK, "", str(check))
+    if check is None or vault.stale(str(check)):
+        await store.set_value(_CHECK, vault.seal(_CHECK, "", SecretStr("rewarm")))
+    for server, row in (await store.keys()).items():
+        if vault.stale(row.sealed):
+            sealed = vault.seal(_PURPOSE, str(server), vault.open(_PURPOSE, str(server), row.sealed))
+            await store.set_key(server, KeyRow(sealed, row.by, row.by_name, row.at))
+
+
+class Keys:
+    """The API keys of all servers, sealed in the store."""
+
+    def __init__(self, store: Store, vault: Vault, api: ModelApi, now: Callable[[], float]) -> None:
+        self._store = store
+        self._vault = vault
+        self._api = api
+        self._now = now
+
+    async def set(self, server: int, key: SecretStr, by: int, by_name: str) -> bool:
+        """Check, seal and store a key; True if the API said that it works, False if it could not be asked.
+
+        Raises KeyRefused when the API says that the key is invalid, StoreTrouble.
+        """
+        check = await self._api.check_key(key)
+        if check is KeyCheck.INVALID:
+            raise KeyRefused
+        sealed = self._vault.seal(_PURPOSE, str(server), key)
+        await self._store.set_key(server, KeyRow(sealed, by, by_name, self._now()))
+        log.info("key.set", server=server, by=by, check=check.value)
+        return check is KeyCheck.VALID
+
+    async def status(self, server: int) -> KeyStatus | None:
+        """What may be shown of the server's key, or None."""
+        row = await self._store.key(server)
+        if row is None:
+            return None
+        try:
+            tail: str | None = words.key_tail((await self.open(server)).get_secret_value())
+        except NoKey:
+            tail = None
+        return KeyStatus(row.by_name, row.at, tail)
+
+    async def has(self, server: int) -> bool:
+        """Tell whether a key is stored."""
+        return await self._store.key(server) is not None
+
+    async def open(self, server: int) -> SecretStr:
+        """The server's key. Raises NoKey when there is none that opens."""
+        row = await self._store.key(server)
+        if row is None:
+            raise NoKey
+        try:
+            return self._vault.open(_PURPOSE, str(server), row.sealed)
+        except SealBroken as error:
+            log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400  # no traceback: no news in it
+            raise NoKey from None
+
+    async def remove(self, server: int) -> bool:
+        """Delete the server's key for good; False if there was none."""
+        existed = await self._store.remove_key(server)
+        log.info("key.removed", server=server, existed=existed)
+        return existed

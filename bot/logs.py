@@ -1,0 +1,63 @@
+"""Logs: one line per event, on standard error; secrets that we know cannot get in."""
+
+import logging
+import re
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_TOKEN_IN_PATH = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
+
+
+def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> None:
+    """Send our logs and those of the libraries to standard error; mask `secrets` and Discord's tokens."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # text, without local variables
+        _masker(secrets),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    last: Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    # At DEBUG discord.py writes whole events, with interaction tokens and what people type into a modal.
+    for name in ("discord", "aiohttp", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    # sqlitedict logs each failed statement over a dozen lines; the store raises the error as well.
+    logging.getLogger("sqlitedict").setLevel(logging.CRITICAL)
+
+
+def _masker(secrets: list[str]) -> Processor:
+    known = [secret for secret in secrets if secret]
+
+    def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for name, value in event.items():
+            if isinstance(value, str):
+                for secret in known:
+                    value = value.replace(secret, "[secret]")  # noqa: PLW2901  # masked step by step
+                event[name] = _TOKEN_IN_PATH.sub(r"\1[token]", value)
+        return event
+
+    return mask

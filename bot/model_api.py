@@ -1,0 +1,244 @@
+"""The model API over aiohttp: one POST, and what its answer means. Knows nothing of Discord.
+
+Answers are read by body first and status second, as the vendor sends errors inside HTTP 200
+(OpenAPI file of its Reload Model page) and old pages give no statuses at all.
+"""
+
+import asyncio
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import aiohttp
+import orjson
+import structlog
+from pydantic import SecretStr
+
+from bot.reload import Outcome
+
+TOTAL_SECONDS = 20.0
+CONNECT_SECONDS = 5.0
+CHECK_SECONDS = 10.0
+RETRY_SECONDS = 2.0
+BODY_BYTES = 64 * 1024
+LONGEST_NAMED_WAIT = 60.0
+DEFAULT_WAIT = 30.0
+_LONGEST_BELIEVED_WAIT = 86400.0
+_SAID_CHARACTERS = 60
+
+_PATHS = {"v4": "/api/v4/dreambooth/model_reload", "v6": "/api/v6/images/model_reload"}
+_BALANCE_PATH = "/api/wallet_balance"
+_YES = ("success", "processing")
+_NO = ("error", "failed")
+
+# By words: the texts on the vendor's Error Codes page and its old pages, in the order of how sure they are.
+_WORDS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), outcome)
+    for pattern, outcome in (
+        (r"rate limit|too many requests|slow down", Outcome.SLOW_DOWN),
+        (r"(invalid|wrong|expired|unknown)\b.{0,20}\bkey\b", Outcome.WRONG_KEY),
+        (r"\bkey\b.{0,20}\b(invalid|wrong|expired|required|not found)", Outcome.WRONG_KEY),
+        (r"(insufficient|not enough|out of|no|more)\b.{0,20}\bcredit", Outcome.NO_CREDITS),
+        (r"premium|subscription|feature not available|upgrade your plan", Outcome.PLAN_TOO_SMALL),
+        (r"\bmodel\b.{0,120}\b(not found|not exist|doesn.t exist|invalid)", Outcome.UNKNOWN_MODEL),
+        (r"(unknown|invalid)\b.{0,20}\bmodel\b", Outcome.UNKNOWN_MODEL),
+        (r"\broute\b.{0,80}\bnot be found", Outcome.REFUSED),
+    )
+)
+_STATUS_IS_THE_REASON = {
+    401: Outcome.WRONG_KEY,
+    402: Outcome.NO_CREDITS,
+    403: Outcome.PLAN_TOO_SMALL,
+    404: Outcome.UNKNOWN_MODEL,
+}
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call. `said`: the API's words, harmless and short; `wait`: seconds it asks for."""
+
+    outcome: Outcome
+    said: str = ""
+    wait: float | None = None
+    named: bool = False
+    """The wait was named by a 429 and is short enough to be waited out."""
+
+
+class KeyCheck(Enum):
+    """What the API says of a key."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    COULD_NOT_CHECK = "could not check"
+
+
+class ModelApi:
+    """The model API at one host, over a session that makes a fresh connection for each call."""
+
+    def __init__(self, session: aiohttp.ClientSession, host: str, version: str) -> None:
+        self._session = session
+        self._reload_url = host + _PATHS[version]
+        self._balance_url = host + _BALANCE_PATH
+
+    async def reload(self, key: SecretStr, model: str) -> Answer:
+        """Ask once for a model; asked again, once, only where no connection was made. Never raises."""
+        for last in (False, True):
+            try:
+                async with asyncio.timeout(TOTAL_SECONDS):
+                    status, headers, body = await self._post(self._reload_url, key, model_id=model)
+                return classify(status, headers, body, key)
+            except _NEVER_CONNECTED as error:
+                log.warning("model_api.not_connected", error=type(error).__name__, last=last)
+                if not last:
+                    await asyncio.sleep(RETRY_SECONDS)
+            except (aiohttp.ClientError, OSError, ValueError) as error:  # OSError: TimeoutError, too
+                log.warning("model_api.no_answer", error=type(error).__name__)
+                return Answer(Outcome.NO_USABLE_ANSWER)
+        return Answer(Outcome.NO_CONNECTION)
+
+    async def check_key(self, key: SecretStr) -> KeyCheck:
+        """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                _, _, body = await self._post(self._balance_url, key)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("model_api.key_not_checked", error=type(error).__name__)
+            return KeyCheck.COULD_NOT_CHECK
+        answer = _read(body)
+        if answer is None:
+            return KeyCheck.COULD_NOT_CHECK
+        if _word(answer) == "success":
+            return KeyCheck.VALID
+        return KeyCheck.INVALID if _by_words(answer) is Outcome.WRONG_KEY else KeyCheck.COULD_NOT_CHECK
+
+    async def _post(self, url: str, key: SecretStr, **fields: str) -> tuple[int, dict[str, str], bytes]:
+        async with self._session.post(
+            url,
+            data=orjson.dumps({"key": key.get_secret_value(), **fields}),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS
+            ),
+        ) as response:
+            body = await _bounded(response)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, headers, body
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Make the session for ModelApi; the caller closes it.
+
+    No connection is kept: on a stale one an outcome would be unknown. Bodies are unpacked here, bounded.
+    """
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), auto_decompress=False)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Read at most BODY_BYTES, before and after unpacking. Raises ValueError beyond that."""
+    raw = bytearray()
+    async for chunk in response.content.iter_chunked(BODY_BYTES):
+        raw += chunk
+        if len(raw) > BODY_BYTES:
+            raise ValueError("body too long")
+    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing in ("identity", ""):
+        return bytes(raw)
+    if packing not in ("gzip", "deflate"):
+        raise ValueError("unknown content encoding")
+    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        body = unpack.decompress(bytes(raw), BODY_BYTES + 1)
+    except zlib.error:
+        raise ValueError("broken content encoding") from None
+    if len(body) > BODY_BYTES or not unpack.eof:
+        raise ValueError("body too long or cut off")
+    return body
+
+
+def classify(status: int, headers: dict[str, str], body: bytes, key: SecretStr) -> Answer:
+    """Say what an answer means; `headers` by lower-case name. Takes any bytes and never raises."""
+    answer = _read(body)
+    said = _said(answer, key)
+    if 300 <= status < 400:
+        return Answer(Outcome.NO_USABLE_ANSWER, said)
+    word = _word(answer)
+    if word in _YES:
+        return Answer(Outcome.ACCEPTED)
+    told = _by_words(answer) if word in (*_NO, None) else None
+    if told is Outcome.SLOW_DOWN or (status == 429 and told is None):
+        return _slow_down(status, headers, answer, said)
+    if told is not None:
+        return Answer(told, said)
+    if answer is not None and status in _STATUS_IS_THE_REASON:
+        return Answer(_STATUS_IS_THE_REASON[status], said)
+    if word in _NO:
+        return Answer(Outcome.VENDOR_TROUBLE if status >= 500 else Outcome.REFUSED, said)
+    return Answer(Outcome.NO_USABLE_ANSWER, said)
+
+
+def _read(body: bytes) -> dict[str, Any] | None:
+    try:
+        answer = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _word(answer: dict[str, Any] | None) -> str | None:
+    """The status word in lower case; None where there is none."""
+    word = answer.get("status") if answer else None
+    return word.strip().lower() if isinstance(word, str) else None
+
+
+def _text(answer: dict[str, Any] | None) -> str:
+    """All text of the fields that carry it; validation failures nest it."""
+    found: list[str] = []
+    rest = [answer.get(name) for name in ("message", "messege", "error")] if answer else []
+    while rest and len(found) < 8:
+        part = rest.pop(0)
+        if isinstance(part, str):
+            found.append(part[:500])
+        elif isinstance(part, dict):
+            rest.extend(part.values())
+        elif isinstance(part, list):
+            rest.extend(part)
+    return " ".join(found)
+
+
+def _by_words(answer: dict[str, Any] | None) -> Outcome | None:
+    text = _text(answer)
+    return next((outcome for pattern, outcome in _WORDS if pattern.search(text)), None)
+
+
+def _said(answer: dict[str, Any] | None, key: SecretStr) -> str:
+    """The API's words as they may be shown inside a code span: no key, no backtick, one short line."""
+    secret = re.escape(key.get_secret_value())
+    text = re.sub(secret, "[key]", _text(answer), flags=re.IGNORECASE) if secret else _text(answer)
+    text = "".join(c if c.isprintable() and c != "`" else " " for c in text)
+    text = " ".join(text.split())
+    return text if len(text) <= _SAID_CHARACTERS else text[: _SAID_CHARACTERS - 1] + "…"
+
+
+def _slow_down(status: int, headers: dict[str, str], answer: dict[str, Any] | None, said: str) -> Answer:
+    waits = (_seconds((answer or {}).get("retry_after")), _seconds(headers.get("retry-after")))
+    wait = max((seconds for seconds in waits if seconds is not None), default=None)
+    named = status == 429 and wait is not None and 1 <= wait <= LONGEST_NAMED_WAIT
+    return Answer(Outcome.SLOW_DOWN, said, DEFAULT_WAIT if wait is None else wait, named)
+
+
+def _seconds(value: Any) -> float | None:
+    """A wait that can be believed, in seconds, or None: numbers come as text, odd, or endless."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and 0 < seconds <= _LONGEST_BELIEVED_WAIT else None

@@ -1,0 +1,251 @@
+"""Pure: the Reload record, its states, and the steps that are legal between them."""
+
+import math
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from bot.errors import BadModelId, TooManyOpen
+
+SPAM_FILTER_SECONDS = 30.0
+"""The API refuses the same request again within 30 s (its old pages, tip of "Rate limit exceeded")."""
+NAMED_WAITS = 2
+"""How often a 429 that names its wait is waited out."""
+STILL_LOOKING_SECONDS = 15.0
+"""Who asked this recently still looks at the reply: a failure needs no ping."""
+LATE_SECONDS = 10.0
+PEOPLE_PER_PING = 50
+OPEN_PER_SERVER = 20
+OPEN_PER_MEMBER = 5
+
+_VENDOR_HOSTS = ("stablediffusionapi.com", "modelslab.com")
+_MODEL_ID = re.compile(r"[A-Za-z0-9._\-/]{1,100}")
+
+
+class State(StrEnum):
+    """Where a reload stands; see the drawing in docs/architecture.md."""
+
+    ASKED = "asked"
+    CALLING = "calling"
+    COUNTING = "counting"
+    ANNOUNCING = "announcing"
+    ENDED = "ended"
+    REMOVED = "removed"
+
+
+class Ending(StrEnum):
+    """How a reload ended, as people see it."""
+
+    READY = "ready"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Outcome(StrEnum):
+    """What came of the call: the API's answer, or why there is none."""
+
+    ACCEPTED = "accepted"
+    WRONG_KEY = "wrong_key"
+    UNKNOWN_MODEL = "unknown_model"
+    NO_CREDITS = "no_credits"
+    PLAN_TOO_SMALL = "plan_too_small"
+    SLOW_DOWN = "slow_down"
+    REFUSED = "refused"
+    VENDOR_TROUBLE = "vendor_trouble"
+    NO_USABLE_ANSWER = "no_usable_answer"
+    NO_CONNECTION = "no_connection"
+    NOT_SENT = "not_sent"
+    KEY_GONE = "key_gone"
+    STORAGE = "storage"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ending(self) -> Ending:
+        """How a reload with this outcome ends (an accepted one after its deadline)."""
+        if self is Outcome.ACCEPTED:
+            return Ending.READY
+        unclear = (Outcome.NO_USABLE_ANSWER, Outcome.INTERRUPTED)
+        return Ending.UNKNOWN if self in unclear else Ending.FAILED
+
+
+LEGAL: dict[State, frozenset[State]] = {
+    # A step to the same state adds facts: the reply's message id or a wait; a ping that was sent.
+    State.ASKED: frozenset({State.ASKED, State.CALLING, State.ANNOUNCING, State.REMOVED}),
+    State.CALLING: frozenset({State.ASKED, State.COUNTING, State.ANNOUNCING}),
+    State.COUNTING: frozenset({State.ANNOUNCING}),
+    State.ANNOUNCING: frozenset({State.ANNOUNCING, State.ENDED}),
+    State.ENDED: frozenset(),
+    State.REMOVED: frozenset(),
+}
+OPEN = (State.ASKED, State.CALLING, State.COUNTING, State.ANNOUNCING)
+JOINABLE = (State.ASKED, State.CALLING, State.COUNTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Somebody who asked for a reload; `token` answers their interaction for 15 minutes."""
+
+    user: int
+    channel: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """One message that mentions at most 50 people of one channel; its place in the list is its number."""
+
+    channel: int
+    users: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """One reload of one model in one server; all times in seconds since 1970, UTC.
+
+    The first asker owns the reply, which stands in their channel; the others joined.
+    """
+
+    id: int
+    server: int
+    model: str
+    askers: tuple[Asker, ...]
+    asked_at: float
+    seconds: float
+    """How long the API promises that a reload takes."""
+    state: State = State.ASKED
+    message: int | None = None
+    """The reply's message id."""
+    not_before: float | None = None
+    waits: int = 0
+    """Named waits so far."""
+    called_at: float | None = None
+    """When the last POST went out."""
+    deadline: float | None = None
+    outcome: Outcome | None = None
+    said: str = ""
+    """The API's own words, shortened and harmless."""
+    again_at: float | None = None
+    ended_at: float | None = None
+    late: bool = False
+    ref: str = ""
+    """The reference of an error in the log."""
+    pings: tuple[Ping, ...] = ()
+    pinged: tuple[int, ...] = ()
+    """Numbers of the pings that were sent."""
+
+    @property
+    def owner(self) -> Asker:
+        """Who asked first."""
+        return self.askers[0]
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended, or None while it has not."""
+        if self.outcome is None or self.state not in (State.ANNOUNCING, State.ENDED):
+            return None
+        return self.outcome.ending
+
+    def is_late(self, now: float) -> bool:
+        """Tell whether an ending shown at `now` must say that it comes late."""
+        return self.late or (self.deadline is not None and now - self.deadline > LATE_SECONDS)
+
+
+class Facts(TypedDict, total=False):
+    """What a step may write; the fields are those of Reload."""
+
+    message: int | None
+    not_before: float | None
+    waits: int
+    called_at: float | None
+    deadline: float | None
+    outcome: Outcome | None
+    said: str
+    again_at: float | None
+    ended_at: float | None
+    late: bool
+    ref: str
+    pinged: tuple[int, ...]
+
+
+class IllegalStep(ValueError):
+    """A step that the life of a reload does not have: a defect of the caller."""
+
+
+def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
+    """Take one step; a step to ANNOUNCING also fixes who is pinged where.
+
+    Raises IllegalStep for a step that is not in LEGAL, for an ending without an outcome or time, and for
+    removing a reload that somebody joined: they were promised an ending.
+    """
+    if to not in LEGAL[reload.state]:
+        raise IllegalStep(f"{reload.state} → {to}")
+    if to is State.REMOVED and len(reload.askers) > 1:
+        raise IllegalStep("somebody joined")
+    after = replace(reload, state=to, **facts)
+    if to is State.ANNOUNCING:
+        if after.outcome is None or after.ended_at is None:
+            raise IllegalStep("an ending needs an outcome and a time")
+        if reload.state is not State.ANNOUNCING:
+            after = replace(after, pings=_pings(after, after.outcome.ending, after.ended_at))
+    return after
+
+
+def _pings(reload: Reload, ending: Ending, ended_at: float) -> tuple[Ping, ...]:
+    still_looking = ended_at - reload.asked_at <= STILL_LOOKING_SECONDS
+    people = reload.askers[1:] if still_looking and ending is not Ending.READY else reload.askers
+    by_channel: dict[int, dict[int, None]] = {}
+    for asker in people:
+        by_channel.setdefault(asker.channel, {})[asker.user] = None
+    return tuple(
+        Ping(channel, tuple(users)[start : start + PEOPLE_PER_PING])
+        for channel, users in by_channel.items()
+        for start in range(0, len(users), PEOPLE_PER_PING)
+    )
+
+
+def join(reload: Reload, asker: Asker) -> Reload:
+    """Add an asker; the same person in the same channel is added once."""
+    if any((known.user, known.channel) == (asker.user, asker.channel) for known in reload.askers):
+        return reload
+    return replace(reload, askers=(*reload.askers, asker))
+
+
+def check_limits(new: Reload, running: list[Reload]) -> None:
+    """Raise TooManyOpen when the server's `running` reloads leave no place for `new`."""
+    mine = [reload for reload in running if reload.owner.user == new.owner.user]
+    if len(running) >= OPEN_PER_SERVER:
+        raise TooManyOpen("server", OPEN_PER_SERVER, _first_free(running))
+    if len(mine) >= OPEN_PER_MEMBER:
+        raise TooManyOpen("member", OPEN_PER_MEMBER, _first_free(mine))
+
+
+def _first_free(running: list[Reload]) -> float | None:
+    return min((reload.deadline for reload in running if reload.deadline is not None), default=None)
+
+
+def parse_model_id(text: str) -> str:
+    """Read a model id from what a person typed or pasted: the id, or the model's page on a vendor host.
+
+    The case is kept: ids are the uploader's choice. Raises BadModelId.
+    """
+    text = text.strip(" \t\r\n\"'`“”‘’")
+    page = urlsplit(text if "://" in text else f"//{text}") if _could_be_page(text) else None
+    if page is not None:
+        text = page.path.rstrip("/").rpartition("/")[2]
+    if not _MODEL_ID.fullmatch(text) or text.startswith("/") or ".." in text:
+        raise BadModelId
+    return text
+
+
+def _could_be_page(text: str) -> bool:
+    host = text.partition("://")[2] if text.lower().startswith(("http://", "https://")) else text
+    host = host.partition("/")[0].lower().removeprefix("www.")
+    return host in _VENDOR_HOSTS
+
+
+def time_left(until: float, now: float) -> float:
+    """Seconds from `now` to `until`: finite and never negative."""
+    left = until - now
+    return max(0.0, left) if math.isfinite(left) else 0.0

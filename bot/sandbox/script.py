@@ -1,0 +1,139 @@
+"""A conversation played in the terminal: key set → reload → live countdown → ready → ping.
+
+The bot is the real one, and so is its HTTP to the stand-in model API; Discord is simcord, in this process.
+"""
+
+import asyncio
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import discord
+
+from bot import logs
+from bot.app import build
+from bot.errors import SettingsError
+from bot.sandbox.model_api import StandInModelApi
+from bot.settings import load_settings
+from bot.vault import new_encryption_key
+
+try:
+    import simcord
+except ImportError:
+    raise SettingsError(["The sandbox needs its extra: pip install 'rewarm[sandbox]'."]) from None
+
+_MODEL = "sdxl-turbo"
+_TEXT_DISPLAY = 10
+_GRACE_SECONDS = 5
+_PACE_SECONDS = 0.2
+_NAME_WIDTH = 7
+
+
+async def play(seconds: float) -> int:
+    """Play the conversation with a reload of so many seconds, in real time; 0 if the ping arrived."""
+    logs.set_up("WARNING", "console", [])
+    with tempfile.TemporaryDirectory(prefix="rewarm-") as folder:
+        async with StandInModelApi() as api:
+            settings = load_settings(
+                env_file=None,
+                discord_token="sandbox",  # noqa: S106  # there is no Discord to log in to
+                key_encryption_keys=new_encryption_key(),
+                data_dir=Path(folder),
+                model_api_url=api.url,
+                model_api_version="v4",
+                reload_seconds=seconds,
+                store_url="",
+                discord_api_url="",
+                shard_count=1,
+                shard_ids=None,
+            )
+            bot = await build(settings, now=lambda: discord.utils.utcnow().timestamp())
+            env = simcord.Env(bot, settle_timeout=1.0)
+            await env.start()
+            try:
+                pinged = await _converse(env, seconds)
+            finally:
+                await bot.close()
+                await env.shutdown()
+                bot.store.close()
+    return 0 if pinged else 1
+
+
+async def _converse(env: simcord.Env, seconds: float) -> bool:
+    server = env.create_guild()
+    channel = server.create_text_channel("general")
+    manager = server.create_role("moderators", permissions=discord.Permissions(manage_guild=True))
+    mod = server.add_member(env.create_user("mod"), roles=[manager])
+    ana = server.add_member(env.create_user("ana"))
+    stage = _Stage({mod.id: "mod", ana.id: "ana"})
+    print(f"Rewarm, a conversation with a stand-in model API. A reload takes {seconds:g} s here.\n")  # noqa: T201
+
+    stage.say("mod", "/key set")
+    form = await mod.slash(channel, "key set")
+    stage.say("mod", "(pastes the key into a form that only mod sees)")
+    stored = await mod.submit_modal(form, {"key": "a-made-up-key"})
+    stage.say("Rewarm", f"(only mod sees this) {stored.response.content if stored.response else '?'}")
+
+    stage.say("ana", f"/reload {_MODEL}")
+    env.backend.subscribers.append(stage.watch)
+    await ana.slash(channel, "reload", model_id=_MODEL)
+    began = time.perf_counter()
+    gone = 0.0
+    while not stage.pinged and gone < seconds + _GRACE_SECONDS:
+        await asyncio.sleep(_PACE_SECONDS)
+        step = time.perf_counter() - began - gone
+        await env.advance_time(step)
+        gone += step
+    return stage.pinged
+
+
+class _Stage:
+    """Prints what people see, each message with the time since the start."""
+
+    def __init__(self, people: dict[int, str]) -> None:
+        self.pinged = False
+        self._people = people
+        self._began = time.perf_counter()  # the one clock that simcord leaves alone
+        self._ahead = 0.0
+
+    def say(self, who: str, text: str) -> None:
+        """Print what somebody says; further lines stand under the first."""
+        clock = time.strftime("%M:%S", time.gmtime(time.perf_counter() - self._began))
+        indent = "\n" + " " * (len(clock) + _NAME_WIDTH + 4)
+        sys.stdout.write(f"{clock}  {who:<{_NAME_WIDTH}}  {text.replace(chr(10), indent)}\n")
+        sys.stdout.flush()
+
+    def watch(self, event: str, payload: Any) -> None:
+        """Print a message of the bot when it is posted or edited."""
+        if event not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
+            return
+        self._ahead = time.time() - discord.utils.utcnow().timestamp()  # the bot's time is virtual
+        plain = payload.get("content") or ""
+        text = plain or _text(payload.get("components", []))
+        if text:
+            self.say("Rewarm", self._readable(text))
+        self.pinged = self.pinged or bool(plain)
+
+    def _readable(self, text: str) -> str:
+        """As Discord would draw it: names for mentions, times of day, no markup."""
+        draw: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+            (r"<@(\d+)>", lambda found: "@" + self._people.get(int(found[1]), "somebody")),
+            (r"<t:(\d+):\w>", lambda found: self._time_of_day(int(found[1]))),
+            (r"</([\w ]+):\d+>", lambda found: "/" + found[1]),
+            (r"\*\*|`", lambda _: ""),
+        )
+        for pattern, replace in draw:
+            text = re.sub(pattern, replace, text)
+        return text
+
+    def _time_of_day(self, virtual: int) -> str:
+        return time.strftime("%H:%M", time.localtime(virtual + self._ahead))
+
+
+def _text(components: list[dict[str, Any]]) -> str:
+    own = [part["content"] for part in components if part["type"] == _TEXT_DISPLAY]
+    return "\n".join([*own, *(_text(part["components"]) for part in components if "components" in part)])

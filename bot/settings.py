@@ -1,0 +1,146 @@
+"""Every setting: its name, type, default and meaning; read from the environment or `.env`."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bot.errors import SettingsError
+from bot.vault import KEY_BYTES
+
+MODEL_API_HOSTS = {"v4": "https://stablediffusionapi.com", "v6": "https://modelslab.com"}
+_NEW_KEY = "`python -m bot new-key` prints one"
+_NOT_BUILT = "is not built yet: leave it empty"
+
+
+class Settings(BaseSettings):
+    """Settings as attributes of the same names in lower case. Secrets are masked in `repr`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True
+    )
+
+    discord_token: SecretStr = Field(description="The bot's token, from the Discord developer portal.")
+    key_encryption_keys: SecretStr = Field(
+        description="Keys that seal the servers' API keys: urlsafe base64 of 32 bytes each, newest first, "
+        "comma-separated. The first seals; what an older one sealed is sealed anew at start."
+    )
+    data_dir: Path = Field(default=Path("data"), description="The folder of the embedded store.")
+    store_url: str = Field(default="", description="Reserved for PostgreSQL, which is not built yet.")
+    model_api_version: Literal["v4", "v6"] = Field(
+        default="v4", description="`v4` (dreambooth) or `v6` (its successor)."
+    )
+    model_api_url: str = Field(
+        default="",
+        description="Scheme and host of the model API; empty: the version's own. Keys go to no other host.",
+    )
+    reload_seconds: float = Field(
+        default=120, ge=1, le=86400, description="How long the API promises that a reload takes, 1 to 86400."
+    )
+    discord_api_url: str = Field(
+        default="", description="Discord's REST base with its `/api/v10`, e.g. of a rate-limit proxy."
+    )
+    shard_count: int | None = Field(
+        default=None, ge=1, description="Shards in all; empty: as Discord advises."
+    )
+    shard_ids: Annotated[list[int] | None, NoDecode] = Field(
+        default=None, description="The shards this process runs, e.g. `0,1`; needs `SHARD_COUNT`."
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="`console` or `json`.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("key_encryption_keys")
+    @classmethod
+    def _keys_are_keys(cls, value: SecretStr) -> SecretStr:
+        if not _decode_keys(value):
+            raise ValueError(f"needs at least one key: {_NEW_KEY}")
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _embedded_only(cls, value: str) -> str:
+        if value:
+            raise ValueError(_NOT_BUILT)
+        return value
+
+    @field_validator("model_api_url")
+    @classmethod
+    def _host_only(cls, value: str) -> str:
+        url = urlsplit(value.rstrip("/"))
+        if value and (url.scheme not in ("http", "https") or not url.hostname or url.path or url.query):
+            raise ValueError("must be scheme and host only, like https://modelslab.com")
+        return value.rstrip("/")
+
+    @field_validator("discord_api_url")
+    @classmethod
+    def _with_version(cls, value: str) -> str:
+        url = urlsplit(value.rstrip("/"))
+        if value and (
+            url.scheme not in ("http", "https") or not url.hostname or not url.path.endswith("/api/v10")
+        ):
+            raise ValueError("must end in /api/v10, like http://127.0.0.1:8080/api/v10")
+        return value.rstrip("/")
+
+    @field_validator("shard_ids", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _shards_fit(self) -> Self:
+        count = self.shard_count
+        if self.shard_ids and (count is None or not all(0 <= shard < count for shard in self.shard_ids)):
+            raise ValueError("SHARD_IDS: needs SHARD_COUNT, and each id below it")
+        return self
+
+    @property
+    def encryption_keys(self) -> list[bytes]:
+        """The key ring, newest first."""
+        return _decode_keys(self.key_encryption_keys)
+
+    @property
+    def model_api_host(self) -> str:
+        """Scheme and host that get the keys."""
+        return self.model_api_url or MODEL_API_HOSTS[self.model_api_version]
+
+
+def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Settings:
+    """Read the settings. Raises SettingsError with one line for each that is missing or wrong."""
+    try:
+        return Settings(_env_file=env_file, **given)  # type: ignore[call-arg]  # pydantic-settings' own argument
+    except ValidationError as error:
+        raise SettingsError([_line(dict(detail)) for detail in error.errors(include_input=False)]) from None
+
+
+def _line(detail: dict[str, Any]) -> str:
+    """One line for one fault; the value itself is left out, as it may be a secret."""
+    name = ".".join(str(part) for part in detail["loc"][:1]).upper()
+    if detail["type"] == "missing":
+        mend = {"KEY_ENCRYPTION_KEYS": _NEW_KEY, "DISCORD_TOKEN": "discord.com/developers has it, under Bot"}
+        return f"{name}: is missing. Set it in the environment or in .env ({mend[name]})."
+    text = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{name}: {text}." if name else f"{text}."
+
+
+def _decode_keys(value: SecretStr) -> list[bytes]:
+    keys = []
+    for part in filter(None, (text.strip() for text in value.get_secret_value().split(","))):
+        try:
+            key = base64.b64decode(part.translate(str.maketrans("-_", "+/")), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"each key must be urlsafe base64 of {KEY_BYTES} bytes: {_NEW_KEY}")
+        keys.append(key)
+    return keys

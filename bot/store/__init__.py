@@ -1,0 +1,1 @@
+"""Where reloads, keys and small named values are kept."""

@@ -1,0 +1,78 @@
+"""The store's verbs, each atomic, each durable once it has returned."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol, Unpack
+
+from bot.reload import Facts, Reload, State
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A server's API key as stored: sealed, with who set it and when (seconds since 1970, UTC)."""
+
+    sealed: str
+    by: int
+    by_name: str
+    at: float
+
+
+class Store(Protocol):
+    """What the bot needs kept. All verbs raise StoreTrouble when storage fails."""
+
+    async def ask(self, new: Reload, limit: float) -> Reload | None:
+        """Store `new`, or add its asker to the reload of the same server and model that can be joined.
+
+        Answers the stored reload: another id than `new.id` means joined. None: this very interaction was
+        seen before. Raises TooManyOpen, and StoreSlow after `limit` seconds.
+        """
+        ...
+
+    async def step(
+        self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
+    ) -> Reload | None:
+        """Take a legal step if the reload is in one of the states `from_`; None if it is not.
+
+        A step to REMOVED deletes the row. Raises IllegalStep.
+        """
+        ...
+
+    async def open(self) -> list[Reload]:
+        """All reloads that have not ended, of all servers."""
+        ...
+
+    async def history(self, server: int) -> list[Reload]:
+        """All stored reloads of a server, newest first."""
+        ...
+
+    async def key(self, server: int) -> KeyRow | None:
+        """The server's sealed key, or None."""
+        ...
+
+    async def keys(self) -> dict[int, KeyRow]:
+        """All sealed keys by server."""
+        ...
+
+    async def set_key(self, server: int, row: KeyRow) -> None:
+        """Store a key; the bytes of the one it replaces are gone from disk."""
+        ...
+
+    async def remove_key(self, server: int) -> bool:
+        """Delete a key so that its bytes are gone from disk; False if there was none."""
+        ...
+
+    async def forget(self, server: int) -> None:
+        """Delete all of a server's data so that its bytes are gone from disk."""
+        ...
+
+    async def value(self, name: str) -> Any:
+        """A small named value, or None."""
+        ...
+
+    async def set_value(self, name: str, value: Any) -> None:
+        """Store a small named value that JSON can hold."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is being written, and let go."""
+        ...

@@ -1,0 +1,260 @@
+"""The embedded store: one file, one table, one thread; sqlitedict on disk, all of it mirrored in memory.
+
+Measured in docs/architecture.md: with `synchronous=FULL` a write has been fsynced when it returns.
+The default pickle of sqlitedict is never used (CVE-2024-35515): rows are JSON.
+"""
+
+import asyncio
+import fcntl
+import sqlite3
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, Unpack
+
+import orjson
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from sqlitedict import SqliteDict
+
+from bot.errors import StoreSlow, StoreTrouble, StoreUnusable
+from bot.reload import JOINABLE, OPEN, Facts, Reload, State, check_limits, join, step
+from bot.store.base import KeyRow
+
+FILE_NAME = "rewarm.db"
+FORMAT = 1
+"""The version of the rows; a store of a newer one is refused."""
+CALL_SECONDS = 5.0
+"""A call that takes longer is in trouble; its write may still land."""
+BUSY_MILLISECONDS = 3000
+
+_RELOAD = TypeAdapter(Reload)
+_KEY_ROW = TypeAdapter(KeyRow)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class EmbeddedStore:
+    """The store of `bot.store.base` in one file that belongs to one process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or make the store. Raises StoreUnusable, saying what to do."""
+        self._reloads: dict[int, Reload] = {}
+        self._of_server: dict[int, dict[int, Reload]] = {}
+        self._keys: dict[int, KeyRow] = {}
+        self._values: dict[str, Any] = {}
+        self._wipe_due = True
+        path = folder / FILE_NAME
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # SQLite gives its helper files the same mode
+            lock = folder / f"{FILE_NAME}.lock"
+            lock.touch(mode=0o600)
+            self._lock = lock.open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
+        except OSError as error:
+            raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from None
+        try:
+            self._load(path)
+            self._db = SqliteDict(
+                str(path),
+                tablename="kv",
+                autocommit=True,
+                journal_mode="WAL",
+                encode=orjson.dumps,
+                decode=orjson.loads,
+                outer_stack=False,
+            )
+            self._pragma("synchronous=FULL")
+            self._pragma("secure_delete=ON")
+            self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
+            self._wipe()
+        except (sqlite3.Error, RuntimeError) as error:
+            self._lock.close()
+            raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+        except StoreUnusable:
+            self._lock.close()
+            raise
+        self._thread = ThreadPoolExecutor(1, "store")
+
+    def _load(self, path: Path) -> None:
+        """Check and read the file with plain sqlite3: sqlitedict can hang on a damaged one."""
+        damaged = f"{path} is damaged: restore a backup, or move it away to start anew"
+        try:
+            with closing(sqlite3.connect(path)) as db:
+                if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    raise StoreUnusable(damaged)
+                table = db.execute("SELECT 1 FROM sqlite_master WHERE name='kv'").fetchone()
+                rows = db.execute("SELECT key, value FROM kv").fetchall() if table else []
+            values = {key: orjson.loads(value) for key, value in rows}
+            if values.get("value:format", FORMAT) > FORMAT:
+                raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+            for name, value in values.items():
+                self._remember(name, value)
+        except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError):
+            raise StoreUnusable(damaged) from None
+
+    def _remember(self, name: str, value: Any) -> None:
+        kind, _, rest = name.partition(":")
+        if kind == "reload":
+            reload = _RELOAD.validate_python(value)
+            self._mirror(reload)
+        elif kind == "key":
+            self._keys[int(rest)] = _KEY_ROW.validate_python(value)
+        else:
+            self._values[rest] = value
+
+    def _mirror(self, reload: Reload) -> None:
+        self._reloads[reload.id] = reload
+        self._of_server.setdefault(reload.server, {})[reload.id] = reload
+
+    # What follows runs in the store's own thread, one call at a time: that makes each verb atomic.
+    # Memory changes only after the disk has.
+
+    def _put(self, name: str, value: Any) -> None:
+        self._alive()
+        self._db[name] = value
+
+    def _delete(self, *names: str) -> None:
+        self._alive()
+        for name in names:
+            del self._db[name]
+
+    def _alive(self) -> None:
+        if not self._db.conn.is_alive():
+            raise StoreTrouble("the storage thread has died: restart the bot")
+
+    def _pragma(self, text: str) -> Any:
+        return self._db.conn.select_one(f"PRAGMA {text}")
+
+    def _wipe(self) -> None:
+        """Take deleted bytes out of the write-ahead log; a reader in the way makes it due again."""
+        self._wipe_due = self._pragma("wal_checkpoint(TRUNCATE)")[0] != 0
+
+    def _ask(self, new: Reload) -> Reload | None:
+        mine = self._of_server.get(new.server, {})
+        running = [reload for reload in mine.values() if reload.state in JOINABLE]
+        if new.id in mine or any(a.token == new.owner.token for r in running for a in r.askers):
+            return None
+        twin = next((reload for reload in running if reload.model == new.model), None)
+        if twin is None:
+            check_limits(new, running)
+        return self._save(new if twin is None else join(twin, new.owner))
+
+    def _save(self, reload: Reload) -> Reload:
+        self._put(f"reload:{reload.id}", _RELOAD.dump_python(reload, mode="json"))
+        self._mirror(reload)
+        return reload
+
+    def _step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
+        known = self._reloads.get(id_)
+        if known is None or known.state not in from_:
+            return None
+        after = step(known, to, **facts)
+        if to is not State.REMOVED:
+            return self._save(after)
+        self._delete(f"reload:{id_}")
+        del self._reloads[id_]
+        del self._of_server[known.server][id_]
+        return after
+
+    def _set_key(self, server: int, row: KeyRow) -> None:
+        self._put(f"key:{server}", _KEY_ROW.dump_python(row, mode="json"))
+        self._keys[server] = row
+        self._wipe()
+
+    def _remove_key(self, server: int) -> bool:
+        if server not in self._keys:
+            return False
+        self._delete(f"key:{server}")
+        del self._keys[server]
+        self._wipe()
+        return True
+
+    def _forget(self, server: int) -> None:
+        self._remove_key(server)
+        ids = self._of_server.pop(server, {})
+        for id_ in ids:
+            del self._reloads[id_]
+        self._delete(*(f"reload:{id_}" for id_ in ids))
+        self._wipe()
+
+    def _set_value(self, name: str, value: Any) -> None:
+        self._put(f"value:{name}", value)
+        self._values[name] = value
+
+    def _guarded(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            if self._wipe_due:
+                self._wipe()
+            return verb(*args, **kwargs)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreTrouble(f"storage failed: {type(error).__name__}: {error}") from error
+
+    # What follows runs on the event loop.
+
+    async def _call(self, limit: float, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        loop = asyncio.get_running_loop()
+        landing = loop.run_in_executor(self._thread, lambda: self._guarded(verb, *args, **kwargs))
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.shield(landing)
+        except TimeoutError:
+            landing.add_done_callback(_log_late)
+            raise StoreSlow(landing) from None
+        except asyncio.CancelledError:
+            landing.add_done_callback(_log_late)
+            raise
+
+    async def ask(self, new: Reload, limit: float) -> Reload | None:
+        return await self._call(limit, self._ask, new)
+
+    async def step(
+        self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
+    ) -> Reload | None:
+        return await self._call(CALL_SECONDS, self._step, id_, from_, to, facts)
+
+    async def open(self) -> list[Reload]:
+        return [reload for reload in list(self._reloads.values()) if reload.state in OPEN]
+
+    async def history(self, server: int) -> list[Reload]:
+        mine = list(self._of_server.get(server, {}).values())
+        return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
+
+    async def key(self, server: int) -> KeyRow | None:
+        return self._keys.get(server)
+
+    async def keys(self) -> dict[int, KeyRow]:
+        return dict(self._keys)
+
+    async def set_key(self, server: int, row: KeyRow) -> None:
+        await self._call(CALL_SECONDS, self._set_key, server, row)
+
+    async def remove_key(self, server: int) -> bool:
+        return await self._call(CALL_SECONDS, self._remove_key, server)
+
+    async def forget(self, server: int) -> None:
+        await self._call(CALL_SECONDS, self._forget, server)
+
+    async def value(self, name: str) -> Any:
+        return self._values.get(name)
+
+    async def set_value(self, name: str, value: Any) -> None:
+        await self._call(CALL_SECONDS, self._set_value, name, value)
+
+    def close(self) -> None:
+        """Wait for what is queued, then close. Blocks for as long as the disk does."""
+        self._thread.shutdown()
+        if self._db.conn.is_alive():
+            self._wipe()
+        self._db.close()
+        self._lock.close()
+
+
+def _log_late(landing: asyncio.Future[Any]) -> None:
+    if not landing.cancelled() and (error := landing.exception()) is not None:
+        log.error("store.late_write_failed", error=type(error).__name__)

@@ -1,0 +1,271 @@
+"""Pure: every sentence that a person reads, by state, outcome and error.
+
+`Command` turns a command's name into something tappable. Model ids and the API's own words stand in code
+spans: there they cannot ping, format or link, and neither can hold a backtick.
+"""
+
+import math
+from collections.abc import Callable
+
+from bot.errors import (
+    BadKey,
+    BadModelId,
+    KeyRefused,
+    NoKey,
+    NotAllowed,
+    Refusal,
+    TooManyOpen,
+)
+from bot.reload import SPAM_FILTER_SECONDS, Ending, Outcome, Ping, Reload, State, time_left
+
+Command = Callable[[str], str]
+"""From a command's full name ("key set") to its mention."""
+
+REPLY_CHARACTERS = 300
+_BAR_CELLS = 10
+_NAMED_ASKERS = 3
+_KEY_TAIL = 4
+_COPY_AGAIN = "Copy it again from your API account."
+
+
+def span(seconds: float) -> str:
+    """A length of time, in full seconds: "45 s", "1 min 45 s", "2 h 5 min"."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+
+
+def _promise(reload: Reload) -> str:
+    seconds = round(reload.seconds)
+    if seconds % 60:
+        return f"{span(seconds)}"
+    return "1 minute" if seconds == 60 else f"{seconds // 60} minutes"
+
+
+def state_word(reload: Reload) -> str:
+    """The first word of a reply."""
+    if reload.ending is not None:
+        return reload.ending.capitalize()
+    return "Waiting" if reload.state is State.ASKED else "Reloading"
+
+
+def reply(reload: Reload, now: float, command: Command) -> str:
+    """The text of a reload's reply at `now`: at most 300 characters, state and model first."""
+    head = f"**{state_word(reload)}** `{reload.model}`"
+    body = _body(reload, now, command)
+    for named in range(min(_NAMED_ASKERS, len(reload.askers)), -1, -1):
+        text = f"{head}\n{body}{_asked_by(reload, named)}"
+        if len(text) <= REPLY_CHARACTERS:
+            break
+    return text
+
+
+def _body(reload: Reload, now: float, command: Command) -> str:
+    if reload.ending is not None:
+        return _ending(reload, now, command)
+    if reload.state is State.COUNTING and reload.deadline is not None:
+        left = time_left(reload.deadline, now)
+        done = math.floor(_BAR_CELLS * (1 - min(1.0, left / reload.seconds)))
+        bar = "▰" * done + "▱" * (_BAR_CELLS - done)
+        return f"{bar} {span(left)} left\nReady <t:{round(reload.deadline)}:t>"
+    if reload.state is State.ASKED and reload.not_before is not None:
+        why = "The API asks to wait" if reload.waits else "Just asked for; the API wants a pause"
+        return f"{why}: starts in {span(time_left(reload.not_before, now))}"
+    return "Asking the API"
+
+
+def _asked_by(reload: Reload, named: int) -> str:
+    people = list(dict.fromkeys(asker.user for asker in reload.askers))
+    names = ", ".join(f"<@{user}>" for user in people[:named])
+    rest = len(people) - len(people[:named])
+    if not names:
+        return ""
+    counting = reload.ending is None
+    return f"{' · a' if counting else chr(10) + 'A'}sked by {names}{f' and {rest} more' if rest else ''}"
+
+
+def _ending(reload: Reload, now: float, command: Command) -> str:
+    if reload.ending is Ending.READY:
+        return f"The {_promise(reload)} the API promises have passed; not confirmed.{_late(reload, now)}"
+    if reload.ending is Ending.UNKNOWN:
+        return (
+            f"{_unknown(reload)} It may be reloading. {command('reload')} asks again{_possible(reload, now)}."
+        )
+    return _failed(reload, command)
+
+
+def _late(reload: Reload, now: float) -> str:
+    due = f" Told late: it was due <t:{round(reload.deadline)}:R>." if reload.deadline is not None else ""
+    return due if reload.is_late(now) else ""
+
+
+def _unknown(reload: Reload) -> str:
+    if reload.ref:
+        return f"Something went wrong on our side (ref {reload.ref})."
+    if reload.outcome is Outcome.INTERRUPTED:
+        return "The bot was restarted in the middle of the call."
+    return "The request went out, but no clear answer came back."
+
+
+def _possible(reload: Reload, now: float) -> str:
+    if reload.called_at is None or reload.called_at + SPAM_FILTER_SECONDS <= now:
+        return ""
+    return f" (possible <t:{math.ceil(reload.called_at + SPAM_FILTER_SECONDS)}:R>)"
+
+
+def _failed(reload: Reload, command: Command) -> str:
+    again = command("reload")
+    if reload.ref:
+        return trouble(reload.ref)
+    at = f"<t:{math.ceil(reload.again_at)}:R>" if reload.again_at is not None else "in a minute"
+    said = f": `{reload.said}`" if reload.said else ""
+    sentences = {
+        Outcome.WRONG_KEY: "The API does not accept this server's key. "
+        f"A moderator can store a new one with {command('key set')}.",
+        Outcome.UNKNOWN_MODEL: "The API does not know this model. "
+        f"Check the id on the models page, then {again} again.",
+        Outcome.NO_CREDITS: "The API account of this server is out of credits. "
+        f"Whoever owns the key can top it up, then {again} again.",
+        Outcome.PLAN_TOO_SMALL: "The plan of this server's API account does not allow this. "
+        "Whoever owns the key can change the plan.",
+        Outcome.SLOW_DOWN: f"The API asks to slow down. {again} works again {at}.",
+        Outcome.REFUSED: f"The API refused{said or ' without a reason'}. Check the id, then {again} again.",
+        Outcome.VENDOR_TROUBLE: f"The API reports trouble on its side. {again} again in a minute.",
+        Outcome.NO_CONNECTION: "The API could not be reached, so nothing was sent. "
+        f"{again} again in a minute.",
+        Outcome.NOT_SENT: f"The bot was interrupted before the call. Nothing was sent. {again} asks again.",
+        Outcome.KEY_GONE: "This server's API key is gone, so nothing was sent. "
+        f"A moderator can store one with {command('key set')}.",
+        Outcome.STORAGE: "Our storage is in trouble. Nothing was sent to the API. "
+        f"{again} again in a minute.",
+    }
+    return sentences[reload.outcome or Outcome.NOT_SENT]
+
+
+def message_link(server: int, channel: int, message: int | None) -> str:
+    """A link to a message, or to its channel where the message is not known."""
+    place = f"https://discord.com/channels/{server}/{channel}"
+    return place if message is None else f"{place}/{message}"
+
+
+def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: bool) -> str:
+    """The new message that mentions those who asked; plain text, as phones show only that.
+
+    `alone`: the reply could not be edited, so the ping carries the whole ending.
+    """
+    people = " ".join(f"<@{user}>" for user in ping.users)
+    if alone:
+        return f"{people} **{state_word(reload)}** `{reload.model}` {_ending(reload, now, command)}"
+    late = ", told late" if reload.is_late(now) else ""
+    text = {
+        Ending.READY: f"is ready ({_promise(reload)} have passed, not tested{late}).",
+        Ending.FAILED: "was not reloaded: see the reply.",
+        Ending.UNKNOWN: "may or may not be reloading: see the reply.",
+    }[reload.ending or Ending.UNKNOWN]
+    here = ping.channel == reload.owner.channel
+    link = "" if here else f" {message_link(reload.server, reload.owner.channel, reload.message)}"
+    return f"{people} `{reload.model}` {text}{link}"
+
+
+def joined(reload: Reload, now: float) -> str:
+    """The private answer to somebody who joined a reload that runs."""
+    left = f": {span(time_left(reload.deadline, now))} left" if reload.deadline is not None else ""
+    link = message_link(reload.server, reload.owner.channel, reload.message)
+    return f"`{reload.model}` is already reloading{left}, {link}. You will be pinged too."
+
+
+def trouble(ref: str) -> str:
+    """Something broke before anything was sent."""
+    return (
+        f"Something went wrong on our side (ref {ref}). Nothing was sent to the API. Try again in a minute."
+    )
+
+
+def broken(ref: str) -> str:
+    """Something broke in a command that calls no model."""
+    return f"Something went wrong on our side (ref {ref}). Try again in a minute."
+
+
+def storage_trouble(ref: str) -> str:
+    """Storage failed before anything was sent."""
+    return f"Our storage is in trouble (ref {ref}). Nothing was changed or sent. Try again in a minute."
+
+
+def stale_command() -> str:
+    """Discord sent a command in a form that we no longer know."""
+    return "This command has just changed. Please type it once more."
+
+
+def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
+    """One sentence or two for something that the person can change."""
+    match error:
+        case BadModelId():
+            return "That is not a model id. Ids look like `sdxl-turbo`; the page of the model has it."
+        case NoKey() if may_manage:
+            set_key = command("key set")
+            return f"This server has no API key yet. Store it with {set_key}; only the bot can read it."
+        case NoKey():
+            return f"This server has no API key yet. Ask a moderator to run {command('key set')}."
+        case TooManyOpen(whose="member"):
+            return f"You have {error.limit} reloads running. {_place(error)}"
+        case TooManyOpen():
+            return f"This server has {error.limit} reloads running. {_place(error)}"
+        case BadKey():
+            return f"That cannot be an API key: it is one word without spaces. {_COPY_AGAIN}"
+        case KeyRefused():
+            return f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}"
+        case NotAllowed():
+            return "This needs the Manage Server permission. Ask a moderator."
+        case _:
+            raise TypeError(f"no words for {type(error).__name__}")
+
+
+def _place(error: TooManyOpen) -> str:
+    if error.free_at is None:
+        return "A place frees when one of them ends."
+    return f"A place frees when the next one ends, <t:{math.ceil(error.free_at)}:R>."
+
+
+def key_stored(*, checked: bool) -> str:
+    """The key is stored."""
+    if checked:
+        return "The key works and is stored, sealed. Members can reload models now."
+    return (
+        "The key is stored, sealed. The API could not be asked whether it works; the first reload will tell."
+    )
+
+
+def key_status(by_name: str, at: float, tail: str, command: Command) -> str:
+    """Who set the key and when; `by_name` must be escaped already."""
+    ends = f" It ends in `{tail}`." if tail else ""
+    return (
+        f"This server has an API key, set by {by_name} on <t:{round(at)}:f>.{ends} "
+        f"{command('key set')} replaces it, {command('key remove')} deletes it."
+    )
+
+
+def key_unreadable(command: Command) -> str:
+    """A key is stored, and does not open."""
+    return f"The stored API key cannot be opened. Store it again with {command('key set')}."
+
+
+def no_key(command: Command) -> str:
+    """There is no key, said to somebody who may set one."""
+    return f"This server has no API key. Store one with {command('key set')}."
+
+
+def key_removed(*, existed: bool) -> str:
+    """The key is gone."""
+    return "The API key is deleted." if existed else "This server has no API key; nothing to delete."
+
+
+KEY_TITLE = "API key of this server"
+KEY_LABEL = "API key"
+KEY_HINT = "Stored sealed. Only the bot reads it, and only to reload models."
+
+
+def key_tail(key: str) -> str:
+    """At most the last 4 characters of a key, and none of a short one."""
+    tail = key[-_KEY_TAIL:] if len(key) >= 4 * _KEY_TAIL else ""
+    return tail.replace("`", "'")

@@ -1,0 +1,58 @@
+"""The one place where errors of commands and modals are shown; everything is in private.
+
+What a person can change is said plainly. The rest is one sentence with a short reference, and the log
+has the same reference.
+"""
+
+import secrets
+
+import discord
+import structlog
+from discord import app_commands
+
+from bot import words
+from bot.app import Rewarm
+from bot.errors import Refusal, SealBroken, StoreTrouble
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def on_error(interaction: discord.Interaction[Rewarm], error: app_commands.AppCommandError) -> None:
+    """Say what happened to who ran the command."""
+    cause = _cause(error)
+    await _say(interaction, _wording(interaction, cause))
+
+
+def _cause(error: BaseException) -> BaseException:
+    if isinstance(error, app_commands.CommandInvokeError):
+        return error.original
+    if type(error) is app_commands.AppCommandError and error.args and isinstance(error.args[0], Exception):
+        return error.args[0]
+    return error
+
+
+def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> str:
+    if isinstance(cause, Refusal):
+        may_manage = interaction.permissions.manage_guild
+        return words.refusal(cause, interaction.client.command_mention, may_manage=may_manage)
+    if isinstance(cause, app_commands.CommandSignatureMismatch | app_commands.CommandNotFound):
+        return words.stale_command()
+    ref = secrets.token_hex(2).upper()
+    log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
+    return words.storage_trouble(ref) if isinstance(cause, StoreTrouble | SealBroken) else words.broken(ref)
+
+
+async def _say(interaction: discord.Interaction[Rewarm], text: str) -> None:
+    quiet = discord.AllowedMentions.none()
+    try:
+        if interaction.response.is_done():
+            await interaction.edit_original_response(content=text, allowed_mentions=quiet)
+        else:
+            await interaction.response.send_message(text, ephemeral=True, allowed_mentions=quiet)
+    except discord.HTTPException as error:
+        log.warning("command.error_not_shown", status=error.status, code=error.code)
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    bot.tree.error(on_error)

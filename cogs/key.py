@@ -1,0 +1,86 @@
+"""/key set, status, remove: for those with the Manage Server permission, in private."""
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+from discord.utils import escape_markdown
+
+from bot import words
+from bot.app import Rewarm
+from bot.errors import NotAllowed
+from bot.keys import LONGEST_KEY, parse_key
+
+
+def require_manager(interaction: discord.Interaction[Rewarm]) -> bool:
+    """Check the right when a command runs: hiding the command is only a default. Raises NotAllowed."""
+    if not interaction.permissions.manage_guild:
+        raise NotAllowed
+    return True
+
+
+class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
+    """Asks for the key where nobody else sees it."""
+
+    key: discord.ui.Label["KeyModal"] = discord.ui.Label(
+        text=words.KEY_LABEL,
+        description=words.KEY_HINT,
+        # Longer than a key may be, so that surrounding space does not count.
+        component=discord.ui.TextInput(max_length=2 * LONGEST_KEY, custom_id="key"),
+    )
+
+    async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
+        """Check the right once more: it may have been taken away while the modal was open."""
+        require_manager(interaction)
+        box = self.key.component
+        key = parse_key(box.value if isinstance(box, discord.ui.TextInput) else "")
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        who = interaction.user
+        checked = await interaction.client.keys.set(interaction.guild_id or 0, key, who.id, who.display_name)
+        await interaction.edit_original_response(
+            content=words.key_stored(checked=checked), allowed_mentions=discord.AllowedMentions.none()
+        )
+
+    async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
+        """Leave it to the one handler."""
+        await interaction.client.tree.on_error(interaction, app_commands.AppCommandError(error))
+
+
+@app_commands.default_permissions(manage_guild=True)
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+class KeyCog(commands.GroupCog, group_name="key", group_description="This server's API key"):
+    """Keeps a server's API key."""
+
+    def __init__(self, bot: Rewarm) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="set", description="Store or replace this server's API key")
+    @app_commands.check(require_manager)
+    async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
+        await interaction.response.send_modal(KeyModal())
+
+    @app_commands.command(name="status", description="Who set this server's API key, and when")
+    @app_commands.check(require_manager)
+    async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
+        status = await self.bot.keys.status(interaction.guild_id or 0)
+        command = self.bot.command_mention
+        if status is None:
+            text = words.no_key(command)
+        elif status.tail is None:
+            text = words.key_unreadable(command)
+        else:
+            text = words.key_status(escape_markdown(status.by_name), status.at, status.tail, command)
+        await interaction.response.send_message(
+            text, ephemeral=True, allowed_mentions=discord.AllowedMentions.none()
+        )
+
+    @app_commands.command(name="remove", description="Delete this server's API key for good")
+    @app_commands.check(require_manager)
+    async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
+        existed = await self.bot.keys.remove(interaction.guild_id or 0)
+        await interaction.response.send_message(words.key_removed(existed=existed), ephemeral=True)
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    await bot.add_cog(KeyCog(bot))

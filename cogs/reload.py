@@ -1,0 +1,64 @@
+"""/reload: parse, store, answer at once; the rest is the runner's."""
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import words
+from bot.app import Rewarm
+from bot.delivery import NeverAcknowledged
+from bot.reload import Asker, Outcome, Reload, parse_model_id
+
+MOST_CHOICES = 25  # Discord takes no more
+
+
+class ReloadCog(commands.Cog):
+    """Wakes up a model."""
+
+    def __init__(self, bot: Rewarm) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="reload", description="Wake up a model that has gone cold")
+    @app_commands.describe(model_id="The model's id, or the link of its page")
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:
+        """Store first, answer at once, then leave it to the runner."""
+        runner, now = self.bot.runner, self.bot.now()
+        new = Reload(
+            id=interaction.id,
+            server=interaction.guild_id or 0,
+            model=parse_model_id(model_id),
+            askers=(Asker(interaction.user.id, interaction.channel_id or 0, interaction.token),),
+            asked_at=now,
+            seconds=runner.seconds,
+        )
+        stored = await runner.ask(new)
+        if stored is None:
+            return
+        if stored.id != new.id:
+            await interaction.response.send_message(words.joined(stored, now), ephemeral=True)
+            return
+        try:
+            message = await self.bot.delivery.acknowledge(interaction)
+        except NeverAcknowledged:
+            runner.withdraw(stored)
+        else:
+            runner.start(stored, message)
+
+    @reload.autocomplete("model_id")
+    async def recent(
+        self, interaction: discord.Interaction[Rewarm], typed: str
+    ) -> list[app_commands.Choice[str]]:
+        """This server's recent models, best match first; from memory, as there is no time for more."""
+        typed = typed.strip().lower()
+        past = await self.bot.store.history(interaction.guild_id or 0)
+        models = dict.fromkeys(r.model for r in past if r.outcome is not Outcome.UNKNOWN_MODEL)
+        matches = [model for model in models if typed in model.lower()]
+        matches.sort(key=lambda model: not model.lower().startswith(typed))
+        return [app_commands.Choice(name=model, value=model) for model in matches[:MOST_CHOICES]]
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    await bot.add_cog(ReloadCog(bot))

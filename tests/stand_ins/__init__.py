@@ -1,0 +1,1 @@
+"""Stand-ins for what is outside our walls: Discord and the model API."""
