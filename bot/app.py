@@ -75,7 +75,7 @@ class Rewarm(commands.AutoShardedBot):
         refuses the token.
         """
         await _patiently(functools.partial(self._login, token))
-        await _patiently(self.connect, until=self.is_closed)
+        await _patiently(self.connect, given_up=self.is_closed)
 
     async def _login(self, token: str) -> None:
         try:
@@ -94,6 +94,7 @@ class Rewarm(commands.AutoShardedBot):
         for cog in COGS:
             await self.load_extension(cog)
         self._syncing = asyncio.create_task(self._sync(), name="sync-commands")
+        self._syncing.add_done_callback(_log_failure)
         resumed = await self.runner.resume()
         log.info("bot.ready_to_run", resumed=resumed)
 
@@ -132,19 +133,28 @@ class Rewarm(commands.AutoShardedBot):
         await self._session.close()
 
 
-async def _patiently(start: Callable[[], Awaitable[None]], until: Callable[[], bool] = lambda: False) -> None:
-    """Start again after trouble, with growing pauses, but for a refused token, and not once `until` is true."""
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task.failed", task=task.get_name(), exc_info=error)
+
+
+async def _patiently(
+    start: Callable[[], Awaitable[None]], given_up: Callable[[], bool] = lambda: False
+) -> None:
+    """Start again after trouble, with growing pauses; a refused token, and `given_up`, end it."""
     for attempt in itertools.count():
         try:
-            return await start()
+            await start()
         except discord.LoginFailure:
             raise
         except _DISCORD_TROUBLE as error:
-            if until():
+            if given_up():
                 raise
             pause = start_pause(attempt)
             log.warning("bot.not_connected", error=type(error).__name__, again_in=pause)
             await asyncio.sleep(pause)
+        else:
+            return
 
 
 async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rewarm:

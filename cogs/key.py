@@ -11,11 +11,10 @@ from bot.errors import NotAllowed
 from bot.keys import LONGEST_KEY, parse_key
 
 
-def require_manager(interaction: discord.Interaction[Rewarm]) -> bool:
+def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
     """Check the right when a command runs: hiding the command is only a default. Raises NotAllowed."""
     if not interaction.permissions.manage_guild:
         raise NotAllowed
-    return True
 
 
 class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
@@ -55,13 +54,13 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
         self.bot = bot
 
     @app_commands.command(name="set", description="Store or replace this server's API key")
-    @app_commands.check(require_manager)
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
+        require_manager(interaction)
         await interaction.response.send_modal(KeyModal())
 
     @app_commands.command(name="status", description="Who set this server's API key, and when")
-    @app_commands.check(require_manager)
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
+        require_manager(interaction)
         status = await self.bot.keys.status(interaction.guild_id or 0)
         command = self.bot.command_mention
         if status is None:
@@ -75,8 +74,8 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
         )
 
     @app_commands.command(name="remove", description="Delete this server's API key for good")
-    @app_commands.check(require_manager)
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
+        require_manager(interaction)
         existed = await self.bot.keys.remove(interaction.guild_id or 0)
         await interaction.response.send_message(words.key_removed(existed=existed), ephemeral=True)
 

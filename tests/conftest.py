@@ -8,11 +8,11 @@ import pytest
 import simcord
 
 from bot.app import Rewarm, build
+from bot.errors import Refusal
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests.stand_ins.model_api import ModelApiServer
-
-CANARY = "canary-K3y-0123456789abcdef"
+from tests.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,9 @@ async def env(build_bot: BuildBot) -> AsyncIterator[simcord.Env]:
     yield env
     await close(env)
     await env.shutdown()
-    env.raise_errors()
+    # simcord also records refusals of modals, which the bot has answered; anything else is a defect.
+    if defects := [error for error in env.errors if not isinstance(error, Refusal)]:
+        raise ExceptionGroup("the bot failed", [e for e in defects if isinstance(e, Exception)])
 
 
 async def close(env: simcord.Env) -> None:
@@ -70,3 +72,22 @@ async def close(env: simcord.Env) -> None:
     assert isinstance(bot, Rewarm)
     await bot.close()
     bot.store.close()
+
+
+@pytest.fixture
+async def world(env: simcord.Env) -> World:
+    """A server whose moderator has stored the key."""
+    world = World(env)
+    await world.set_key()
+    return world
+
+
+@pytest.fixture
+async def restart(env: simcord.Env, build_bot: BuildBot) -> Callable[[], Awaitable[None]]:
+    """Stop the bot and start it anew on the same store and the same Discord."""
+
+    async def again() -> None:
+        await close(env)
+        await env.restart_bot(await build_bot())
+
+    return again

@@ -1,28 +1,37 @@
 """A server in simcord with a channel, a moderator and members, and what a person would see there."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import discord
 import simcord
 from simcord.actors import MemberActor
-from simcord.builders import ChannelHandle, GuildHandle
+from simcord.builders import ChannelHandle
+from simcord.interactions import base_payload
 from simcord.results import InteractionResult
 
-from tests.conftest import CANARY
+CANARY = "canary-K3y-0123456789abcdef"
+START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+"""When simcord's virtual time begins."""
+_EPHEMERAL = 64
+_TEXT_DISPLAY = 10
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One state of a message, in the order in which people saw them: seconds since the virtual start."""
+    """One state of a message, in the order in which people saw them; `at` in seconds since START."""
 
     at: float
     message: int
     channel: int
     text: str
     pinged: frozenset[int]
-    nonce: str | None
+
+    @property
+    def word(self) -> str:
+        """The state word, without its markup."""
+        return self.text.split("**")[1] if self.text.startswith("**") else ""
 
 
 class World:
@@ -30,13 +39,13 @@ class World:
 
     def __init__(self, env: simcord.Env) -> None:
         self.env = env
-        self.guild: GuildHandle = env.create_guild()
-        self.general: ChannelHandle = self.guild.create_text_channel("general")
-        self.art: ChannelHandle = self.guild.create_text_channel("art")
-        manager = self.guild.create_role("mods", permissions=discord.Permissions(manage_guild=True))
-        self.mod: MemberActor = self.guild.add_member(env.create_user("mod"), roles=[manager])
-        self.ana: MemberActor = self.guild.add_member(env.create_user("ana"))
-        self.ben: MemberActor = self.guild.add_member(env.create_user("ben"))
+        self.guild = env.create_guild()
+        self.general = self.guild.create_text_channel("general")
+        self.art = self.guild.create_text_channel("art")
+        self.managers = self.guild.create_role("mods", permissions=discord.Permissions(manage_guild=True))
+        self.mod = self.guild.add_member(env.create_user("mod"), roles=[self.managers])
+        self.ana = self.guild.add_member(env.create_user("ana"))
+        self.ben = self.guild.add_member(env.create_user("ben"))
 
     async def set_key(self, key: str = CANARY) -> InteractionResult:
         """What a moderator does once."""
@@ -49,35 +58,64 @@ class World:
         """Type /reload."""
         return await (who or self.ana).slash(where or self.general, "reload", model_id=model)
 
+    def reload_event(self, who: MemberActor, model: str = "sdxl-turbo") -> dict[str, Any]:
+        """The gateway event of a /reload, for what simcord's own `slash` cannot do: at once, or twice."""
+        [command] = [c for c in self.env.backend.commands[None].values() if c["name"] == "reload"]
+        option = {"type": 3, "name": "model_id", "value": model}
+        _, event = base_payload(
+            self.env.backend,
+            type=2,
+            channel_id=self.general.id,
+            guild_id=self.guild.id,
+            user_id=who.id,
+            data={"id": command["id"], "name": "reload", "type": 1, "options": [option]},
+        )
+        return event
+
+    def deliver(self, event: dict[str, Any]) -> None:
+        """Hand an event to the bot, without waiting for what comes of it."""
+        self.env.backend.emit("INTERACTION_CREATE", event)
+
     def seen(self) -> list[Seen]:
         """Every state of every public message that was shown, thinking ones left out."""
         shown = []
         for kind, name, payload in self.env.backend.transcript:
-            if kind != "GATEWAY" or name not in ("MESSAGE_CREATE", "MESSAGE_UPDATE") or payload.get("flags", 0) & 64:
+            created = name == "MESSAGE_CREATE"
+            if kind != "GATEWAY" or not (created or name == "MESSAGE_UPDATE"):
                 continue
-            text = payload.get("content") or _texts(payload.get("components", []))
-            if text:
-                shown.append(self._seen(name, payload, text))
+            text = payload.get("content") or texts(payload.get("components", []))
+            if text and not payload.get("flags", 0) & _EPHEMERAL:
+                shown.append(self._seen(payload, text, created=created))
         return shown
 
-    def _seen(self, name: str, payload: dict[str, Any], text: str) -> Seen:
-        stamp = payload.get("edited_timestamp") or payload["timestamp"]
-        at = (datetime.fromisoformat(stamp) - datetime.fromisoformat("2026-01-01T00:00:00+00:00")).total_seconds()
-        pinged: frozenset[int] = frozenset()
-        if name == "MESSAGE_CREATE":
-            stored = self.env.backend.get_message(int(payload["channel_id"]), int(payload["id"]))
-            pinged = frozenset(int(user) for user in stored.ping_user_ids)
-        return Seen(at, int(payload["id"]), int(payload["channel_id"]), text, pinged, payload.get("nonce"))
+    def _seen(self, payload: dict[str, Any], text: str, *, created: bool) -> Seen:
+        stamp = datetime.fromisoformat(payload.get("edited_timestamp") or payload["timestamp"])
+        channel, message = int(payload["channel_id"]), int(payload["id"])
+        pinged = self.env.backend.get_message(channel, message).ping_user_ids if created else []
+        return Seen(stamp.timestamp() - START, message, channel, text, frozenset(map(int, pinged)))
 
     def pings(self) -> list[Seen]:
         """The messages that really notified somebody."""
         return [seen for seen in self.seen() if seen.pinged]
 
+    def replies(self) -> list[Seen]:
+        """The states of the replies, without the pings."""
+        return [seen for seen in self.seen() if not seen.pinged]
 
-def _texts(components: list[dict[str, Any]]) -> str:
-    lines = []
-    for component in components:
-        if component["type"] == 10:
-            lines.append(component["content"])
-        lines.append(_texts(component.get("components", [])))
+    def last(self) -> Seen:
+        """How the newest reply stands."""
+        return self.replies()[-1]
+
+
+def said(result: InteractionResult) -> str:
+    """What only the person who ran the command sees."""
+    assert result.response is not None
+    assert result.response.ephemeral
+    return result.response.content
+
+
+def texts(components: list[dict[str, Any]]) -> str:
+    """All text of a Components V2 message, in order."""
+    lines = [part["content"] for part in components if part["type"] == _TEXT_DISPLAY]
+    lines += [texts(part["components"]) for part in components if "components" in part]
     return "\n".join(filter(None, lines))

@@ -8,9 +8,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import discord
 
@@ -20,6 +19,9 @@ from bot.errors import SettingsError
 from bot.sandbox.model_api import StandInModelApi
 from bot.settings import load_settings
 from bot.vault import new_encryption_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 try:
     import simcord
