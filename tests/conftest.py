@@ -1,9 +1,11 @@
 """What the tests share: a stand-in model API on loopback, settings for a folder of their own, the bot."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import discord
+import hypothesis
 import pytest
 import simcord
 
@@ -13,6 +15,12 @@ from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests.stand_ins.model_api import ModelApiServer
 from tests.world import World
+
+# Otherwise looptime makes a loop for the first test that needs none, and leaves it open: a warning, later.
+asyncio.set_event_loop(None)
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 import simcord
+from simcord.types import HttpLogEntry
 
 from bot.app import Rewarm
 from tests.conftest import close
@@ -51,11 +52,16 @@ def left_shown(text: str) -> int:
     return 60 * int(found[1] or 0) + int(found[2] or 0)
 
 
+def body(request: HttpLogEntry) -> dict[str, Any]:
+    assert isinstance(request.json, dict)
+    return request.json
+
+
 async def test_ping_is_a_reply_with_a_nonce_and_mentions_only_who_asked(world: World) -> None:
     await world.reload()
     await world.env.advance_time(125)
     posts = [r for r in world.env.http_requests if r.method == "POST" and r.path.endswith("/messages")]
-    [ping] = [post.json for post in posts]
+    [ping] = [body(post) for post in posts]
     reply = world.last().message
     assert int(ping["message_reference"]["message_id"]) == reply
     assert ping["message_reference"]["fail_if_not_exists"] is False
@@ -69,7 +75,7 @@ async def test_ping_is_a_reply_with_a_nonce_and_mentions_only_who_asked(world: W
 async def test_edits_mention_nobody(world: World) -> None:
     await world.reload()
     await world.env.advance_time(125)
-    edits = [r.json for r in world.env.http_requests if r.method == "PATCH"]
+    edits = [body(r) for r in world.env.http_requests if r.method == "PATCH"]
     assert len(edits) >= 25
     assert all(edit["allowed_mentions"] == {"parse": []} for edit in edits)
 
@@ -325,7 +331,9 @@ async def test_members_neither_see_nor_may_run_the_key_commands(world: World, co
     with pytest.raises(simcord.SetupError, match="not visible"):
         await world.ana.slash(world.general, command)
     # An administrator may open the command to everybody: then the bot itself refuses.
-    [key] = [c for c in await world.env.bot.tree.fetch_commands() if c.name == "key"]
+    bot = world.env.bot
+    assert isinstance(bot, Rewarm)
+    [key] = [command for command in await bot.tree.fetch_commands() if command.name == "key"]
     world.guild.set_command_permissions(key.id, {world.guild.default_role: True})
     assert "Manage Server" in said(await world.ana.slash(world.general, command))
 
@@ -350,7 +358,8 @@ async def test_restart_in_mid_countdown_goes_on_and_pings(
     assert world.last().at == 120.0
     assert "late" not in world.last().text
     [ping] = world.pings()
-    assert (ping.at, ping.pinged) == (120.0, {world.ana.id})
+    assert ping.at == 120.0
+    assert ping.pinged == {world.ana.id}
     assert len(api.calls) == 1
     assert all(left_shown(s.text) == 120 - s.at for s in world.replies() if s.word == "Reloading")
 

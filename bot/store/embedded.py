@@ -9,9 +9,9 @@ import fcntl
 import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, ParamSpec, TextIO, TypeVar, Unpack
 
 import orjson
 import structlog
@@ -47,39 +47,38 @@ class EmbeddedStore:
         self._values: dict[str, Any] = {}
         self._wipe_due = True
         path = folder / FILE_NAME
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)  # SQLite gives its helper files the same mode
-            lock = folder / f"{FILE_NAME}.lock"
-            lock.touch(mode=0o600)
-            self._lock = lock.open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
-        except OSError as error:
-            raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from None
-        try:
-            self._load(path)
-            self._db = SqliteDict(
-                str(path),
-                tablename="kv",
-                autocommit=True,
-                journal_mode="WAL",
-                encode=orjson.dumps,
-                decode=orjson.loads,
-                outer_stack=False,
-            )
-            self._pragma("synchronous=FULL")
-            self._pragma("secure_delete=ON")
-            self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
-            self._wipe()
-        except (sqlite3.Error, RuntimeError) as error:
-            self._lock.close()
-            raise StoreUnusable(f"{path} cannot be opened: {error}") from None
-        except StoreUnusable:
-            self._lock.close()
-            raise
+        with ExitStack() as undo:
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._lock = undo.enter_context(_private(folder / f"{FILE_NAME}.lock"))
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _private(path).close()  # SQLite gives its helper files the same mode
+                self._load(path)
+                self._db = self._open(path)
+            except BlockingIOError:
+                raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
+            except OSError as error:
+                raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from None
+            except (sqlite3.Error, RuntimeError) as error:
+                raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+            undo.pop_all()
         self._thread = ThreadPoolExecutor(1, "store")
+
+    def _open(self, path: Path) -> Any:
+        db = SqliteDict(
+            str(path),
+            tablename="kv",
+            autocommit=True,
+            journal_mode="WAL",
+            encode=orjson.dumps,
+            decode=orjson.loads,
+            outer_stack=False,
+        )
+        for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
+            db.conn.select_one(f"PRAGMA {pragma}")
+        if "format" not in self._values:
+            db["value:format"] = self._values["format"] = FORMAT
+        return db
 
     def _load(self, path: Path) -> None:
         """Check and read the file with plain sqlite3: sqlitedict can hang on a damaged one."""
@@ -116,17 +115,11 @@ class EmbeddedStore:
     # Memory changes only after the disk has.
 
     def _put(self, name: str, value: Any) -> None:
-        self._alive()
         self._db[name] = value
 
     def _delete(self, *names: str) -> None:
-        self._alive()
         for name in names:
             del self._db[name]
-
-    def _alive(self) -> None:
-        if not self._db.conn.is_alive():
-            raise StoreTrouble("the storage thread has died: restart the bot")
 
     def _pragma(self, text: str) -> Any:
         return self._db.conn.select_one(f"PRAGMA {text}")
@@ -188,6 +181,8 @@ class EmbeddedStore:
         self._values[name] = value
 
     def _guarded(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if not self._db.conn.is_alive():  # it would be waited for, for ever
+            raise StoreTrouble("the storage thread has died: restart the bot")
         try:
             if self._wipe_due:
                 self._wipe()
@@ -251,8 +246,14 @@ class EmbeddedStore:
         self._thread.shutdown()
         if self._db.conn.is_alive():
             self._wipe()
-        self._db.close()
+            self._db.close()
         self._lock.close()
+
+
+def _private(path: Path) -> TextIO:
+    """Open a file that only its owner may read, making it if need be."""
+    path.touch(mode=0o600)
+    return path.open("r+")
 
 
 def _log_late(landing: asyncio.Future[Any]) -> None:

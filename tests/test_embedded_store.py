@@ -1,0 +1,307 @@
+"""The embedded store on a real disk: atomic verbs, nothing lost to kill -9, and damage that is said."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen
+from bot.reload import Asker, IllegalStep, Outcome, Reload, State
+from bot.store.base import KeyRow
+from bot.store.embedded import FILE_NAME, EmbeddedStore
+
+LIMIT = 5.0
+
+
+def make(id_: int = 1, user: int = 7, model: str = "sdxl-turbo", server: int = 100) -> Reload:
+    return Reload(
+        id_, server, model, (Asker(user, 11, f"token-{id_}"),), asked_at=1000.0 + id_, seconds=120.0
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    store = EmbeddedStore(tmp_path)
+    yield store
+    store.close()
+
+
+async def test_reload_survives_reopening(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.ask(make(), LIMIT)
+    calling = await store.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1001.0)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == [calling]
+    again.close()
+
+
+async def test_same_model_in_the_same_server_joins(store: EmbeddedStore) -> None:
+    await store.ask(make(1, user=7), LIMIT)
+    joined = await store.ask(make(2, user=8), LIMIT)
+    assert joined is not None
+    assert joined.id == 1
+    assert [asker.user for asker in joined.askers] == [7, 8]
+
+
+@pytest.mark.parametrize("other", [make(2, model="Sdxl-Turbo"), make(2, server=101)])
+async def test_other_model_or_server_does_not_join(store: EmbeddedStore, other: Reload) -> None:
+    await store.ask(make(1), LIMIT)
+    assert await store.ask(other, LIMIT) == other
+
+
+async def test_asks_in_the_same_instant_make_one_reload(store: EmbeddedStore) -> None:
+    stored = await asyncio.gather(*(store.ask(make(n, user=n), LIMIT) for n in range(1, 51)))
+    assert {reload.id for reload in stored if reload} == {1}
+    [known] = await store.open()
+    assert len(known.askers) == 50
+
+
+@pytest.mark.parametrize("again", [make(1), replace(make(3), askers=(Asker(7, 11, "token-2"),))])
+async def test_the_same_interaction_is_neither_join_nor_error(store: EmbeddedStore, again: Reload) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.ask(make(2, user=8), LIMIT)
+    assert await store.ask(again, LIMIT) is None
+
+
+async def test_announcing_cannot_be_joined(store: EmbeddedStore) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
+    second = await store.ask(make(2), LIMIT)
+    assert second is not None
+    assert second.id == 2
+
+
+async def test_limits_hold_in_the_same_instant(store: EmbeddedStore) -> None:
+    asks = [store.ask(make(n, user=7, model=f"model-{n}"), LIMIT) for n in range(1, 11)]
+    results = await asyncio.gather(*asks, return_exceptions=True)
+    assert sum(isinstance(result, Reload) for result in results) == 5
+    assert sum(isinstance(result, TooManyOpen) for result in results) == 5
+
+
+async def test_step_compares_before_it_sets(store: EmbeddedStore) -> None:
+    await store.ask(make(1), LIMIT)
+    assert await store.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0) is None
+    assert await store.step(2, {State.ASKED}, State.CALLING) is None
+    steps = [store.step(1, {State.ASKED}, State.CALLING, called_at=float(n)) for n in range(10)]
+    won = [reload for reload in await asyncio.gather(*steps) if reload is not None]
+    assert len(won) == 1
+
+
+async def test_joined_reload_cannot_be_removed(store: EmbeddedStore) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.ask(make(2, user=8), LIMIT)
+    with pytest.raises(IllegalStep):
+        await store.step(1, {State.ASKED}, State.REMOVED)
+    assert len(await store.open()) == 1
+
+
+async def test_removed_reload_is_gone_from_disk(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.REMOVED)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.history(100) == []
+    again.close()
+
+
+async def test_forget_leaves_no_bytes_and_spares_others(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary-of-100", 7, "mod", 1.0))
+    await store.set_key(101, KeyRow("sealed-canary-of-101", 7, "mod", 1.0))
+    await store.ask(make(1, model="model-canary-of-100"), LIMIT)
+    await store.ask(make(2, server=101), LIMIT)
+    await store.forget(100)
+    on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"canary-of-100" not in on_disk
+    assert b"canary-of-101" in on_disk
+    assert await store.history(100) == []
+    assert len(await store.history(101)) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("end", ["remove", "replace"])
+async def test_key_bytes_are_gone_when_the_call_returns(tmp_path: Path, end: str) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
+    if end == "remove":
+        assert await store.remove_key(100)
+    else:
+        await store.set_key(100, KeyRow("another", 7, "mod", 2.0))
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+async def test_key_bytes_that_a_reader_held_go_with_the_next_write(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
+    store._pragma("busy_timeout=10")
+    reader = sqlite3.connect(tmp_path / FILE_NAME)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    await store.remove_key(100)
+    reader.close()
+    await store.set_value("any", 1)
+    await store.set_value("any", 2)
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+async def test_writes_are_synced_to_disk(store: EmbeddedStore) -> None:
+    """Sqlitedict sets `synchronous=OFF` when it opens; 2 is FULL."""
+    assert store._pragma("synchronous") == (2,)
+
+
+async def test_files_are_private(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "data")
+    await store.ask(make(1), LIMIT)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    store.close()
+
+
+async def test_second_bot_on_the_same_folder_is_refused(store: EmbeddedStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="in use by another bot"):
+        EmbeddedStore(tmp_path)
+
+
+def spoil_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(4096))
+
+
+DAMAGE = {
+    "junk": lambda path: path.write_bytes(b"this is no database" * 500),
+    "a page": spoil_page,
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+async def test_damaged_file_is_refused_and_left_alone(tmp_path: Path, how: str) -> None:
+    store = EmbeddedStore(tmp_path)
+    for number in range(200):
+        await store.set_value(f"name-{number}", "x" * 200)
+    store.close()
+    path = tmp_path / FILE_NAME
+    DAMAGE[how](path)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable, match="damaged"):
+        EmbeddedStore(tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("row", [b"\x80\x04pickle", b"{}", b"[1]", b'{"id": "x"}', b"\xff\xfe"])
+async def test_row_that_is_not_ours_is_refused_not_run(tmp_path: Path, row: bytes) -> None:
+    EmbeddedStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("INSERT INTO kv VALUES ('reload:1', ?)", (row,))
+    db.close()
+    with pytest.raises(StoreUnusable, match="damaged"):
+        EmbeddedStore(tmp_path)
+
+
+async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_value("format", 2)
+    store.close()
+    with pytest.raises(StoreUnusable, match="newer version"):
+        EmbeddedStore(tmp_path)
+
+
+async def test_new_store_says_its_format(tmp_path: Path) -> None:
+    EmbeddedStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        assert db.execute("SELECT value FROM kv WHERE key='value:format'").fetchone() == (b"1",)
+    db.close()
+
+
+@pytest.fixture
+async def locked(store: EmbeddedStore, tmp_path: Path) -> AsyncIterator[sqlite3.Connection]:
+    """Another process holds the file."""
+    store._pragma("busy_timeout=100")
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield other
+    other.close()
+
+
+async def test_locked_file_is_trouble_and_memory_keeps_what_the_disk_has(
+    store: EmbeddedStore, locked: sqlite3.Connection
+) -> None:
+    with pytest.raises(StoreTrouble, match="locked"):
+        await store.ask(make(1), LIMIT)
+    assert await store.open() == []
+    locked.rollback()
+    assert await store.ask(make(1), LIMIT) == make(1)
+
+
+async def test_slow_write_is_said_in_time_and_may_still_land(
+    store: EmbeddedStore, locked: sqlite3.Connection
+) -> None:
+    store._pragma("busy_timeout=5000")
+    with pytest.raises(StoreSlow) as slow:
+        await store.ask(make(1), 0.05)
+    locked.rollback()
+    assert await slow.value.landing == make(1)
+    assert await store.open() == [make(1)]
+
+
+async def test_dead_storage_thread_is_trouble_not_a_hang(store: EmbeddedStore) -> None:
+    store._db.conn.close(force=True)  # stands for a worker that met a row it cannot decode
+    store._db.conn.join(5)
+    with pytest.raises(StoreTrouble, match="thread has died"):
+        await store.ask(make(1), LIMIT)
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from bot.reload import State
+from bot.store.embedded import EmbeddedStore
+from tests.test_embedded_store import make
+
+async def main() -> None:
+    store = EmbeddedStore(Path(sys.argv[1]))
+    print("open", flush=True)
+    for number in range(1, 100_000):
+        await store.ask(make(number, user=number, model=f"m-{number}", server=number), 5)
+        await store.step(number, {State.ASKED}, State.CALLING, message=1, called_at=1.0)
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    for writes in (1, 40, 150):
+        folder = tmp_path / str(writes)
+        root = str(Path(__file__).parents[1])
+        command = [sys.executable, "-c", WRITER, str(folder)]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            acknowledged = 0
+            for line in writer.stdout:
+                acknowledged = int(line) if line.strip().isdigit() else 0
+                if acknowledged >= writes:
+                    break
+            writer.send_signal(signal.SIGKILL)
+            rest = [line for line in writer.stdout.read().split() if line.isdigit()]
+            acknowledged = int(rest[-1]) if rest else acknowledged
+        store = EmbeddedStore(folder)
+        kept = await store.open()
+        store.close()
+        assert {reload.id for reload in kept if reload.state is State.CALLING} >= set(
+            range(1, acknowledged + 1)
+        )
+        assert len(kept) <= acknowledged + 1

@@ -1,0 +1,110 @@
+"""Turns for calls with the bot's own token: never too many, and fair between servers."""
+
+from collections import Counter, defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.pace import CHANNEL_SECONDS, PER_CHANNEL, PER_SECOND, PER_SERVER_AND_SECOND, Pace
+
+# Times are eighths of a second, which floats hold exactly.
+takes = st.lists(
+    st.tuples(st.integers(0, 12).map(lambda n: n / 8), st.integers(0, 8), st.integers(0, 3)), max_size=400
+)
+
+
+def play(pace: Pace, asked: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+    """The turns that are handed out; each asker waits some eighths longer than the one before."""
+    now, turns = 1000.0, []
+    for pause, server, place in asked:
+        now += pause
+        channel = server * 10 + place
+        turns.append((now + pace.take(server, channel, now), server, channel))
+    return turns
+
+
+@given(asked=takes, start=st.booleans())
+def test_no_order_of_asking_breaks_a_limit(asked: list[tuple[float, int, int]], start: bool) -> None:
+    turns = play(Pace(), [(0.0, s, c) for _, s, c in asked] if start else asked)
+    assert max(Counter(int(turn) for turn, _, _ in turns).values(), default=0) <= PER_SECOND
+    per_server = Counter((int(turn), server) for turn, server, _ in turns)
+    assert max(per_server.values(), default=0) <= PER_SERVER_AND_SECOND
+    of_channel = defaultdict(list)
+    for turn, _, channel in turns:
+        of_channel[channel].append(turn)
+    for mine in of_channel.values():
+        assert mine == sorted(mine), "first come, first served"
+        assert all(
+            later - earlier >= CHANNEL_SECONDS
+            for earlier, later in zip(mine, mine[PER_CHANNEL:], strict=False)
+        )
+
+
+@given(asked=takes)
+def test_nobody_is_sent_into_the_past_and_looking_takes_nothing(asked: list[tuple[float, int, int]]) -> None:
+    pace, now = Pace(), 1000.0
+    for pause, server, channel in asked:
+        now += pause
+        seen = pace.wait(server, channel, now)
+        assert seen == pace.wait(server, channel, now)
+        assert pace.take(server, channel, now) == seen >= 0
+
+
+def test_who_is_alone_does_not_wait() -> None:
+    assert Pace().take(1, 10, 1000.25) == 0
+
+
+def test_in_all_there_are_45_in_a_second() -> None:
+    pace = Pace()
+    turns = [1000.0 + pace.take(server, server, 1000.0) for server in range(100)]
+    assert Counter(turns) == {1000.0: 45, 1001.0: 45, 1002.0: 10}
+
+
+def test_a_server_has_10_in_a_second() -> None:
+    pace = Pace()
+    turns = [1000.0 + pace.take(1, channel, 1000.0) for channel in range(25)]
+    assert Counter(turns) == {1000.0: 10, 1001.0: 10, 1002.0: 5}
+
+
+def test_a_channel_has_5_in_5_seconds() -> None:
+    pace = Pace()
+    turns = [1000.0 + pace.take(1, 10, 1000.0) for _ in range(12)]
+    assert Counter(turns) == {1000.0: 5, 1005.0: 5, 1010.0: 2}
+
+
+def test_one_servers_crowd_does_not_delay_another() -> None:
+    pace = Pace()
+    crowd = [pace.take(1, channel, 1000.0) for channel in range(500)]
+    assert max(crowd) > 40
+    assert pace.take(2, 9000, 1000.0) == 0
+    assert pace.take(2, 9000, 1000.5) == 0
+
+
+def test_four_servers_crowds_do_not_delay_another_by_more_than_a_second() -> None:
+    pace = Pace()
+    for server in range(4):
+        for channel in range(200):
+            pace.take(server, 1000 * server + channel, 1000.0)
+    assert max(pace.take(9, 9000 + channel, 1000.0) for channel in range(10)) <= 1
+
+
+def test_a_crowded_channel_does_not_delay_its_neighbours() -> None:
+    pace = Pace()
+    for _ in range(50):
+        pace.take(1, 10, 1000.0)
+    assert pace.take(1, 11, 1000.0) <= 1
+
+
+def test_memory_stays_flat() -> None:
+    pace = Pace()
+    for number in range(20_000):
+        pace.take(number % 700, number, 1000.0 + number)
+    held = sum(len(value) for value in vars(pace).values())
+    assert held < 5000
+
+
+def test_forgetting_breaks_no_limit() -> None:
+    pace = Pace()
+    turns = [1000.0 + pace.take(server % 150, server, 1000.0) for server in range(3000)]
+    assert max(Counter(turns).values()) == PER_SECOND
+    assert pace.take(1, 1, 1000.0) > 0

@@ -1,0 +1,400 @@
+"""The Reload record: model ids, legal steps, who is pinged, limits."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from bot.errors import BadModelId, TooManyOpen
+from bot.reload import (
+    LEGAL,
+    OPEN_PER_MEMBER,
+    OPEN_PER_SERVER,
+    Asker,
+    Ending,
+    IllegalStep,
+    Outcome,
+    Ping,
+    Reload,
+    State,
+    check_limits,
+    join,
+    parse_model_id,
+    step,
+    time_left,
+)
+
+ANA, BEN, CLEO = 1, 2, 3
+HERE, THERE = 70, 71
+OWNER = Asker(ANA, HERE, "token-ana")
+ASKED = Reload(id=10, server=5, model="sdxl-turbo", askers=(OWNER,), asked_at=1000.0, seconds=120.0)
+
+
+# --- Model ids ----------------------------------------------------------------------------------------
+
+
+IDS = (
+    *(
+        "midjourney",
+        "anything-v3",
+        "flux-kontext-dev",
+        "wan2.2",
+        "more_details",
+        "F5jvdzGnYi",
+        "7",
+        ".hidden",
+    ),
+    *("stable-diffusion-xl-1.0-inpainting-0.1", "meta-llama-3-8B-instruct", "Org/Model-7B", "x" * 100),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        *((model, model) for model in IDS),
+        ("  sdxl-turbo\n", "sdxl-turbo"),
+        ('"sdxl-turbo"', "sdxl-turbo"),
+        ("'sdxl-turbo'", "sdxl-turbo"),
+        ("`sdxl-turbo`", "sdxl-turbo"),
+        ("```sdxl-turbo```", "sdxl-turbo"),
+        ("“sdxl-turbo”", "sdxl-turbo"),
+        ("‘sdxl-turbo’", "sdxl-turbo"),
+        (" ` sdxl-turbo ` ", "sdxl-turbo"),
+        ("https://modelslab.com/models/sdxl-turbo", "sdxl-turbo"),
+        ("https://modelslab.com/models/someone/SDXL-Turbo", "SDXL-Turbo"),
+        ("https://www.modelslab.com/models/sdxl-turbo/", "sdxl-turbo"),
+        ("http://modelslab.com/models/sdxl-turbo", "sdxl-turbo"),
+        ("HTTPS://ModelsLab.com/models/sdxl-turbo", "sdxl-turbo"),
+        ("https://stablediffusionapi.com/models/sdxl-turbo", "sdxl-turbo"),
+        ("https://www.stablediffusionapi.com/models/sdxl-turbo?tab=api&x=/y", "sdxl-turbo"),
+        ("https://modelslab.com/models/sdxl-turbo#api/reload", "sdxl-turbo"),
+        ("modelslab.com/models/sdxl-turbo", "sdxl-turbo"),
+        ("www.modelslab.com/models/sdxl-turbo//", "sdxl-turbo"),
+        ("`https://modelslab.com/models/sdxl-turbo`", "sdxl-turbo"),
+    ],
+)
+def test_an_id_or_its_page_is_understood(text: str, model: str) -> None:
+    assert parse_model_id(text) == model
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "``",
+        "two words",
+        "two\nlines",
+        "sdxl`turbo",
+        "/model",
+        "a/../b",
+        "..",
+        "x" * 101,
+        "schön",
+        "<@123456>",
+        "@everyone",
+        "a\x00b",
+        "a\u200bb",
+        "sdxl-turbo?x=1",
+        "id: sdxl",
+        "https://modelslab.com",
+        "https://modelslab.com/",
+        "modelslab.com/models/a%2Fb",
+        "https://modelslab.com/models/" + "x" * 101,
+        "https://modelslab.com/models/..",
+        "https://huggingface.co/org/model",
+        "https://civitai.com/models/1234",
+        "https://modelslab.com.evil.example/models/x",
+        "https://evil.example/modelslab.com/models/x",
+        "https://modelslab.com@evil.example/models/x",
+        "https://user@modelslab.com/models/x",
+        "https://api.modelslab.com/models/x",
+        "https://modelslab.com:8443/models/x",
+        "ftp://modelslab.com/models/x",
+        "https://[modelslab.com/models/x",
+    ],
+)
+def test_what_is_no_id_and_no_page_of_the_vendor_is_refused(text: str) -> None:
+    with pytest.raises(BadModelId):
+        parse_model_id(text)
+
+
+texts = st.text() | st.text(st.sampled_from("aZ9._-/ `'\"“”:?#@[]%\n")) | st.from_regex(
+    r"(https?://)?(www\.)?(modelslab|stablediffusionapi)\.com(/[a-zA-Z0-9._?#:\[\]@\n-]*){0,4}"
+)  # fmt: skip
+
+
+@given(text=texts)
+@example(text="modelslab.com/models/two\nlines")
+def test_any_text_is_refused_or_gives_an_id_by_the_rules(text: str) -> None:
+    try:
+        model = parse_model_id(text)
+    except BadModelId:
+        return
+    assert 1 <= len(model) <= 100
+    assert all(c.isascii() and (c.isalnum() or c in "._-/") for c in model)
+    assert not model.startswith("/")
+    assert ".." not in model
+    assert model in text, "an id is taken as it was written: nothing joined, nothing lower-cased"
+
+
+@given(text=texts)
+def test_an_id_that_was_read_is_read_again_as_itself(text: str) -> None:
+    try:
+        model = parse_model_id(text)
+    except BadModelId:
+        return
+    assert parse_model_id(model) in (model, model.rpartition("/")[2])
+
+
+# --- Steps --------------------------------------------------------------------------------------------
+
+A, C, N, T, E, R = (
+    State.ASKED,
+    State.CALLING,
+    State.COUNTING,
+    State.ANNOUNCING,
+    State.ENDED,
+    State.REMOVED,
+)
+DRAWN = {(A, A), (A, C), (A, T), (A, R), (C, A), (C, N), (C, T), (N, T), (T, T), (T, E)}
+"""The drawing in docs/architecture.md, arrow by arrow."""
+
+
+@pytest.mark.parametrize(("from_", "to"), [*itertools.product(State, State)])
+def test_only_the_steps_that_are_drawn_are_legal(from_: State, to: State) -> None:
+    before = replace(ASKED, state=from_)
+    if (from_, to) in DRAWN:
+        assert step(before, to, outcome=Outcome.ACCEPTED, ended_at=1130.0).state is to
+    else:
+        with pytest.raises(IllegalStep):
+            step(before, to, outcome=Outcome.ACCEPTED, ended_at=1130.0)
+
+
+def test_every_state_has_its_steps() -> None:
+    assert set(LEGAL) == set(State)
+
+
+@pytest.mark.parametrize("facts", [{}, {"outcome": Outcome.ACCEPTED}, {"ended_at": 1130.0}])
+def test_an_ending_needs_an_outcome_and_a_time(facts: dict[str, object]) -> None:
+    with pytest.raises(IllegalStep, match="outcome and a time"):
+        step(ASKED, State.ANNOUNCING, **facts)  # type: ignore[arg-type]
+
+
+def test_a_reload_that_somebody_joined_cannot_be_removed() -> None:
+    with pytest.raises(IllegalStep, match="joined"):
+        step(join(ASKED, Asker(BEN, HERE, "token-ben")), State.REMOVED)
+
+
+def test_a_step_keeps_what_was_known() -> None:
+    calling = step(ASKED, State.CALLING, message=99, called_at=1001.0)
+    counting = step(calling, State.COUNTING, deadline=1125.0)
+    assert (counting.message, counting.called_at, counting.deadline) == (99, 1001.0, 1125.0)
+    assert ASKED.message is None
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_how_it_ended_shows_only_once_it_has(outcome: Outcome) -> None:
+    for state in (State.ASKED, State.CALLING, State.COUNTING):
+        assert replace(ASKED, state=state, outcome=outcome).ending is None
+    for state in (State.ANNOUNCING, State.ENDED):
+        assert replace(ASKED, state=state, outcome=outcome).ending is outcome.ending
+
+
+def test_only_an_acceptance_is_ready_and_only_doubt_is_unknown() -> None:
+    unknown = {Outcome.NO_USABLE_ANSWER, Outcome.INTERRUPTED}
+    for outcome in Outcome:
+        expected = Ending.UNKNOWN if outcome in unknown else Ending.FAILED
+        assert outcome.ending is (Ending.READY if outcome is Outcome.ACCEPTED else expected)
+
+
+class LifeMachine(RuleBasedStateMachine):
+    """Anything may be tried in any order, at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reload = ASKED
+        self.now = 1000.0
+        self.posts = self.steps_back = self.endings = 0
+        self.over = False
+
+    @rule(to=st.sampled_from(State), outcome=st.sampled_from(Outcome), seconds=st.floats(0, 200))
+    def try_a_step(self, to: State, outcome: Outcome, seconds: float) -> None:
+        before, self.now = self.reload, self.now + seconds
+        try:
+            self.reload = step(before, to, outcome=outcome, ended_at=self.now)
+        except IllegalStep:
+            assert self.reload is before
+            return
+        assert not self.over, "what has ended stays ended"
+        self.posts += to is State.CALLING
+        self.steps_back += before.state is State.CALLING and to is State.ASKED
+        self.endings += to is State.ANNOUNCING and before.state is not State.ANNOUNCING
+        self.over = to in (State.ENDED, State.REMOVED)
+
+    @rule(user=st.integers(1, 5), channel=st.integers(70, 72))
+    def somebody_joins(self, user: int, channel: int) -> None:
+        self.reload = join(self.reload, Asker(user, channel, f"token-{user}-{channel}"))
+
+    @invariant()
+    def at_most_one_call_could_have_had_an_effect(self) -> None:
+        assert self.posts <= 1 + self.steps_back
+
+    @invariant()
+    def it_ends_at_most_once(self) -> None:
+        assert self.endings <= 1
+
+    @invariant()
+    def the_owner_stays_first(self) -> None:
+        assert self.reload.owner == OWNER
+
+
+TestAnyOrderOfEvents = LifeMachine.TestCase
+
+
+# --- Who is pinged, where -----------------------------------------------------------------------------
+
+
+def ended(reload: Reload, outcome: Outcome = Outcome.ACCEPTED, after: float = 130.0) -> Reload:
+    return step(reload, State.ANNOUNCING, outcome=outcome, ended_at=reload.asked_at + after)
+
+
+def crowd(*people: tuple[int, int]) -> Reload:
+    reload = ASKED
+    for user, channel in people:
+        reload = join(reload, Asker(user, channel, f"token-{user}-{channel}"))
+    return reload
+
+
+def test_the_asker_is_pinged_where_they_asked() -> None:
+    assert ended(ASKED).pings == (Ping(HERE, (ANA,)),)
+
+
+def test_each_channel_gets_one_ping_for_all_its_people() -> None:
+    reload = ended(crowd((BEN, THERE), (CLEO, HERE), (ANA, THERE)))
+    assert reload.pings == (Ping(HERE, (ANA, CLEO)), Ping(THERE, (BEN, ANA)))
+
+
+@pytest.mark.parametrize(("people", "sizes"), [(49, [50]), (50, [50, 1]), (99, [50, 50]), (100, [50, 50, 1])])
+def test_a_ping_mentions_50_people_at_most(people: int, sizes: list[int]) -> None:
+    reload = ended(crowd(*((user, HERE) for user in range(100, 100 + people))))
+    assert [len(ping.users) for ping in reload.pings] == sizes
+
+
+@pytest.mark.parametrize("outcome", [Outcome.WRONG_KEY, Outcome.NO_USABLE_ANSWER])
+def test_who_still_looks_at_the_reply_is_not_pinged_for_a_failure(outcome: Outcome) -> None:
+    assert ended(ASKED, outcome, after=15.0).pings == ()
+    assert ended(ASKED, outcome, after=15.1).pings == (Ping(HERE, (ANA,)),)
+
+
+def test_a_ready_always_pings() -> None:
+    assert ended(ASKED, after=1.0).pings == (Ping(HERE, (ANA,)),)
+
+
+def test_joiners_are_pinged_even_for_an_early_failure() -> None:
+    reload = ended(crowd((BEN, HERE), (CLEO, THERE)), Outcome.REFUSED, after=5.0)
+    assert reload.pings == (Ping(HERE, (BEN,)), Ping(THERE, (CLEO,)))
+
+
+def test_who_is_pinged_is_fixed_when_the_ending_comes() -> None:
+    told = step(ended(ASKED), State.ANNOUNCING, pinged=(0,))
+    assert told.pings == (Ping(HERE, (ANA,)),)
+    assert told.pinged == (0,)
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.integers(70, 75)), max_size=300))
+def test_everybody_is_pinged_once_in_each_channel_they_asked_in(people: list[tuple[int, int]]) -> None:
+    pings = ended(crowd(*people)).pings
+    reached = [(user, ping.channel) for ping in pings for user in ping.users]
+    assert sorted(reached) == sorted({(ANA, HERE), *people})
+    assert all(len(ping.users) <= 50 for ping in pings)
+
+
+def test_the_number_of_a_ping_fits_into_a_nonce() -> None:
+    """Discord takes 25 characters; the id has 20 digits at most."""
+    reload = replace(crowd(*((user, user % 9) for user in range(2000))), id=2**64 - 1)
+    numbers = range(len(ended(reload).pings) + 1)
+    assert max(len(f"{reload.id}-{number}") for number in numbers) <= 25
+
+
+# --- Joining, limits, time ----------------------------------------------------------------------------
+
+
+def test_the_same_person_in_the_same_channel_joins_once() -> None:
+    once = join(ASKED, Asker(BEN, HERE, "first"))
+    assert join(once, Asker(BEN, HERE, "second")) == once
+    assert join(ASKED, Asker(ANA, HERE, "again")) == ASKED
+
+
+def test_the_same_person_elsewhere_joins_as_well() -> None:
+    assert len(join(ASKED, Asker(ANA, THERE, "again")).askers) == 2
+
+
+def by(user: int, number: int, deadline: float | None = None) -> Reload:
+    return replace(ASKED, id=number, model=f"m{number}", askers=(Asker(user, HERE, "t"),), deadline=deadline)
+
+
+def test_a_member_may_have_five_open() -> None:
+    running = [by(ANA, number) for number in range(OPEN_PER_MEMBER - 1)]
+    check_limits(by(ANA, 99), running)
+    with pytest.raises(TooManyOpen) as caught:
+        check_limits(by(ANA, 99), [*running, by(ANA, 50)])
+    assert (caught.value.whose, caught.value.limit) == ("member", 5)
+
+
+def test_somebody_elses_five_do_not_count() -> None:
+    check_limits(by(BEN, 99), [by(ANA, number) for number in range(OPEN_PER_MEMBER)])
+
+
+def test_a_server_may_have_twenty_open() -> None:
+    running = [by(100 + number, number) for number in range(OPEN_PER_SERVER - 1)]
+    check_limits(by(ANA, 99), running)
+    with pytest.raises(TooManyOpen) as caught:
+        check_limits(by(ANA, 99), [*running, by(BEN, 50)])
+    assert (caught.value.whose, caught.value.limit) == ("server", 20)
+
+
+def test_who_only_joined_has_their_five_left() -> None:
+    joined = [join(by(BEN, number), Asker(ANA, HERE, "t")) for number in range(OPEN_PER_MEMBER)]
+    check_limits(by(ANA, 99), joined)
+
+
+def test_the_refusal_knows_when_a_place_frees() -> None:
+    running = [by(ANA, n, deadline) for n, deadline in enumerate([None, 1300.0, 1200.0, None, 1400.0])]
+    with pytest.raises(TooManyOpen) as caught:
+        check_limits(by(ANA, 99), running)
+    assert caught.value.free_at == 1200.0
+    with pytest.raises(TooManyOpen) as caught:
+        check_limits(by(ANA, 99), [by(ANA, n) for n in range(OPEN_PER_MEMBER)])
+    assert caught.value.free_at is None
+
+
+@pytest.mark.parametrize(("now", "late"), [(1120.0, False), (1130.0, False), (1130.5, True)])
+def test_an_ending_over_ten_seconds_after_its_time_is_late(now: float, late: bool) -> None:
+    assert replace(ASKED, deadline=1120.0).is_late(now) is late
+    assert replace(ASKED, deadline=1120.0, late=True).is_late(now)
+    assert not ASKED.is_late(now)
+
+
+moments = st.floats(-1e12, 1e12)
+
+
+@given(until=moments, now=moments, later=st.floats(0, 1e12))
+def test_the_time_left_only_shrinks_and_ends_at_zero(until: float, now: float, later: float) -> None:
+    left = time_left(until, now)
+    assert math.isfinite(left)
+    assert 0 <= time_left(until, now + later) <= left
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_an_odd_time_leaves_no_time(odd: float) -> None:
+    assert time_left(odd, 0.0) == 0.0
+    assert time_left(0.0, odd) == 0.0
+
+
+def test_a_token_does_not_show() -> None:
+    assert "token-ana" not in repr(ASKED)

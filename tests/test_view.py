@@ -1,0 +1,57 @@
+"""The layout of a reply: what Discord takes, with nothing in it that lives on."""
+
+from typing import Any
+
+import discord
+import orjson
+import pytest
+from hypothesis import given
+
+from bot import words
+from bot.reload import Ending, Outcome, Reload, State
+from bot.view import render
+from tests.test_words import NOW, command, ended, near, reloads
+
+MOST_COMPONENTS, MOST_TEXT = 40, 4000
+CONTAINER, TEXT = 17, 10
+
+
+def laid_out(reload: Reload, now: float = NOW) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = render(reload, now, command).to_components()  # type: ignore[no-untyped-call]
+    return parts
+
+
+def flat(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [found for part in components for found in (part, *flat(part.get("components", [])))]
+
+
+@given(reload=reloads, now=near)
+def test_any_reload_gives_a_payload_that_discord_takes(reload: Reload, now: float) -> None:
+    parts = flat(laid_out(reload, now))
+    assert [part["type"] for part in parts] == [CONTAINER, TEXT]
+    assert len(parts) <= MOST_COMPONENTS
+    text = parts[1]["content"]
+    assert text == words.reply(reload, now, command)
+    assert 0 < len(text) <= MOST_TEXT
+    assert 0 <= parts[0]["accent_color"] <= 0xFFFFFF
+    assert orjson.dumps(parts)
+
+
+def test_each_ending_has_a_colour_of_its_own() -> None:
+    running = laid_out(Reload(1, 2, "m", ended(Outcome.ACCEPTED).askers, NOW, 120.0))[0]["accent_color"]
+    endings = {
+        outcome.ending: laid_out(ended(outcome))[0]["accent_color"]
+        for outcome in (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.INTERRUPTED)
+    }
+    assert set(endings) == set(Ending)
+    assert len({running, *endings.values()}) == 4
+
+
+@pytest.mark.parametrize("state", [State.COUNTING, State.ENDED])
+def test_the_layout_leaves_nothing_behind_in_discord_py(state: State) -> None:
+    """A view that can be clicked would stay in its store for ever."""
+    view = render(ended(Outcome.ACCEPTED), NOW, command)
+    assert isinstance(view, discord.ui.LayoutView)
+    assert view.has_components_v2()
+    assert view.timeout is None
+    assert not view.is_dispatchable()

@@ -1,0 +1,417 @@
+"""Every sentence that a person reads: there is one for each case, it is short, and it is honest."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import words
+from bot.errors import BadModelId, NoKey, NotAllowed, Refusal, TooManyOpen
+from bot.reload import SPAM_FILTER_SECONDS, Asker, Ending, Outcome, Ping, Reload, State
+
+NOW = 1_800_000_000.0
+LONGEST_ID = 2**64 - 1
+MODEL, SAID = "sdxl-turbo", "Vendor said so"
+ASKED = Reload(id=10, server=5, model=MODEL, askers=(Asker(11, 70, "t"),), asked_at=NOW, seconds=120.0)
+
+
+def command(name: str) -> str:
+    return f"</{name}:{LONGEST_ID}>"
+
+
+def outside_code(text: str) -> str:
+    return re.sub(r"`[^`]*`", "", text)
+
+
+def ended(outcome: Outcome, **facts: object) -> Reload:
+    known = {"ended_at": NOW, "called_at": NOW - 100, "deadline": NOW, **facts}
+    return replace(ASKED, state=State.ENDED, outcome=outcome, **known)  # type: ignore[arg-type]
+
+
+def reply(reload: Reload, now: float = NOW) -> str:
+    return words.reply(reload, now, command)
+
+
+# --- The reply ----------------------------------------------------------------------------------------
+
+FIRST_WORDS = {
+    State.ASKED: "Waiting",
+    State.CALLING: "Reloading",
+    State.COUNTING: "Reloading",
+}
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("state", [state for state in State if state is not State.REMOVED])
+def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State, outcome: Outcome) -> None:
+    reload = replace(ASKED, state=state, outcome=outcome, deadline=NOW + 60, called_at=NOW, ended_at=NOW)
+    first = FIRST_WORDS.get(state) or outcome.ending.capitalize()
+    lines = reply(reload).splitlines()
+    assert lines[0] == f"**{first}** `{MODEL}`"
+    assert len(lines) > 1
+    assert first in ("Waiting", "Reloading", "Ready", "Failed", "Unknown")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        (Outcome.ACCEPTED, "The 2 minutes the API promises have passed; not confirmed."),
+        (Outcome.WRONG_KEY, "does not accept this server's key"),
+        (Outcome.UNKNOWN_MODEL, "does not know this model"),
+        (Outcome.NO_CREDITS, "out of credits"),
+        (Outcome.PLAN_TOO_SMALL, "plan"),
+        (Outcome.SLOW_DOWN, "slow down"),
+        (Outcome.REFUSED, "The API refused: `Vendor said so`."),
+        (Outcome.VENDOR_TROUBLE, "trouble on its side"),
+        (Outcome.NO_CONNECTION, "nothing was sent"),
+        (Outcome.NOT_SENT, "Nothing was sent"),
+        (Outcome.KEY_GONE, "nothing was sent"),
+        (Outcome.STORAGE, "Nothing was sent"),
+        (Outcome.NO_USABLE_ANSWER, "no clear answer came back. It may be reloading."),
+        (Outcome.INTERRUPTED, "restarted in the middle of the call. It may be reloading."),
+    ],
+)
+def test_each_ending_says_what_happened(outcome: Outcome, says: str) -> None:
+    assert says in reply(ended(outcome, said=SAID))
+
+
+def test_no_outcome_is_left_out() -> None:
+    texts = {outcome: reply(ended(outcome)) for outcome in Outcome}
+    assert len(set(texts.values())) == len(Outcome), "each ending reads differently"
+
+
+@pytest.mark.parametrize("outcome", [o for o in Outcome if o.ending is not Ending.READY])
+def test_each_ending_that_is_no_success_says_what_to_do(outcome: Outcome) -> None:
+    text = reply(ended(outcome))
+    assert command("reload") in text or command("key set") in text or "can change the plan" in text
+    assert "ready" not in text.lower()
+
+
+@pytest.mark.parametrize("outcome", [o for o in Outcome if o.ending is not Ending.FAILED])
+def test_only_a_failure_may_claim_that_nothing_was_sent(outcome: Outcome) -> None:
+    assert "nothing was sent" not in reply(ended(outcome)).lower()
+
+
+def test_a_defect_after_the_call_is_unknown_and_named() -> None:
+    text = reply(ended(Outcome.INTERRUPTED, ref="7F3A"))
+    assert text.startswith("**Unknown**")
+    assert "ref 7F3A" in text
+    assert "may be reloading" in text
+
+
+def test_a_defect_before_the_call_is_failed_and_named() -> None:
+    text = reply(ended(Outcome.NOT_SENT, ref="7F3A"))
+    assert text.startswith("**Failed**")
+    assert "ref 7F3A" in text
+    assert "Nothing was sent" in text
+
+
+def test_a_refusal_without_words_says_so() -> None:
+    assert "The API refused without a reason." in reply(ended(Outcome.REFUSED))
+
+
+def test_a_slow_down_says_when_it_works_again() -> None:
+    assert f"<t:{round(NOW) + 90}:R>" in reply(ended(Outcome.SLOW_DOWN, again_at=NOW + 89.5))
+
+
+def test_an_unknown_says_when_asking_again_is_possible_while_it_is_not() -> None:
+    reload = ended(Outcome.NO_USABLE_ANSWER, called_at=NOW)
+    assert f"(possible <t:{round(NOW + SPAM_FILTER_SECONDS)}:R>)" in reply(reload)
+    assert "possible" not in reply(reload, NOW + SPAM_FILTER_SECONDS)
+
+
+def test_late_is_said_with_the_time_it_was_due() -> None:
+    due = NOW - 300
+    assert f"Told late: it was due <t:{round(due)}:R>." in reply(ended(Outcome.ACCEPTED, deadline=due))
+    assert "late" not in reply(ended(Outcome.ACCEPTED, deadline=NOW - 10))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "promise"),
+    [
+        (1, "The 1 s the"), (45, "The 45 s the"), (60, "The 1 minute the"), (90, "The 1 min 30 s the"),
+        (120, "The 2 minutes the"), (3600, "The 60 minutes the"), (86400, "The 1440 minutes the"),
+        (5430, "The 1 h 30 min the"),
+    ],
+)  # fmt: skip
+def test_the_promise_is_the_setting(seconds: float, promise: str) -> None:
+    assert promise in reply(ended(Outcome.ACCEPTED, seconds=float(seconds)))
+
+
+def counting(left: float, seconds: float = 120.0) -> str:
+    reload = replace(ASKED, state=State.COUNTING, seconds=seconds, deadline=NOW + left)
+    return reply(reload)
+
+
+@pytest.mark.parametrize(
+    ("left", "bar", "says"),
+    [
+        (120, "▱▱▱▱▱▱▱▱▱▱", "2 min left"),
+        (105, "▰▱▱▱▱▱▱▱▱▱", "1 min 45 s left"),
+        (75, "▰▰▰▱▱▱▱▱▱▱", "1 min 15 s left"),
+        (60, "▰▰▰▰▰▱▱▱▱▱", "1 min left"),
+        (45, "▰▰▰▰▰▰▱▱▱▱", "45 s left"),
+        (5, "▰▰▰▰▰▰▰▰▰▱", "5 s left"),
+        (0, "▰▰▰▰▰▰▰▰▰▰", "0 s left"),
+        (-30, "▰▰▰▰▰▰▰▰▰▰", "0 s left"),
+        (400, "▱▱▱▱▱▱▱▱▱▱", "6 min 40 s left"),
+    ],
+)
+def test_the_countdown_shows_bar_time_left_and_ready_time(left: float, bar: str, says: str) -> None:
+    text = counting(left)
+    assert f"{bar} {says}\nReady <t:{round(NOW + left)}:t> · asked by <@11>" in text
+
+
+def test_a_wait_says_why_and_when_it_starts() -> None:
+    spam = replace(ASKED, not_before=NOW + 25)
+    assert "starts in 25 s" in reply(spam)
+    assert reply(spam).startswith("**Waiting**")
+    named = replace(spam, waits=1)
+    assert "The API asks to wait: starts in 25 s" in reply(named)
+    assert "The API asks to wait" not in reply(spam)
+
+
+def test_three_askers_are_named_and_the_others_counted() -> None:
+    reload = replace(ended(Outcome.ACCEPTED), askers=tuple(Asker(n, 70, "t") for n in range(11, 26)))
+    assert reply(reload).endswith("Asked by <@11>, <@12>, <@13> and 12 more")
+
+
+def test_somebody_who_asked_in_two_channels_is_one_person() -> None:
+    reload = replace(ASKED, askers=(Asker(11, 70, "t"), Asker(11, 71, "t"), Asker(12, 70, "t")))
+    assert reply(reload).endswith("asked by <@11>, <@12>")
+
+
+ids = st.integers(0, LONGEST_ID)
+models = st.text(st.sampled_from("aZ9._-/"), min_size=1, max_size=100) | st.just("M" * 100)
+near = st.floats(-1e6, 1e6).map(lambda seconds: NOW + seconds)
+said = st.text(st.characters(codec="utf-8", exclude_characters="`\n"), max_size=60) | st.just("W" * 60)
+reloads = st.builds(
+    Reload,
+    id=ids,
+    server=ids,
+    model=models,
+    askers=st.lists(st.builds(Asker, ids, ids, st.just("secret-token")), min_size=1, max_size=80).map(tuple),
+    asked_at=near,
+    seconds=st.floats(1, 86400),
+    state=st.sampled_from([state for state in State if state is not State.REMOVED]),
+    message=st.none() | ids,
+    not_before=st.none() | near,
+    waits=st.integers(0, 2),
+    called_at=st.none() | near,
+    deadline=st.none() | near,
+    outcome=st.none() | st.sampled_from(Outcome),
+    said=said,
+    again_at=st.none() | near,
+    ended_at=st.none() | near,
+    late=st.booleans(),
+    ref=st.sampled_from(["", "7F3A"]),
+)
+
+
+@given(reload=reloads, now=near)
+def test_no_reply_is_longer_than_300_characters_or_lets_anything_out(reload: Reload, now: float) -> None:
+    text = reply(reload, now)
+    assert len(text) <= 300
+    assert text.startswith(f"**{words.state_word(reload)}** `{reload.model}`")
+    assert text.count("`") % 2 == 0
+    plain = outside_code(text)
+    assert reload.model not in plain or len(reload.model) < 12
+    assert reload.said not in plain or len(reload.said) < 12
+    assert {int(user) for user in re.findall(r"<@(\d+)>", plain)} <= {a.user for a in reload.askers}
+    assert "secret-token" not in text
+    assert "nan" not in plain
+    assert "None" not in plain
+
+
+@given(reload=reloads, now=near, alone=st.booleans(), people=st.lists(ids, min_size=1, max_size=50))
+def test_no_ping_is_longer_than_discord_takes(
+    reload: Reload, now: float, alone: bool, people: list[int]
+) -> None:
+    done = replace(reload, state=State.ANNOUNCING, outcome=reload.outcome or Outcome.ACCEPTED)
+    text = words.ping(done, Ping(reload.owner.channel + 1, tuple(people)), now, command, alone=alone)
+    assert len(text) <= 2000
+    assert all(f"<@{user}>" in text for user in people)
+    assert f"`{reload.model}`" in text
+    assert "@everyone" not in outside_code(text)
+
+
+@given(seconds=st.floats(0, 86400))
+def test_a_length_of_time_reads_as_it_is(seconds: float) -> None:
+    units = {"h": 3600, "min": 60, "s": 1}
+    parts = words.span(seconds).split()
+    numbers = [(int(number), unit) for number, unit in zip(parts[::2], parts[1::2], strict=True)]
+    total = sum(number * units[unit] for number, unit in numbers)
+    assert abs(total - seconds) <= (0.5 if seconds < 3599 else 60)
+    assert all(number < 60 for number, unit in numbers if unit != "h")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (-5, "0 s"), (0.4, "0 s"), (59.6, "1 min"), (45, "45 s"), (105, "1 min 45 s"),
+        (3600, "1 h"), (7500, "2 h 5 min"), (7503, "2 h 5 min"), (86400, "24 h"),
+    ],
+)  # fmt: skip
+def test_lengths_of_time_are_full_seconds(seconds: float, text: str) -> None:
+    assert words.span(seconds) == text
+
+
+# --- The ping -----------------------------------------------------------------------------------------
+
+
+def ping(reload: Reload, channel: int = 70, now: float = NOW, *, alone: bool = False) -> str:
+    return words.ping(reload, Ping(channel, (11, 12)), now, command, alone=alone)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Outcome.ACCEPTED, "<@11> <@12> `sdxl-turbo` is ready (2 minutes have passed, not tested)."),
+        (Outcome.WRONG_KEY, "<@11> <@12> `sdxl-turbo` was not reloaded: see the reply."),
+        (Outcome.INTERRUPTED, "<@11> <@12> `sdxl-turbo` may or may not be reloading: see the reply."),
+    ],
+)
+def test_the_ping_says_no_more_than_is_known(outcome: Outcome, text: str) -> None:
+    assert ping(ended(outcome)) == text
+
+
+def test_in_another_channel_the_ping_links_to_the_reply() -> None:
+    reload = ended(Outcome.ACCEPTED, message=99)
+    assert ping(reload, channel=71).endswith(" https://discord.com/channels/5/70/99")
+    assert "https://" not in ping(reload)
+
+
+def test_a_late_ping_says_so() -> None:
+    assert "told late" in ping(ended(Outcome.ACCEPTED, deadline=NOW - 60))
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> None:
+    text = ping(ended(outcome, said=SAID), alone=True)
+    assert text.startswith(f"<@11> <@12> **{outcome.ending.capitalize()}** `sdxl-turbo` ")
+    assert text.partition("` ")[2] in reply(ended(outcome, said=SAID))
+
+
+# --- Private answers ----------------------------------------------------------------------------------
+
+
+def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
+    reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
+    assert words.joined(reload, NOW) == (
+        "`sdxl-turbo` is already reloading: 48 s left, https://discord.com/channels/5/70/99. "
+        "You will be pinged too."
+    )
+
+
+def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
+    text = words.joined(ASKED, NOW)
+    assert "https://discord.com/channels/5/70." in text
+    assert "left" not in text
+
+
+def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
+    return [found for kind in root.__subclasses__() for found in (kind, *refusals(kind))]
+
+
+def made(kind: type[Refusal]) -> Refusal:
+    return TooManyOpen("server", 20, NOW) if kind is TooManyOpen else kind()
+
+
+@pytest.mark.parametrize("kind", refusals(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("may_manage", [False, True])
+def test_every_refusal_has_its_words(kind: type[Refusal], may_manage: bool) -> None:
+    text = words.refusal(made(kind), command, may_manage=may_manage)
+    assert text.endswith(".")
+    assert 20 < len(text) <= 200
+
+
+def test_refusals_read_differently() -> None:
+    texts = {words.refusal(made(kind), command, may_manage=False) for kind in refusals()}
+    assert len(texts) == len(refusals()) > 5
+
+
+def test_a_refusal_without_words_is_a_defect_not_an_empty_message() -> None:
+    class Unworded(Exception):
+        pass
+
+    with pytest.raises(TypeError, match="Unworded"):
+        words.refusal(Unworded(), command, may_manage=False)  # type: ignore[arg-type]
+
+
+def test_without_a_key_each_person_is_told_what_they_can_do() -> None:
+    assert "Ask a moderator" in words.refusal(NoKey(), command, may_manage=False)
+    assert f"Store it with {command('key set')}" in words.refusal(NoKey(), command, may_manage=True)
+
+
+def test_too_many_open_says_whose_and_when_a_place_frees() -> None:
+    mine = words.refusal(TooManyOpen("member", 5, NOW + 0.5), command, may_manage=False)
+    assert mine == f"You have 5 reloads running. A place frees when the next one ends, <t:{NOW + 1:.0f}:R>."
+    ours = words.refusal(TooManyOpen("server", 20, None), command, may_manage=False)
+    assert ours == "This server has 20 reloads running. A place frees when one of them ends."
+
+
+def test_a_refusal_does_not_repeat_what_was_typed() -> None:
+    error = BadModelId("@everyone")
+    assert "everyone" not in words.refusal(error, command, may_manage=False)
+    assert "Manage Server" in words.refusal(NotAllowed(), command, may_manage=False)
+
+
+@pytest.mark.parametrize("say", [words.trouble, words.broken, words.storage_trouble])
+def test_trouble_is_named_so_that_it_can_be_found_in_the_log(say: object) -> None:
+    text = say("7F3A")  # type: ignore[operator]
+    assert "ref 7F3A" in text
+    assert "again" in text
+
+
+def test_only_a_command_that_calls_a_model_says_what_was_not_sent() -> None:
+    assert "sent" in words.trouble("7F3A")
+    assert "sent" not in words.broken("7F3A")
+
+
+# --- Keys ---------------------------------------------------------------------------------------------
+
+
+@given(key=st.text(st.characters(codec="utf-8"), max_size=256))
+def test_at_most_four_characters_of_a_key_are_shown_and_none_of_a_short_one(key: str) -> None:
+    tail = words.key_tail(key)
+    assert len(tail) == (4 if len(key) >= 16 else 0)
+    assert "`" not in tail
+
+
+def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
+    text = words.key_status("Ana", NOW, "cdef", command)
+    assert "set by Ana" in text
+    assert f"<t:{round(NOW)}:f>" in text
+    assert "`cdef`" in text
+    assert command("key set") in text
+    assert command("key remove") in text
+    assert "ends in" not in words.key_status("Ana", NOW, "", command)
+
+
+def test_an_unchecked_key_is_not_called_working() -> None:
+    assert "works" in words.key_stored(checked=True)
+    assert "could not be asked" in words.key_stored(checked=False)
+
+
+def test_removing_says_whether_there_was_something_to_remove() -> None:
+    assert words.key_removed(existed=True) != words.key_removed(existed=False)
+
+
+def test_other_sentences_point_to_the_command_that_helps() -> None:
+    assert command("key set") in words.no_key(command)
+    assert command("key set") in words.key_unreadable(command)
+    assert "once more" in words.stale_command()
+
+
+def test_what_discord_limits_fits() -> None:
+    assert len(words.KEY_TITLE) <= 45
+    assert len(words.KEY_LABEL) <= 45
+    assert len(words.KEY_HINT) <= 100
+
+
+def test_times_are_whole_seconds() -> None:
+    reload = replace(ASKED, state=State.COUNTING, deadline=NOW + math.pi)
+    assert re.findall(r"<t:(\S+?):", reply(reload)) == [f"{round(NOW + math.pi)}"]
