@@ -11,6 +11,9 @@ sandbox: .venv/.ok ## try the bot without a Discord account: a conversation in t
 run: .venv/.ok ## run the bot with the settings in .env
 	@$(BIN)/python -m bot
 
+new-key: .venv/.ok ## print a line for .env: a fresh key that seals the servers' API keys
+	@echo "KEY_ENCRYPTION_KEYS=$$($(BIN)/python -m bot new-key)"
+
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,4 +39,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox run test lock clean
+.PHONY: help sandbox run new-key test lock clean
