@@ -21,6 +21,7 @@ from bot.cadence import start_pause
 from bot.delivery import Delivery
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
+from bot.reply import trace
 from bot.runner import Runner
 from bot.settings import Settings
 from bot.store.base import Store
@@ -53,6 +54,7 @@ class Rewarm(commands.AutoShardedBot):
             allowed_mentions=discord.AllowedMentions.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
+            http_trace=trace(),
             shard_count=settings.shard_count,
             shard_ids=settings.shard_ids,  # type: ignore[arg-type]  # None is its default
         )

@@ -1,56 +1,30 @@
-"""Puts a reload's message into Discord, and the ping: tokens, fallbacks, retries, pace.
-
-Two routes lead to a reply. By token: no permission needed, for 15 minutes at most, possibly less. By
-channel: with the bot's own token, for ever, but only where the bot may view (and, for pings, send).
-"""
+"""Puts reloads into Discord: the first answer, and a `Reply` for everything after it."""
 
 import asyncio
 import itertools
-import math
-from collections.abc import Awaitable, Callable
-from enum import Enum, auto
+from collections.abc import Callable
 
 import aiohttp
 import discord
 import structlog
 from discord.webhook.async_ import async_context
 
-from bot import view, words
-from bot.cadence import EDIT_LIMIT, retry_pause
+from bot import words
+from bot.cadence import retry_pause
 from bot.pace import Pace
-from bot.reload import Asker, Ping, Reload
+from bot.reload import Reload
+from bot.reply import CALL_SECONDS, GIVE_UP_SECONDS, Reply, clock
 
 ACKNOWLEDGE_SECONDS = 2.5
 """Discord allows 3 s for the first answer; the rest is the way here."""
-TOKEN_SECONDS = 14 * 60.0
-"""Discord promises 15 minutes; a margin, as clocks differ."""
-CALL_SECONDS = 5.0
-GIVE_UP_SECONDS = 600.0
-FOLLOW_UP_INSTEAD_SECONDS = 2.0
 _AGAIN_SECONDS = 0.25
-
 _ALREADY_ACKNOWLEDGED = 40060
-_PLACE_GONE = (10003, 10004)  # channel, guild
-_MESSAGE_GONE = 10008
-_NO_READ_HISTORY = 160002
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class NeverAcknowledged(Exception):
     """Discord does not know the interaction, or not any more: nothing was shown to anyone."""
-
-
-class Result(Enum):
-    """What came of one call to Discord."""
-
-    DONE = auto()
-    LATER = auto()
-    """Trouble that may pass."""
-    CLOSED = auto()
-    """This route leads nowhere any more."""
-    MESSAGE_GONE = auto()
-    PLACE_GONE = auto()
 
 
 class Delivery:
@@ -62,7 +36,7 @@ class Delivery:
         self._now = now
         self._pace = Pace()
 
-    def reply(self, reload: Reload) -> "Reply":
+    def reply(self, reload: Reload) -> Reply:
         """The reply of a reload, live or resumed."""
         return Reply(self._bot, self._command, self._now, self._pace, reload)
 
@@ -71,8 +45,8 @@ class Delivery:
 
         None: it cannot be told whether the deferral arrived. Raises NeverAcknowledged.
         """
-        until = _clock() + ACKNOWLEDGE_SECONDS
-        while _clock() < until:
+        until = clock() + ACKNOWLEDGE_SECONDS
+        while clock() < until:
             try:
                 async with asyncio.timeout_at(until):
                     answer = await interaction.response.defer(thinking=True)
@@ -93,11 +67,11 @@ class Delivery:
 
         None: the token is dead, so nobody can tell. Raises NeverAcknowledged.
         """
-        until = _clock() + GIVE_UP_SECONDS
+        until = clock() + GIVE_UP_SECONDS
         token = reload.owner.token
         hook = discord.Webhook.partial(self._bot.application_id or 0, token, client=self._bot)
         for attempt in itertools.count():
-            if _clock() >= until:
+            if clock() >= until:
                 break
             try:
                 async with asyncio.timeout(CALL_SECONDS):
@@ -114,193 +88,3 @@ class Delivery:
                 log.warning("reply.not_found_yet", error=type(error).__name__)
             await asyncio.sleep(retry_pause(attempt))
         return None
-
-
-class Reply:
-    """One reload's message in Discord: what is known of the ways to it lives as long as the process."""
-
-    def __init__(
-        self,
-        bot: discord.Client,
-        command: words.Command,
-        now: Callable[[], float],
-        pace: Pace,
-        reload: Reload,
-    ) -> None:
-        self._bot = bot
-        self._command = command
-        self._now = now
-        self._pace = pace
-        self._id = reload.id
-        self._token_open = True
-        self._dead: Result | None = None
-        """Why no edit can succeed any more, once that is known."""
-        self._landed = False
-        self._dropped_at = -math.inf
-
-    async def show(self, reload: Reload, now: float, limit: float) -> None:
-        """Show the countdown as of `now`, within `limit` seconds or not at all."""
-        await self._edit(reload, now, min(limit, EDIT_LIMIT), insist=False)
-
-    async def tell(self, reload: Reload, sent: Callable[[int], Awaitable[None]]) -> bool:
-        """Show the ending and ping: edit first, then pings, again and again for ten minutes.
-
-        `sent` is told the number of each ping that went out. False: some of it could not be said, though
-        the place still exists, so a later start may try again.
-        """
-        until = _clock() + GIVE_UP_SECONDS
-        shown = Result.LATER
-        due = dict(enumerate(reload.pings))
-        refused = False
-        for attempt in itertools.count():
-            if shown is Result.LATER:
-                shown = await self._edit(reload, self._now(), CALL_SECONDS, insist=True)
-                if shown not in (Result.DONE, Result.LATER):
-                    due.update(_ping_instead(reload))
-            for number, ping in list(due.items()):
-                result = Result.DONE
-                if number not in reload.pinged:
-                    result = await self._ping(reload, number, ping, alone=shown is not Result.DONE)
-                    if result is Result.DONE:
-                        await sent(number)
-                if result is not Result.LATER:
-                    refused = refused or result is Result.CLOSED
-                    del due[number]
-            if shown is not Result.LATER and not due:
-                break
-            if _clock() >= until:
-                return False
-            await asyncio.sleep(retry_pause(attempt))
-        await self._settle(reload)
-        return not refused and shown is not Result.CLOSED
-
-    async def _settle(self, reload: Reload) -> None:
-        """An edit dropped in mid-air just now may still land over the ending: say the ending once more."""
-        if _clock() - self._dropped_at < 2 * EDIT_LIMIT:
-            await asyncio.sleep(EDIT_LIMIT)
-            await self._edit(reload, self._now(), CALL_SECONDS, insist=True)
-
-    async def _edit(self, reload: Reload, now: float, limit: float, *, insist: bool) -> Result:
-        """Edit by token; by channel where the token is dead, or in trouble and we `insist`."""
-        if self._dead is not None:
-            return self._dead
-        layout = view.render(reload, now, self._command)
-        result = Result.CLOSED
-        if self._token_open and self._fresh(reload) and reload.message is not None:
-            result = await self._attempt("edit", limit, lambda: self._edit_by_token(reload, layout))
-            self._token_open = result in (Result.DONE, Result.LATER, Result.MESSAGE_GONE)
-        by_channel = (Result.CLOSED, Result.PLACE_GONE, Result.LATER) if insist else (Result.CLOSED,)
-        if result in by_channel and reload.message is not None:
-            await self._turn(reload.server, reload.owner.channel)
-            by_token, result = (
-                result,
-                await self._attempt("edit", limit, lambda: self._edit_by_channel(reload, layout)),
-            )
-            if by_token is Result.LATER and result is Result.CLOSED:
-                result = Result.LATER
-        if result not in (Result.DONE, Result.LATER):
-            self._dead = result
-        self._landed = self._landed or result is Result.DONE
-        return result
-
-    async def _edit_by_token(self, reload: Reload, layout: discord.ui.LayoutView) -> None:
-        hook = self._hook(reload.owner)
-        await hook.edit_message(
-            reload.message or 0, view=layout, allowed_mentions=discord.AllowedMentions.none()
-        )
-
-    async def _edit_by_channel(self, reload: Reload, layout: discord.ui.LayoutView) -> None:
-        channel = self._bot.get_partial_messageable(reload.owner.channel)
-        await channel.get_partial_message(reload.message or 0).edit(
-            view=layout, allowed_mentions=discord.AllowedMentions.none()
-        )
-
-    async def _ping(self, reload: Reload, number: int, ping: Ping, *, alone: bool) -> Result:
-        """Ping by channel, guarded by its nonce; by follow-up where that is refused or slow."""
-        text = words.ping(reload, ping, self._now(), self._command, alone=alone)
-        people = [discord.Object(user) for user in ping.users]
-        mentions = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)
-        asker = self._who_can_follow_up(reload, ping)
-        wait = self._pace.wait(reload.server, ping.channel, _clock())
-        result = Result.CLOSED
-        if wait <= FOLLOW_UP_INSTEAD_SECONDS or asker is None:
-            await self._turn(reload.server, ping.channel)
-            nonce = f"{self._id}-{number}"
-            result = await self._attempt(
-                "ping", CALL_SECONDS, lambda: self._send(reload, ping, nonce, text, mentions)
-            )
-        if result is not Result.CLOSED or asker is None:
-            return result
-        hook = self._hook(asker)
-        return await self._attempt(
-            "ping", CALL_SECONDS, lambda: hook.send(text, allowed_mentions=mentions, wait=True)
-        )
-
-    async def _send(
-        self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
-    ) -> None:
-        channel = self._bot.get_partial_messageable(ping.channel)
-        if ping.channel == reload.owner.channel and reload.message is not None:
-            reference = discord.MessageReference(
-                message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
-            )
-            try:
-                await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
-            except discord.HTTPException as error:
-                if error.code != _NO_READ_HISTORY:
-                    raise
-            else:
-                return
-        await channel.send(text, nonce=nonce, allowed_mentions=mentions)
-
-    def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
-        """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""
-        if not self._fresh(reload):
-            return None
-        owner_can = self._landed and self._token_open
-        able = (a for a in reload.askers if a.channel == ping.channel and (owner_can or a != reload.owner))
-        return next(able, None)
-
-    def _fresh(self, reload: Reload) -> bool:
-        return self._now() - reload.asked_at < TOKEN_SECONDS
-
-    def _hook(self, asker: Asker) -> discord.Webhook:
-        return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
-
-    async def _turn(self, server: int, channel: int) -> None:
-        await asyncio.sleep(self._pace.take(server, channel, _clock()))
-
-    async def _attempt(self, what: str, limit: float, call: Callable[[], Awaitable[object]]) -> Result:
-        try:
-            async with asyncio.timeout(limit):
-                await call()
-        except discord.HTTPException as error:
-            log.warning("reply.refused", what=what, reload=self._id, status=error.status, code=error.code)
-            return _read(error)
-        except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
-            # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
-            if isinstance(error, TimeoutError) and what == "edit":
-                self._dropped_at = _clock()
-            log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
-            return Result.LATER
-        return Result.DONE
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _ping_instead(reload: Reload) -> dict[int, Ping]:
-    """Where the reply cannot show the ending, its owner is pinged even if they need not have been."""
-    owner = reload.owner
-    if any(ping.channel == owner.channel and owner.user in ping.users for ping in reload.pings):
-        return {}
-    return {len(reload.pings): Ping(owner.channel, (owner.user,))}
-
-
-def _read(error: discord.HTTPException) -> Result:
-    if error.status == 429 or error.status >= 500:
-        return Result.LATER
-    if error.code in _PLACE_GONE:
-        return Result.PLACE_GONE
-    return Result.MESSAGE_GONE if error.code == _MESSAGE_GONE else Result.CLOSED

@@ -13,12 +13,13 @@ from typing import Any, Unpack
 import structlog
 
 from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit
-from bot.delivery import Delivery, NeverAcknowledged, Reply
+from bot.delivery import Delivery, NeverAcknowledged
 from bot.errors import NoKey, StoreSlow, StoreTrouble
 from bot.keys import Keys
 from bot.life import Life
 from bot.model_api import Answer, ModelApi
 from bot.reload import NAMED_WAITS, SPAM_FILTER_SECONDS, Facts, IllegalStep, Outcome, Reload, State, time_left
+from bot.reply import Reply
 from bot.store.base import Store
 
 FIRST_ANSWER_SECONDS = 1.0
