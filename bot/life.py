@@ -2,13 +2,16 @@
 
 from collections import deque
 from dataclasses import replace
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import structlog
 
 from bot.errors import StoreSlow, StoreTrouble
 from bot.reload import Facts, IllegalStep, Reload, State, step
 from bot.store.base import Store
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -22,9 +25,10 @@ class Life:
 
     def __init__(self, store: Store, reload: Reload) -> None:
         self._store = store
+        self._stored = reload.state
         self._unsaved: deque[tuple[State, Facts]] = deque()
-        self._stored = {reload.state}
-        """The states that the row may be in: more than one where a slow write may have landed or not."""
+        self._landing: Future[Reload | None] | None = None
+        """The first unsaved step, where it is on its way to a slow disk."""
         self.reload = reload
 
     async def step(self, to: State, **facts: Unpack[Facts]) -> bool:
@@ -32,27 +36,33 @@ class Life:
         self.reload = step(self.reload, to, **facts)
         self._unsaved.append((to, facts))
         while self._unsaved:
-            if not await self._save(*self._unsaved[0]):
+            if not await self._save_next():
                 log.error("reload.not_stored", reload=self.reload.id, to=to)
                 return False
         log.info("reload.step", reload=self.reload.id, to=to)
         return True
 
-    async def _save(self, to: State, facts: Facts) -> bool:
+    async def _save_next(self) -> bool:
+        to, facts = self._unsaved[0]
+        if self._landing is not None and not self._landing.done():
+            return False
         try:
-            row = await self._store.step(self.reload.id, self._stored, to, **facts)
-        except StoreSlow:
-            self._unsaved.popleft()
-            self._stored.add(to)
+            row = await (self._landing or self._store.step(self.reload.id, {self._stored}, to, **facts))
+        except StoreSlow as slow:
+            self._landing = slow.landing
             return False
         except StoreTrouble:
-            return False
+            if self._landing is None:
+                return False
+            self._landing = None  # it failed in the end: write it again
+            return await self._save_next()
         except IllegalStep:
             row = None
+        self._landing = None
         self._unsaved.popleft()
-        self._stored = {to}
-        if row is None:
-            return False  # the row is gone or has moved on: nothing to catch up with
+        if row is None:  # the row is gone or has moved on without us: there is nothing to catch up with
+            return False
+        self._stored = to
         self.joined(row)
         if not self._unsaved:
             self.reload = row

@@ -8,6 +8,7 @@ import asyncio
 import math
 import re
 import zlib
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -31,6 +32,7 @@ _SAID_CHARACTERS = 60
 
 _PATHS = {"v4": "/api/v4/dreambooth/model_reload", "v6": "/api/v6/images/model_reload"}
 _BALANCE_PATH = "/api/wallet_balance"
+_PACKINGS = ("gzip", "deflate")
 _YES = ("success", "processing")
 _NO = ("error", "failed")
 
@@ -38,6 +40,7 @@ _NO = ("error", "failed")
 _WORDS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), outcome)
     for pattern, outcome in (
+        (r"^\W*model( id)? not found", Outcome.UNKNOWN_MODEL),  # an id that follows does not count
         (r"rate limit|too many requests|slow down", Outcome.SLOW_DOWN),
         (r"(invalid|wrong|expired|unknown)\b.{0,20}\bkey\b", Outcome.WRONG_KEY),
         (r"\bkey\b.{0,20}\b(invalid|wrong|expired|required|not found)", Outcome.WRONG_KEY),
@@ -121,7 +124,11 @@ class ModelApi:
         async with self._session.post(
             url,
             data=orjson.dumps({"key": key.get_secret_value(), **fields}),
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": ", ".join(_PACKINGS),
+            },
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
                 total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS
@@ -150,7 +157,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     packing = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packing in ("identity", ""):
         return bytes(raw)
-    if packing not in ("gzip", "deflate"):
+    if packing not in _PACKINGS:
         raise ValueError("unknown content encoding")
     unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
@@ -200,11 +207,11 @@ def _word(answer: dict[str, Any] | None) -> str | None:
 def _text(answer: dict[str, Any] | None) -> str:
     """All text of the fields that carry it; validation failures nest it."""
     found: list[str] = []
-    rest = [answer.get(name) for name in ("message", "messege", "error")] if answer else []
-    while rest and len(found) < 8:
-        part = rest.pop(0)
+    rest = deque(answer.get(name) for name in ("message", "messege", "error")) if answer else deque()
+    while rest:
+        part = rest.popleft()
         if isinstance(part, str):
-            found.append(part[:500])
+            found.append(part)
         elif isinstance(part, dict):
             rest.extend(part.values())
         elif isinstance(part, list):

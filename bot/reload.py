@@ -231,6 +231,8 @@ def parse_model_id(text: str) -> str:
     The case is kept: ids are the uploader's choice. Raises BadModelId.
     """
     text = text.strip(" \t\r\n\"'`“”‘’")
+    if any(c.isspace() or not c.isprintable() for c in text):  # urlsplit would drop some of them
+        raise BadModelId
     page = urlsplit(text if "://" in text else f"//{text}") if _could_be_page(text) else None
     if page is not None:
         text = page.path.rstrip("/").rpartition("/")[2]

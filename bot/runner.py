@@ -133,8 +133,9 @@ class Runner:
             except NoKey:
                 await self._end(life, reply, Outcome.KEY_GONE, message=message)
                 return
+            called_before = life.reload.called_at
             if not await life.step(State.CALLING, message=message, called_at=self._now()):
-                await self._end(life, reply, Outcome.STORAGE, called_at=None)
+                await self._end(life, reply, Outcome.STORAGE, called_at=called_before)
                 return
             answer = await self._api.reload(key, life.reload.model)
             log.info("reload.answer", reload=life.reload.id, outcome=answer.outcome, wait=answer.wait)

@@ -2,9 +2,9 @@
 
 import base64
 import binascii
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -13,6 +13,7 @@ from bot.errors import SettingsError
 from bot.vault import KEY_BYTES
 
 MODEL_API_HOSTS = {"v4": "https://stablediffusionapi.com", "v6": "https://modelslab.com"}
+_HOST = r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?/?"
 _NEW_KEY = "`python -m bot new-key` prints one"
 _NOT_BUILT = "is not built yet: leave it empty"
 
@@ -60,6 +61,13 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("discord_token")
+    @classmethod
+    def _not_blank(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().strip():
+            raise ValueError("is empty. Copy it from the Discord developer portal")
+        return value
+
     @field_validator("key_encryption_keys")
     @classmethod
     def _keys_are_keys(cls, value: SecretStr) -> SecretStr:
@@ -77,18 +85,14 @@ class Settings(BaseSettings):
     @field_validator("model_api_url")
     @classmethod
     def _host_only(cls, value: str) -> str:
-        url = urlsplit(value.rstrip("/"))
-        if value and (url.scheme not in ("http", "https") or not url.hostname or url.path or url.query):
+        if value and not _is_url(value, ""):
             raise ValueError("must be scheme and host only, like https://modelslab.com")
         return value.rstrip("/")
 
     @field_validator("discord_api_url")
     @classmethod
     def _with_version(cls, value: str) -> str:
-        url = urlsplit(value.rstrip("/"))
-        if value and (
-            url.scheme not in ("http", "https") or not url.hostname or not url.path.endswith("/api/v10")
-        ):
+        if value and not _is_url(value, r"[\w./-]*(?<=/)api/v10/?"):
             raise ValueError("must end in /api/v10, like http://127.0.0.1:8080/api/v10")
         return value.rstrip("/")
 
@@ -120,7 +124,15 @@ def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Setting
     try:
         return Settings(_env_file=env_file, **given)  # type: ignore[call-arg]  # pydantic-settings' own argument
     except ValidationError as error:
-        raise SettingsError([_line(dict(detail)) for detail in error.errors(include_input=False)]) from None
+        lines = (_line(dict(detail)) for detail in error.errors(include_input=False))
+        raise SettingsError(list(dict.fromkeys(lines))) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"{env_file}: is not UTF-8 text. Save it as UTF-8."]) from None
+
+
+def _is_url(value: str, path: str) -> bool:
+    found = re.fullmatch(_HOST + path, value)
+    return found is not None and int(found["port"] or 0) <= 65535
 
 
 def _line(detail: dict[str, Any]) -> str:

@@ -116,10 +116,11 @@ def _possible(reload: Reload, now: float) -> str:
 
 def _failed(reload: Reload, command: Command) -> str:
     again = command("reload")
-    if reload.ref:
-        return trouble(reload.ref)
     at = f"<t:{math.ceil(reload.again_at)}:R>" if reload.again_at is not None else "in a minute"
     said = f": `{reload.said}`" if reload.said else ""
+    nothing = "nothing was sent to the API" if reload.called_at is None else "nothing was reloaded"
+    if reload.ref:
+        return f"Something went wrong on our side (ref {reload.ref}), so {nothing}. Try again in a minute."
     sentences = {
         Outcome.WRONG_KEY: "The API does not accept this server's key. "
         f"A moderator can store a new one with {command('key set')}.",
@@ -134,11 +135,10 @@ def _failed(reload: Reload, command: Command) -> str:
         Outcome.VENDOR_TROUBLE: f"The API reports trouble on its side. {again} again in a minute.",
         Outcome.NO_CONNECTION: "The API could not be reached, so nothing was sent. "
         f"{again} again in a minute.",
-        Outcome.NOT_SENT: f"The bot was interrupted before the call. Nothing was sent. {again} asks again.",
-        Outcome.KEY_GONE: "This server's API key is gone, so nothing was sent. "
+        Outcome.NOT_SENT: f"The bot was interrupted, so {nothing}. {again} asks again.",
+        Outcome.KEY_GONE: f"This server's API key is gone, so {nothing}. "
         f"A moderator can store one with {command('key set')}.",
-        Outcome.STORAGE: "Our storage is in trouble. Nothing was sent to the API. "
-        f"{again} again in a minute.",
+        Outcome.STORAGE: f"Our storage is in trouble, so {nothing}. {again} again in a minute.",
     }
     return sentences[reload.outcome or Outcome.NOT_SENT]
 
@@ -175,15 +175,8 @@ def joined(reload: Reload, now: float) -> str:
     return f"`{reload.model}` is already reloading{left}, {link}. You will be pinged too."
 
 
-def trouble(ref: str) -> str:
-    """Something broke before anything was sent."""
-    return (
-        f"Something went wrong on our side (ref {ref}). Nothing was sent to the API. Try again in a minute."
-    )
-
-
 def broken(ref: str) -> str:
-    """Something broke in a command that calls no model."""
+    """Something broke on our side."""
     return f"Something went wrong on our side (ref {ref}). Try again in a minute."
 
 

@@ -39,7 +39,7 @@ def test_shortly_before_the_ending_only_the_ending_is_left(left: float) -> None:
 def test_a_countdown_of_any_length_is_even_and_quiet_at_its_end(left: float) -> None:
     shown = edits(left)
     assert all(mark > QUIET_SECONDS for mark in shown)
-    assert all(math.isclose(mark % EDIT_EVERY % EDIT_EVERY, 0, abs_tol=1e-6) for mark in map(round, shown))
+    assert all(round(mark) % EDIT_EVERY == 0 for mark in shown)
     assert all(abs(mark - round(mark)) < 1e-6 for mark in shown)
     gaps = [earlier - later for earlier, later in itertools.pairwise([left, *shown, 0.0])]
     assert all(gap <= EDIT_EVERY + 1 + 1e-6 for gap in gaps), "no edit is skipped"

@@ -80,7 +80,15 @@ def test_data_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 def test_sandbox_plays_the_whole_conversation(tmp_path: Path) -> None:
     result = bot("sandbox", "--script", "--seconds", "6", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    heads = ["/key set", "The key works", "/reload", "Reloading", "5 s left", "Ready sdxl", "is ready (6 s have passed"]
+    heads = [
+        "/key set",
+        "The key works",
+        "/reload",
+        "Reloading",
+        "5 s left",
+        "Ready sdxl",
+        "is ready (6 s have passed",
+    ]
     places = [result.stdout.find(head) for head in heads]
     assert -1 not in places
     assert places == sorted(places)

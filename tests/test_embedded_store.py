@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,7 +180,7 @@ def spoil_page(path: Path) -> None:
         file.write(os.urandom(4096))
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "junk": lambda path: path.write_bytes(b"this is no database" * 500),
     "a page": spoil_page,
     "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bot.errors import BadKey, KeyRefused, NoKey, SealBroken
 from bot.keys import LONGEST_KEY, Keys, KeyStatus, parse_key, unlock
@@ -225,6 +226,23 @@ async def test_a_replaced_key_leaves_no_bytes_on_disk(keys: Keys, store: Embedde
     assert old[:40] not in on_disk(folder)
 
 
+async def test_no_key_gets_into_the_log(keys: Keys, api: ModelApiServer, store: EmbeddedStore) -> None:
+    with capture_logs() as lines:
+        await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+        await keys.status(SERVER)
+        row = await store.key(SERVER)
+        assert row is not None
+        await store.set_key(OTHER, row)
+        await keys.status(OTHER)
+        await keys.remove(SERVER)
+        api.balances = [Answer({"status": "error", "message": f"Invalid API key {KEY}"})]
+        with pytest.raises(KeyRefused):
+            await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    assert [line["event"] for line in lines] == ["key.set", "key.unreadable", "key.removed"]
+    assert KEY not in str(lines)
+    assert row.sealed not in str(lines)
+
+
 # --- Encryption keys at start -------------------------------------------------------------------------
 
 
@@ -286,11 +304,24 @@ async def test_a_change_of_keys_survives_a_restart(folder: Path) -> None:
 
 
 async def test_a_change_of_keys_that_was_cut_off_goes_on_at_the_next_start(store: EmbeddedStore) -> None:
-    """The check is sealed anew first; rows that still have the old key are found by themselves."""
+    """The check is sealed anew last: until then the old key cannot be dropped."""
     vault = await rotated(store)
+    await store.set_value("encryption_check", Vault([K1]).seal("encryption_check", "", SecretStr("rewarm")))
     late = KeyRow(Vault([K1]).seal("api key", "333", SecretStr(KEY)), MODERATOR, "ana", NOW)
     await store.set_key(333, late)
     with pytest.raises(SealBroken):
         await unlock(store, vault)
     await unlock(store, Vault([K2, K1]))
     await unlock(store, vault)
+    assert not any(vault.stale(row.sealed) for row in (await store.keys()).values())
+
+
+async def test_one_servers_damaged_key_does_not_stop_the_others(
+    store: EmbeddedStore, session: aiohttp.ClientSession, api: ModelApiServer
+) -> None:
+    vault = await rotated(store)
+    await store.set_key(333, KeyRow("damaged", MODERATOR, "ana", NOW))
+    await unlock(store, vault)
+    keys = Keys(store, vault, ModelApi(session, api.url, "v4"), now=lambda: NOW)
+    assert await opened(keys, SERVER) == KEY
+    assert await keys.status(333) == KeyStatus("ana", NOW, None), "its moderators are told to set it again"

@@ -188,6 +188,14 @@ async def test_who_joined_just_before_the_ending_is_pinged(life: Life, store: Tr
     assert [ping.users for ping in life.reload.pings] == [(11, 12)]
 
 
+async def test_who_joined_is_known_while_the_disk_is_behind(life: Life, store: TroubledStore) -> None:
+    await store.ask(replace(ASKED, id=20, askers=(BEN,)), 5)
+    store.plan = [FAILS, WORKS, FAILS]
+    await live(life, STEPS[:2])
+    assert life.reload.state is State.CALLING
+    assert [asker.user for asker in life.reload.askers] == [11, 12]
+
+
 async def test_a_row_that_is_gone_stays_gone(life: Life, store: TroubledStore) -> None:
     """A server that has thrown the bot out is forgotten while its reloads still run."""
     await store.forget(ASKED.server)

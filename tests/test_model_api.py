@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bot.model_api import (
     BODY_BYTES,
@@ -671,6 +672,18 @@ def test_the_list_of_network_errors_is_not_empty() -> None:
     names = {kind.__name__ for kind in network_errors()}
     assert {"ClientPayloadError", "ServerDisconnectedError", "InvalidURL", "ConnectionResetError"} <= names
     assert len(names) > 30
+
+
+@pytest.mark.looptime
+async def test_no_trouble_brings_the_key_into_the_log() -> None:
+    """An error of the library may carry the request: its text and its repr stay out of the log."""
+    with capture_logs() as lines:
+        for kind in (aiohttp.ClientPayloadError, aiohttp.InvalidURL, ConnectionResetError, ValueError):
+            client = ModelApi(cast("aiohttp.ClientSession", BrokenSession(kind(CANARY))), "http://x", "v4")
+            await client.reload(KEY, "m")
+            await client.check_key(KEY)
+    assert len(lines) == 8
+    assert CANARY not in str(lines)
 
 
 async def test_cancelling_a_call_cancels_it(session: aiohttp.ClientSession) -> None:

@@ -224,3 +224,10 @@ def test_whatever_stands_in_a_secret_is_never_said(junk: str) -> None:
         load_settings(discord_token="x", key_encryption_keys=secret)
     (line,) = caught.value.lines
     assert "canary" not in line
+
+
+def test_a_dotenv_file_that_is_not_text_is_refused_like_any_other_fault(load: Any, tmp_path: Path) -> None:
+    """Some editors save UTF-16; a traceback of it could show the secrets."""
+    (tmp_path / ".env").write_bytes("RELOAD_SECONDS=60\n".encode("utf-16"))
+    (line,) = refused(load)
+    assert ".env" in line

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot import words
@@ -67,15 +67,22 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
         (Outcome.REFUSED, "The API refused: `Vendor said so`."),
         (Outcome.VENDOR_TROUBLE, "trouble on its side"),
         (Outcome.NO_CONNECTION, "nothing was sent"),
-        (Outcome.NOT_SENT, "Nothing was sent"),
+        (Outcome.NOT_SENT, "nothing was sent"),
         (Outcome.KEY_GONE, "nothing was sent"),
-        (Outcome.STORAGE, "Nothing was sent"),
+        (Outcome.STORAGE, "nothing was sent"),
         (Outcome.NO_USABLE_ANSWER, "no clear answer came back. It may be reloading."),
         (Outcome.INTERRUPTED, "restarted in the middle of the call. It may be reloading."),
     ],
 )
 def test_each_ending_says_what_happened(outcome: Outcome, says: str) -> None:
-    assert says in reply(ended(outcome, said=SAID))
+    assert says in reply(ended(outcome, said=SAID, called_at=None))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.KEY_GONE, Outcome.STORAGE])
+def test_after_a_named_wait_something_was_sent(outcome: Outcome) -> None:
+    text = reply(ended(outcome, called_at=NOW - 100))
+    assert "nothing was reloaded" in text
+    assert "sent" not in text
 
 
 def test_no_outcome_is_left_out() -> None:
@@ -103,10 +110,10 @@ def test_a_defect_after_the_call_is_unknown_and_named() -> None:
 
 
 def test_a_defect_before_the_call_is_failed_and_named() -> None:
-    text = reply(ended(Outcome.NOT_SENT, ref="7F3A"))
+    text = reply(ended(Outcome.NOT_SENT, ref="7F3A", called_at=None))
     assert text.startswith("**Failed**")
     assert "ref 7F3A" in text
-    assert "Nothing was sent" in text
+    assert "nothing was sent" in text
 
 
 def test_a_refusal_without_words_says_so() -> None:
@@ -211,7 +218,15 @@ reloads = st.builds(
 )
 
 
+CROWD = tuple(Asker(LONGEST_ID - number, 70, "secret-token") for number in range(99))
+LONGEST = replace(ended(Outcome.REFUSED, said="W" * 60), model="M" * 100, askers=CROWD)
+
+
 @given(reload=reloads, now=near)
+@example(reload=LONGEST, now=NOW)
+@example(reload=replace(LONGEST, outcome=Outcome.NO_USABLE_ANSWER, called_at=NOW), now=NOW)
+@example(reload=replace(LONGEST, outcome=Outcome.ACCEPTED, seconds=86399.0, late=True), now=NOW)
+@example(reload=replace(LONGEST, state=State.ASKED, not_before=NOW + 7500), now=NOW)
 def test_no_reply_is_longer_than_300_characters_or_lets_anything_out(reload: Reload, now: float) -> None:
     text = reply(reload, now)
     assert len(text) <= 300
@@ -359,16 +374,11 @@ def test_a_refusal_does_not_repeat_what_was_typed() -> None:
     assert "Manage Server" in words.refusal(NotAllowed(), command, may_manage=False)
 
 
-@pytest.mark.parametrize("say", [words.trouble, words.broken, words.storage_trouble])
+@pytest.mark.parametrize("say", [words.broken, words.storage_trouble])
 def test_trouble_is_named_so_that_it_can_be_found_in_the_log(say: object) -> None:
     text = say("7F3A")  # type: ignore[operator]
     assert "ref 7F3A" in text
     assert "again" in text
-
-
-def test_only_a_command_that_calls_a_model_says_what_was_not_sent() -> None:
-    assert "sent" in words.trouble("7F3A")
-    assert "sent" not in words.broken("7F3A")
 
 
 # --- Keys ---------------------------------------------------------------------------------------------
