@@ -13,7 +13,9 @@ from bot.app import Rewarm, build
 from bot.errors import Refusal
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
+from tests.stand_ins.discord_server import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
+from tests.wire import Wire
 from tests.world import World
 
 # Otherwise looptime makes a loop for the first test that needs none, and leaves it open: a warning, later.
@@ -99,3 +101,10 @@ async def restart(env: simcord.Env, build_bot: BuildBot) -> Callable[[], Awaitab
         await env.restart_bot(await build_bot())
 
     return again
+
+
+@pytest.fixture
+async def wire(api: ModelApiServer, tmp_path: Path) -> AsyncIterator[Wire]:
+    """A server on a loopback Discord, for a bot over real sockets."""
+    async with DiscordServer() as server:
+        yield Wire(server, api, tmp_path)

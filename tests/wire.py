@@ -1,0 +1,114 @@
+"""A server on the loopback stand-in of Discord, and what a person does and sees there; time is real."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import discord.gateway
+import discord.http
+import pytest
+
+from bot.app import Rewarm, build
+from bot.settings import Settings, load_settings
+from bot.vault import new_encryption_key
+from tests.stand_ins.discord_server import DiscordServer, Interaction, Member, Message
+from tests.stand_ins.model_api import ModelApiServer
+from tests.world import CANARY
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 20.0
+
+
+class Wire:
+    """One server, `#general` and `#art`, a moderator, two members; and the bot, in process or as its own."""
+
+    def __init__(self, server: DiscordServer, api: ModelApiServer, folder: Path) -> None:
+        self.server = server
+        self.api = api
+        self.folder = folder
+        self.guild = server.add_guild("A server")
+        self.general = server.add_channel(self.guild, "general")
+        self.art = server.add_channel(self.guild, "art")
+        self.mod = server.add_member(self.guild, "mod", manage_guild=True)
+        self.ana = server.add_member(self.guild, "ana")
+        self.ben = server.add_member(self.guild, "ben")
+        self.output = folder / "output"
+        self.environment = {
+            "PYTHONPATH": str(ROOT),
+            "DISCORD_TOKEN": server.token,
+            "KEY_ENCRYPTION_KEYS": new_encryption_key(),
+            "DISCORD_API_URL": server.url,
+            "MODEL_API_URL": api.url,
+            "RELOAD_SECONDS": "3",
+            "LOG_LEVEL": "DEBUG",
+        }
+
+    def settings(self, **changed: Any) -> Settings:
+        """The settings of the process, for a bot in this one."""
+        given = {name.lower(): value for name, value in self.environment.items() if name != "PYTHONPATH"}
+        return load_settings(None, **{**given, "data_dir": self.folder / "data", "shard_count": 1, **changed})
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run `python -m bot`; one that still runs at the end is killed."""
+        with self.output.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "bot"),
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+
+    async def ready(self) -> None:
+        """Wait until a bot is connected and its commands are there."""
+        await self.server.wait_for(
+            lambda: self.server.connected.is_set() and self.server.commands, START_SECONDS
+        )
+
+    async def set_key(self, key: str = CANARY) -> None:
+        """What a moderator does once."""
+        await self.ready()
+        modal = await self.server.slash(self.mod, self.general, "key set")
+        form = await self.server.submit_modal(modal, {0: key})
+        await self.server.wait_for(lambda: "is stored" in self.reply(form).text)
+
+    async def reload(self, who: Member | None = None, model: str = "sdxl-turbo") -> Interaction:
+        """Type /reload."""
+        return await self.server.slash(who or self.ana, self.general, "reload", {"model_id": model})
+
+    def reply(self, interaction: Interaction) -> Message:
+        """The message that answers an interaction."""
+        assert interaction.message_id is not None
+        return self.server.messages[interaction.message_id]
+
+    def pings(self) -> list[Message]:
+        """The messages that really notified somebody."""
+        return [message for message in self.server.messages.values() if message.mentions]
+
+
+@asynccontextmanager
+async def running(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
+    """The real bot in this process; discord.py's addresses are put back afterwards."""
+    patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
+    patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)
+    bot = await build(settings)
+    task = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()))
+    try:
+        yield bot
+    finally:
+        await bot.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        bot.store.close()
