@@ -1,0 +1,228 @@
+"""The real discord.py over real sockets, with things that go wrong on the way; time is real and short."""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from bot.app import Rewarm
+from bot.reload import State
+from bot.store.embedded import FILE_NAME
+from tests.stand_ins.discord_server import Fault, Interaction
+from tests.stand_ins.model_api import Answer
+from tests.wire import Wire, running
+
+CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
+PING = r"^/channels/\d+/messages$"
+SECONDS = 3.0
+
+
+@pytest.fixture
+async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
+    """The bot, with the server's key stored."""
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        yield bot
+
+
+async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 15.0) -> str:
+    """Wait until nothing is open; the reply's text, without markup."""
+    async with asyncio.timeout(seconds):
+        while await bot.store.open():
+            await asyncio.sleep(0.02)
+    return wire.reply(asked).text.replace("**", "").replace("`", "")
+
+
+async def test_lost_answer_to_the_deferral_is_no_second_command(wire: Wire, bot: Rewarm) -> None:
+    wire.server.faults.append(Fault("POST", CALLBACK, reset="after"))
+    asked = await wire.reload()
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    assert len(wire.api.calls) == 1
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("POST", CALLBACK, reset="before"), Fault("POST", CALLBACK, status=502)]
+)
+async def test_deferral_is_tried_again_in_time(wire: Wire, bot: Rewarm, how: dict[str, Any]) -> None:
+    wire.server.faults.append(Fault("POST", CALLBACK, **how))
+    asked = await wire.reload()
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    assert len(wire.api.calls) == 1
+
+
+async def test_number_that_had_to_wait_is_not_shown_stale(wire: Wire, bot: Rewarm) -> None:
+    """A 429 makes discord.py send the same edit again after its wait; by then its number is wrong."""
+    wire.server.faults.append(
+        Fault("PATCH", BY_TOKEN, status=429, body={"retry_after": 1.2, "message": "wait"})
+    )
+    asked = await wire.reload()
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    [call] = wire.api.calls
+    for at, version in wire.reply(asked).history:
+        if found := re.search(r"(\d+) s left", str(version)):
+            assert abs(call.at + SECONDS - at - int(found[1])) < 1.0
+
+
+async def test_ending_is_on_time_when_the_countdown_hangs(wire: Wire, bot: Rewarm) -> None:
+    wire.server.faults.append(Fault("PATCH", BY_TOKEN, delay=30))
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "Ready" in wire.reply(asked).text, 10)
+    at, _ = wire.reply(asked).history[-1]
+    assert at - wire.api.calls[0].at - SECONDS < 1.0
+
+
+async def test_without_permission_to_send_the_ping_is_a_follow_up(wire: Wire, bot: Rewarm) -> None:
+    wire.general.may_send = False
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [ping] = wire.pings()
+    assert ping.mentions == {wire.ana.id}
+    assert ping.interaction is asked
+    assert len([r for r in wire.server.requests if r.status == 403]) == 1
+
+
+async def test_without_read_history_the_ping_has_no_reference(wire: Wire, bot: Rewarm) -> None:
+    wire.general.may_read_history = False
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [ping] = wire.pings()
+    assert ping.reply_to is None
+
+
+async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    assert asked.message_id is not None
+    wire.server.delete_message(asked.message_id)
+    await ended(wire, bot, asked)
+    [ping] = wire.pings()
+    assert "**Ready**" in ping.text
+    assert "not confirmed" in ping.text
+    assert len([r for r in wire.server.requests if r.status == 404]) == 1
+
+
+async def test_refusal_that_the_reply_cannot_show_is_pinged(wire: Wire, bot: Rewarm) -> None:
+    refused = {"status": "error", "message": "Insufficient credits."}
+
+    async def answer(_: object) -> web.StreamResponse:
+        wire.server.kill_token(asked)
+        wire.server.delete_message(asked.message_id or 0)
+        return web.json_response(refused, status=402)
+
+    wire.api.reloads = [Answer(handler=answer)]
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [ping] = wire.pings()
+    assert "out of credits" in ping.text
+    assert ping.mentions == {wire.ana.id}
+
+
+async def test_deleted_channel_ends_quietly(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    wire.server.delete_channel(wire.general)
+    await ended(wire, bot, asked)
+    assert len([r for r in wire.server.requests if r.status == 404]) <= 3
+
+
+async def test_dead_token_goes_on_by_channel(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    wire.server.kill_token(asked)
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+    assert len([r for r in wire.server.requests if r.status == 401]) == 1
+
+
+async def test_lost_answer_to_the_ping_pings_once(wire: Wire, bot: Rewarm) -> None:
+    wire.server.faults.append(Fault("POST", PING, reset="after"))
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    assert len([r for r in wire.server.requests if re.search(PING, r.path) and r.method == "POST"]) == 2
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+
+
+async def test_storage_in_trouble_is_said_in_time_and_nothing_runs_later(wire: Wire, bot: Rewarm) -> None:
+    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    asked = await wire.reload()
+    assert asked.ephemeral
+    assert "storage is in trouble" in wire.reply(asked).text
+    assert re.search(r"ref [0-9A-F]{4}", wire.reply(asked).text)
+    other.rollback()
+    other.close()
+    await bot.store.set_value("queued behind it", 1)
+    async with asyncio.timeout(10):
+        while await bot.store.history(wire.guild.id):
+            await asyncio.sleep(0.02)
+    assert wire.api.calls == []
+    assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
+
+
+async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await wire.server.wait_for(wire.pings, 25)
+    assert wire.reply(asked).text.startswith("**Ready**")
+    other.rollback()
+    other.close()
+
+
+async def test_stop_lets_a_call_come_back(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = asyncio.Event()
+
+    async def slowly(_: object) -> web.StreamResponse:
+        called.set()
+        await asyncio.sleep(1)
+        return web.json_response({"status": "success"})
+
+    wire.api.reloads = [Answer(handler=slowly)]
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        await called.wait()
+    async with running(wire.settings(), monkeypatch) as bot:
+        [left] = await bot.store.open()
+        assert left.state is State.COUNTING
+        assert (await ended(wire, bot, asked)).startswith("Ready")
+    assert len(wire.api.calls) == 1
+
+
+async def test_error_of_our_own_has_a_reference_here_and_in_the_log(
+    wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect is made by taking the store's memory away."""
+    monkeypatch.setattr(bot.store, "_keys", None)
+    with capture_logs() as logs:
+        asked = await wire.reload()
+    found = re.search(r"Something went wrong on our side \(ref ([0-9A-F]{4})\)", wire.reply(asked).text)
+    assert found
+    assert asked.ephemeral
+    [logged] = [line for line in logs if line["event"] == "command.failed"]
+    assert logged["ref"] == found[1]
+
+
+async def test_bot_waits_for_a_discord_that_is_not_there_yet(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.faults += [
+        Fault("GET", "/users/@me", status=503),
+        Fault("GET", "/users/@me", reset="before"),
+        Fault("GET", "/gateway/bot", status=503),
+    ]
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+
+
+async def test_sync_that_fails_is_tried_again(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire.server.faults.append(Fault("PUT", "/commands$", status=503))
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
