@@ -46,9 +46,7 @@ async def test_lost_answer_to_the_deferral_is_no_second_command(wire: Wire, bot:
     assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
 
 
-@pytest.mark.parametrize(
-    "fault", [Fault("POST", CALLBACK, reset="before"), Fault("POST", CALLBACK, status=502)]
-)
+@pytest.mark.parametrize("how", [{"reset": "before"}, {"status": 502}])
 async def test_deferral_is_tried_again_in_time(wire: Wire, bot: Rewarm, how: dict[str, Any]) -> None:
     wire.server.faults.append(Fault("POST", CALLBACK, **how))
     asked = await wire.reload()
