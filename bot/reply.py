@@ -71,8 +71,9 @@ class Reply:
         self._pace = pace
         self._id = reload.id
         self._token_open = True
-        self._dead: Result | None = None
-        """Why no edit can succeed any more, once that is known."""
+        self._channel_open = True
+        self._gone: Result | None = None
+        """Message or place: what somebody has deleted."""
         self._landed = False
         self._dropped_at = -math.inf
 
@@ -123,25 +124,25 @@ class Reply:
             await self._edit(reload, self._now(), CALL_SECONDS, insist=True)
 
     async def _edit(self, reload: Reload, now: float, limit: float, *, insist: bool) -> Result:
-        """Edit by token; by channel where the token is dead, or in trouble and we `insist`."""
-        if self._dead is not None:
-            return self._dead
+        """Edit by token; by channel where the token is dead, or in trouble and we `insist`.
+
+        A route that is closed stays closed: it is not asked again.
+        """
         layout = view.render(reload, now, self._command)
-        result = Result.CLOSED
-        if self._token_open and self._fresh(reload) and reload.message is not None:
+        result = self._gone or Result.CLOSED
+        if self._gone is None and self._token_open and self._fresh(reload) and reload.message is not None:
             result = await self._attempt("edit", limit, lambda: self._edit_by_token(reload, layout))
             self._token_open = result in (Result.DONE, Result.LATER, Result.MESSAGE_GONE)
-        by_channel = (Result.CLOSED, Result.PLACE_GONE, Result.LATER) if insist else (Result.CLOSED,)
-        if result in by_channel and reload.message is not None:
+            if result is Result.PLACE_GONE:
+                result = Result.CLOSED  # said of a token: the channel route knows for sure
+        again = result is Result.CLOSED or (result is Result.LATER and insist)
+        if again and self._channel_open and reload.message is not None:
             await self._turn(reload.server, reload.owner.channel)
-            by_token, result = (
-                result,
-                await self._attempt("edit", limit, lambda: self._edit_by_channel(reload, layout)),
-            )
-            if by_token is Result.LATER and result is Result.CLOSED:
-                result = Result.LATER
-        if result not in (Result.DONE, Result.LATER):
-            self._dead = result
+            by_channel = await self._attempt("edit", limit, lambda: self._edit_by_channel(reload, layout))
+            self._channel_open = by_channel in (Result.DONE, Result.LATER)
+            result = by_channel if by_channel is not Result.CLOSED else result
+        if result in (Result.MESSAGE_GONE, Result.PLACE_GONE):
+            self._gone = result
         self._landed = self._landed or result is Result.DONE
         return result
 
