@@ -11,8 +11,11 @@ sandbox: .venv/.ok ## try the bot without a Discord account: a conversation in t
 run: .venv/.ok ## run the bot with the settings in .env
 	@$(BIN)/python -m bot
 
-new-key: .venv/.ok ## print a line for .env: a fresh key that seals the servers' API keys
-	@echo "KEY_ENCRYPTION_KEYS=$$($(BIN)/python -m bot new-key)"
+new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
+	@$(BIN)/python -m bot new-key
+
+torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
+	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s tests/test_torture.py
 
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .
@@ -39,4 +42,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox run new-key test lock clean
+.PHONY: help sandbox run new-key torture test lock clean

@@ -18,7 +18,9 @@ from bot.vault import new_encryption_key
 
 STOP_SECONDS = 10.0
 EXIT_SETTINGS = 2
+_OLD_KEY = "Put the old key back; if it is lost, move DATA_DIR away and have the API keys set again."
 EXIT_HUNG = 70
+EXIT_INTERRUPTED = 130
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -33,7 +35,7 @@ def main() -> int:
     what.add_parser("new-key", help="print a fresh key for KEY_ENCRYPTION_KEYS")
     sandbox = what.add_parser("sandbox", help="try the bot without a Discord account")
     sandbox.add_argument("--script", action="store_true", help="play a conversation and exit")
-    sandbox.add_argument("--seconds", type=float, default=30, help="how long a reload takes (default 30)")
+    sandbox.add_argument("--seconds", type=_seconds, default=30, help="how long a reload takes (default 30)")
     arguments = parser.parse_args()
     try:
         if arguments.command == "new-key":
@@ -46,12 +48,19 @@ def main() -> int:
         return asyncio.run(run(load_settings()))
     except SettingsError as error:
         return _refuse(error.lines)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except StoreUnusable as error:
         return _refuse([f"DATA_DIR: {error}."])
-    except SealBroken as error:
-        return _refuse(
-            [f"KEY_ENCRYPTION_KEYS: this store was sealed with other keys ({error}). Put the old key back."]
-        )
+    except SealBroken:
+        return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= 3600:
+        raise ValueError
+    return seconds
 
 
 def _refuse(lines: list[str]) -> int:

@@ -153,7 +153,10 @@ async def _patiently(
             if given_up():
                 raise
             pause = start_pause(attempt)
-            log.warning("bot.not_connected", error=type(error).__name__, again_in=pause)
+            status = getattr(error, "status", None)
+            log.warning(
+                "bot.not_connected", to=Route.BASE, error=type(error).__name__, status=status, again_in=pause
+            )
             await asyncio.sleep(pause)
         else:
             return

@@ -14,7 +14,15 @@ from bot.vault import KEY_BYTES
 
 MODEL_API_HOSTS = {"v4": "https://stablediffusionapi.com", "v6": "https://modelslab.com"}
 _HOST = r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?/?"
-_NEW_KEY = "`python -m bot new-key` prints one"
+_NEW_KEY = "`make new-key` prints one"
+_PLAIN = {
+    "RELOAD_SECONDS": "must be a number from 1 to 86400",
+    "SHARD_COUNT": "must be a whole number, 1 or more",
+    "SHARD_IDS": "must be whole numbers with commas between them, like 0,1",
+    "MODEL_API_VERSION": "must be v4 or v6",
+    "LOG_FORMAT": "must be console or json",
+    "LOG_LEVEL": "must be DEBUG, INFO, WARNING or ERROR",
+}
 _NOT_BUILT = "is not built yet: leave it empty"
 
 
@@ -141,7 +149,7 @@ def _line(detail: dict[str, Any]) -> str:
     if detail["type"] == "missing":
         mend = {"KEY_ENCRYPTION_KEYS": _NEW_KEY, "DISCORD_TOKEN": "discord.com/developers has it, under Bot"}
         return f"{name}: is missing. Set it in the environment or in .env ({mend[name]})."
-    text = str(detail["msg"]).removeprefix("Value error, ")
+    text = _PLAIN.get(name) or str(detail["msg"]).removeprefix("Value error, ")
     return f"{name}: {text}." if name else f"{text}."
 
 

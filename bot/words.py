@@ -5,6 +5,7 @@ spans: there they cannot ping, format or link, and neither can hold a backtick.
 """
 
 import math
+import re
 from collections.abc import Callable
 
 from bot.errors import (
@@ -16,7 +17,7 @@ from bot.errors import (
     Refusal,
     TooManyOpen,
 )
-from bot.reload import SPAM_FILTER_SECONDS, Ending, Outcome, Ping, Reload, State, time_left
+from bot.reload import Ending, Outcome, Ping, Reload, State, time_left
 
 Command = Callable[[str], str]
 """From a command's full name ("key set") to its mention."""
@@ -37,10 +38,13 @@ def span(seconds: float) -> str:
 
 
 def _promise(reload: Reload) -> str:
+    """The promised time and its verb: "2 minutes", "have passed"."""
     seconds = round(reload.seconds)
-    if seconds % 60:
-        return f"{span(seconds)}"
-    return "1 minute" if seconds == 60 else f"{seconds // 60} minutes"
+    minutes, rest = divmod(seconds, 60)
+    length = (
+        span(seconds) if rest or minutes >= 60 else f"{minutes} {'minute' if minutes == 1 else 'minutes'}"
+    )
+    return f"{length} {'has' if re.fullmatch('1 [a-z]+', length) else 'have'} passed"
 
 
 def state_word(reload: Reload) -> str:
@@ -70,8 +74,8 @@ def _body(reload: Reload, now: float, command: Command) -> str:
         bar = "▰" * done + "▱" * (_BAR_CELLS - done)
         return f"{bar} {span(left)} left\nReady <t:{round(reload.deadline)}:t>"
     if reload.state is State.ASKED and reload.not_before is not None:
-        why = "The API asks to wait" if reload.waits else "Just asked for; the API wants a pause"
-        return f"{why}: starts in {span(time_left(reload.not_before, now))}"
+        why = "The API asks to wait." if reload.waits else "Asked for moments ago."
+        return f"{why} Starts in {span(time_left(reload.not_before, now))}"
     return "Asking the API"
 
 
@@ -87,11 +91,9 @@ def _asked_by(reload: Reload, named: int) -> str:
 
 def _ending(reload: Reload, now: float, command: Command) -> str:
     if reload.ending is Ending.READY:
-        return f"The {_promise(reload)} the API promises have passed; not confirmed.{_late(reload, now)}"
+        return f"The promised {_promise(reload)}; not confirmed.{_late(reload, now)}"
     if reload.ending is Ending.UNKNOWN:
-        return (
-            f"{_unknown(reload)} It may be reloading. {command('reload')} asks again{_possible(reload, now)}."
-        )
+        return f"{_unknown(reload)} It may be reloading. {command('reload')} asks again."
     return _failed(reload, command)
 
 
@@ -108,15 +110,9 @@ def _unknown(reload: Reload) -> str:
     return "The request went out, but no clear answer came back."
 
 
-def _possible(reload: Reload, now: float) -> str:
-    if reload.called_at is None or reload.called_at + SPAM_FILTER_SECONDS <= now:
-        return ""
-    return f" (possible <t:{math.ceil(reload.called_at + SPAM_FILTER_SECONDS)}:R>)"
-
-
 def _failed(reload: Reload, command: Command) -> str:
     again = command("reload")
-    at = f"<t:{math.ceil(reload.again_at)}:R>" if reload.again_at is not None else "in a minute"
+    at = f"at <t:{math.ceil(reload.again_at)}:T>" if reload.again_at is not None else "in a minute"
     said = f": `{reload.said}`" if reload.said else ""
     nothing = "nothing was sent to the API" if reload.called_at is None else "nothing was reloaded"
     if reload.ref:
@@ -131,12 +127,12 @@ def _failed(reload: Reload, command: Command) -> str:
         Outcome.PLAN_TOO_SMALL: "The plan of this server's API account does not allow this. "
         "Whoever owns the key can change the plan.",
         Outcome.SLOW_DOWN: f"The API asks to slow down. {again} works again {at}.",
-        Outcome.REFUSED: f"The API refused{said or ' without a reason'}. Check the id, then {again} again.",
+        Outcome.REFUSED: f"The API refused{said or ' without a reason'}. Mend that, then {again} again.",
         Outcome.VENDOR_TROUBLE: f"The API reports trouble on its side. {again} again in a minute.",
         Outcome.NO_CONNECTION: "The API could not be reached, so nothing was sent. "
         f"{again} again in a minute.",
         Outcome.NOT_SENT: f"The bot was interrupted, so {nothing}. {again} asks again.",
-        Outcome.KEY_GONE: f"This server's API key is gone, so {nothing}. "
+        Outcome.KEY_GONE: f"This server has no usable API key any more, so {nothing}. "
         f"A moderator can store one with {command('key set')}.",
         Outcome.STORAGE: f"Our storage is in trouble, so {nothing}. {again} again in a minute.",
     }
@@ -159,7 +155,7 @@ def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: boo
         return f"{people} **{state_word(reload)}** `{reload.model}` {_ending(reload, now, command)}"
     late = ", told late" if reload.is_late(now) else ""
     text = {
-        Ending.READY: f"is ready ({_promise(reload)} have passed, not tested{late}).",
+        Ending.READY: f"should be ready ({_promise(reload)}, not tested{late}).",
         Ending.FAILED: "was not reloaded: see the reply.",
         Ending.UNKNOWN: "may or may not be reloading: see the reply.",
     }[reload.ending or Ending.UNKNOWN]
@@ -168,11 +164,13 @@ def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: boo
     return f"{people} `{reload.model}` {text}{link}"
 
 
-def joined(reload: Reload, now: float) -> str:
-    """The private answer to somebody who joined a reload that runs."""
+def joined(reload: Reload, now: float, *, anew: bool) -> str:
+    """The private answer to somebody who joined a reload that runs, or who had asked already."""
     left = f": {span(time_left(reload.deadline, now))} left" if reload.deadline is not None else ""
     link = message_link(reload.server, reload.owner.channel, reload.message)
-    return f"`{reload.model}` is already reloading{left}, {link}. You will be pinged too."
+    state = "asked for" if reload.state is State.ASKED else "reloading"
+    then = " You will be pinged too." if anew else ""
+    return f"`{reload.model}` is already {state}{left}, {link}.{then}"
 
 
 def broken(ref: str) -> str:
@@ -180,9 +178,12 @@ def broken(ref: str) -> str:
     return f"Something went wrong on our side (ref {ref}). Try again in a minute."
 
 
-def storage_trouble(ref: str) -> str:
-    """Storage failed before anything was sent."""
-    return f"Our storage is in trouble (ref {ref}). Nothing was changed or sent. Try again in a minute."
+def storage_trouble(ref: str, command: Command, *, of_reload: bool) -> str:
+    """Storage failed: before anything was sent for a reload; with a key, who knows."""
+    nothing = (
+        "Nothing was sent to the API" if of_reload else f"See what is stored with {command('key status')}"
+    )
+    return f"Our storage is in trouble (ref {ref}). {nothing}. Try again in a minute."
 
 
 def stale_command() -> str:
@@ -197,15 +198,15 @@ def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
             return "That is not a model id. Ids look like `sdxl-turbo`; the page of the model has it."
         case NoKey() if may_manage:
             set_key = command("key set")
-            return f"This server has no API key yet. Store it with {set_key}; only the bot can read it."
+            return f"This server has no API key yet. Store it with {set_key}; it is kept encrypted."
         case NoKey():
             return f"This server has no API key yet. Ask a moderator to run {command('key set')}."
         case TooManyOpen(whose="member"):
-            return f"You have {error.limit} reloads running. {_place(error)}"
+            return f"You have {error.limit} reloads running, the most at once. {_place(error)}"
         case TooManyOpen():
-            return f"This server has {error.limit} reloads running. {_place(error)}"
+            return f"This server has {error.limit} reloads running, the most at once. {_place(error)}"
         case BadKey():
-            return f"That cannot be an API key: it is one word without spaces. {_COPY_AGAIN}"
+            return f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}"
         case KeyRefused():
             return f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}"
         case NotAllowed():
@@ -216,17 +217,15 @@ def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
 
 def _place(error: TooManyOpen) -> str:
     if error.free_at is None:
-        return "A place frees when one of them ends."
-    return f"A place frees when the next one ends, <t:{math.ceil(error.free_at)}:R>."
+        return "Wait until one of them ends."
+    return f"The next one ends <t:{math.ceil(error.free_at)}:R>."
 
 
 def key_stored(*, checked: bool) -> str:
     """The key is stored."""
     if checked:
-        return "The key works and is stored, sealed. Members can reload models now."
-    return (
-        "The key is stored, sealed. The API could not be asked whether it works; the first reload will tell."
-    )
+        return "The key works and is stored, encrypted. Members can reload models now."
+    return "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
 
 
 def key_status(by_name: str, at: float, tail: str, command: Command) -> str:
@@ -254,8 +253,8 @@ def key_removed(*, existed: bool) -> str:
 
 
 KEY_TITLE = "API key of this server"
-KEY_LABEL = "API key"
-KEY_HINT = "Stored sealed. Only the bot reads it, and only to reload models."
+KEY_LABEL = "Key of Stable Diffusion API / ModelsLab"
+KEY_HINT = "Stored encrypted; used only to check it and to reload models."
 
 
 def key_tail(key: str) -> str:

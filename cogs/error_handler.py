@@ -39,7 +39,11 @@ def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> 
         return words.stale_command()
     ref = secrets.token_hex(2).upper()
     log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
-    return words.storage_trouble(ref) if isinstance(cause, StoreTrouble | SealBroken) else words.broken(ref)
+    if isinstance(cause, StoreTrouble | SealBroken):
+        command = interaction.client.command_mention
+        of_reload = interaction.command is not None and interaction.command.qualified_name == "reload"
+        return words.storage_trouble(ref, command, of_reload=of_reload)
+    return words.broken(ref)
 
 
 async def _say(interaction: discord.Interaction[Rewarm], text: str) -> None:

@@ -37,7 +37,8 @@ class ReloadCog(commands.Cog):
         if stored is None:
             return
         if stored.id != new.id:
-            await interaction.response.send_message(words.joined(stored, now), ephemeral=True)
+            anew = new.owner in stored.askers
+            await interaction.response.send_message(words.joined(stored, now, anew=anew), ephemeral=True)
             return
         try:
             message = await self.bot.delivery.acknowledge(interaction)

@@ -64,7 +64,7 @@ def test_wrong_encryption_key_is_refused_before_discord(tmp_path: Path) -> None:
         )
     result = bot(cwd=tmp_path, KEY_ENCRYPTION_KEYS=new_encryption_key(), **settings)
     assert result.returncode == 2
-    assert result.stderr.startswith("KEY_ENCRYPTION_KEYS: this store was sealed with other keys")
+    assert result.stderr.startswith("KEY_ENCRYPTION_KEYS: none of these keys opens this store")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -87,7 +87,7 @@ def test_sandbox_plays_the_whole_conversation(tmp_path: Path) -> None:
         "Reloading",
         "5 s left",
         "Ready sdxl",
-        "is ready (6 s have passed",
+        "should be ready (6 s have passed",
     ]
     places = [result.stdout.find(head) for head in heads]
     assert -1 not in places

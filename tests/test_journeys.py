@@ -42,7 +42,7 @@ async def test_reload_counts_down_ends_and_pings(world: World, api: ModelApiServ
     assert ping.at == 120.0
     assert ping.channel == world.general.id
     assert ping.pinged == {world.ana.id}
-    assert "sdxl-turbo` is ready" in ping.text
+    assert "sdxl-turbo` should be ready" in ping.text
 
 
 def left_shown(text: str) -> int:
@@ -111,7 +111,7 @@ async def test_named_wait_is_waited_out_in_sight(world: World, api: ModelApiServ
     api.reloads = [refused("Rate limit exceeded", 429, retry_after=12), Answer(ACCEPTED)]
     await world.reload()
     assert world.last().word == "Waiting"
-    assert "starts in 12 s" in world.last().text
+    assert "Starts in 12 s" in world.last().text
     await world.env.advance_time(11)
     assert len(api.calls) == 1
     await world.env.advance_time(2)
@@ -125,7 +125,7 @@ async def test_named_waits_are_waited_out_twice_then_failed(world: World, api: M
     await world.env.advance_time(30)
     assert len(api.calls) == 3
     assert world.last().word == "Failed"
-    assert "works again <t:" in world.last().text
+    assert "works again at <t:" in world.last().text
 
 
 async def test_failure_after_a_while_pings(world: World, api: ModelApiServer) -> None:
@@ -220,7 +220,7 @@ async def test_same_model_again_waits_for_the_spam_filter(world: World, api: Mod
     await world.env.advance_time(5)
     await world.reload()
     assert world.last().word == "Waiting"
-    assert "starts in 25 s" in world.last().text
+    assert "Starts in 25 s" in world.last().text
     await world.env.advance_time(24)
     assert len(api.calls) == 1
     await world.env.advance_time(2)
@@ -252,7 +252,7 @@ async def test_too_many_of_one_member(world: World, api: ModelApiServer) -> None
         await world.reload(model=f"model-{number}")
     text = said(await world.reload(model="model-5"))
     assert (
-        f"You have 5 reloads running. A place frees when the next one ends, <t:{int(START) + 120}:R>." in text
+        f"You have 5 reloads running, the most at once. The next one ends <t:{int(START) + 120}:R>." in text
     )
     assert len(api.calls) == 5
     await world.env.advance_time(121)
@@ -296,7 +296,7 @@ async def test_key_that_cannot_be_checked_is_stored_and_says_so(
 ) -> None:
     api.balances = [Answer(b"<html>", 500)]
     world = World(env)
-    assert "could not be asked" in said(await world.set_key())
+    assert "could not say" in said(await world.set_key())
     await world.reload()
     assert len(api.calls) == 1
 
@@ -306,7 +306,7 @@ async def test_text_that_cannot_be_a_key_is_not_sent_anywhere(
     env: simcord.Env, api: ModelApiServer, key: str
 ) -> None:
     world = World(env)
-    assert "cannot be an API key" in said(await world.set_key(key))
+    assert "not an API key" in said(await world.set_key(key))
     assert api.balance_calls == []
 
 

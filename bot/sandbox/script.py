@@ -52,6 +52,8 @@ async def play(seconds: float) -> int:
                 discord_api_url="",
                 shard_count=1,
                 shard_ids=None,
+                log_level="WARNING",
+                log_format="console",
             )
             bot = await build(settings, now=lambda: discord.utils.utcnow().timestamp())
             env = simcord.Env(bot, settle_timeout=1.0)
@@ -83,13 +85,12 @@ async def _converse(env: simcord.Env, seconds: float) -> bool:
     stage.say("ana", f"/reload {_MODEL}")
     env.backend.subscribers.append(stage.watch)
     await ana.slash(channel, "reload", model_id=_MODEL)
-    began = time.perf_counter()
-    gone = 0.0
-    while not stage.pinged and gone < seconds + _GRACE_SECONDS:
+    began, began_there = time.perf_counter(), env.now()
+    while not stage.pinged and time.perf_counter() - began < seconds + _GRACE_SECONDS:
         await asyncio.sleep(_PACE_SECONDS)
-        step = time.perf_counter() - began - gone
-        await env.advance_time(step)
-        gone += step
+        behind = time.perf_counter() - began - (env.now() - began_there).total_seconds()
+        if behind > 0:
+            await env.advance_time(behind)
     return stage.pinged
 
 
