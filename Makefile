@@ -15,7 +15,7 @@ new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
 	@$(BIN)/python -m bot new-key
 
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
-	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s tests/test_torture.py
+	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_torture.py
 
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .

@@ -6,18 +6,21 @@ import os
 import signal
 import sys
 import time
+from typing import NoReturn
 
 import discord
 import structlog
 
 from bot import logs
 from bot.app import Rewarm, build
-from bot.errors import SealBroken, SettingsError, StoreUnusable
+from bot.errors import SealBroken, SettingsError, StoreTrouble
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 
 STOP_SECONDS = 10.0
+EXIT_FAILED = 1
 EXIT_SETTINGS = 2
+_LOGIN_REFUSED = "DISCORD_TOKEN: Discord refuses this token. Copy it again from the developer portal."
 _OLD_KEY = "Put the old key back; if it is lost, move DATA_DIR away and have the API keys set again."
 EXIT_HUNG = 70
 EXIT_INTERRUPTED = 130
@@ -45,12 +48,12 @@ def main() -> int:
             from bot.sandbox import script  # noqa: PLC0415  # its library is an extra
 
             return asyncio.run(script.play(arguments.seconds))
-        return asyncio.run(run(load_settings()))
+        asyncio.run(run(load_settings()))
     except SettingsError as error:
         return _refuse(error.lines)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except StoreUnusable as error:
+    except StoreTrouble as error:
         return _refuse([f"DATA_DIR: {error}."])
     except SealBroken:
         return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
@@ -68,7 +71,7 @@ def _refuse(lines: list[str]) -> int:
     return EXIT_SETTINGS
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings) -> NoReturn:
     """Run the bot until it is told to stop by SIGINT or SIGTERM, or Discord refuses the token."""
     secrets = [settings.discord_token.get_secret_value()]
     secrets += settings.key_encryption_keys.get_secret_value().split(",")
@@ -83,30 +86,34 @@ async def run(settings: Settings) -> int:
     except asyncio.CancelledError:
         log.info("bot.stopping")
     except discord.LoginFailure:
-        status = _refuse(
-            ["DISCORD_TOKEN: Discord refuses this token. Copy it again from the developer portal."]
-        )
-    finally:
-        await _stop(bot)
-    return status
+        status = _refuse([_LOGIN_REFUSED])
+    except Exception:
+        log.exception("bot.failed")
+        status = EXIT_FAILED
+    _leave(await _stop(bot) or status)
 
 
-async def _stop(bot: Rewarm) -> None:
-    """Close everything within STOP_SECONDS; a hung disk would block a normal exit for ever."""
-    began = time.monotonic()
-    try:
-        async with asyncio.timeout(STOP_SECONDS - 1):
-            await bot.close()
-    except TimeoutError:
-        log.error("bot.close_timed_out")  # noqa: TRY400
-    closing = asyncio.get_running_loop().run_in_executor(None, bot.store.close)
-    try:
-        async with asyncio.timeout(max(1.0, STOP_SECONDS - (time.monotonic() - began))):
-            await asyncio.shield(closing)
-    except TimeoutError:
-        log.error("store.close_timed_out")  # noqa: TRY400
-        os._exit(EXIT_HUNG)
+async def _stop(bot: Rewarm) -> int:
+    """Close everything within STOP_SECONDS; 0, or the exit status that says what hung."""
+    closing = bot.close(), asyncio.to_thread(bot.store.close)
+    until = time.monotonic() + STOP_SECONDS - 1
+    for what, each in zip(("bot", "store"), closing, strict=True):
+        try:
+            async with asyncio.timeout(max(0.5, until - time.monotonic())):
+                await asyncio.shield(each)
+        except TimeoutError:
+            log.error("stop.timed_out", what=what)  # noqa: TRY400  # no traceback: there is no news in it
+            if what == "store":
+                return EXIT_HUNG
     log.info("bot.stopped")
+    return 0
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once: a normal exit waits for every thread, be it a hung disk or DNS."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

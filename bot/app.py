@@ -21,6 +21,7 @@ from bot.cadence import start_pause
 from bot.delivery import Delivery
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
+from bot.pace import Pace
 from bot.reply import trace
 from bot.runner import Runner
 from bot.settings import Settings
@@ -47,6 +48,7 @@ class Rewarm(commands.AutoShardedBot):
         now: Callable[[], float],
     ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
+        pace = Pace()
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -54,12 +56,12 @@ class Rewarm(commands.AutoShardedBot):
             allowed_mentions=discord.AllowedMentions.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
-            http_trace=trace(),
+            http_trace=trace(pace),
             shard_count=settings.shard_count,
             shard_ids=settings.shard_ids,  # type: ignore[arg-type]  # None is its default
         )
         api = ModelApi(session, settings.model_api_host, settings.model_api_version)
-        delivery = Delivery(self, self.command_mention, now)
+        delivery = Delivery(self, self.command_mention, now, pace)
         self.now = now
         self.store = store
         self.keys = Keys(store, vault, api, now)

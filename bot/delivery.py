@@ -17,6 +17,9 @@ from bot.reply import CALL_SECONDS, GIVE_UP_SECONDS, Reply, clock
 
 ACKNOWLEDGE_SECONDS = 2.5
 """Discord allows 3 s for the first answer; the rest is the way here."""
+TRY_SECONDS = 1.0
+MAY_STILL_ARRIVE_SECONDS = 5.0
+"""So long after the command, a deferral that is on its way may still be accepted."""
 _AGAIN_SECONDS = 0.25
 _ALREADY_ACKNOWLEDGED = 40060
 
@@ -30,11 +33,13 @@ class NeverAcknowledged(Exception):
 class Delivery:
     """Makes replies; shared by all reloads."""
 
-    def __init__(self, bot: discord.Client, command: words.Command, now: Callable[[], float]) -> None:
+    def __init__(
+        self, bot: discord.Client, command: words.Command, now: Callable[[], float], pace: Pace
+    ) -> None:
         self._bot = bot
         self._command = command
         self._now = now
-        self._pace = Pace()
+        self._pace = pace
 
     def reply(self, reload: Reload) -> Reply:
         """The reply of a reload, live or resumed."""
@@ -48,7 +53,7 @@ class Delivery:
         until = clock() + ACKNOWLEDGE_SECONDS
         while clock() < until:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(min(until, clock() + TRY_SECONDS)):
                     answer = await interaction.response.defer(thinking=True)
                 return answer.message_id if answer is not None else None
             except discord.HTTPException as error:
@@ -80,7 +85,8 @@ class Delivery:
                     )
                 return int(message["id"])
             except discord.NotFound:
-                raise NeverAcknowledged from None
+                if self._now() - reload.asked_at > MAY_STILL_ARRIVE_SECONDS:
+                    raise NeverAcknowledged from None
             except discord.HTTPException as error:
                 if error.status in (401, 403):
                     return None

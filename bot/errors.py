@@ -12,6 +12,7 @@ RewarmError
     ├── KeyRefused           the API says that the key is invalid
     ├── NoKey                the server has no API key that can be used
     ├── TooManyOpen          the server or the member has enough reloads running
+    ├── Restarting           the bot is about to stop
     └── NotAllowed           the command needs the Manage Server permission
 
 The classes carry facts; `bot/words.py` words them and `cogs/error_handler.py` shows them.
@@ -81,6 +82,10 @@ class TooManyOpen(Refusal):
         self.whose = whose
         self.limit = limit
         self.free_at = free_at
+
+
+class Restarting(Refusal):
+    """The bot stops; it takes on nothing new."""
 
 
 class NotAllowed(Refusal):

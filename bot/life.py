@@ -1,17 +1,17 @@
 """One reload while it lives: in memory, and in the store, which may be slow or failing."""
 
+import asyncio
+import itertools
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import structlog
 
+from bot.cadence import retry_pause
 from bot.errors import StoreSlow, StoreTrouble
 from bot.reload import Facts, IllegalStep, Reload, State, step
 from bot.store.base import Store
-
-if TYPE_CHECKING:
-    from asyncio import Future
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class Life:
         self._store = store
         self._stored = reload.state
         self._unsaved: deque[tuple[State, Facts]] = deque()
-        self._landing: Future[Reload | None] | None = None
+        self._landing: asyncio.Future[Reload | None] | None = None
         """The first unsaved step, where it is on its way to a slow disk."""
         self.reload = reload
 
@@ -35,11 +35,23 @@ class Life:
         """Take a step; True once it is stored, False where only memory has it. Raises IllegalStep."""
         self.reload = step(self.reload, to, **facts)
         self._unsaved.append((to, facts))
+        if not await self._save():
+            log.error("reload.not_stored", reload=self.reload.id, to=to)
+            return False
+        log.info("reload.step", reload=self.reload.id, to=to)
+        return True
+
+    async def catch_up(self) -> None:
+        """Write what is unsaved, however long that takes: a row that is left open would block its model."""
+        for attempt in itertools.count():
+            if await self._save() or not self._unsaved:
+                return
+            await asyncio.sleep(retry_pause(attempt))
+
+    async def _save(self) -> bool:
         while self._unsaved:
             if not await self._save_next():
-                log.error("reload.not_stored", reload=self.reload.id, to=to)
                 return False
-        log.info("reload.step", reload=self.reload.id, to=to)
         return True
 
     async def _save_next(self) -> bool:

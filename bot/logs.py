@@ -50,7 +50,7 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
 
 
 def _masker(secrets: list[str]) -> Processor:
-    known = [secret for secret in secrets if secret]
+    known = [secret.strip() for secret in secrets if secret.strip()]
 
     def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         for name, value in event.items():

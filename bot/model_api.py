@@ -5,6 +5,7 @@ Answers are read by body first and status second, as the vendor sends errors ins
 """
 
 import asyncio
+import base64
 import math
 import re
 import zlib
@@ -12,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -29,6 +31,7 @@ LONGEST_NAMED_WAIT = 60.0
 DEFAULT_WAIT = 30.0
 _LONGEST_BELIEVED_WAIT = 86400.0
 _SAID_CHARACTERS = 60
+_PIECE_OF_KEY = 8
 
 _PATHS = {"v4": "/api/v4/dreambooth/model_reload", "v6": "/api/v6/images/model_reload"}
 _BALANCE_PATH = "/api/wallet_balance"
@@ -142,9 +145,14 @@ class ModelApi:
 def open_session() -> aiohttp.ClientSession:
     """Make the session for ModelApi; the caller closes it.
 
-    No connection is kept: on a stale one an outcome would be unknown. Bodies are unpacked here, bounded.
+    No connection is kept: on a stale one an outcome would be unknown. No cookie is kept: it would go from
+    one server's call to another's. Bodies are unpacked here, bounded.
     """
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), auto_decompress=False)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -226,11 +234,25 @@ def _by_words(answer: dict[str, Any] | None) -> Outcome | None:
 
 def _said(answer: dict[str, Any] | None, key: SecretStr) -> str:
     """The API's words as they may be shown inside a code span: no key, no backtick, one short line."""
-    secret = re.escape(key.get_secret_value())
-    text = re.sub(secret, "[key]", _text(answer), flags=re.IGNORECASE) if secret else _text(answer)
-    text = "".join(c if c.isprintable() and c != "`" else " " for c in text)
+    text = "".join(c if c.isprintable() and c != "`" else " " for c in _text(answer))
     text = " ".join(text.split())
+    plain = key.get_secret_value()
+    for secret in (plain, quote(plain, safe=""), base64.b64encode(plain.encode()).decode()):
+        text = _redact(text, secret)
     return text if len(text) <= _SAID_CHARACTERS else text[: _SAID_CHARACTERS - 1] + "…"
+
+
+def _redact(text: str, secret: str) -> str:
+    """Take out every piece of a secret that is long enough to matter, whatever its case."""
+    size, low, find = min(_PIECE_OF_KEY, len(secret)), text.lower(), secret.lower()
+    hidden: set[int] = set()
+    for piece in {find[at : at + size] for at in range(len(find) - size + 1)}:
+        start = low.find(piece) if piece else -1
+        while start >= 0:
+            hidden.update(range(start, start + size))
+            start = low.find(piece, start + 1)
+    shown = ("\0" if at in hidden else c for at, c in enumerate(text))
+    return re.sub("\0+", "[key]", "".join(shown)) if len(low) == len(text) else "[key]"
 
 
 def _slow_down(status: int, headers: dict[str, str], answer: dict[str, Any] | None, said: str) -> Answer:

@@ -7,16 +7,22 @@ PER_SECOND = 45
 PER_SERVER_AND_SECOND = 10
 """So that one server's crowd leaves room for the others."""
 PER_CHANNEL = 5
+"""Until Discord's headers say otherwise."""
 CHANNEL_SECONDS = 5.0
+_SLOTS = 10
+"""A second is dealt out in tenths of 4 and 5: never over 50 in any second, wherever it begins."""
+_MOST_PER_CHANNEL = 50
 
 
 class Pace:
     """Hands out turns; `now` is a monotonic clock in seconds. One lives as long as the bot."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[int] = Counter()
+        self._slots: Counter[int] = Counter()
         self._of_server: Counter[tuple[int, int]] = Counter()
         self._of_channel: dict[int, deque[float]] = {}
+        self._limits: dict[int, int] = {}
+        self._blocked: dict[int, float] = {}
 
     def wait(self, server: int, channel: int, now: float) -> float:
         """Seconds until the next turn of a channel; takes nothing."""
@@ -25,28 +31,45 @@ class Pace:
     def take(self, server: int, channel: int, now: float) -> float:
         """Take the next turn of a channel; answers the seconds to sleep first."""
         turn = self._turn(server, channel, now)
-        second = int(turn)
-        self._seconds[second] += 1
-        self._of_server[second, server] += 1
-        self._of_channel.setdefault(channel, deque(maxlen=PER_CHANNEL)).append(turn)
+        self._slots[_slot(turn)] += 1
+        self._of_server[int(turn), server] += 1
+        self._of_channel.setdefault(channel, deque(maxlen=_MOST_PER_CHANNEL)).append(turn)
         self._forget(now)
         return turn - now
 
+    def learn(self, channel: int, limit: int, remaining: int, reset_after: float, now: float) -> None:
+        """Take over what Discord's headers say of a channel: its limit, and whether it is used up."""
+        self._limits[channel] = min(max(1, limit), _MOST_PER_CHANNEL)
+        if remaining == 0:
+            self._blocked[channel] = now + reset_after
+
     def _turn(self, server: int, channel: int, now: float) -> float:
         taken = self._of_channel.get(channel, deque[float]())
-        turn = max(now, taken[0] + CHANNEL_SECONDS if len(taken) == PER_CHANNEL else now)
-        while self._full(int(turn), server):
-            turn = float(int(turn) + 1)
+        limit = self._limits.get(channel, PER_CHANNEL)
+        turn = max(now, self._blocked.get(channel, now))
+        if len(taken) >= limit:
+            turn = max(turn, taken[-limit] + CHANNEL_SECONDS)
+        if taken:
+            turn = max(turn, taken[-1])  # first come, first served
+        while self._full(turn, server):
+            turn = (_slot(turn) + 1) / _SLOTS
         return turn
 
-    def _full(self, second: int, server: int) -> bool:
-        return self._seconds[second] >= PER_SECOND or self._of_server[second, server] >= PER_SERVER_AND_SECOND
+    def _full(self, turn: float, server: int) -> bool:
+        slot = _slot(turn)
+        room = PER_SECOND // _SLOTS + slot % 2
+        return self._slots[slot] >= room or self._of_server[int(turn), server] >= PER_SERVER_AND_SECOND
 
     def _forget(self, now: float) -> None:
         """Drop what has passed, now and then, so that memory stays flat."""
-        if len(self._of_server) < 1000 and len(self._of_channel) < 1000:
+        if max(len(self._of_server), len(self._of_channel), len(self._limits)) < 1000:
             return
-        past = int(now)
-        self._seconds = Counter({s: n for s, n in self._seconds.items() if s >= past})
-        self._of_server = Counter({k: n for k, n in self._of_server.items() if k[0] >= past})
+        self._slots = Counter({s: n for s, n in self._slots.items() if s >= _slot(now)})
+        self._of_server = Counter({k: n for k, n in self._of_server.items() if k[0] >= int(now)})
         self._of_channel = {c: t for c, t in self._of_channel.items() if t[-1] + CHANNEL_SECONDS > now}
+        self._limits = {c: limit for c, limit in self._limits.items() if c in self._of_channel}
+        self._blocked = {c: until for c, until in self._blocked.items() if until > now}
+
+
+def _slot(moment: float) -> int:
+    return int(moment * _SLOTS)

@@ -7,6 +7,7 @@ channel: with the bot's own token, for ever, but only where the bot may view (an
 import asyncio
 import itertools
 import math
+import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from enum import Enum, auto
@@ -23,6 +24,8 @@ from bot.reload import Asker, Ping, Reload
 TOKEN_SECONDS = 14 * 60.0
 """Discord promises 15 minutes; a margin, as clocks differ."""
 CALL_SECONDS = 5.0
+FIRST_TRY_SECONDS = 2.0
+"""The first try to show an ending: a stuck route must not hold up the ping."""
 GIVE_UP_SECONDS = 600.0
 FOLLOW_UP_INSTEAD_SECONDS = 2.0
 STALE_SECONDS = 0.5
@@ -31,6 +34,8 @@ STALE_SECONDS = 0.5
 _PLACE_GONE = (10003, 10004)  # channel, guild
 _MESSAGE_GONE = 10008
 _NO_READ_HISTORY = 160002
+_POST_TO_CHANNEL = re.compile(r"/channels/(\d+)/messages$")
+_LIMIT = ("Limit", "Remaining", "Reset-After")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -79,6 +84,10 @@ class Reply:
 
     async def show(self, reload: Reload, now: float, limit: float) -> None:
         """Show the countdown as of `now`, within `limit` seconds or not at all."""
+        if self._pace.wait(reload.server, reload.owner.channel, clock()) > STALE_SECONDS and self._by_channel(
+            reload
+        ):
+            return
         drawn = _drawn_at.set(clock())
         try:
             await self._edit(reload, now, min(limit, EDIT_LIMIT), insist=False)
@@ -92,18 +101,22 @@ class Reply:
         the place still exists, so a later start may try again.
         """
         until = clock() + GIVE_UP_SECONDS
+        self._token_open = self._channel_open = True  # each route once more: a tick may have met a hiccup
         shown = Result.LATER
         due = dict(enumerate(reload.pings))
         refused = False
         for attempt in itertools.count():
             if shown is Result.LATER:
-                shown = await self._edit(reload, self._now(), CALL_SECONDS, insist=True)
+                limit = CALL_SECONDS if attempt else FIRST_TRY_SECONDS
+                shown = await self._edit(reload, self._now(), limit, insist=True)
                 if shown not in (Result.DONE, Result.LATER):
                     due.update(_ping_instead(reload))
             for number, ping in list(due.items()):
                 result = Result.DONE
                 if number not in reload.pinged:
-                    result = await self._ping(reload, number, ping, alone=shown is not Result.DONE)
+                    alone = shown is not Result.DONE
+                    text = words.ping(reload, ping, self._now(), self._command, alone=alone)
+                    result = await self._ping(reload, number, ping, text)
                     if result is Result.DONE:
                         await sent(number)
                 if result is not Result.LATER:
@@ -130,7 +143,7 @@ class Reply:
         """
         layout = view.render(reload, now, self._command)
         result = self._gone or Result.CLOSED
-        if self._gone is None and self._token_open and self._fresh(reload) and reload.message is not None:
+        if self._gone is None and not self._by_channel(reload) and reload.message is not None:
             result = await self._attempt("edit", limit, lambda: self._edit_by_token(reload, layout))
             self._token_open = result in (Result.DONE, Result.LATER, Result.MESSAGE_GONE)
             if result is Result.PLACE_GONE:
@@ -158,9 +171,13 @@ class Reply:
             view=layout, allowed_mentions=discord.AllowedMentions.none()
         )
 
-    async def _ping(self, reload: Reload, number: int, ping: Ping, *, alone: bool) -> Result:
+    async def last_words(self, reload: Reload, text: str) -> None:
+        """Where telling itself has failed: one plain message to who asked."""
+        ping = Ping(reload.owner.channel, (reload.owner.user,))
+        await self._ping(reload, len(reload.pings), ping, f"<@{reload.owner.user}> {text}")
+
+    async def _ping(self, reload: Reload, number: int, ping: Ping, text: str) -> Result:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused or slow."""
-        text = words.ping(reload, ping, self._now(), self._command, alone=alone)
         people = [discord.Object(user) for user in ping.users]
         mentions = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)
         asker = self._who_can_follow_up(reload, ping)
@@ -204,6 +221,9 @@ class Reply:
         able = (a for a in reload.askers if a.channel == ping.channel and (owner_can or a != reload.owner))
         return next(able, None)
 
+    def _by_channel(self, reload: Reload) -> bool:
+        return not (self._token_open and self._fresh(reload))
+
     def _fresh(self, reload: Reload) -> bool:
         return self._now() - reload.asked_at < TOKEN_SECONDS
 
@@ -229,8 +249,16 @@ class Reply:
         return Result.DONE
 
 
-def trace() -> aiohttp.TraceConfig:
-    """For the bot's HTTP: drops a countdown that discord.py made wait, for a limit or to try again."""
+def trace(pace: Pace) -> aiohttp.TraceConfig:
+    """For the bot's HTTP: drops a countdown that discord.py made wait, and reads each channel's limit."""
+
+    async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
+        posted = _POST_TO_CHANNEL.search(sent.url.path)
+        if sent.method != "POST" or posted is None:
+            return
+        limit, remaining, reset = (sent.response.headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
+        if limit.isdigit() and remaining.isdigit() and re.fullmatch(r"\d+(\.\d+)?", reset):
+            pace.learn(int(posted[1]), int(limit), int(remaining), float(reset), clock())
 
     async def before(*_: object) -> None:
         drawn = _drawn_at.get()
@@ -239,6 +267,7 @@ def trace() -> aiohttp.TraceConfig:
 
     config = aiohttp.TraceConfig()
     config.on_request_start.append(before)
+    config.on_request_end.append(after)
     return config
 
 

@@ -6,25 +6,38 @@ and a resumed reload take the same path.
 
 import asyncio
 import functools
+import itertools
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Unpack
 
 import structlog
 
-from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit
+from bot import words
+from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit, retry_pause
 from bot.delivery import Delivery, NeverAcknowledged
-from bot.errors import NoKey, StoreSlow, StoreTrouble
+from bot.errors import NoKey, Refusal, Restarting, StoreSlow, StoreTrouble
 from bot.keys import Keys
 from bot.life import Life
 from bot.model_api import Answer, ModelApi
-from bot.reload import NAMED_WAITS, SPAM_FILTER_SECONDS, Facts, IllegalStep, Outcome, Reload, State, time_left
+from bot.reload import (
+    JOINABLE,
+    NAMED_WAITS,
+    SPAM_FILTER_SECONDS,
+    Facts,
+    IllegalStep,
+    Outcome,
+    Reload,
+    State,
+    time_left,
+)
 from bot.reply import Reply
 from bot.store.base import Store
 
 FIRST_ANSWER_SECONDS = 1.0
 """The store's share of Discord's 3 s."""
 RESUME_SPREAD_SECONDS = 4.0
+SHOW_CALLING_SECONDS = 1.0
 STOP_SECONDS = 6.0
 """How long a stop waits for calls that are out: a cancelled one would end as unknown."""
 
@@ -51,6 +64,8 @@ class Runner:
         self.seconds = seconds
         self._lives: dict[int, Life] = {}
         self._tasks: dict[asyncio.Task[None], Reload] = {}
+        self._starting: set[int] = set()
+        """Asked and not yet started: their first answer is on its way."""
         self._stopping = False
 
     # What the cogs ask for.
@@ -58,18 +73,31 @@ class Runner:
     async def ask(self, new: Reload) -> Reload | None:
         """Store a reload, or join the one that runs: then the answer has another id.
 
-        None: this interaction was delivered before. Raises NoKey, TooManyOpen, StoreTrouble.
+        None: this interaction was delivered before. Raises NoKey, TooManyOpen, Restarting, StoreTrouble.
         """
+        if self._stopping:
+            raise Restarting
         if not await self._keys.has(new.server):
             raise NoKey
+        self._starting.add(new.id)
         try:
             stored = await self._store.ask(new, FIRST_ANSWER_SECONDS)
         except StoreSlow as slow:
             self._keep(new, self._take_back(new, slow.landing), "take-back")
             raise
-        if stored is not None and stored.id != new.id and stored.id in self._lives:
-            self._lives[stored.id].joined(stored)
+        if stored is not None and stored.id != new.id:
+            self._starting.discard(new.id)
+            self._join(stored)
         return stored
+
+    def _join(self, stored: Reload) -> None:
+        life = self._lives.get(stored.id)
+        if life is None and stored.id not in self._starting:
+            self._spawn(stored, functools.partial(self._resume, pause=0.0))  # nobody looks after it: we do
+        elif life is not None and life.reload.state in JOINABLE:
+            life.joined(stored)
+        elif life is not None:
+            raise StoreTrouble("the row of an ended reload is not written yet")
 
     def start(self, reload: Reload, message: int | None) -> None:
         """Go on with a reload whose first answer is out; None: whether it arrived is to be found out."""
@@ -135,8 +163,12 @@ class Runner:
                 return
             called_before = life.reload.called_at
             if not await life.step(State.CALLING, message=message, called_at=self._now()):
-                await self._end(life, reply, Outcome.STORAGE, called_at=called_before)
+                ref = _new_ref()
+                log.error("reload.not_called", reload=life.reload.id, ref=ref, why="storage")
+                await self._end(life, reply, Outcome.STORAGE, called_at=called_before, ref=ref)
                 return
+            if life.reload.not_before is not None:  # take "starts in 5 s" away
+                await reply.show(life.reload, self._now(), SHOW_CALLING_SECONDS)
             answer = await self._api.reload(key, life.reload.model)
             log.info("reload.answer", reload=life.reload.id, outcome=answer.outcome, wait=answer.wait)
             if not (answer.named and life.reload.waits < NAMED_WAITS):
@@ -191,6 +223,7 @@ class Runner:
             await life.step(State.ENDED)
         else:
             log.error("reload.not_told", reload=life.reload.id)
+        await life.catch_up()
 
     # After a restart, or after doubt.
 
@@ -219,18 +252,22 @@ class Runner:
         await self._end(life, reply, Outcome.NOT_SENT, message=message)
 
     async def _withdraw(self, life: Life, reply: Reply) -> None:
-        try:
-            await self._store.step(life.reload.id, {State.ASKED}, State.REMOVED)
-        except IllegalStep:  # somebody joined, and was promised an ending
-            await self._end(life, reply, Outcome.NOT_SENT)
-        except StoreTrouble as error:  # the next start finds it and drops it
-            log.error("reload.not_withdrawn", reload=life.reload.id, error=str(error))  # noqa: TRY400
+        for attempt in itertools.count():
+            try:
+                await self._store.step(life.reload.id, {State.ASKED}, State.REMOVED)
+            except IllegalStep:  # somebody joined, and was promised an ending
+                await self._end(life, reply, Outcome.NOT_SENT)
+            except StoreTrouble as error:
+                log.error("reload.not_withdrawn", reload=life.reload.id, error=str(error))  # noqa: TRY400
+                await asyncio.sleep(retry_pause(attempt))
+                continue
+            return
 
     async def _take_back(self, reload: Reload, landing: asyncio.Future[Reload | None]) -> None:
         """The person was told that storage is in trouble: a write that lands after all must not run."""
         try:
             landed = await landing
-        except StoreTrouble:
+        except (StoreTrouble, Refusal):
             return
         if landed is not None and landed.id == reload.id:
             self.withdraw(reload)
@@ -241,12 +278,14 @@ class Runner:
             for past in await self._store.history(reload.server)
             if past.model == reload.model and past.called_at is not None
         ]
-        ends = max(calls, default=0.0) + SPAM_FILTER_SECONDS
-        return ends if ends > self._now() else None
+        now = self._now()
+        ends = min(max(calls, default=0.0), now) + SPAM_FILTER_SECONDS  # the clock may have been set back
+        return ends if ends > now else None
 
     # Tasks: each is kept, named, and its failure seen.
 
     def _spawn(self, reload: Reload, story: Callable[[Life, Reply], Coroutine[Any, Any, None]]) -> None:
+        self._starting.discard(reload.id)
         life = self._lives[reload.id] = Life(self._store, reload)
         reply = self._delivery.reply(reload)
         task = self._keep(reload, story(life, reply), "reload")
@@ -255,22 +294,32 @@ class Runner:
     def _keep(self, reload: Reload, story: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(story, name=f"{name}-{reload.id}")
         self._tasks[task] = reload
-        task.add_done_callback(lambda task: self._tasks.pop(task, None))
+        task.add_done_callback(self._drop)
         return task
 
+    def _drop(self, task: asyncio.Task[None]) -> None:
+        reload = self._tasks.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("reload.defect", reload=reload.id, task=task.get_name(), exc_info=error)
+
     def _after(self, task: asyncio.Task[None], life: Life, reply: Reply) -> None:
+        """A defect of ours must not leave anybody waiting: end in sight, with a reference."""
         if self._lives.get(life.reload.id) is life:
             del self._lives[life.reload.id]
-        error = None if task.cancelled() else task.exception()
-        if error is None:
+        if task.cancelled() or task.exception() is None:
             return
-        ref = secrets.token_hex(2).upper()
-        log.error("reload.defect", reload=life.reload.id, ref=ref, exc_info=error)
-        if life.reload.state in (State.ASKED, State.CALLING, State.COUNTING):
-            sent = life.reload.state is not State.ASKED
-            outcome = Outcome.INTERRUPTED if sent else Outcome.NOT_SENT
-            self._keep(life.reload, self._end(life, reply, outcome, ref=ref), "defect")
+        ref = _new_ref()
+        log.error("reload.rescued", reload=life.reload.id, ref=ref, state=life.reload.state)
+        if life.reload.state in JOINABLE:
+            outcome = Outcome.NOT_SENT if life.reload.state is State.ASKED else Outcome.INTERRUPTED
+            self._keep(life.reload, self._end(life, reply, outcome, ref=ref), "rescue")
+        elif life.reload.state is State.ANNOUNCING:
+            self._keep(life.reload, reply.last_words(life.reload, words.broken(ref)), "rescue")
 
     def _is_calling(self, reload: Reload) -> bool:
         life = self._lives.get(reload.id)
         return life is not None and life.reload.state is State.CALLING
+
+
+def _new_ref() -> str:
+    return secrets.token_hex(2).upper()

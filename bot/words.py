@@ -15,6 +15,7 @@ from bot.errors import (
     NoKey,
     NotAllowed,
     Refusal,
+    Restarting,
     TooManyOpen,
 )
 from bot.reload import Ending, Outcome, Ping, Reload, State, time_left
@@ -103,7 +104,7 @@ def _late(reload: Reload, now: float) -> str:
 
 
 def _unknown(reload: Reload) -> str:
-    if reload.ref:
+    if reload.ref and reload.outcome is not Outcome.STORAGE:
         return f"Something went wrong on our side (ref {reload.ref})."
     if reload.outcome is Outcome.INTERRUPTED:
         return "The bot was restarted in the middle of the call."
@@ -115,7 +116,7 @@ def _failed(reload: Reload, command: Command) -> str:
     at = f"at <t:{math.ceil(reload.again_at)}:T>" if reload.again_at is not None else "in a minute"
     said = f": `{reload.said}`" if reload.said else ""
     nothing = "nothing was sent to the API" if reload.called_at is None else "nothing was reloaded"
-    if reload.ref:
+    if reload.ref and reload.outcome is not Outcome.STORAGE:
         return f"Something went wrong on our side (ref {reload.ref}), so {nothing}. Try again in a minute."
     sentences = {
         Outcome.WRONG_KEY: "The API does not accept this server's key. "
@@ -134,7 +135,8 @@ def _failed(reload: Reload, command: Command) -> str:
         Outcome.NOT_SENT: f"The bot was interrupted, so {nothing}. {again} asks again.",
         Outcome.KEY_GONE: f"This server has no usable API key any more, so {nothing}. "
         f"A moderator can store one with {command('key set')}.",
-        Outcome.STORAGE: f"Our storage is in trouble, so {nothing}. {again} again in a minute.",
+        Outcome.STORAGE: f"Our storage is in trouble (ref {reload.ref}), so {nothing}. "
+        f"{again} again in a minute.",
     }
     return sentences[reload.outcome or Outcome.NOT_SENT]
 
@@ -209,6 +211,8 @@ def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
             return f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}"
         case KeyRefused():
             return f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}"
+        case Restarting():
+            return "The bot is restarting. Nothing was sent to the API. Try again in a minute."
         case NotAllowed():
             return "This needs the Manage Server permission. Ask a moderator."
         case _:

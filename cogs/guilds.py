@@ -1,10 +1,15 @@
 """Joining and leaving: when the bot is removed from a server, the server's data goes."""
 
+import asyncio
+import itertools
+
 import discord
 import structlog
 from discord.ext import commands
 
 from bot.app import Rewarm
+from bot.cadence import retry_pause
+from bot.errors import StoreTrouble
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -18,8 +23,15 @@ class GuildsCog(commands.Cog):
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Removed, not merely unavailable: that is another event."""
-        await self.bot.runner.forget(guild.id)
-        log.info("server.forgotten", server=guild.id)
+        for attempt in itertools.count():
+            try:
+                await self.bot.runner.forget(guild.id)
+            except StoreTrouble as error:
+                log.error("server.not_forgotten", server=guild.id, error=str(error))  # noqa: TRY400
+                await asyncio.sleep(retry_pause(attempt))
+            else:
+                log.info("server.forgotten", server=guild.id)
+                return
 
 
 async def setup(bot: Rewarm) -> None:

@@ -76,8 +76,11 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     @app_commands.command(name="remove", description="Delete this server's API key for good")
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
+        await interaction.response.defer(ephemeral=True)
         existed = await self.bot.keys.remove(interaction.guild_id or 0)
-        await interaction.response.send_message(words.key_removed(existed=existed), ephemeral=True)
+        await interaction.edit_original_response(
+            content=words.key_removed(existed=existed), allowed_mentions=discord.AllowedMentions.none()
+        )
 
 
 async def setup(bot: Rewarm) -> None:

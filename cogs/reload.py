@@ -44,6 +44,9 @@ class ReloadCog(commands.Cog):
             message = await self.bot.delivery.acknowledge(interaction)
         except NeverAcknowledged:
             runner.withdraw(stored)
+        except BaseException:  # whatever it is, it may have been acknowledged: find out, and end it
+            runner.start(stored, None)
+            raise
         else:
             runner.start(stored, message)
 

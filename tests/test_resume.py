@@ -118,9 +118,9 @@ async def test_named_wait_goes_on_after_a_restart(
 async def test_command_that_was_never_acknowledged_leaves_nothing(
     crash: Callable[..., Awaitable[Reload]], world: World, api: ModelApiServer
 ) -> None:
-    world.env.inject_error("GET", "/webhooks/*/*/messages/@original", status=404, code=10015)
+    world.env.inject_error("GET", "/webhooks/*/*/messages/@original", status=404, code=10015, times=None)
     await crash(State.ASKED, **NOTHING_KNOWN)
-    await world.env.advance_time(5)
+    await world.env.advance_time(10)
     assert [seen.word for seen in world.seen()] == ["Reloading"], "nothing but what stood there before"
     assert await open_reloads(world) == []
     assert len(api.calls) == 1

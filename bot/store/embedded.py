@@ -27,7 +27,12 @@ FORMAT = 1
 """The version of the rows; a store of a newer one is refused."""
 CALL_SECONDS = 5.0
 """A call that takes longer is in trouble; its write may still land."""
+STEP_SECONDS = 1.0
+"""The same for a step: an ending is not held up by a slow disk."""
+TOKEN_SECONDS = 900.0
+"""How long Discord's token answers an interaction, and how long one may be delivered again."""
 BUSY_MILLISECONDS = 3000
+WIPE_MILLISECONDS = 500
 
 _RELOAD = TypeAdapter(Reload)
 _KEY_ROW = TypeAdapter(KeyRow)
@@ -94,6 +99,8 @@ class EmbeddedStore:
                 raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
             for name, value in values.items():
                 self._remember(name, value)
+        except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
+            raise StoreUnusable(f"{path} cannot be opened: {error}") from None
         except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError):
             raise StoreUnusable(damaged) from None
 
@@ -117,21 +124,23 @@ class EmbeddedStore:
     def _put(self, name: str, value: Any) -> None:
         self._db[name] = value
 
-    def _delete(self, *names: str) -> None:
-        for name in names:
-            del self._db[name]
+    def _delete(self, name: str) -> None:
+        del self._db[name]
 
     def _pragma(self, text: str) -> Any:
         return self._db.conn.select_one(f"PRAGMA {text}")
 
-    def _wipe(self) -> None:
+    def _wipe(self, patience: int = WIPE_MILLISECONDS) -> None:
         """Take deleted bytes out of the write-ahead log; a reader in the way makes it due again."""
+        self._pragma(f"busy_timeout={patience}")
         self._wipe_due = self._pragma("wal_checkpoint(TRUNCATE)")[0] != 0
+        self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
 
     def _ask(self, new: Reload) -> Reload | None:
         mine = self._of_server.get(new.server, {})
         running = [reload for reload in mine.values() if reload.state in JOINABLE]
-        if new.id in mine or any(a.token == new.owner.token for r in running for a in r.askers):
+        recent = [reload for reload in mine.values() if reload.asked_at > new.asked_at - TOKEN_SECONDS]
+        if new.id in mine or any(a.token == new.owner.token for r in recent for a in r.askers):
             return None
         twin = next((reload for reload in running if reload.model == new.model), None)
         if twin is None:
@@ -169,11 +178,13 @@ class EmbeddedStore:
         return True
 
     def _forget(self, server: int) -> None:
-        self._remove_key(server)
-        ids = self._of_server.pop(server, {})
+        ids = list(self._of_server.get(server, {}))
+        rows = orjson.dumps([f"key:{server}", *(f"reload:{id_}" for id_ in ids)]).decode()
+        self._db.conn.select_one("DELETE FROM kv WHERE key IN (SELECT value FROM json_each(?))", (rows,))
+        self._keys.pop(server, None)
+        self._of_server.pop(server, None)
         for id_ in ids:
             del self._reloads[id_]
-        self._delete(*(f"reload:{id_}" for id_ in ids))
         self._wipe()
 
     def _set_value(self, name: str, value: Any) -> None:
@@ -184,9 +195,10 @@ class EmbeddedStore:
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
         try:
+            done = verb(*args, **kwargs)
             if self._wipe_due:
-                self._wipe()
-            return verb(*args, **kwargs)
+                self._wipe(patience=0)
+            return done
         except (sqlite3.Error, OSError) as error:
             raise StoreTrouble(f"storage failed: {type(error).__name__}: {error}") from error
 
@@ -211,7 +223,7 @@ class EmbeddedStore:
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
-        return await self._call(CALL_SECONDS, self._step, id_, from_, to, facts)
+        return await self._call(STEP_SECONDS, self._step, id_, from_, to, facts)
 
     async def open(self) -> list[Reload]:
         return [reload for reload in list(self._reloads.values()) if reload.state in OPEN]
