@@ -211,6 +211,17 @@ async def test_row_that_is_not_ours_is_refused_not_run(tmp_path: Path, row: byte
         EmbeddedStore(tmp_path)
 
 
+async def test_locked_file_is_not_called_damaged(tmp_path: Path) -> None:
+    """Somebody who is told to move a sound file away would lose it."""
+    EmbeddedStore(tmp_path).close()
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, timeout=0)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreUnusable, match="locked"):
+        EmbeddedStore(tmp_path)
+    other.close()
+
+
 async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
     await store.set_value("format", 2)

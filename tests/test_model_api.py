@@ -752,3 +752,24 @@ async def test_a_redirected_key_check_is_not_followed(
         check = await ModelApi(session, server.url, "v4").check_key(KEY)
     assert check is KeyCheck.COULD_NOT_CHECK
     assert api.balance_calls == []
+
+
+async def test_no_cookie_goes_from_one_servers_call_to_anothers(api: ModelApiServer) -> None:
+    """Under a name: for an address, aiohttp's jar would keep none anyway."""
+    api.reloads = [
+        stand_in.Answer({"status": "success"}, headers={"Set-Cookie": "session=of-server-a; Path=/"})
+    ]
+    async with open_session() as session:
+        client = ModelApi(session, api.url.replace("127.0.0.1", "localhost"), "v4")
+        await client.reload(SecretStr("key-of-server-a"), "x")
+        await client.reload(SecretStr("key-of-server-b"), "x")
+    assert ["Cookie" in call.headers for call in api.calls] == [False, False]
+
+
+@pytest.mark.parametrize("shape", ["{}", "{:.14}***", "{:.10} {:.10}", "%22{}%22"])
+def test_not_even_a_cut_key_is_shown(shape: str) -> None:
+    key = "sk-live-0123456789abcdef"
+    text = shape.format(key, key[10:])
+    body = orjson.dumps({"status": "error", "message": f"No: {text}"})
+    said = classify(400, {}, body, SecretStr(key)).said
+    assert not any(key[at : at + 8] in said for at in range(len(key) - 7))

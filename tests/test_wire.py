@@ -91,6 +91,7 @@ async def test_without_read_history_the_ping_has_no_reference(wire: Wire, bot: R
     await ended(wire, bot, asked)
     [ping] = wire.pings()
     assert ping.reply_to is None
+    assert ping.nonce, "by channel, without the reference"
 
 
 async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:
@@ -224,3 +225,140 @@ async def test_sync_that_fails_is_tried_again(wire: Wire, monkeypatch: pytest.Mo
     wire.server.faults.append(Fault("PUT", "/commands$", status=503))
     async with running(wire.settings(), monkeypatch):
         await wire.set_key()
+
+
+async def test_deferral_that_arrives_at_the_last_moment_is_no_eternal_thinking(
+    wire: Wire, bot: Rewarm
+) -> None:
+    wire.server.faults.append(Fault("POST", CALLBACK, times=3, delay=2.8))
+    asked = await wire.reload()
+    await wire.server.wait_for(
+        lambda: asked.message_id and wire.reply(asked).text.startswith("**Ready**"), 20
+    )
+    assert len(wire.api.calls) == 1
+
+
+async def test_row_that_could_not_be_written_does_not_block_its_model(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await wire.server.wait_for(wire.pings, 25)
+    other.rollback()
+    other.close()
+    await ended(wire, bot, asked, 30)
+    [known] = await bot.store.history(wire.guild.id)
+    assert known.state is State.ENDED
+    assert known.pinged == (0,)
+
+
+async def test_one_hiccup_on_a_tick_does_not_silence_the_ending(wire: Wire, bot: Rewarm) -> None:
+    """Where the bot may neither view nor send, the token is the only way."""
+    wire.general.may_view = wire.general.may_send = False
+    wire.server.faults.append(Fault("PATCH", BY_TOKEN, status=404))
+    asked = await wire.reload()
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+
+
+async def test_reader_of_the_database_is_in_nobodys_way(wire: Wire, bot: Rewarm) -> None:
+    reader = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    await wire.set_key("another-key-0123456789")
+    asked = await wire.reload()
+    assert not asked.ephemeral
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    reader.close()
+
+
+async def test_defect_while_telling_still_reaches_who_asked(
+    wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    monkeypatch.setattr("bot.words._ending", None)
+    with capture_logs() as logs:
+        await wire.server.wait_for(wire.pings, 10)
+    [ping] = wire.pings()
+    assert ping.mentions == {wire.ana.id}
+    found = re.search(r"Something went wrong on our side \(ref ([0-9A-F]{4})\)", ping.text)
+    assert found
+    assert found[1] in [line.get("ref") for line in logs]
+
+
+async def test_defect_while_counting_ends_as_unknown(
+    wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.runner.next_edit", None)
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "ref " in wire.reply(asked).text, 10)
+    assert wire.reply(asked).text.startswith("**Unknown**")
+
+
+async def test_replayed_event_of_a_joiner_is_ignored(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    joined = await wire.reload(wire.ben)
+    await ended(wire, bot, asked)
+    wire.server.deliver(joined)
+    await asyncio.sleep(0.5)
+    assert await bot.store.open() == []
+    assert len(wire.api.calls) == 1
+
+
+async def test_nothing_is_called_that_is_not_stored(
+    wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails between the first answer and the call."""
+    acknowledge = bot.delivery.acknowledge
+    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+
+    async def then_lock(interaction: Any) -> int | None:
+        message = await acknowledge(interaction)
+        other.execute("BEGIN IMMEDIATE")
+        return message
+
+    monkeypatch.setattr(bot.delivery, "acknowledge", then_lock)
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(asked).text, 10)
+    assert re.search(r"ref [0-9A-F]{4}", wire.reply(asked).text)
+    other.rollback()
+    other.close()
+    assert wire.api.calls == []
+
+
+async def test_bot_that_stops_takes_on_nothing_new(wire: Wire, bot: Rewarm) -> None:
+    called = asyncio.Event()
+
+    async def slowly(_: object) -> web.StreamResponse:
+        called.set()
+        await asyncio.sleep(1.5)
+        return web.json_response({"status": "success"})
+
+    wire.api.reloads = [Answer(handler=slowly)]
+    await wire.reload()
+    await called.wait()
+    stopping = asyncio.create_task(bot.runner.stop())
+    await asyncio.sleep(0.1)
+    refused = await wire.reload(wire.ben, "another")
+    assert "restarting" in wire.reply(refused).text
+    await stopping
+    assert len(wire.api.calls) == 1
+
+
+async def test_crowd_in_one_channel_ends_on_time_without_tokens(wire: Wire, bot: Rewarm) -> None:
+    """Twenty countdowns by channel, which Discord limits: ticks are dropped, endings are not late."""
+    people = [wire.server.add_member(wire.guild, f"member-{number}") for number in range(20)]
+    asked = [await wire.reload(person, f"model-{number}") for number, person in enumerate(people)]
+    for made in asked:
+        wire.server.kill_token(made)
+    async with asyncio.timeout(60):
+        while any(r.state is not State.ENDED for r in await bot.store.history(wire.guild.id)):
+            await asyncio.sleep(0.05)
+    late = [
+        known.ended_at - known.deadline
+        for known in await bot.store.history(wire.guild.id)
+        if known.ended_at and known.deadline
+    ]
+    assert max(late) < 1.0
+    assert [r for r in wire.server.requests if r.status == 429] == []
