@@ -27,6 +27,7 @@ from bot.runner import Runner
 from bot.settings import Settings
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
+from bot.story import Storyteller
 from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
@@ -66,7 +67,7 @@ class Rewarm(commands.AutoShardedBot):
         self.store = store
         self.keys = Keys(store, vault, api, now)
         self.delivery = delivery
-        self.runner = Runner(store, self.keys, api, delivery, now, settings.reload_seconds)
+        self.runner = Runner(Storyteller(store, self.keys, api, delivery, now), settings.reload_seconds)
         self._session = session
         self._own_discord = bool(settings.discord_api_url)
         self._command_ids: dict[str, int] = {}

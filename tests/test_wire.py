@@ -290,7 +290,7 @@ async def test_defect_while_telling_still_reaches_who_asked(
 async def test_defect_while_counting_ends_as_unknown(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.runner.next_edit", None)
+    monkeypatch.setattr("bot.story.next_edit", None)
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "ref " in wire.reply(asked).text, 10)
     assert wire.reply(asked).text.startswith("**Unknown**")

@@ -1,0 +1,206 @@
+"""The story of one reload, top to bottom: begin, call, count, tell; and how it goes on after a restart.
+
+It holds plain data, never an Interaction, and waits only by sleep, so that a live and a resumed reload take
+the same path. It is cancelled, never signalled.
+"""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable
+from typing import Unpack
+
+import structlog
+
+from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit, retry_pause
+from bot.delivery import Delivery, NeverAcknowledged
+from bot.errors import NoKey, StoreTrouble
+from bot.keys import Keys
+from bot.life import Life
+from bot.model_api import Answer, ModelApi
+from bot.reload import (
+    NAMED_WAITS,
+    SPAM_FILTER_SECONDS,
+    Facts,
+    IllegalStep,
+    Outcome,
+    Reload,
+    State,
+    time_left,
+)
+from bot.store.base import Store
+
+SHOW_CALLING_SECONDS = 1.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def new_ref() -> str:
+    """A short reference that a person can quote and the log has."""
+    return secrets.token_hex(2).upper()
+
+
+class Storyteller:
+    """What every story needs; made once."""
+
+    def __init__(
+        self, store: Store, keys: Keys, api: ModelApi, delivery: Delivery, now: Callable[[], float]
+    ) -> None:
+        self.store = store
+        self.keys = keys
+        self.api = api
+        self.delivery = delivery
+        self.now = now
+        self.stopping = False
+
+
+class Story:
+    """One reload's story; `life` is where it stands."""
+
+    def __init__(self, by: Storyteller, reload: Reload) -> None:
+        self._by = by
+        self.life = Life(by.store, reload)
+        self._reply = by.delivery.reply(reload)
+
+    async def last_words(self, text: str) -> None:
+        """Where telling itself has failed: one plain message to who asked."""
+        await self._reply.last_words(self.life.reload, text)
+
+    async def begin(self, message: int | None) -> None:
+        """Go on after the first answer; None: find out which message it is, if it arrived at all."""
+        if message is None:
+            try:
+                message = await self._by.delivery.find_message(self.life.reload)
+            except NeverAcknowledged:
+                await self.withdraw()
+                return
+        if message is None:
+            await self.end(Outcome.NOT_SENT)
+            return
+        wait_until = await self._spam_filter_ends(self.life.reload)
+        if wait_until is not None:
+            await self.life.step(State.ASKED, message=message, not_before=wait_until)
+        await self._call(message)
+
+    async def _call(self, message: int | None) -> None:
+        """Wait for our turn, call, and again where the API names a wait; then count, or end."""
+        while True:
+            if self.life.reload.not_before is not None:
+                await self._show_until(self.life.reload.not_before)
+            try:
+                key = await self._by.keys.open(self.life.reload.server)
+            except NoKey:
+                await self.end(Outcome.KEY_GONE, message=message)
+                return
+            called_before = self.life.reload.called_at
+            if not await self.life.step(State.CALLING, message=message, called_at=self._by.now()):
+                ref = new_ref()
+                log.error("reload.not_called", reload=self.life.reload.id, ref=ref, why="storage")
+                await self.end(Outcome.STORAGE, called_at=called_before, ref=ref)
+                return
+            if self.life.reload.not_before is not None:  # take "starts in 5 s" away
+                await self._reply.show(self.life.reload, self._by.now(), SHOW_CALLING_SECONDS)
+            answer = await self._by.api.reload(key, self.life.reload.model)
+            log.info("reload.answer", reload=self.life.reload.id, outcome=answer.outcome, wait=answer.wait)
+            if not (answer.named and self.life.reload.waits < NAMED_WAITS):
+                break
+            again = self._by.now() + (answer.wait or 0)
+            await self.life.step(State.ASKED, not_before=again, waits=self.life.reload.waits + 1)
+        if answer.outcome is Outcome.ACCEPTED:
+            await self.life.step(State.COUNTING, deadline=self._by.now() + self.life.reload.seconds)
+            await self._count()
+        else:
+            await self._end_refused(answer)
+
+    async def _count(self) -> None:
+        if self._by.stopping:
+            return
+        deadline = self.life.reload.deadline or 0.0
+        late = deadline < self._by.now()
+        await self._show_until(deadline)
+        await self.end(Outcome.ACCEPTED, late=late)
+
+    async def _show_until(self, moment: float) -> None:
+        """Show the reply, and again every few seconds, until a moment in wall-clock seconds.
+
+        The clock is read once: from then on the monotonic one counts, as the other may jump.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + time_left(moment, self._by.now())
+        pause = 0.0 if ends - loop.time() > QUIET_SECONDS else None
+        while pause is not None:
+            await asyncio.sleep(pause)
+            left = ends - loop.time()
+            await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
+            pause = next_edit(ends - loop.time())
+        await asyncio.sleep(max(0.0, ends - loop.time()))
+
+    async def _end_refused(self, answer: Answer) -> None:
+        again = None if answer.wait is None else self._by.now() + answer.wait
+        nothing_sent = answer.outcome is Outcome.NO_CONNECTION
+        called_at = None if nothing_sent else self.life.reload.called_at
+        await self.end(answer.outcome, said=answer.said, again_at=again, called_at=called_at)
+
+    async def end(self, why: Outcome, **facts: Unpack[Facts]) -> None:
+        """Store the ending, show it, ping."""
+        facts["outcome"], facts["ended_at"] = why, self._by.now()
+        await self.life.step(State.ANNOUNCING, **facts)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async def sent(number: int) -> None:
+            await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
+
+        if await self._reply.tell(self.life.reload, sent):
+            await self.life.step(State.ENDED)
+        else:
+            log.error("reload.not_told", reload=self.life.reload.id)
+        await self.life.catch_up()
+
+    async def resume(self, pause: float = 0.0) -> None:
+        """Go on where the last process stopped, after a pause in seconds."""
+        await asyncio.sleep(pause)
+        reload = self.life.reload
+        match reload.state:
+            case State.ASKED if reload.message is None:
+                await self._find_out()
+            case State.ASKED:
+                await self._call(reload.message)
+            case State.CALLING:
+                await self.end(Outcome.INTERRUPTED)
+            case State.COUNTING:
+                await self._count()
+            case _:
+                await self._tell()
+
+    async def _find_out(self) -> None:
+        """Nothing was sent to the API; find the reply, if there is one, and end it there."""
+        try:
+            message = await self._by.delivery.find_message(self.life.reload)
+        except NeverAcknowledged:
+            await self.withdraw()
+            return
+        await self.end(Outcome.NOT_SENT, message=message)
+
+    async def withdraw(self) -> None:
+        """Drop a reload that nobody was shown; one that somebody joined ends in sight instead."""
+        for attempt in itertools.count():
+            try:
+                await self._by.store.step(self.life.reload.id, {State.ASKED}, State.REMOVED)
+            except IllegalStep:  # somebody joined, and was promised an ending
+                await self.end(Outcome.NOT_SENT)
+            except StoreTrouble as error:
+                log.error("reload.not_withdrawn", reload=self.life.reload.id, error=str(error))  # noqa: TRY400
+                await asyncio.sleep(retry_pause(attempt))
+                continue
+            return
+
+    async def _spam_filter_ends(self, reload: Reload) -> float | None:
+        calls = [
+            past.called_at
+            for past in await self._by.store.history(reload.server)
+            if past.model == reload.model and past.called_at is not None
+        ]
+        now = self._by.now()
+        ends = min(max(calls, default=0.0), now) + SPAM_FILTER_SECONDS  # the clock may have been set back
+        return ends if ends > now else None
