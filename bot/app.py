@@ -22,12 +22,12 @@ from bot.delivery import Delivery
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
-from bot.reply import trace
 from bot.runner import Runner
 from bot.settings import Settings
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
 from bot.story import Storyteller
+from bot.trace import trace
 from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")

@@ -13,7 +13,8 @@ from bot import words
 from bot.cadence import retry_pause
 from bot.pace import Pace
 from bot.reload import Reload
-from bot.reply import CALL_SECONDS, GIVE_UP_SECONDS, Reply, clock
+from bot.reply import CALL_SECONDS, GIVE_UP_SECONDS, Reply
+from bot.trace import clock
 
 ACKNOWLEDGE_SECONDS = 2.5
 """Discord allows 3 s for the first answer; the rest is the way here."""

@@ -7,12 +7,9 @@ channel: with the bot's own token, for ever, but only where the bot may view (an
 import asyncio
 import itertools
 import math
-import re
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from enum import Enum, auto
 
-import aiohttp
 import discord
 import structlog
 
@@ -20,6 +17,7 @@ from bot import view, words
 from bot.cadence import EDIT_LIMIT, retry_pause
 from bot.pace import Pace
 from bot.reload import Asker, Ping, Reload
+from bot.trace import STALE_SECONDS, clock, drawn_at
 
 TOKEN_SECONDS = 14 * 60.0
 """Discord promises 15 minutes; a margin, as clocks differ."""
@@ -28,23 +26,12 @@ FIRST_TRY_SECONDS = 2.0
 """The first try to show an ending: a stuck route must not hold up the ping."""
 GIVE_UP_SECONDS = 600.0
 FOLLOW_UP_INSTEAD_SECONDS = 2.0
-STALE_SECONDS = 0.5
-"""How old the number in a countdown may be when it is sent."""
 
 _PLACE_GONE = (10003, 10004)  # channel, guild
 _MESSAGE_GONE = 10008
 _NO_READ_HISTORY = 160002
-_POST_TO_CHANNEL = re.compile(r"/channels/(\d+)/messages$")
-_LIMIT = ("Limit", "Remaining", "Reset-After")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-_drawn_at: ContextVar[float | None] = ContextVar("drawn_at", default=None)
-"""When the countdown that is being sent was drawn, by the loop's clock."""
-
-
-class StaleError(Exception):
-    """A countdown waited so long to be sent that its number is no longer right."""
 
 
 class Result(Enum):
@@ -88,11 +75,11 @@ class Reply:
             reload
         ):
             return
-        drawn = _drawn_at.set(clock())
+        drawn = drawn_at.set(clock())
         try:
             await self._edit(reload, now, min(limit, EDIT_LIMIT), insist=False)
         finally:
-            _drawn_at.reset(drawn)
+            drawn_at.reset(drawn)
 
     async def tell(self, reload: Reload, sent: Callable[[int], Awaitable[None]]) -> bool:
         """Show the ending and ping: edit first, then pings, again and again for ten minutes.
@@ -247,33 +234,6 @@ class Reply:
             log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
             return Result.LATER
         return Result.DONE
-
-
-def trace(pace: Pace) -> aiohttp.TraceConfig:
-    """For the bot's HTTP: drops a countdown that discord.py made wait, and reads each channel's limit."""
-
-    async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
-        posted = _POST_TO_CHANNEL.search(sent.url.path)
-        if sent.method != "POST" or posted is None:
-            return
-        limit, remaining, reset = (sent.response.headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
-        if limit.isdigit() and remaining.isdigit() and re.fullmatch(r"\d+(\.\d+)?", reset):
-            pace.learn(int(posted[1]), int(limit), int(remaining), float(reset), clock())
-
-    async def before(*_: object) -> None:
-        drawn = _drawn_at.get()
-        if drawn is not None and clock() - drawn > STALE_SECONDS:
-            raise StaleError
-
-    config = aiohttp.TraceConfig()
-    config.on_request_start.append(before)
-    config.on_request_end.append(after)
-    return config
-
-
-def clock() -> float:
-    """The event loop's monotonic clock, in seconds."""
-    return asyncio.get_running_loop().time()
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:

@@ -12,12 +12,13 @@ from typing import Unpack
 
 import structlog
 
+from bot.answer import Answer
 from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit, retry_pause
 from bot.delivery import Delivery, NeverAcknowledged
 from bot.errors import NoKey, StoreTrouble
 from bot.keys import Keys
 from bot.life import Life
-from bot.model_api import Answer, ModelApi
+from bot.model_api import ModelApi
 from bot.reload import (
     NAMED_WAITS,
     SPAM_FILTER_SECONDS,

@@ -20,17 +20,15 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from bot.answer import DEFAULT_WAIT, Answer, classify
 from bot.model_api import (
     BODY_BYTES,
     CHECK_SECONDS,
     CONNECT_SECONDS,
-    DEFAULT_WAIT,
     RETRY_SECONDS,
     TOTAL_SECONDS,
-    Answer,
     KeyCheck,
     ModelApi,
-    classify,
     open_session,
 )
 from bot.reload import Ending, Outcome
