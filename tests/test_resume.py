@@ -33,7 +33,8 @@ def crash(
         await close(env)
         left = replace(known, state=state, **facts)
         store = EmbeddedStore(settings.data_dir)
-        store._save(left)
+        store._change(f"reload:{left.id}", left)
+        store._write()
         store.close()
         if away:
             await env.advance_time(away)

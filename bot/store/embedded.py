@@ -6,12 +6,16 @@ The default pickle of sqlitedict is never used (CVE-2024-35515): rows are JSON.
 
 import asyncio
 import fcntl
+import functools
+import itertools
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TextIO, TypeVar, Unpack
+from typing import Any, TextIO, TypeVar, Unpack
 
 import orjson
 import structlog
@@ -36,7 +40,6 @@ WIPE_MILLISECONDS = 500
 
 _RELOAD = TypeAdapter(Reload)
 _KEY_ROW = TypeAdapter(KeyRow)
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -50,7 +53,12 @@ class EmbeddedStore:
         self._of_server: dict[int, dict[int, Reload]] = {}
         self._keys: dict[int, KeyRow] = {}
         self._values: dict[str, Any] = {}
-        self._wipe_due = True
+        self._changed: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
+        """What memory held before the write that is being made."""
+        self._wipe_patience: int | None = 0
+        """How many ms to wait for readers when deleted bytes are to go; None: none are left."""
+        self._waiting: deque[_Call] = deque()
         path = folder / FILE_NAME
         with ExitStack() as undo:
             try:
@@ -98,43 +106,46 @@ class EmbeddedStore:
             if values.get("value:format", FORMAT) > FORMAT:
                 raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
             for name, value in values.items():
-                self._remember(name, value)
+                self._remember(name, _read(name, value))
         except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
             raise StoreUnusable(f"{path} cannot be opened: {error}") from None
         except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError):
             raise StoreUnusable(damaged) from None
 
-    def _remember(self, name: str, value: Any) -> None:
+    def _known(self, name: str) -> Reload | KeyRow | Any | None:
         kind, _, rest = name.partition(":")
         if kind == "reload":
-            reload = _RELOAD.validate_python(value)
-            self._mirror(reload)
+            return self._reloads.get(int(rest))
+        return self._keys.get(int(rest)) if kind == "key" else self._values.get(rest)
+
+    def _remember(self, name: str, value: Reload | KeyRow | Any | None) -> None:
+        kind, _, rest = name.partition(":")
+        if isinstance(value, Reload):
+            self._reloads[value.id] = value
+            self._of_server.setdefault(value.server, {})[value.id] = value
+        elif kind == "reload":
+            gone = self._reloads.pop(int(rest), None)
+            if gone is not None:
+                del self._of_server[gone.server][gone.id]
+        elif isinstance(value, KeyRow):
+            self._keys[int(rest)] = value
         elif kind == "key":
-            self._keys[int(rest)] = _KEY_ROW.validate_python(value)
+            self._keys.pop(int(rest), None)
+        elif value is None:
+            self._values.pop(rest, None)
         else:
             self._values[rest] = value
 
-    def _mirror(self, reload: Reload) -> None:
-        self._reloads[reload.id] = reload
-        self._of_server.setdefault(reload.server, {})[reload.id] = reload
-
-    # What follows runs in the store's own thread, one call at a time: that makes each verb atomic.
-    # Memory changes only after the disk has.
-
-    def _put(self, name: str, value: Any) -> None:
-        self._db[name] = value
-
-    def _delete(self, name: str) -> None:
-        del self._db[name]
+    # What follows runs in the store's own thread, one verb at a time: that makes each of them atomic.
 
     def _pragma(self, text: str) -> Any:
         return self._db.conn.select_one(f"PRAGMA {text}")
 
-    def _wipe(self, patience: int = WIPE_MILLISECONDS) -> None:
-        """Take deleted bytes out of the write-ahead log; a reader in the way makes it due again."""
-        self._pragma(f"busy_timeout={patience}")
-        self._wipe_due = self._pragma("wal_checkpoint(TRUNCATE)")[0] != 0
-        self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
+    def _change(self, name: str, value: Reload | KeyRow | Any | None) -> None:
+        """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
+        self._before.setdefault(name, self._known(name))
+        self._changed[name] = value
+        self._remember(name, value)
 
     def _ask(self, new: Reload) -> Reload | None:
         mine = self._of_server.get(new.server, {})
@@ -145,71 +156,93 @@ class EmbeddedStore:
         twin = next((reload for reload in running if reload.model == new.model), None)
         if twin is None:
             check_limits(new, running)
-        return self._save(new if twin is None else join(twin, new.owner))
-
-    def _save(self, reload: Reload) -> Reload:
-        self._put(f"reload:{reload.id}", _RELOAD.dump_python(reload, mode="json"))
-        self._mirror(reload)
-        return reload
+        after = new if twin is None else join(twin, new.owner)
+        self._change(f"reload:{after.id}", after)
+        return after
 
     def _step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
         known = self._reloads.get(id_)
         if known is None or known.state not in from_:
             return None
         after = step(known, to, **facts)
-        if to is not State.REMOVED:
-            return self._save(after)
-        self._delete(f"reload:{id_}")
-        del self._reloads[id_]
-        del self._of_server[known.server][id_]
+        self._change(f"reload:{id_}", None if to is State.REMOVED else after)
         return after
 
     def _set_key(self, server: int, row: KeyRow) -> None:
-        self._put(f"key:{server}", _KEY_ROW.dump_python(row, mode="json"))
-        self._keys[server] = row
-        self._wipe()
+        self._change(f"key:{server}", row)
+        self._wipe_patience = WIPE_MILLISECONDS
 
     def _remove_key(self, server: int) -> bool:
-        if server not in self._keys:
-            return False
-        self._delete(f"key:{server}")
-        del self._keys[server]
-        self._wipe()
-        return True
+        existed = server in self._keys
+        if existed:
+            self._change(f"key:{server}", None)
+            self._wipe_patience = WIPE_MILLISECONDS
+        return existed
 
     def _forget(self, server: int) -> None:
-        ids = list(self._of_server.get(server, {}))
-        rows = orjson.dumps([f"key:{server}", *(f"reload:{id_}" for id_ in ids)]).decode()
-        self._db.conn.select_one("DELETE FROM kv WHERE key IN (SELECT value FROM json_each(?))", (rows,))
-        self._keys.pop(server, None)
-        self._of_server.pop(server, None)
-        for id_ in ids:
-            del self._reloads[id_]
-        self._wipe()
+        for id_ in list(self._of_server.get(server, {})):
+            self._change(f"reload:{id_}", None)
+        self._remove_key(server)
+        self._wipe_patience = WIPE_MILLISECONDS
 
-    def _set_value(self, name: str, value: Any) -> None:
-        self._put(f"value:{name}", value)
-        self._values[name] = value
+    def _take_turn(self, call: "_Call") -> Any:
+        """Whoever's turn comes first writes for all who wait: one fsync for a crowd."""
+        if not call.done:
+            self._write_together([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if call.error is not None:
+            raise call.error
+        return call.result
 
-    def _guarded(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def _write_together(self, calls: list["_Call"]) -> None:
+        self._changed, self._before = {}, {}
+        for call in calls:
+            try:
+                call.result = call.verb()
+            except Exception as error:  # noqa: BLE001  # handed to who called; a verb checks before it changes
+                call.error = error
+        try:
+            self._write()
+        except (sqlite3.Error, OSError, StoreTrouble) as error:
+            for name, value in self._before.items():
+                self._remember(name, value)
+            for call in calls:
+                call.error = call.error or StoreTrouble(f"storage failed: {type(error).__name__}: {error}")
+        finally:
+            for call in calls:
+                call.done = True
+
+    def _write(self) -> None:
+        """Bring what has changed to the disk, all or nothing; then take deleted bytes off it."""
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
-        try:
-            done = verb(*args, **kwargs)
-            if self._wipe_due:
-                self._wipe(patience=0)
-            return done
-        except (sqlite3.Error, OSError) as error:
-            raise StoreTrouble(f"storage failed: {type(error).__name__}: {error}") from error
+        rows = [[name, _row(value)] for name, value in self._changed.items() if value is not None]
+        gone = [name for name, value in self._changed.items() if value is None]
+        if rows:
+            marks = ",".join(["(?,?)"] * len(rows))
+            self._db.conn.select_one(f"REPLACE INTO kv VALUES {marks}", list(itertools.chain(*rows)))  # noqa: S608  # marks only
+        if gone:
+            names = orjson.dumps(gone).decode()
+            self._db.conn.select_one("DELETE FROM kv WHERE key IN (SELECT value FROM json_each(?))", (names,))
+        if self._wipe_patience is not None:
+            self._wipe(self._wipe_patience)
+
+    def _wipe(self, patience: int) -> None:
+        """Take deleted bytes out of the write-ahead log; with a reader in the way it is due again later."""
+        self._pragma(f"busy_timeout={patience}")
+        wiped = self._pragma("wal_checkpoint(TRUNCATE)")[0] == 0
+        self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
+        self._wipe_patience = None if wiped else 0
 
     # What follows runs on the event loop.
 
-    async def _call(self, limit: float, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        loop = asyncio.get_running_loop()
-        landing = loop.run_in_executor(self._thread, lambda: self._guarded(verb, *args, **kwargs))
+    async def _call(self, limit: float, verb: Callable[..., _T], *args: Any) -> _T:
+        call = _Call(functools.partial(verb, *args))
+        self._waiting.append(call)
+        landing = asyncio.get_running_loop().run_in_executor(self._thread, self._take_turn, call)
         try:
             async with asyncio.timeout(limit):
-                return await asyncio.shield(landing)
+                done: _T = await asyncio.shield(landing)
+                return done
         except TimeoutError:
             landing.add_done_callback(_log_late)
             raise StoreSlow(landing) from None
@@ -251,15 +284,40 @@ class EmbeddedStore:
         return self._values.get(name)
 
     async def set_value(self, name: str, value: Any) -> None:
-        await self._call(CALL_SECONDS, self._set_value, name, value)
+        await self._call(CALL_SECONDS, self._change, f"value:{name}", value)
 
     def close(self) -> None:
         """Wait for what is queued, then close. Blocks for as long as the disk does."""
         self._thread.shutdown()
         if self._db.conn.is_alive():
-            self._wipe()
+            self._wipe(WIPE_MILLISECONDS)
             self._db.close()
         self._lock.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A verb that waits for its turn, and what came of it."""
+
+    verb: Callable[[], Any]
+    result: Any = None
+    error: Exception | None = None
+    done: bool = False
+
+
+def _row(value: Reload | KeyRow | Any) -> bytes:
+    if isinstance(value, Reload):
+        value = _RELOAD.dump_python(value, mode="json")
+    elif isinstance(value, KeyRow):
+        value = _KEY_ROW.dump_python(value, mode="json")
+    return orjson.dumps(value)
+
+
+def _read(name: str, value: Any) -> Reload | KeyRow | Any:
+    kind = name.partition(":")[0]
+    if kind == "reload":
+        return _RELOAD.validate_python(value)
+    return _KEY_ROW.validate_python(value) if kind == "key" else value
 
 
 def _private(path: Path) -> TextIO:
