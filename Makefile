@@ -17,6 +17,9 @@ new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
 	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_torture.py
 
+crowd: .venv/.ok ## a thousand reloads at once, against limits that are enforced (a minute)
+	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
+
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +45,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox run new-key torture test lock clean
+.PHONY: help sandbox run new-key torture crowd test lock clean

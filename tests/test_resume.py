@@ -33,7 +33,7 @@ def crash(
         await close(env)
         left = replace(known, state=state, **facts)
         store = EmbeddedStore(settings.data_dir)
-        store._change(f"reload:{left.id}", left)
+        store._memory.change(f"reload:{left.id}", left)
         store._write()
         store.close()
         if away:

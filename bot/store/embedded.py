@@ -23,8 +23,9 @@ from pydantic import TypeAdapter, ValidationError
 from sqlitedict import SqliteDict
 
 from bot.errors import StoreSlow, StoreTrouble, StoreUnusable
-from bot.reload import JOINABLE, OPEN, Facts, Reload, State, check_limits, join, step
+from bot.reload import OPEN, Facts, Reload, State
 from bot.store.base import KeyRow
+from bot.store.memory import Memory
 
 FILE_NAME = "rewarm.db"
 FORMAT = 1
@@ -33,8 +34,6 @@ CALL_SECONDS = 5.0
 """A call that takes longer is in trouble; its write may still land."""
 STEP_SECONDS = 1.0
 """The same for a step: an ending is not held up by a slow disk."""
-TOKEN_SECONDS = 900.0
-"""How long Discord's token answers an interaction, and how long one may be delivered again."""
 BUSY_MILLISECONDS = 3000
 WIPE_MILLISECONDS = 500
 
@@ -49,15 +48,8 @@ class EmbeddedStore:
 
     def __init__(self, folder: Path) -> None:
         """Open or make the store. Raises StoreUnusable, saying what to do."""
-        self._reloads: dict[int, Reload] = {}
-        self._of_server: dict[int, dict[int, Reload]] = {}
-        self._keys: dict[int, KeyRow] = {}
-        self._values: dict[str, Any] = {}
-        self._changed: dict[str, Any] = {}
-        self._before: dict[str, Any] = {}
-        """What memory held before the write that is being made."""
-        self._wipe_patience: int | None = 0
-        """How many ms to wait for readers when deleted bytes are to go; None: none are left."""
+        self._memory = Memory()
+        self._wipe_due = True
         self._waiting: deque[_Call] = deque()
         path = folder / FILE_NAME
         with ExitStack() as undo:
@@ -89,8 +81,8 @@ class EmbeddedStore:
         )
         for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
             db.conn.select_one(f"PRAGMA {pragma}")
-        if "format" not in self._values:
-            db["value:format"] = self._values["format"] = FORMAT
+        if "format" not in self._memory.values:
+            db["value:format"] = self._memory.values["format"] = FORMAT
         return db
 
     def _load(self, path: Path) -> None:
@@ -106,84 +98,16 @@ class EmbeddedStore:
             if values.get("value:format", FORMAT) > FORMAT:
                 raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
             for name, value in values.items():
-                self._remember(name, _read(name, value))
+                self._memory.remember(name, _read(name, value))
         except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
             raise StoreUnusable(f"{path} cannot be opened: {error}") from None
         except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError):
             raise StoreUnusable(damaged) from None
 
-    def _known(self, name: str) -> Reload | KeyRow | Any | None:
-        kind, _, rest = name.partition(":")
-        if kind == "reload":
-            return self._reloads.get(int(rest))
-        return self._keys.get(int(rest)) if kind == "key" else self._values.get(rest)
-
-    def _remember(self, name: str, value: Reload | KeyRow | Any | None) -> None:
-        kind, _, rest = name.partition(":")
-        if isinstance(value, Reload):
-            self._reloads[value.id] = value
-            self._of_server.setdefault(value.server, {})[value.id] = value
-        elif kind == "reload":
-            gone = self._reloads.pop(int(rest), None)
-            if gone is not None:
-                del self._of_server[gone.server][gone.id]
-        elif isinstance(value, KeyRow):
-            self._keys[int(rest)] = value
-        elif kind == "key":
-            self._keys.pop(int(rest), None)
-        elif value is None:
-            self._values.pop(rest, None)
-        else:
-            self._values[rest] = value
-
     # What follows runs in the store's own thread, one verb at a time: that makes each of them atomic.
 
     def _pragma(self, text: str) -> Any:
         return self._db.conn.select_one(f"PRAGMA {text}")
-
-    def _change(self, name: str, value: Reload | KeyRow | Any | None) -> None:
-        """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
-        self._before.setdefault(name, self._known(name))
-        self._changed[name] = value
-        self._remember(name, value)
-
-    def _ask(self, new: Reload) -> Reload | None:
-        mine = self._of_server.get(new.server, {})
-        running = [reload for reload in mine.values() if reload.state in JOINABLE]
-        recent = [reload for reload in mine.values() if reload.asked_at > new.asked_at - TOKEN_SECONDS]
-        if new.id in mine or any(a.token == new.owner.token for r in recent for a in r.askers):
-            return None
-        twin = next((reload for reload in running if reload.model == new.model), None)
-        if twin is None:
-            check_limits(new, running)
-        after = new if twin is None else join(twin, new.owner)
-        self._change(f"reload:{after.id}", after)
-        return after
-
-    def _step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
-        known = self._reloads.get(id_)
-        if known is None or known.state not in from_:
-            return None
-        after = step(known, to, **facts)
-        self._change(f"reload:{id_}", None if to is State.REMOVED else after)
-        return after
-
-    def _set_key(self, server: int, row: KeyRow) -> None:
-        self._change(f"key:{server}", row)
-        self._wipe_patience = WIPE_MILLISECONDS
-
-    def _remove_key(self, server: int) -> bool:
-        existed = server in self._keys
-        if existed:
-            self._change(f"key:{server}", None)
-            self._wipe_patience = WIPE_MILLISECONDS
-        return existed
-
-    def _forget(self, server: int) -> None:
-        for id_ in list(self._of_server.get(server, {})):
-            self._change(f"reload:{id_}", None)
-        self._remove_key(server)
-        self._wipe_patience = WIPE_MILLISECONDS
 
     def _take_turn(self, call: "_Call") -> Any:
         """Whoever's turn comes first writes for all who wait: one fsync for a crowd."""
@@ -194,7 +118,7 @@ class EmbeddedStore:
         return call.result
 
     def _write_together(self, calls: list["_Call"]) -> None:
-        self._changed, self._before = {}, {}
+        self._memory.begin()
         for call in calls:
             try:
                 call.result = call.verb()
@@ -203,8 +127,7 @@ class EmbeddedStore:
         try:
             self._write()
         except (sqlite3.Error, OSError, StoreTrouble) as error:
-            for name, value in self._before.items():
-                self._remember(name, value)
+            self._memory.undo()
             for call in calls:
                 call.error = call.error or StoreTrouble(f"storage failed: {type(error).__name__}: {error}")
         finally:
@@ -215,23 +138,28 @@ class EmbeddedStore:
         """Bring what has changed to the disk, all or nothing; then take deleted bytes off it."""
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
-        rows = [[name, _row(value)] for name, value in self._changed.items() if value is not None]
-        gone = [name for name, value in self._changed.items() if value is None]
+        rows = [[name, _row(value)] for name, value in self._memory.changed.items() if value is not None]
+        gone = [name for name, value in self._memory.changed.items() if value is None]
         if rows:
             marks = ",".join(["(?,?)"] * len(rows))
             self._db.conn.select_one(f"REPLACE INTO kv VALUES {marks}", list(itertools.chain(*rows)))  # noqa: S608  # marks only
         if gone:
             names = orjson.dumps(gone).decode()
             self._db.conn.select_one("DELETE FROM kv WHERE key IN (SELECT value FROM json_each(?))", (names,))
-        if self._wipe_patience is not None:
-            self._wipe(self._wipe_patience)
+        if self._memory.secrets_gone:
+            self._wipe(WIPE_MILLISECONDS)
+        elif self._wipe_due:
+            self._wipe(0)
 
     def _wipe(self, patience: int) -> None:
         """Take deleted bytes out of the write-ahead log; with a reader in the way it is due again later."""
         self._pragma(f"busy_timeout={patience}")
-        wiped = self._pragma("wal_checkpoint(TRUNCATE)")[0] == 0
+        try:
+            self._wipe_due = self._pragma("wal_checkpoint(TRUNCATE)")[0] != 0
+        except sqlite3.Error as error:  # what was to be written has been: only the wiping waits
+            self._wipe_due = True
+            log.warning("store.not_wiped", error=type(error).__name__)
         self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
-        self._wipe_patience = None if wiped else 0
 
     # What follows runs on the event loop.
 
@@ -251,40 +179,40 @@ class EmbeddedStore:
             raise
 
     async def ask(self, new: Reload, limit: float) -> Reload | None:
-        return await self._call(limit, self._ask, new)
+        return await self._call(limit, self._memory.ask, new)
 
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
-        return await self._call(STEP_SECONDS, self._step, id_, from_, to, facts)
+        return await self._call(STEP_SECONDS, self._memory.step, id_, from_, to, facts)
 
     async def open(self) -> list[Reload]:
-        return [reload for reload in list(self._reloads.values()) if reload.state in OPEN]
+        return [reload for reload in list(self._memory.reloads.values()) if reload.state in OPEN]
 
     async def history(self, server: int) -> list[Reload]:
-        mine = list(self._of_server.get(server, {}).values())
+        mine = list(self._memory.of_server.get(server, {}).values())
         return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
 
     async def key(self, server: int) -> KeyRow | None:
-        return self._keys.get(server)
+        return self._memory.keys.get(server)
 
     async def keys(self) -> dict[int, KeyRow]:
-        return dict(self._keys)
+        return dict(self._memory.keys)
 
     async def set_key(self, server: int, row: KeyRow) -> None:
-        await self._call(CALL_SECONDS, self._set_key, server, row)
+        await self._call(CALL_SECONDS, self._memory.set_key, server, row)
 
     async def remove_key(self, server: int) -> bool:
-        return await self._call(CALL_SECONDS, self._remove_key, server)
+        return await self._call(CALL_SECONDS, self._memory.remove_key, server)
 
     async def forget(self, server: int) -> None:
-        await self._call(CALL_SECONDS, self._forget, server)
+        await self._call(CALL_SECONDS, self._memory.forget, server)
 
     async def value(self, name: str) -> Any:
-        return self._values.get(name)
+        return self._memory.values.get(name)
 
     async def set_value(self, name: str, value: Any) -> None:
-        await self._call(CALL_SECONDS, self._change, f"value:{name}", value)
+        await self._call(CALL_SECONDS, self._memory.change, f"value:{name}", value)
 
     def close(self) -> None:
         """Wait for what is queued, then close. Blocks for as long as the disk does."""

@@ -1,0 +1,109 @@
+"""Pure: all that a store holds, in memory; its verbs, and what they have changed since the last write."""
+
+from collections.abc import Collection
+from typing import Any
+
+from bot.reload import JOINABLE, Facts, Reload, State, check_limits, join
+from bot.reload import step as take_step
+from bot.store.base import KeyRow
+
+TOKEN_SECONDS = 900.0
+"""How long Discord's token answers an interaction, and how long one may be delivered again."""
+
+
+class Memory:
+    """Rows by name ("reload:<id>", "key:<server>", "value:<name>"), and the verbs that change them.
+
+    One verb runs at a time. `changed` is what the disk does not have yet; `undo` takes it back.
+    """
+
+    def __init__(self) -> None:
+        self.reloads: dict[int, Reload] = {}
+        self.of_server: dict[int, dict[int, Reload]] = {}
+        self.keys: dict[int, KeyRow] = {}
+        self.values: dict[str, Any] = {}
+        self.changed: dict[str, Any] = {}
+        """None: deleted."""
+        self.secrets_gone = False
+        """Bytes of a key are to leave the disk."""
+        self._before: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """What has changed so far is on disk."""
+        self.changed, self._before, self.secrets_gone = {}, {}, False
+
+    def undo(self) -> None:
+        """Take back what has changed since `begin`."""
+        for name, value in self._before.items():
+            self.remember(name, value)
+
+    def known(self, name: str) -> Reload | KeyRow | Any | None:
+        """The row of a name, or None."""
+        kind, _, rest = name.partition(":")
+        if kind == "reload":
+            return self.reloads.get(int(rest))
+        return self.keys.get(int(rest)) if kind == "key" else self.values.get(rest)
+
+    def remember(self, name: str, value: Reload | KeyRow | Any | None) -> None:
+        """Hold a row that the disk has; None: it has none."""
+        kind, _, rest = name.partition(":")
+        if isinstance(value, Reload):
+            self.reloads[value.id] = value
+            self.of_server.setdefault(value.server, {})[value.id] = value
+        elif kind == "reload":
+            gone = self.reloads.pop(int(rest), None)
+            if gone is not None:
+                del self.of_server[gone.server][gone.id]
+        elif isinstance(value, KeyRow):
+            self.keys[int(rest)] = value
+        elif kind == "key":
+            self.keys.pop(int(rest), None)
+        elif value is None:
+            self.values.pop(rest, None)
+        else:
+            self.values[rest] = value
+
+    def change(self, name: str, value: Reload | KeyRow | Any | None) -> None:
+        """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
+        self._before.setdefault(name, self.known(name))
+        self.changed[name] = value
+        self.remember(name, value)
+
+    def ask(self, new: Reload) -> Reload | None:
+        """The verb of `bot.store.base`."""
+        mine = self.of_server.get(new.server, {})
+        running = [reload for reload in mine.values() if reload.state in JOINABLE]
+        recent = [reload for reload in mine.values() if reload.asked_at > new.asked_at - TOKEN_SECONDS]
+        if new.id in mine or any(a.token == new.owner.token for r in recent for a in r.askers):
+            return None
+        twin = next((reload for reload in running if reload.model == new.model), None)
+        if twin is None:
+            check_limits(new, running)
+        after = new if twin is None else join(twin, new.owner)
+        self.change(f"reload:{after.id}", after)
+        return after
+
+    def step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
+        known = self.reloads.get(id_)
+        if known is None or known.state not in from_:
+            return None
+        after = take_step(known, to, **facts)
+        self.change(f"reload:{id_}", None if to is State.REMOVED else after)
+        return after
+
+    def set_key(self, server: int, row: KeyRow) -> None:
+        self.change(f"key:{server}", row)
+        self.secrets_gone = True
+
+    def remove_key(self, server: int) -> bool:
+        existed = server in self.keys
+        if existed:
+            self.change(f"key:{server}", None)
+            self.secrets_gone = True
+        return existed
+
+    def forget(self, server: int) -> None:
+        for id_ in list(self.of_server.get(server, {})):
+            self.change(f"reload:{id_}", None)
+        self.remove_key(server)
+        self.secrets_gone = True
