@@ -8,6 +8,7 @@ import discord
 import hypothesis
 import pytest
 import simcord
+from looptime import LoopTimeEventLoop
 
 from bot.app import Rewarm, build
 from bot.errors import Refusal
@@ -101,6 +102,16 @@ async def restart(env: simcord.Env, build_bot: BuildBot) -> Callable[[], Awaitab
         await env.restart_bot(await build_bot())
 
     return again
+
+
+@pytest.fixture
+async def virtual() -> AsyncIterator[None]:
+    """Virtual time in this process: sleeps are skipped; sockets and threads are waited for."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, LoopTimeEventLoop)
+    loop.setup_looptime(start=loop.time())
+    with loop.looptime_enabled():
+        yield
 
 
 @pytest.fixture

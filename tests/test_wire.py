@@ -17,6 +17,7 @@ from tests.stand_ins.discord_server import Fault, Interaction
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
 
+pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 PING = r"^/channels/\d+/messages$"
 SECONDS = 3.0

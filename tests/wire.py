@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,7 +104,8 @@ async def running(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterato
     """The real bot in this process; discord.py's addresses are put back afterwards."""
     patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
     patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)
-    bot = await build(settings)
+    loop, began, wall = asyncio.get_running_loop(), asyncio.get_running_loop().time(), time.time()
+    bot = await build(settings, now=lambda: wall + loop.time() - began)
     task = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()))
     try:
         yield bot

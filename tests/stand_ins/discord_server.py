@@ -405,9 +405,9 @@ class DiscordServer:
 
     async def wait_for(self, predicate: Callable[[], object], seconds: float = 5.0) -> None:
         """Wait until something is true. Raises TimeoutError, with what happened last."""
-        until = time.monotonic() + seconds
+        until = _now() + seconds
         while not predicate():
-            if time.monotonic() >= until:
+            if _now() >= until:
                 last = [f"{r.method} {r.route} {r.status}" for r in self.requests[-5:]]
                 raise TimeoutError(f"not within {seconds} s; last: {last}; violations: {self.violations}")
             await asyncio.sleep(0.01)
