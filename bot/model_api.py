@@ -95,11 +95,12 @@ class ModelApi:
 def open_session() -> aiohttp.ClientSession:
     """Make the session for ModelApi; the caller closes it.
 
-    No connection is kept: on a stale one an outcome would be unknown. No cookie is kept: it would go from
-    one server's call to another's. Bodies are unpacked here, bounded.
+    No connection is kept: on a stale one an outcome would be unknown. Their number is not limited: one
+    server's calls that hang would hold up another's. No cookie is kept: it would go from one server's call
+    to another's. Bodies are unpacked here, bounded.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True),
+        connector=aiohttp.TCPConnector(force_close=True, limit=0),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )

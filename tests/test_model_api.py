@@ -752,6 +752,21 @@ async def test_a_redirected_key_check_is_not_followed(
     assert api.balance_calls == []
 
 
+@pytest.mark.looptime
+async def test_calls_that_hang_do_not_hold_up_another_servers(session: aiohttp.ClientSession) -> None:
+    """By default aiohttp makes 100 connections at once, and lets the next call wait for a place."""
+    async with RawServer(raw.hang) as hanging, ModelApiServer() as api:
+        slow = [
+            asyncio.create_task(ModelApi(session, hanging.url, "v4").reload(KEY, "m")) for _ in range(150)
+        ]
+        await asyncio.sleep(1)
+        started = asyncio.get_running_loop().time()
+        answer = await ModelApi(session, api.url, "v4").reload(KEY, "m")
+        assert answer.outcome is Outcome.ACCEPTED
+        assert asyncio.get_running_loop().time() - started < 1
+        await asyncio.gather(*slow)
+
+
 async def test_no_cookie_goes_from_one_servers_call_to_anothers(api: ModelApiServer) -> None:
     """Under a name: for an address, aiohttp's jar would keep none anyway."""
     api.reloads = [
