@@ -111,9 +111,13 @@ class Runner:
         self._starting.discard(reload.id)
         story = self._stories[reload.id] = Story(self._by, reload)
         task = self._keep(reload, tell(story), "reload")
-        task.add_done_callback(lambda task: self._after(task, story))
+        if task is not None:
+            task.add_done_callback(lambda task: self._after(task, story))
 
-    def _keep(self, reload: Reload, told: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _keep(self, reload: Reload, told: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        if self._by.stopping:  # the next start goes on with what is stored
+            told.close()
+            return None
         task = asyncio.create_task(told, name=f"{name}-{reload.id}")
         self._tasks[task] = reload
         task.add_done_callback(self._drop)

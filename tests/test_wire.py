@@ -196,6 +196,21 @@ async def test_stop_lets_a_call_come_back(wire: Wire, monkeypatch: pytest.Monkey
     assert len(wire.api.calls) == 1
 
 
+async def test_stop_in_the_middle_of_the_first_answer_calls_nobody(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deferral has reached Discord, its answer not yet us."""
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        asked = await wire.reload()
+    await asyncio.sleep(60)
+    assert wire.api.calls == []
+    async with running(wire.settings(), monkeypatch) as bot:
+        assert (await ended(wire, bot, asked)).startswith("Failed")
+    assert "nothing was sent" in wire.reply(asked).text
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+
+
 async def test_error_of_our_own_has_a_reference_here_and_in_the_log(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from tests.world import CANARY
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 20.0
+EPOCH = time.time() - time.monotonic()
+"""Added to a loop's time, virtual or not, it makes the time of day."""
 
 
 class Wire:
@@ -104,8 +106,8 @@ async def running(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterato
     """The real bot in this process; discord.py's addresses are put back afterwards."""
     patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
     patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)
-    loop, began, wall = asyncio.get_running_loop(), asyncio.get_running_loop().time(), time.time()
-    bot = await build(settings, now=lambda: wall + loop.time() - began)
+    loop = asyncio.get_running_loop()
+    bot = await build(settings, now=lambda: EPOCH + loop.time())
     task = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()))
     try:
         yield bot
