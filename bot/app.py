@@ -32,6 +32,9 @@ from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
 SYNC_SECONDS = 60.0
+PERMISSIONS = discord.Permissions(
+    view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
+)
 _DISCORD_TROUBLE = (discord.DiscordException, aiohttp.ClientError, OSError)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -107,6 +110,12 @@ class Rewarm(commands.AutoShardedBot):
         """A command as tappable text; plain until Discord has told its id."""
         root = name.partition(" ")[0]
         return f"</{name}:{self._command_ids[root]}>" if root in self._command_ids else f"`/{name}`"
+
+    def invitation(self, server: int) -> str:
+        """The link that makes the bot a member of a server."""
+        return discord.utils.oauth_url(
+            self.application_id or 0, permissions=PERMISSIONS, guild=discord.Object(server)
+        )
 
     async def _sync(self) -> None:
         """Send the commands to Discord if they changed since the last time; try until it works."""

@@ -13,7 +13,8 @@ RewarmError
     ├── NoKey                the server has no API key that can be used
     ├── TooManyOpen          the server or the member has enough reloads running
     ├── Restarting           the bot is about to stop
-    └── NotAllowed           the command needs the Manage Server permission
+    ├── NotAllowed           the command needs the Manage Server permission
+    └── NotAMember           the server has the commands, but the bot is not a member of it
 
 The classes carry facts; `bot/words.py` words them and `cogs/error_handler.py` shows them.
 """
@@ -90,3 +91,11 @@ class Restarting(Refusal):
 
 class NotAllowed(Refusal):
     """The person lacks the Manage Server permission."""
+
+
+class NotAMember(Refusal):
+    """Invited for commands only: it could neither ping nor notice its removal. `invitation`: a link."""
+
+    def __init__(self, invitation: str) -> None:
+        super().__init__("not a member of this server")
+        self.invitation = invitation

@@ -14,6 +14,7 @@ from bot.errors import (
     KeyRefused,
     NoKey,
     NotAllowed,
+    NotAMember,
     Refusal,
     Restarting,
     TooManyOpen,
@@ -193,11 +194,18 @@ def stale_command() -> str:
     return "This command has just changed. Please type it once more."
 
 
+_PLAIN_REFUSALS: dict[type[Refusal], str] = {
+    BadModelId: "That is not a model id. Ids look like `sdxl-turbo`; the page of the model has it.",
+    BadKey: f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}",
+    KeyRefused: f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}",
+    Restarting: "The bot is restarting. Nothing was sent to the API. Try again in a minute.",
+    NotAllowed: "This needs the Manage Server permission. Ask a moderator.",
+}
+
+
 def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
     """One sentence or two for something that the person can change."""
     match error:
-        case BadModelId():
-            return "That is not a model id. Ids look like `sdxl-turbo`; the page of the model has it."
         case NoKey() if may_manage:
             set_key = command("key set")
             return f"This server has no API key yet. Store it with {set_key}; it is kept encrypted."
@@ -207,16 +215,11 @@ def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
             return f"You have {error.limit} reloads running, the most at once. {_place(error)}"
         case TooManyOpen():
             return f"This server has {error.limit} reloads running, the most at once. {_place(error)}"
-        case BadKey():
-            return f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}"
-        case KeyRefused():
-            return f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}"
-        case Restarting():
-            return "The bot is restarting. Nothing was sent to the API. Try again in a minute."
-        case NotAllowed():
-            return "This needs the Manage Server permission. Ask a moderator."
+        case NotAMember():
+            again = f"[Invite it]({error.invitation}), then {command('key set')} again."
+            return f"Rewarm is not a member of this server, so it could not ping anybody. {again}"
         case _:
-            raise TypeError(f"no words for {type(error).__name__}")
+            return _PLAIN_REFUSALS[type(error)]
 
 
 def _place(error: TooManyOpen) -> str:

@@ -1,15 +1,23 @@
-"""Joining and leaving: when the bot is removed from a server, the server's data goes."""
+"""Leaving: when the bot is removed from a server, the server's data goes; at once, or when it is noticed."""
 
 import asyncio
 import itertools
 
+import aiohttp
 import discord
 import structlog
-from discord.ext import commands
+from discord.ext import commands, tasks
 
 from bot.app import Rewarm
 from bot.cadence import retry_pause
 from bot.errors import StoreTrouble
+
+FIRST_CHECK_SECONDS = 600.0
+CHECK_HOURS = 6
+LIST_SECONDS = 300.0
+MISSING_SECONDS = 5 * 3600.0
+"""How long ago a server must have been missing already: two checks, hours apart."""
+_MISSING = "missing_servers"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -20,17 +28,52 @@ class GuildsCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
+    async def cog_load(self) -> None:
+        """Begin to look for removals that nobody told us of."""
+        self.look_for_missed_removals.start()
+
+    async def cog_unload(self) -> None:
+        """Stop that."""
+        self.look_for_missed_removals.cancel()
+
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Removed, not merely unavailable: that is another event."""
+        await self._forget(guild.id)
+
+    @tasks.loop(hours=CHECK_HOURS)
+    async def look_for_missed_removals(self) -> None:
+        """Compare the store with the list of our servers: a removal is not told again to who was away."""
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                ours = {guild.id async for guild in self.bot.fetch_guilds(limit=None, with_counts=False)}
+            await self._compare(ours | {guild.id for guild in self.bot.guilds if guild.unavailable})
+        except (discord.DiscordException, aiohttp.ClientError, OSError, StoreTrouble) as error:
+            log.warning("servers.not_compared", error=type(error).__name__)
+
+    async def _compare(self, ours: set[int]) -> None:
+        store, now = self.bot.store, self.bot.now()
+        missing = await store.servers() - ours
+        before: dict[str, float] = await store.value(_MISSING) or {}
+        since = {server: min(before.get(str(server), now), now) for server in missing}
+        for server in [server for server in missing if now - since[server] >= MISSING_SECONDS]:
+            await self._forget(server)
+            del since[server]
+        await store.set_value(_MISSING, {str(server): at for server, at in since.items()})
+
+    @look_for_missed_removals.before_loop
+    async def _settle(self) -> None:
+        await asyncio.sleep(FIRST_CHECK_SECONDS)
+
+    async def _forget(self, server: int) -> None:
         for attempt in itertools.count():
             try:
-                await self.bot.runner.forget(guild.id)
+                await self.bot.runner.forget(server)
             except StoreTrouble as error:
-                log.error("server.not_forgotten", server=guild.id, error=str(error))  # noqa: TRY400
+                log.error("server.not_forgotten", server=server, error=str(error))  # noqa: TRY400
                 await asyncio.sleep(retry_pause(attempt))
             else:
-                log.info("server.forgotten", server=guild.id)
+                log.info("server.forgotten", server=server)
                 return
 
 

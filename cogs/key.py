@@ -7,7 +7,7 @@ from discord.utils import escape_markdown
 
 from bot import words
 from bot.app import Rewarm
-from bot.errors import NotAllowed
+from bot.errors import NotAllowed, NotAMember
 from bot.keys import LONGEST_KEY, parse_key
 
 
@@ -56,6 +56,9 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     @app_commands.command(name="set", description="Store or replace this server's API key")
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
+        server = interaction.guild_id or 0
+        if self.bot.get_guild(server) is None:
+            raise NotAMember(self.bot.invitation(server))
         await interaction.response.send_modal(KeyModal())
 
     @app_commands.command(name="status", description="Who set this server's API key, and when")

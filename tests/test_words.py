@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot import words
-from bot.errors import BadModelId, NoKey, NotAllowed, Refusal, TooManyOpen
+from bot.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen
 from bot.reload import Asker, Ending, Outcome, Ping, Reload, State
 
 NOW = 1_800_000_000.0
@@ -336,6 +336,8 @@ def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
 
 
 def made(kind: type[Refusal]) -> Refusal:
+    if kind is NotAMember:
+        return NotAMember("https://invite.example")
     return TooManyOpen("server", 20, NOW) if kind is TooManyOpen else kind()
 
 
@@ -356,7 +358,7 @@ def test_a_refusal_without_words_is_a_defect_not_an_empty_message() -> None:
     class Unworded(Exception):
         pass
 
-    with pytest.raises(TypeError, match="Unworded"):
+    with pytest.raises(KeyError, match="Unworded"):
         words.refusal(Unworded(), command, may_manage=False)  # type: ignore[arg-type]
 
 

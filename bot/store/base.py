@@ -61,6 +61,10 @@ class Store(Protocol):
         """Delete a key so that its bytes are gone from disk; False if there was none."""
         ...
 
+    async def servers(self) -> set[int]:
+        """All servers of which anything is stored."""
+        ...
+
     async def forget(self, server: int) -> None:
         """Delete all of a server's data so that its bytes are gone from disk."""
         ...

@@ -205,6 +205,9 @@ class EmbeddedStore:
     async def remove_key(self, server: int) -> bool:
         return await self._call(CALL_SECONDS, self._memory.remove_key, server)
 
+    async def servers(self) -> set[int]:
+        return self._memory.keys.keys() | {server for server, mine in self._memory.of_server.items() if mine}
+
     async def forget(self, server: int) -> None:
         await self._call(CALL_SECONDS, self._memory.forget, server)
 

@@ -56,6 +56,7 @@ MANAGE_GUILD, VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY = 1 << 5, 1 << 1
 _PRIVILEGED_INTENTS = 1 << 1 | 1 << 8 | 1 << 15
 _EPOCH_MS = 1420070400000
 _BASE = "/api/v10"
+_HEARTBEAT_SECONDS = 41.25
 _COMMAND_CALL, _AUTOCOMPLETE, _MODAL_SUBMIT = 2, 4, 5
 
 
@@ -103,6 +104,7 @@ class Guild:
     channels: list["Channel"] = field(default_factory=list)
     members: list["Member"] = field(default_factory=list)
     removed: bool = False
+    outage: bool = False
 
 
 @dataclass(eq=False)
@@ -241,6 +243,12 @@ class _Line:
     def send(self, payload: Json) -> None:
         self._waiting.put_nowait(payload)
 
+    async def ask_for_heartbeats(self) -> None:
+        """Discord may; here it keeps a line alive in virtual time: discord.py's own heart beats in real."""
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            self.send({"op": 1, "d": None})
+
     async def write(self) -> None:
         """Run until cancelled or closed."""
         with contextlib.suppress(ConnectionError):
@@ -322,6 +330,7 @@ class DiscordServer:
         message, webhook = "/channels/{channel}/messages", "/webhooks/{app}/{token}"
         self._routes = [
             _Route("GET", "/users/@me", "bot", self._get_me),
+            _Route("GET", "/users/@me/guilds", "bot", self._get_guilds),
             _Route("GET", "/oauth2/applications/@me", "bot", self._get_application),
             _Route("GET", "/gateway/bot", "bot", self._get_gateway),
             _Route("PUT", "/applications/{app}/commands", "bot", self._put_commands),
@@ -380,6 +389,7 @@ class DiscordServer:
 
     def guild_outage(self, guild: Guild) -> None:
         """The server is unavailable for a while."""
+        guild.outage = True
         self._emit(guild, "GUILD_DELETE", {"id": str(guild.id), "unavailable": True})
 
     def delete_channel(self, channel: Channel) -> None:
@@ -600,6 +610,23 @@ class DiscordServer:
 
     def _get_me(self, request: Request) -> Answer:
         return 200, self._bot_user()
+
+    def _get_guilds(self, request: Request) -> Answer:
+        """At most 200 at a time, by id; a server in an outage is not among them (which is not known)."""
+        after, limit = int(request.query.get("after", 0)), int(request.query.get("limit", 200))
+        insist([("limit", "must be 1 to 200")] if not 1 <= limit <= 200 else [])
+        listed = sorted((g for g in self.guilds if not g.outage and g.id > after), key=lambda guild: guild.id)
+        return 200, [
+            {
+                "id": str(g.id),
+                "name": g.name,
+                "icon": None,
+                "owner": False,
+                "permissions": "0",
+                "features": [],
+            }
+            for g in listed[:limit]
+        ]
 
     def _get_application(self, request: Request) -> Answer:
         return 200, {
@@ -866,7 +893,8 @@ class DiscordServer:
         line = _Line(ws, http.query.get("compress"))
         self._lines.add(line)
         writing = asyncio.create_task(line.write())
-        line.send({"op": 10, "d": {"heartbeat_interval": 41250}})
+        line.send({"op": 10, "d": {"heartbeat_interval": _HEARTBEAT_SECONDS * 1000}})
+        asking = asyncio.create_task(line.ask_for_heartbeats())
         try:
             if (http.query.get("v"), http.query.get("encoding")) != ("10", "json"):
                 await self._hang_up(line, 4012, "version 10 and encoding json are spoken here")
@@ -875,6 +903,7 @@ class DiscordServer:
                     await self._hear(line, orjson.loads(frame.data))
         finally:
             writing.cancel()
+            asking.cancel()
             self._lines.discard(line)
             for session in self._sessions.values():
                 session.line = None if session.line is line else session.line

@@ -1,0 +1,133 @@
+"""Servers that remove the bot: forgotten at once, or found later, cautiously; outages keep everything."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.app import Rewarm
+from tests.stand_ins.discord_server import Fault
+from tests.wire import Wire, running
+
+pytestmark = pytest.mark.usefixtures("virtual")
+HOUR = 3600.0
+
+
+async def left_of(wire: Wire, bot: Rewarm) -> list[str]:
+    """What the store still has of the server."""
+    kept = ["key"] if await bot.store.key(wire.guild.id) else []
+    return kept + ["reload" for _ in await bot.store.history(wire.guild.id)]
+
+
+@pytest.fixture
+async def stored(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key and a countdown, and a bot that has been stopped."""
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        await wire.reload()
+
+
+@pytest.mark.usefixtures("stored")
+async def test_removal_that_was_missed_is_found_within_a_day(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+        assert "key" in await left_of(wire, bot), "one check is not enough"
+        await asyncio.sleep(13 * HOUR)
+        assert await left_of(wire, bot) == []
+
+
+@pytest.mark.usefixtures("stored")
+async def test_checks_before_and_after_a_restart_count_together(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+    await asyncio.sleep(6 * HOUR)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+        assert await left_of(wire, bot) == []
+
+
+@pytest.mark.usefixtures("stored")
+async def test_restart_soon_after_a_check_proves_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire.server.remove_guild(wire.guild)
+    for _ in range(3):
+        async with running(wire.settings(), monkeypatch) as bot:
+            await asyncio.sleep(HOUR)
+            assert "key" in await left_of(wire, bot)
+
+
+@pytest.mark.usefixtures("stored")
+async def test_server_that_is_back_at_the_second_check_is_kept(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+        wire.guild.removed = False
+        wire.server.guilds.append(wire.guild)
+        await asyncio.sleep(13 * HOUR)
+        assert "key" in await left_of(wire, bot)
+        assert await bot.store.value("missing_servers") == {}
+
+
+@pytest.mark.usefixtures("stored")
+async def test_outage_keeps_everything_however_long(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.ready()
+        wire.server.guild_outage(wire.guild)
+        await asyncio.sleep(13 * HOUR)
+        assert "key" in await left_of(wire, bot)
+
+
+@pytest.mark.usefixtures("stored")
+async def test_list_that_cannot_be_read_proves_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire.server.faults.append(Fault("GET", "/users/@me/guilds", times=1000, status=503))
+    async with running(wire.settings(), monkeypatch) as bot:
+        with capture_logs() as logs:
+            await asyncio.sleep(13 * HOUR)
+        assert "key" in await left_of(wire, bot)
+    assert "servers.not_compared" in [line["event"] for line in logs]
+
+
+async def test_many_servers_are_listed_page_by_page(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(450):
+        wire.server.add_guild(f"server {number}")
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        await asyncio.sleep(13 * HOUR)
+        assert await left_of(wire, bot) == ["key"]
+    assert wire.server.violations == []
+
+
+async def test_removal_in_sight_stops_its_countdowns_at_once(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+        wire.server.remove_guild(wire.guild)
+        await asyncio.sleep(0.1)
+        assert await left_of(wire, bot) == []
+        calls = len(wire.server.requests)
+        await asyncio.sleep(HOUR)
+        assert [r for r in wire.server.requests[calls:] if r.route != "/users/@me/guilds"] == []
+
+
+async def test_key_is_not_taken_where_the_bot_has_only_its_commands(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could neither ping by channel nor notice a removal, and would forget the key within a day."""
+    wire.server.guilds.remove(wire.guild)
+    async with running(wire.settings(), monkeypatch):
+        await wire.ready()
+        said = wire.reply(await wire.server.slash(wire.mod, wire.general, "key set"))
+    assert said.ephemeral
+    assert "not a member of this server" in said.text
+    link = f"client_id={wire.server.application_id}&scope=bot+applications.commands&permissions=274877975552"
+    assert f"(https://discord.com/oauth2/authorize?{link}&guild_id={wire.guild.id})" in said.text
