@@ -1,5 +1,6 @@
 """Pure: whose turn it is among the calls made with the bot's own token."""
 
+import math
 from collections import Counter, deque
 
 PER_SECOND = 45
@@ -23,6 +24,7 @@ class Pace:
         self._of_channel: dict[int, deque[float]] = {}
         self._limits: dict[int, int] = {}
         self._blocked: dict[int, float] = {}
+        self._all_blocked = -math.inf
 
     def wait(self, server: int, channel: int, now: float) -> float:
         """Seconds until the next turn of a channel; takes nothing."""
@@ -41,12 +43,19 @@ class Pace:
         """Take over what Discord's headers say of a channel: its limit, and whether it is used up."""
         self._limits[channel] = min(max(1, limit), _MOST_PER_CHANNEL)
         if remaining == 0:
-            self._blocked[channel] = now + reset_after
+            self.block(channel, now + reset_after)
+
+    def block(self, channel: int | None, until: float) -> None:
+        """Let nobody have a turn in a channel, or with None in any, before `until`: Discord said so."""
+        if channel is None:
+            self._all_blocked = max(self._all_blocked, until)
+        else:
+            self._blocked[channel] = max(self._blocked.get(channel, until), until)
 
     def _turn(self, server: int, channel: int, now: float) -> float:
         taken = self._of_channel.get(channel, deque[float]())
         limit = self._limits.get(channel, PER_CHANNEL)
-        turn = max(now, self._blocked.get(channel, now))
+        turn = max(now, self._all_blocked, self._blocked.get(channel, now))
         if len(taken) >= limit:
             turn = max(turn, taken[-limit] + CHANNEL_SECONDS)
         if taken:

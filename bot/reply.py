@@ -17,7 +17,7 @@ from bot import view, words
 from bot.cadence import EDIT_LIMIT, retry_pause
 from bot.pace import Pace
 from bot.reload import Asker, Ping, Reload
-from bot.trace import STALE_SECONDS, clock, drawn_at
+from bot.trace import STALE_SECONDS, Call, LimitedError, clock, current
 
 TOKEN_SECONDS = 14 * 60.0
 """Discord promises 15 minutes; a margin, as clocks differ."""
@@ -26,6 +26,8 @@ FIRST_TRY_SECONDS = 2.0
 """The first try to show an ending: a stuck route must not hold up the ping."""
 GIVE_UP_SECONDS = 600.0
 FOLLOW_UP_INSTEAD_SECONDS = 2.0
+LONGEST_TURN_SECONDS = 60.0
+"""A turn in a crowd is waited for; one that is further away is asked for again later."""
 
 _PLACE_GONE = (10003, 10004)  # channel, guild
 _MESSAGE_GONE = 10008
@@ -66,6 +68,7 @@ class Reply:
         self._channel_open = True
         self._gone: Result | None = None
         """Message or place: what somebody has deleted."""
+        self._token_waits_until = -math.inf
         self._landed = False
         self._dropped_at = -math.inf
 
@@ -75,11 +78,7 @@ class Reply:
             reload
         ):
             return
-        drawn = drawn_at.set(clock())
-        try:
-            await self._edit(reload, now, min(limit, EDIT_LIMIT), insist=False)
-        finally:
-            drawn_at.reset(drawn)
+        await self._edit(reload, now, min(limit, EDIT_LIMIT), tick=True)
 
     async def tell(self, reload: Reload, sent: Callable[[int], Awaitable[None]]) -> bool:
         """Show the ending and ping: edit first, then pings, again and again for ten minutes.
@@ -95,7 +94,7 @@ class Reply:
         for attempt in itertools.count():
             if shown is Result.LATER:
                 limit = CALL_SECONDS if attempt else FIRST_TRY_SECONDS
-                shown = await self._edit(reload, self._now(), limit, insist=True)
+                shown = await self._edit(reload, self._now(), limit, tick=False)
                 if shown not in (Result.DONE, Result.LATER):
                     due.update(_ping_instead(reload))
             for number, ping in list(due.items()):
@@ -121,42 +120,56 @@ class Reply:
         """An edit dropped in mid-air just now may still land over the ending: say the ending once more."""
         if clock() - self._dropped_at < 2 * EDIT_LIMIT:
             await asyncio.sleep(EDIT_LIMIT)
-            await self._edit(reload, self._now(), CALL_SECONDS, insist=True)
+            await self._edit(reload, self._now(), CALL_SECONDS, tick=False)
 
-    async def _edit(self, reload: Reload, now: float, limit: float, *, insist: bool) -> Result:
-        """Edit by token; by channel where the token is dead, or in trouble and we `insist`.
+    async def _edit(self, reload: Reload, now: float, limit: float, *, tick: bool) -> Result:
+        """Edit by token; by channel where the token is dead, or in trouble and it is no mere `tick`.
 
         A route that is closed stays closed: it is not asked again.
         """
         layout = view.render(reload, now, self._command)
+        drawn = clock() if tick else None
         result = self._gone or Result.CLOSED
         if self._gone is None and not self._by_channel(reload) and reload.message is not None:
-            result = await self._attempt("edit", limit, lambda: self._edit_by_token(reload, layout))
-            self._token_open = result in (Result.DONE, Result.LATER, Result.MESSAGE_GONE)
-            if result is Result.PLACE_GONE:
-                result = Result.CLOSED  # said of a token: the channel route knows for sure
-        again = result is Result.CLOSED or (result is Result.LATER and insist)
+            result = await self._edit_by_token(reload, layout, limit, drawn)
+        again = result is Result.CLOSED or (result is Result.LATER and not tick)
         if again and self._channel_open and reload.message is not None:
-            await self._turn(reload.server, reload.owner.channel)
-            by_channel = await self._attempt("edit", limit, lambda: self._edit_by_channel(reload, layout))
-            self._channel_open = by_channel in (Result.DONE, Result.LATER)
+            by_channel = await self._edit_by_channel(reload, layout, limit, drawn)
             result = by_channel if by_channel is not Result.CLOSED else result
         if result in (Result.MESSAGE_GONE, Result.PLACE_GONE):
             self._gone = result
         self._landed = self._landed or result is Result.DONE
         return result
 
-    async def _edit_by_token(self, reload: Reload, layout: discord.ui.LayoutView) -> None:
-        hook = self._hook(reload.owner)
-        await hook.edit_message(
-            reload.message or 0, view=layout, allowed_mentions=discord.AllowedMentions.none()
+    async def _edit_by_token(
+        self, reload: Reload, layout: discord.ui.LayoutView, limit: float, drawn: float | None
+    ) -> Result:
+        if clock() < self._token_waits_until:
+            return Result.LATER
+        hook, quiet = self._hook(reload.owner), discord.AllowedMentions.none()
+        result, wait = await self._attempt(
+            "edit",
+            limit,
+            lambda: hook.edit_message(reload.message or 0, view=layout, allowed_mentions=quiet),
+            drawn,
         )
+        self._token_waits_until = clock() + wait
+        self._token_open = result in (Result.DONE, Result.LATER, Result.MESSAGE_GONE)
+        # Said of a token, a place that is gone may be less: the channel route knows for sure.
+        return Result.CLOSED if result is Result.PLACE_GONE else result
 
-    async def _edit_by_channel(self, reload: Reload, layout: discord.ui.LayoutView) -> None:
+    async def _edit_by_channel(
+        self, reload: Reload, layout: discord.ui.LayoutView, limit: float, drawn: float | None
+    ) -> Result:
         channel = self._bot.get_partial_messageable(reload.owner.channel)
-        await channel.get_partial_message(reload.message or 0).edit(
-            view=layout, allowed_mentions=discord.AllowedMentions.none()
+        message, quiet = channel.get_partial_message(reload.message or 0), discord.AllowedMentions.none()
+        if not await self._turn(reload.server, reload.owner.channel, limit):
+            return Result.LATER
+        result, _ = await self._attempt(
+            "edit", limit, lambda: message.edit(view=layout, allowed_mentions=quiet), drawn
         )
+        self._channel_open = result in (Result.DONE, Result.LATER)
+        return result
 
     async def last_words(self, reload: Reload, text: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
@@ -171,17 +184,19 @@ class Reply:
         wait = self._pace.wait(reload.server, ping.channel, clock())
         result = Result.CLOSED
         if wait <= FOLLOW_UP_INSTEAD_SECONDS or asker is None:
-            await self._turn(reload.server, ping.channel)
+            if not await self._turn(reload.server, ping.channel, LONGEST_TURN_SECONDS):
+                return Result.LATER
             nonce = f"{self._id}-{number}"
-            result = await self._attempt(
+            result, _ = await self._attempt(
                 "ping", CALL_SECONDS, lambda: self._send(reload, ping, nonce, text, mentions)
             )
         if result is not Result.CLOSED or asker is None:
             return result
         hook = self._hook(asker)
-        return await self._attempt(
+        result, _ = await self._attempt(
             "ping", CALL_SECONDS, lambda: hook.send(text, allowed_mentions=mentions, wait=True)
         )
+        return result
 
     async def _send(
         self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
@@ -217,23 +232,37 @@ class Reply:
     def _hook(self, asker: Asker) -> discord.Webhook:
         return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
 
-    async def _turn(self, server: int, channel: int) -> None:
+    async def _turn(self, server: int, channel: int, longest: float) -> bool:
+        """Wait for our turn with the bot's own token; False: it is further away than `longest` seconds."""
+        if self._pace.wait(server, channel, clock()) > longest:
+            return False
         await asyncio.sleep(self._pace.take(server, channel, clock()))
+        return True
 
-    async def _attempt(self, what: str, limit: float, call: Callable[[], Awaitable[object]]) -> Result:
+    async def _attempt(
+        self, what: str, limit: float, make: Callable[[], Awaitable[object]], drawn: float | None = None
+    ) -> tuple[Result, float]:
+        """Make one call; what came of it, and for how many seconds Discord wants no more of these."""
+        call = Call(drawn)
+        token = current.set(call)
         try:
             async with asyncio.timeout(limit):
-                await call()
+                await make()
         except discord.HTTPException as error:
             log.warning("reply.refused", what=what, reload=self._id, status=error.status, code=error.code)
-            return _read(error)
+            return _read(error), 0.0
+        except LimitedError as error:
+            log.warning("reply.limited", what=what, reload=self._id, wait=error.wait)
+            return Result.LATER, error.wait or 0.0
         except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
             # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
-            if isinstance(error, TimeoutError) and what == "edit":
+            if isinstance(error, TimeoutError) and what == "edit" and not call.done:
                 self._dropped_at = clock()
             log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
-            return Result.LATER
-        return Result.DONE
+            return (Result.DONE if call.done else Result.LATER), 0.0
+        finally:
+            current.reset(token)
+        return Result.DONE, 0.0
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:

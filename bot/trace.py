@@ -1,8 +1,15 @@
-"""What the bot's HTTP session watches: countdowns that waited too long, and each channel's limit."""
+"""What the bot's HTTP session watches: each call to Discord, as it goes out and as its answer comes in.
+
+discord.py does some things with an answer that do not suit a call with a time limit: it sleeps out a 429,
+however long (and where that is cut short in a limit on everything, it never calls again); and it keeps a
+call that is done until its bucket is fresh. Here both are seen before it does.
+"""
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -10,15 +17,35 @@ from bot.pace import Pace
 
 STALE_SECONDS = 0.5
 """How old the number in a countdown may be when it is sent."""
-_POST_TO_CHANNEL = re.compile(r"/channels/(\d+)/messages$")
+_OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 _LIMIT = ("Limit", "Remaining", "Reset-After")
+_NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
-drawn_at: ContextVar[float | None] = ContextVar("drawn_at", default=None)
-"""When the countdown that is being sent was drawn, by the loop's clock."""
+
+@dataclass(slots=True)
+class Call:
+    """One edit or ping on its way, by the loop's clock."""
+
+    drawn_at: float | None = None
+    """When the countdown in it was drawn."""
+    done: bool = False
+    """Discord has done it, whatever becomes of the call."""
+
+
+current: ContextVar[Call | None] = ContextVar("current", default=None)
+"""The call that this task is making."""
 
 
 class StaleError(Exception):
     """A countdown waited so long to be sent that its number is no longer right."""
+
+
+class LimitedError(aiohttp.ClientError):
+    """Discord, or what stands before it, asks to slow down; `wait`: seconds, where Discord named them."""
+
+    def __init__(self, wait: float | None) -> None:
+        super().__init__("429")
+        self.wait = wait
 
 
 def clock() -> float:
@@ -27,22 +54,38 @@ def clock() -> float:
 
 
 def trace(pace: Pace) -> aiohttp.TraceConfig:
-    """For the bot's HTTP: drops a countdown that discord.py made wait, and reads each channel's limit."""
-
-    async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
-        posted = _POST_TO_CHANNEL.search(sent.url.path)
-        if sent.method != "POST" or posted is None:
-            return
-        limit, remaining, reset = (sent.response.headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
-        if limit.isdigit() and remaining.isdigit() and re.fullmatch(r"\d+(\.\d+)?", reset):
-            pace.learn(int(posted[1]), int(limit), int(remaining), float(reset), clock())
+    """Make the watch. Raises StaleError before a call, LimitedError after it."""
 
     async def before(*_: object) -> None:
-        drawn = drawn_at.get()
-        if drawn is not None and clock() - drawn > STALE_SECONDS:
+        call = current.get()
+        if call is not None and call.drawn_at is not None and clock() - call.drawn_at > STALE_SECONDS:
             raise StaleError
+
+    async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
+        headers, status = sent.response.headers, sent.response.status
+        place = _OF_CHANNEL.search(sent.url.path)
+        channel = int(place[1]) if place is not None else None
+        limit, remaining, reset = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
+        told = limit.isdigit() and remaining.isdigit() and _NUMBER.fullmatch(reset)
+        if told and sent.method == "POST" and channel is not None:
+            pace.learn(channel, int(limit), int(remaining), float(reset), clock())
+        call = current.get()
+        if call is not None and status < 300:
+            call.done = True
+        if status == 429:
+            wait = _named_wait(headers)
+            everywhere = "X-RateLimit-Global" in headers
+            if everywhere or channel is not None:
+                pace.block(None if everywhere else channel, clock() + (wait or 0.0))
+            raise LimitedError(wait)
 
     config = aiohttp.TraceConfig()
     config.on_request_start.append(before)
     config.on_request_end.append(after)
     return config
+
+
+def _named_wait(headers: Mapping[str, str]) -> float | None:
+    """What Discord names; what stands before it (no Via header) names hours that are not meant for us."""
+    named = headers.get("Retry-After", "")
+    return float(named) if "Via" in headers and _NUMBER.fullmatch(named) else None

@@ -82,6 +82,7 @@ class Fault:
 
     The delay comes first; then a `status` is answered without doing anything, or the call is done. `reset`
     drops the connection: `before` anything was done, or `after` it was done, so that the answer is lost.
+    `edge`: what stands before Discord answers, with a page and without a Via header.
     """
 
     method: str
@@ -93,6 +94,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     reset: Literal["before", "after"] | None = None
+    edge: bool = False
 
 
 @dataclass(eq=False)
@@ -109,7 +111,7 @@ class Guild:
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel, and what the bot may do there."""
+    """A text channel or a thread, and what the bot may do there."""
 
     id: int
     guild: Guild
@@ -117,6 +119,10 @@ class Channel:
     may_view: bool = True
     may_send: bool = True
     may_read_history: bool = True
+    archived: bool = False
+    """A thread that rests: nothing in it can be edited; a new message wakes it up."""
+    locked: bool = False
+    """An archived thread that only moderators wake up."""
     deleted: bool = False
 
     @property
@@ -420,7 +426,7 @@ class DiscordServer:
             if _now() >= until:
                 last = [f"{r.method} {r.route} {r.status}" for r in self.requests[-5:]]
                 raise TimeoutError(f"not within {seconds} s; last: {last}; violations: {self.violations}")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
 
     # What people do
 
@@ -742,6 +748,7 @@ class DiscordServer:
 
     def _follow_up(self, request: Request, app: str, token: str) -> Answer:
         interaction = self._hook(app, token)
+        self._wake_up(interaction.channel)
         original = self.messages.get(interaction.message_id or 0)
         flags = SILENT | SUPPRESS_EMBEDS | COMPONENTS_V2
         if original is not None and original.thinking and not original.deleted:
@@ -774,6 +781,7 @@ class DiscordServer:
         where = self._channel(channel)
         if not where.may_send:
             raise RefusedError(403, 50013, "Missing Permissions")
+        self._wake_up(where)
         message = Message(self._new_id(), where.id)
         flags = SILENT | SUPPRESS_EMBEDS | COMPONENTS_V2
         self._write(request, message, request.body, CHANNEL_MESSAGE, flags, pings=True)
@@ -802,6 +810,11 @@ class DiscordServer:
         elif reference.get("fail_if_not_exists", True):
             insist([("message_reference", "Unknown message")])
 
+    def _wake_up(self, channel: Channel) -> None:
+        if channel.locked:
+            raise _rests()
+        channel.archived = False
+
     # Messages
 
     def _on_message(self, request: Request, **where: str) -> Answer:
@@ -812,6 +825,8 @@ class DiscordServer:
             return 204, None
         if request.method == "GET":
             return 200, self._message_payload(message)
+        if self.channels[message.channel_id].archived:
+            raise _rests()
         if message.thinking and "channel" in where and not self.thinking_by_channel:
             raise RefusedError(404, 10008, "Unknown Message")
         self._write(request, message, request.body, MESSAGE, SUPPRESS_EMBEDS | COMPONENTS_V2, pings=False)
@@ -1082,11 +1097,20 @@ def _response(status: int, answer: Any, headers: dict[str, str]) -> web.Response
     )
 
 
+def _rests() -> RefusedError:
+    return RefusedError(400, 50083, "Thread is archived")
+
+
 def _fault_response(fault: Fault) -> web.Response:
+    if fault.edge:
+        return web.Response(status=fault.status or 500, text="<html>error</html>", content_type="text/html")
     body = fault.body
     if body is None:
         body = _slow_down(1.0) if fault.status == 429 else {"message": "made to fail", "code": fault.code}
-    return _response(fault.status or 500, body, fault.headers)
+    headers = fault.headers
+    if fault.status == 429 and isinstance(body, dict) and isinstance(body.get("retry_after"), float):
+        headers = {**_retry(body["retry_after"], "user"), **headers}
+    return _response(fault.status or 500, body, headers)
 
 
 def _cut(http: web.Request) -> web.Response:
