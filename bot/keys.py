@@ -87,10 +87,6 @@ class Keys:
             tail = None
         return KeyStatus(row.by_name, row.at, tail)
 
-    async def has(self, server: int) -> bool:
-        """Tell whether a key is stored."""
-        return await self._store.key(server) is not None
-
     async def open(self, server: int) -> SecretStr:
         """The server's key. Raises NoKey when there is none that opens."""
         row = await self._store.key(server)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from bot import words
-from bot.errors import NoKey, Refusal, Restarting, StoreSlow, StoreTrouble
+from bot.errors import Refusal, Restarting, StoreSlow, StoreTrouble
 from bot.reload import JOINABLE, Outcome, Reload, State
 from bot.story import Story, Storyteller, new_ref
 
@@ -39,8 +39,6 @@ class Runner:
         """
         if self._by.stopping:
             raise Restarting
-        if not await self._by.keys.has(new.server):
-            raise NoKey
         self._starting.add(new.id)
         try:
             stored = await self._by.store.ask(new, FIRST_ANSWER_SECONDS)

@@ -6,13 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bot.errors import StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen
+from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen
 from bot.reload import Asker, IllegalStep, Outcome, Reload, State
 from bot.store.base import KeyRow
 from bot.store.embedded import FILE_NAME, EmbeddedStore
@@ -26,15 +26,23 @@ def make(id_: int = 1, user: int = 7, model: str = "sdxl-turbo", server: int = 1
     )
 
 
+async def opened(folder: Path) -> EmbeddedStore:
+    """A store whose servers 100 and 101 have a key."""
+    store = EmbeddedStore(folder)
+    for server in (100, 101):
+        await store.set_key(server, KeyRow("sealed", 7, "mod", 1.0))
+    return store
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    store = EmbeddedStore(tmp_path)
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    store = await opened(tmp_path)
     yield store
     store.close()
 
 
 async def test_reload_survives_reopening(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path)
+    store = await opened(tmp_path)
     await store.ask(make(), LIMIT)
     calling = await store.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1001.0)
     store.close()
@@ -104,7 +112,7 @@ async def test_joined_reload_cannot_be_removed(store: EmbeddedStore) -> None:
 
 
 async def test_removed_reload_is_gone_from_disk(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path)
+    store = await opened(tmp_path)
     await store.ask(make(1), LIMIT)
     await store.step(1, {State.ASKED}, State.REMOVED)
     store.close()
@@ -161,7 +169,7 @@ async def test_writes_are_synced_to_disk(store: EmbeddedStore) -> None:
 
 
 async def test_files_are_private(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "data")
+    store = await opened(tmp_path / "data")
     await store.ask(make(1), LIMIT)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
     assert set(modes.values()) == {0o600}, modes
@@ -201,13 +209,27 @@ async def test_damaged_file_is_refused_and_left_alone(tmp_path: Path, how: str) 
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("row", [b"\x80\x04pickle", b"{}", b"[1]", b'{"id": "x"}', b"\xff\xfe"])
-async def test_row_that_is_not_ours_is_refused_not_run(tmp_path: Path, row: bytes) -> None:
+NEWER_STATE = b"""{"id":1,"server":5,"model":"m","askers":[{"user":1,"channel":2,"token":"t"}],"asked_at":1.0,
+"seconds":120.0,"state":"confirming"}"""
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b"\x80\x04pickle", "damaged"),
+        (b"\xff\xfe", "damaged"),
+        (b"{}", "this version cannot read"),
+        (b"[1]", "this version cannot read"),
+        (b'{"id": "x"}', "this version cannot read"),
+        (NEWER_STATE, "this version cannot read"),
+    ],
+)
+async def test_row_that_is_not_ours_is_refused_not_run(tmp_path: Path, row: bytes, why: str) -> None:
     EmbeddedStore(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
         db.execute("INSERT INTO kv VALUES ('reload:1', ?)", (row,))
     db.close()
-    with pytest.raises(StoreUnusable, match="damaged"):
+    with pytest.raises(StoreUnusable, match=why):
         EmbeddedStore(tmp_path)
 
 
@@ -226,6 +248,9 @@ async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
     await store.set_value("format", 2)
     store.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("INSERT INTO kv VALUES ('reload:1', ?)", (b"\x01of another making",))
+    db.close()
     with pytest.raises(StoreUnusable, match="newer version"):
         EmbeddedStore(tmp_path)
 
@@ -268,6 +293,95 @@ async def test_slow_write_is_said_in_time_and_may_still_land(
     assert await store.open() == [make(1)]
 
 
+async def test_ask_in_the_instant_of_forget_leaves_nothing(store: EmbeddedStore) -> None:
+    forgetting = asyncio.create_task(store.forget(100))
+    await asyncio.sleep(0)
+    with pytest.raises(NoKey):
+        await store.ask(make(1), LIMIT)
+    await forgetting
+    assert await store.history(100) == []
+
+
+async def test_writes_that_fail_together_leave_nothing_behind(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    """One wants to put, one to delete; the disk takes the one and not the other."""
+    await store.ask(make(1), LIMIT)
+    pages = store._pragma("page_count")[0]
+    store._pragma(f"max_page_count={pages}")  # SQLite's own "database or disk is full"
+    results = await asyncio.gather(
+        store.set_value("first", 1),  # while it is written, the others wait, and are written together
+        store.set_key(102, KeyRow("sealed-canary" * 1000, 7, "mod", 1.0)),
+        store.step(1, {State.ASKED}, State.REMOVED),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results[1:]] == [StoreTrouble, StoreTrouble]
+    assert "full" in str(results[1])
+    store._pragma("max_page_count=1000000")
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == [make(1)]
+    assert await again.key(102) is None
+    again.close()
+
+
+async def test_deletion_that_cannot_be_swept_is_a_deletion_all_the_same(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.set_key(102, KeyRow("sealed-canary", 7, "mod", 1.0))
+    store._db.conn.select_one("CREATE TRIGGER t BEFORE DELETE ON kv BEGIN SELECT RAISE(FAIL, 'full'); END")
+    assert await store.remove_key(102)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.key(102) is None
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    again.close()
+
+
+async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    results = await asyncio.gather(
+        store.set_value("first", 1),
+        store.set_value("no JSON", {1, 2}),
+        store.ask(make(2), LIMIT),
+        return_exceptions=True,
+    )
+    assert isinstance(results[2], StoreTrouble)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == []
+    again.close()
+
+
+async def test_reader_in_the_way_of_wiping_a_key_delays_nobody_else(
+    store: EmbeddedStore, tmp_path: Path
+) -> None:
+    reader = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    order: list[str] = []
+
+    async def noting(name: str, call: Awaitable[object]) -> None:
+        await call
+        order.append(name)
+
+    await asyncio.gather(
+        noting("key", store.set_key(102, KeyRow("sealed", 7, "mod", 1.0))),
+        noting("key", store.set_key(103, KeyRow("sealed", 7, "mod", 1.0))),
+        noting("ask", store.ask(make(1), LIMIT)),
+    )
+    assert order[0] == "ask"
+    reader.close()
+
+
+async def test_disk_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -> None:
+    """Otherwise each start would tell the same endings anew, and take on reloads that it cannot keep."""
+    (await opened(tmp_path)).close()
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnusable, match="locked"):
+        EmbeddedStore(tmp_path)
+    other.close()
+
+
 async def test_dead_storage_thread_is_trouble_not_a_hang(store: EmbeddedStore) -> None:
     store._db.conn.close(force=True)  # stands for a worker that met a row it cannot decode
     store._db.conn.join(5)
@@ -279,6 +393,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from bot.reload import State
+from bot.store.base import KeyRow
 from bot.store.embedded import EmbeddedStore
 from tests.test_embedded_store import make
 
@@ -286,6 +401,7 @@ async def main() -> None:
     store = EmbeddedStore(Path(sys.argv[1]))
     print("open", flush=True)
     for number in range(1, 100_000):
+        await store.set_key(number, KeyRow("sealed", 7, "mod", 1.0))
         await store.ask(make(number, user=number, model=f"m-{number}", server=number), 5)
         await store.step(number, {State.ASKED}, State.CALLING, message=1, called_at=1.0)
         print(number, flush=True)

@@ -116,7 +116,7 @@ async def sealed(store: EmbeddedStore, server: int = SERVER) -> bytes:
 async def test_a_key_that_works_is_stored(keys: Keys, api: ModelApiServer) -> None:
     assert await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana") is True
     assert await opened(keys) == KEY
-    assert await keys.has(SERVER)
+    assert await keys.status(SERVER) is not None
     assert [call.body for call in api.balance_calls] == [{"key": KEY}]
     assert api.calls == []
 
@@ -126,7 +126,7 @@ async def test_an_invalid_key_is_refused_and_not_stored(keys: Keys, api: ModelAp
     with pytest.raises(KeyRefused) as caught:
         await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
     assert KEY not in str(caught.value)
-    assert not await keys.has(SERVER)
+    assert await keys.status(SERVER) is None
 
 
 async def test_an_invalid_key_does_not_replace_the_old_one(keys: Keys, api: ModelApiServer) -> None:
@@ -162,7 +162,7 @@ async def test_servers_do_not_share_keys(keys: Keys) -> None:
     await keys.set(OTHER, SecretStr(NEW_KEY), MODERATOR, "ben")
     await keys.remove(OTHER)
     assert await opened(keys) == KEY
-    assert not await keys.has(OTHER)
+    assert await keys.status(OTHER) is None
 
 
 async def test_a_row_copied_from_another_server_is_no_key(keys: Keys, store: EmbeddedStore) -> None:
@@ -176,7 +176,7 @@ async def test_a_row_copied_from_another_server_is_no_key(keys: Keys, store: Emb
 
 
 async def test_without_a_key_there_is_none(keys: Keys) -> None:
-    assert not await keys.has(SERVER)
+    assert await keys.status(SERVER) is None
     assert await keys.status(SERVER) is None
     assert await keys.remove(SERVER) is False
     with pytest.raises(NoKey):

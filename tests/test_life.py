@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bot.errors import StoreSlow, StoreTrouble
 from bot.life import Life
 from bot.reload import Asker, Facts, IllegalStep, Outcome, Reload, State
+from bot.store.base import KeyRow
 from bot.store.embedded import EmbeddedStore
 
 ASKED = Reload(
@@ -75,6 +76,7 @@ async def life(store: TroubledStore) -> Life:
 
 
 async def begin(store: TroubledStore) -> Life:
+    await store.set_key(ASKED.server, KeyRow("sealed", 1, "mod", 1.0))
     asked = await store.ask(ASKED, 5)
     assert asked is not None
     return Life(store, asked)

@@ -24,7 +24,7 @@ class Store(Protocol):
         """Store `new`, or add its asker to the reload of the same server and model that can be joined.
 
         Answers the stored reload: another id than `new.id` means joined. None: this very interaction was
-        seen before. Raises TooManyOpen, and StoreSlow after `limit` seconds.
+        seen before. Raises NoKey, TooManyOpen, and StoreSlow after `limit` seconds.
         """
         ...
 

@@ -37,6 +37,9 @@ STEP_SECONDS = 1.0
 BUSY_MILLISECONDS = 3000
 WIPE_MILLISECONDS = 500
 
+_LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
+"""A row that is gone has no value; it is swept away with the next wipe."""
+
 _RELOAD = TypeAdapter(Reload)
 _KEY_ROW = TypeAdapter(KeyRow)
 _T = TypeVar("_T")
@@ -49,12 +52,12 @@ class EmbeddedStore:
     def __init__(self, folder: Path) -> None:
         """Open or make the store. Raises StoreUnusable, saying what to do."""
         self._memory = Memory()
-        self._wipe_due = True
+        self._wipe_due = self._sweep_due = True
         self._waiting: deque[_Call] = deque()
         path = folder / FILE_NAME
         with ExitStack() as undo:
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(folder)
                 self._lock = undo.enter_context(_private(folder / f"{FILE_NAME}.lock"))
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _private(path).close()  # SQLite gives its helper files the same mode
@@ -63,7 +66,8 @@ class EmbeddedStore:
             except BlockingIOError:
                 raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
             except OSError as error:
-                raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from None
+                why = f"{path} cannot be opened ({error.strerror})"
+                raise StoreUnusable(f"{why}: choose a folder that the bot may write to") from None
             except (sqlite3.Error, RuntimeError) as error:
                 raise StoreUnusable(f"{path} cannot be opened: {error}") from None
             undo.pop_all()
@@ -81,8 +85,8 @@ class EmbeddedStore:
         )
         for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
             db.conn.select_one(f"PRAGMA {pragma}")
-        if "format" not in self._memory.values:
-            db["value:format"] = self._memory.values["format"] = FORMAT
+        # Also shows that the disk can be written: without that, each start would tell the same endings anew.
+        db["value:format"] = self._memory.values["format"] = FORMAT
         return db
 
     def _load(self, path: Path) -> None:
@@ -93,15 +97,18 @@ class EmbeddedStore:
                 if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                     raise StoreUnusable(damaged)
                 table = db.execute("SELECT 1 FROM sqlite_master WHERE name='kv'").fetchone()
-                rows = db.execute("SELECT key, value FROM kv").fetchall() if table else []
-            values = {key: orjson.loads(value) for key, value in rows}
-            if values.get("value:format", FORMAT) > FORMAT:
+                rows = dict(db.execute(_LIVE).fetchall()) if table else {}
+            if orjson.loads(rows.get("value:format", b"0")) > FORMAT:
                 raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+            values = {name: orjson.loads(value) for name, value in rows.items()}
             for name, value in values.items():
                 self._memory.remember(name, _read(name, value))
+        except ValidationError:
+            unreadable = f"{path} holds a record that this version cannot read"
+            raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
         except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
             raise StoreUnusable(f"{path} cannot be opened: {error}") from None
-        except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError):
+        except (sqlite3.DatabaseError, ValueError, TypeError):
             raise StoreUnusable(damaged) from None
 
     # What follows runs in the store's own thread, one verb at a time: that makes each of them atomic.
@@ -126,51 +133,58 @@ class EmbeddedStore:
                 call.error = error
         try:
             self._write()
-        except (sqlite3.Error, OSError, StoreTrouble) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it was, nobody may believe that it is stored
             self._memory.undo()
             for call in calls:
                 call.error = call.error or StoreTrouble(f"storage failed: {type(error).__name__}: {error}")
-        finally:
-            for call in calls:
-                call.done = True
+        for call in calls:
+            call.done = True
 
     def _write(self) -> None:
-        """Bring what has changed to the disk, all or nothing; then take deleted bytes off it."""
+        """Bring what has changed to the disk, all or nothing: one statement, with a NULL for what is gone."""
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
-        rows = [[name, _row(value)] for name, value in self._memory.changed.items() if value is not None]
-        gone = [name for name, value in self._memory.changed.items() if value is None]
+        rows = [[name, _row(value)] for name, value in self._memory.changed.items()]
         if rows:
             marks = ",".join(["(?,?)"] * len(rows))
             self._db.conn.select_one(f"REPLACE INTO kv VALUES {marks}", list(itertools.chain(*rows)))  # noqa: S608  # marks only
-        if gone:
-            names = orjson.dumps(gone).decode()
-            self._db.conn.select_one("DELETE FROM kv WHERE key IN (SELECT value FROM json_each(?))", (names,))
-        if self._memory.secrets_gone:
-            self._wipe(WIPE_MILLISECONDS)
-        elif self._wipe_due:
+            self._sweep_due = self._sweep_due or None in self._memory.changed.values()
+        if self._wipe_due:
             self._wipe(0)
 
-    def _wipe(self, patience: int) -> None:
-        """Take deleted bytes out of the write-ahead log; with a reader in the way it is due again later."""
-        self._pragma(f"busy_timeout={patience}")
+    def _wipe(self, patience: int = WIPE_MILLISECONDS) -> None:
+        """Take what is gone off the disk; with a reader in the way it is due again with the next write."""
+        self._wipe_due = True
         try:
+            if self._sweep_due:
+                self._db.conn.select_one("DELETE FROM kv WHERE value IS NULL")
+                self._sweep_due = False
+            self._pragma(f"busy_timeout={patience}")
             self._wipe_due = self._pragma("wal_checkpoint(TRUNCATE)")[0] != 0
         except sqlite3.Error as error:  # what was to be written has been: only the wiping waits
-            self._wipe_due = True
             log.warning("store.not_wiped", error=type(error).__name__)
-        self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
+        finally:
+            self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
 
     # What follows runs on the event loop.
 
     async def _call(self, limit: float, verb: Callable[..., _T], *args: Any) -> _T:
         call = _Call(functools.partial(verb, *args))
         self._waiting.append(call)
-        landing = asyncio.get_running_loop().run_in_executor(self._thread, self._take_turn, call)
+        done: _T = await self._in_thread(limit, self._take_turn, call)
+        return done
+
+    async def _call_and_wipe(self, verb: Callable[..., _T], *args: Any) -> _T:
+        """Wipe in a turn of its own: who waits for another write need not wait for that."""
+        done = await self._call(CALL_SECONDS, verb, *args)
+        await self._in_thread(CALL_SECONDS, self._wipe)
+        return done
+
+    async def _in_thread(self, limit: float, work: Callable[..., _T], *args: Any) -> _T:
+        landing = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
         try:
             async with asyncio.timeout(limit):
-                done: _T = await asyncio.shield(landing)
-                return done
+                return await asyncio.shield(landing)
         except TimeoutError:
             landing.add_done_callback(_log_late)
             raise StoreSlow(landing) from None
@@ -200,16 +214,16 @@ class EmbeddedStore:
         return dict(self._memory.keys)
 
     async def set_key(self, server: int, row: KeyRow) -> None:
-        await self._call(CALL_SECONDS, self._memory.set_key, server, row)
+        await self._call_and_wipe(self._memory.set_key, server, row)
 
     async def remove_key(self, server: int) -> bool:
-        return await self._call(CALL_SECONDS, self._memory.remove_key, server)
+        return await self._call_and_wipe(self._memory.remove_key, server)
 
     async def servers(self) -> set[int]:
         return self._memory.keys.keys() | {server for server, mine in self._memory.of_server.items() if mine}
 
     async def forget(self, server: int) -> None:
-        await self._call(CALL_SECONDS, self._memory.forget, server)
+        await self._call_and_wipe(self._memory.forget, server)
 
     async def value(self, name: str) -> Any:
         return self._memory.values.get(name)
@@ -221,7 +235,7 @@ class EmbeddedStore:
         """Wait for what is queued, then close. Blocks for as long as the disk does."""
         self._thread.shutdown()
         if self._db.conn.is_alive():
-            self._wipe(WIPE_MILLISECONDS)
+            self._wipe()
             self._db.close()
         self._lock.close()
 
@@ -236,7 +250,9 @@ class _Call:
     done: bool = False
 
 
-def _row(value: Reload | KeyRow | Any) -> bytes:
+def _row(value: Reload | KeyRow | Any | None) -> bytes | None:
+    if value is None:
+        return None
     if isinstance(value, Reload):
         value = _RELOAD.dump_python(value, mode="json")
     elif isinstance(value, KeyRow):
@@ -249,6 +265,14 @@ def _read(name: str, value: Any) -> Reload | KeyRow | Any:
     if kind == "reload":
         return _RELOAD.validate_python(value)
     return _KEY_ROW.validate_python(value) if kind == "key" else value
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        why = "is not a folder" if folder.exists() else f"cannot be made ({error.strerror})"
+        raise StoreUnusable(f"{folder} {why}: choose a folder that the bot may write to") from None
 
 
 def _private(path: Path) -> TextIO:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from bot.errors import NoKey
 from bot.reload import JOINABLE, Facts, Reload, State, check_limits, join
 from bot.reload import step as take_step
 from bot.store.base import KeyRow
@@ -24,13 +25,11 @@ class Memory:
         self.values: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}
         """None: deleted."""
-        self.secrets_gone = False
-        """Bytes of a key are to leave the disk."""
         self._before: dict[str, Any] = {}
 
     def begin(self) -> None:
         """What has changed so far is on disk."""
-        self.changed, self._before, self.secrets_gone = {}, {}, False
+        self.changed, self._before = {}, {}
 
     def undo(self) -> None:
         """Take back what has changed since `begin`."""
@@ -76,6 +75,8 @@ class Memory:
         recent = [reload for reload in mine.values() if reload.asked_at > new.asked_at - TOKEN_SECONDS]
         if new.id in mine or any(a.token == new.owner.token for r in recent for a in r.askers):
             return None
+        if new.server not in self.keys:
+            raise NoKey
         twin = next((reload for reload in running if reload.model == new.model), None)
         if twin is None:
             check_limits(new, running)
@@ -93,17 +94,14 @@ class Memory:
 
     def set_key(self, server: int, row: KeyRow) -> None:
         self.change(f"key:{server}", row)
-        self.secrets_gone = True
 
     def remove_key(self, server: int) -> bool:
         existed = server in self.keys
         if existed:
             self.change(f"key:{server}", None)
-            self.secrets_gone = True
         return existed
 
     def forget(self, server: int) -> None:
         for id_ in list(self.of_server.get(server, {})):
             self.change(f"reload:{id_}", None)
         self.remove_key(server)
-        self.secrets_gone = True
