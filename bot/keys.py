@@ -63,18 +63,21 @@ class Keys:
         self._api = api
         self._now = now
 
-    async def set(self, server: int, key: SecretStr, by: int, by_name: str) -> bool:
-        """Check, seal and store a key; True if the API said that it works, False if it could not be asked.
+    async def check(self, key: SecretStr) -> bool:
+        """Ask the API about a key: True if it works, False if that could not be found out.
 
-        Raises KeyRefused when the API says that the key is invalid, StoreTrouble.
+        Raises KeyRefused when the API says that the key is invalid.
         """
         check = await self._api.check_key(key)
         if check is KeyCheck.INVALID:
             raise KeyRefused
+        return check is KeyCheck.VALID
+
+    async def set(self, server: int, key: SecretStr, by: int, by_name: str) -> None:
+        """Seal and store a key. Raises StoreTrouble."""
         sealed = self._vault.seal(_PURPOSE, str(server), key)
         await self._store.set_key(server, KeyRow(sealed, by, by_name, self._now()))
-        log.info("key.set", server=server, by=by, check=check.value)
-        return check is KeyCheck.VALID
+        log.info("key.set", server=server, by=by)
 
     async def status(self, server: int) -> KeyStatus | None:
         """What may be shown of the server's key, or None."""

@@ -10,7 +10,7 @@ import structlog
 
 from bot.cadence import retry_pause
 from bot.errors import StoreSlow, StoreTrouble
-from bot.reload import Facts, IllegalStep, Reload, State, step
+from bot.reload import JOINABLE, Facts, IllegalStep, Reload, State, step
 from bot.store.base import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ class Life:
         self._unsaved: deque[tuple[State, Facts]] = deque()
         self._landing: asyncio.Future[Reload | None] | None = None
         """The first unsaved step, where it is on its way to a slow disk."""
+        self._saving = False
         self.reload = reload
 
     async def step(self, to: State, **facts: Unpack[Facts]) -> bool:
@@ -58,6 +59,7 @@ class Life:
         to, facts = self._unsaved[0]
         if self._landing is not None and not self._landing.done():
             return False
+        self._saving = True
         try:
             row = await (self._landing or self._store.step(self.reload.id, {self._stored}, to, **facts))
         except StoreSlow as slow:
@@ -70,16 +72,23 @@ class Life:
             return await self._save_next()
         except IllegalStep:
             row = None
+        finally:
+            self._saving = False
         self._landing = None
         self._unsaved.popleft()
         if row is None:  # the row is gone or has moved on without us: there is nothing to catch up with
             return False
         self._stored = to
-        self.joined(row)
-        if not self._unsaved:
-            self.reload = row
+        self.reload = replace(self.reload, askers=row.askers) if self._unsaved else row
         return True
 
     def joined(self, row: Reload) -> None:
-        """Somebody joined: take over who asked."""
-        self.reload = replace(self.reload, askers=row.askers)
+        """Somebody joined: take over who asked.
+
+        Raises StoreTrouble where the ending is told and only the disk does not know it yet: the new one
+        would never be told. While the step to it is on its way, it will have them.
+        """
+        if self.reload.state in JOINABLE:
+            self.reload = replace(self.reload, askers=row.askers)
+        elif not self._saving:
+            raise StoreTrouble("the row of an ended reload is not written yet")

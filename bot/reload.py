@@ -193,7 +193,7 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
 
 
 def _pings(reload: Reload, ending: Ending, ended_at: float) -> tuple[Ping, ...]:
-    still_looking = ended_at - reload.asked_at <= STILL_LOOKING_SECONDS
+    still_looking = 0 <= ended_at - reload.asked_at <= STILL_LOOKING_SECONDS  # the clock may be set back
     people = reload.askers[1:] if still_looking and ending is not Ending.READY else reload.askers
     by_channel: dict[int, dict[int, None]] = {}
     for asker in people:

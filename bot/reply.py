@@ -81,12 +81,12 @@ class Reply:
         await self._edit(reload, now, min(limit, EDIT_LIMIT), tick=True)
 
     async def tell(self, reload: Reload, sent: Callable[[int], Awaitable[None]]) -> bool:
-        """Show the ending and ping: edit first, then pings, again and again for ten minutes.
+        """Show the ending and ping: edit first, then pings; after trouble again and again.
 
         `sent` is told the number of each ping that went out. False: some of it could not be said, though
         the place still exists, so a later start may try again.
         """
-        until = clock() + GIVE_UP_SECONDS
+        until = clock() + GIVE_UP_SECONDS  # from then on, only now and then
         self._token_open = self._channel_open = True  # each route once more: a tick may have met a hiccup
         shown = Result.LATER
         due = dict(enumerate(reload.pings))
@@ -110,9 +110,7 @@ class Reply:
                     del due[number]
             if shown is not Result.LATER and not due:
                 break
-            if clock() >= until:
-                return False
-            await asyncio.sleep(retry_pause(attempt))
+            await asyncio.sleep(retry_pause(attempt) if clock() < until else GIVE_UP_SECONDS)
         await self._settle(reload)
         return not refused and shown is not Result.CLOSED
 

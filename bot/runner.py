@@ -29,7 +29,7 @@ class Runner:
         self.seconds = seconds
         self._stories: dict[int, Story] = {}
         self._tasks: dict[asyncio.Task[None], Reload] = {}
-        self._starting: set[int] = set()
+        self._starting: dict[int, Reload] = {}
         """Asked and not yet started: their first answer is on its way."""
 
     async def ask(self, new: Reload) -> Reload | None:
@@ -39,25 +39,31 @@ class Runner:
         """
         if self._by.stopping:
             raise Restarting
-        self._starting.add(new.id)
+        first = new.id not in self._starting  # the same event may come twice
+        stays = False
+        self._starting.setdefault(new.id, new)
         try:
             stored = await self._by.store.ask(new, FIRST_ANSWER_SECONDS)
+            stays = stored is not None and stored.id == new.id
         except StoreSlow as slow:
+            stays = True
             self._keep(new, self._take_back(new, slow.landing), "take-back")
             raise
+        finally:
+            if first and not stays:
+                del self._starting[new.id]
         if stored is not None and stored.id != new.id:
-            self._starting.discard(new.id)
             self._join(stored)
         return stored
 
     def _join(self, stored: Reload) -> None:
         story = self._stories.get(stored.id)
-        if story is None and stored.id not in self._starting:
-            self._spawn(stored, Story.resume)  # nobody looks after it: we do
-        elif story is not None and story.life.reload.state in JOINABLE:
+        if story is not None:
             story.life.joined(stored)
-        elif story is not None:
-            raise StoreTrouble("the row of an ended reload is not written yet")
+        elif stored.id in self._starting:
+            self._starting[stored.id] = stored
+        else:
+            self._spawn(stored, Story.resume)  # nobody looks after it: we do
 
     def start(self, reload: Reload, message: int | None) -> None:
         """Go on with a reload whose first answer is out; None: whether it arrived is to be found out."""
@@ -99,16 +105,18 @@ class Runner:
         try:
             landed = await landing
         except (StoreTrouble, Refusal):
-            return
+            landed = None
         if landed is not None and landed.id == reload.id:
             self.withdraw(reload)
+        else:
+            self._starting.pop(reload.id, None)
 
     # Tasks: each is kept, named, and its failure seen.
 
     def _spawn(self, reload: Reload, tell: Callable[[Story], Coroutine[Any, Any, None]]) -> None:
-        self._starting.discard(reload.id)
-        story = self._stories[reload.id] = Story(self._by, reload)
-        task = self._keep(reload, tell(story), "reload")
+        newest = self._starting.pop(reload.id, reload)  # somebody may have joined meanwhile
+        story = self._stories[reload.id] = Story(self._by, newest)
+        task = self._keep(newest, tell(story), "reload")
         if task is not None:
             task.add_done_callback(lambda task: self._after(task, story))
 
@@ -128,18 +136,23 @@ class Runner:
 
     def _after(self, task: asyncio.Task[None], story: Story) -> None:
         """A defect of ours must not leave anybody waiting: end in sight, with a reference."""
-        reload = story.life.reload
-        if self._stories.get(reload.id) is story:
-            del self._stories[reload.id]
-        if task.cancelled() or task.exception() is None:
-            return
-        ref = new_ref()
-        log.error("reload.rescued", reload=reload.id, ref=ref, state=reload.state)
-        if reload.state in JOINABLE:
-            outcome = Outcome.NOT_SENT if reload.state is State.ASKED else Outcome.INTERRUPTED
-            self._keep(reload, story.end(outcome, ref=ref), "rescue")
-        elif reload.state is State.ANNOUNCING:
-            self._keep(reload, story.last_words(words.broken(ref)), "rescue")
+        reload, rescue = story.life.reload, None
+        if not task.cancelled() and task.exception() is not None:
+            ref = new_ref()
+            log.error("reload.rescued", reload=reload.id, ref=ref, state=reload.state)
+            if reload.state in JOINABLE:
+                outcome = Outcome.NOT_SENT if reload.state is State.ASKED else Outcome.INTERRUPTED
+                rescue = self._keep(reload, story.end(outcome, ref=ref), "rescue")
+            elif reload.state is State.ANNOUNCING:
+                rescue = self._keep(reload, story.last_words(words.broken(ref)), "rescue")
+        if rescue is None:
+            self._close(story)
+        else:  # until then, who joins must not start a second story of it
+            rescue.add_done_callback(lambda _: self._close(story))
+
+    def _close(self, story: Story) -> None:
+        if self._stories.get(story.life.reload.id) is story:
+            del self._stories[story.life.reload.id]
 
     def _is_calling(self, reload: Reload) -> bool:
         story = self._stories.get(reload.id)

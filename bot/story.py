@@ -12,7 +12,7 @@ from typing import Unpack
 
 import structlog
 
-from bot.answer import Answer
+from bot.answer import LONGEST_NAMED_WAIT, Answer
 from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit, retry_pause
 from bot.delivery import Delivery, NeverAcknowledged
 from bot.errors import NoKey, StoreTrouble
@@ -87,7 +87,9 @@ class Story:
         """Wait for our turn, call, and again where the API names a wait; then count, or end."""
         while True:
             if self.life.reload.not_before is not None:
-                await self._show_until(self.life.reload.not_before)
+                await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT)
+            if self._by.stopping:  # the next start goes on
+                return
             try:
                 key = await self._by.keys.open(self.life.reload.server)
             except NoKey:
@@ -118,16 +120,17 @@ class Story:
             return
         deadline = self.life.reload.deadline or 0.0
         late = deadline < self._by.now()
-        await self._show_until(deadline)
+        await self._show_until(deadline, self.life.reload.seconds)
         await self.end(Outcome.ACCEPTED, late=late)
 
-    async def _show_until(self, moment: float) -> None:
+    async def _show_until(self, moment: float, longest: float) -> None:
         """Show the reply, and again every few seconds, until a moment in wall-clock seconds.
 
-        The clock is read once: from then on the monotonic one counts, as the other may jump.
+        The clock is read once: from then on the monotonic one counts, as the other may jump. It may have
+        been set back since the moment was fixed: `longest` is what the wait can be, in seconds.
         """
         loop = asyncio.get_running_loop()
-        ends = loop.time() + time_left(moment, self._by.now())
+        ends = loop.time() + min(longest, time_left(moment, self._by.now()))
         pause = 0.0 if ends - loop.time() > QUIET_SECONDS else None
         while pause is not None:
             await asyncio.sleep(pause)

@@ -72,6 +72,8 @@ class GuildsCog(commands.Cog):
             except StoreTrouble as error:
                 log.error("server.not_forgotten", server=server, error=str(error))  # noqa: TRY400
                 await asyncio.sleep(retry_pause(attempt))
+                if self.bot.get_guild(server) is not None:  # it is back, and may have set a new key
+                    return
             else:
                 log.info("server.forgotten", server=server)
                 return

@@ -17,6 +17,14 @@ def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
         raise NotAllowed
 
 
+def require_member(interaction: discord.Interaction[Rewarm]) -> int:
+    """The id of a server that the bot is a member of. Raises NotAMember."""
+    bot, server = interaction.client, interaction.guild_id or 0
+    if bot.get_guild(server) is None:
+        raise NotAMember(bot.invitation(server))
+    return server
+
+
 class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
     """Asks for the key where nobody else sees it."""
 
@@ -33,8 +41,10 @@ class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
         box = self.key.component
         key = parse_key(box.value if isinstance(box, discord.ui.TextInput) else "")
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who = interaction.user
-        checked = await interaction.client.keys.set(interaction.guild_id or 0, key, who.id, who.display_name)
+        keys, who = interaction.client.keys, interaction.user
+        checked = await keys.check(key)
+        server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
+        await keys.set(server, key, who.id, who.display_name)
         await interaction.edit_original_response(
             content=words.key_stored(checked=checked), allowed_mentions=discord.AllowedMentions.none()
         )
@@ -56,9 +66,7 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     @app_commands.command(name="set", description="Store or replace this server's API key")
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
-        server = interaction.guild_id or 0
-        if self.bot.get_guild(server) is None:
-            raise NotAMember(self.bot.invitation(server))
+        require_member(interaction)
         await interaction.response.send_modal(KeyModal())
 
     @app_commands.command(name="status", description="Who set this server's API key, and when")

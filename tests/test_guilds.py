@@ -1,12 +1,16 @@
 """Servers that remove the bot: forgotten at once, or found later, cautiously; outages keep everything."""
 
 import asyncio
+import sqlite3
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.app import Rewarm
+from bot.store.embedded import FILE_NAME
 from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
 
 pytestmark = pytest.mark.usefixtures("virtual")
@@ -68,8 +72,7 @@ async def test_server_that_is_back_at_the_second_check_is_kept(
     wire.server.remove_guild(wire.guild)
     async with running(wire.settings(), monkeypatch) as bot:
         await asyncio.sleep(HOUR)
-        wire.guild.removed = False
-        wire.server.guilds.append(wire.guild)
+        wire.server.add_back(wire.guild)
         await asyncio.sleep(13 * HOUR)
         assert "key" in await left_of(wire, bot)
         assert await bot.store.value("missing_servers") == {}
@@ -117,6 +120,56 @@ async def test_removal_in_sight_stops_its_countdowns_at_once(
         calls = len(wire.server.requests)
         await asyncio.sleep(HOUR)
         assert [r for r in wire.server.requests[calls:] if r.route != "/users/@me/guilds"] == []
+
+
+async def test_key_that_is_being_checked_while_the_server_leaves_is_not_stored(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(_: object) -> web.StreamResponse:
+        await asyncio.sleep(1)
+        return web.json_response({"status": "success"})
+
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        wire.api.balances = [Answer(handler=slowly)]
+        modal = await wire.server.slash(wire.mod, wire.general, "key set")
+        form = await wire.server.submit_modal(modal, {0: "another-key-0123456789"})
+        wire.server.remove_guild(wire.guild)
+        await asyncio.sleep(2)
+        assert await left_of(wire, bot) == []
+        assert "not a member" in wire.reply(form).text
+
+
+async def test_server_that_is_back_before_it_could_be_forgotten_keeps_its_new_key(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        wire.server.remove_guild(wire.guild)
+        await asyncio.sleep(3.5)  # the first try fails after 3 s, the next begins at 4 s
+        other.rollback()
+        other.close()
+        wire.server.add_back(wire.guild)
+        await wire.set_key("new-key-0123456789abcdef")
+        await asyncio.sleep(60)
+        assert (await bot.keys.open(wire.guild.id)).get_secret_value() == "new-key-0123456789abcdef"
+
+
+async def test_ask_in_the_instant_of_a_removal_leaves_nothing(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        for number in range(10):
+            person = wire.server.add_member(wire.guild, "somebody")
+            options = {"model_id": f"model-{number}"}
+            await wire.server.slash(person, wire.general, "reload", options, wait=0)
+            if number == 5:
+                wire.server.remove_guild(wire.guild)
+        await asyncio.sleep(300)
+        assert await left_of(wire, bot) == []
 
 
 async def test_key_is_not_taken_where_the_bot_has_only_its_commands(

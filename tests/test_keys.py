@@ -114,40 +114,30 @@ async def sealed(store: EmbeddedStore, server: int = SERVER) -> bytes:
 
 
 async def test_a_key_that_works_is_stored(keys: Keys, api: ModelApiServer) -> None:
-    assert await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana") is True
+    assert await keys.check(SecretStr(KEY)) is True
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
     assert await opened(keys) == KEY
-    assert await keys.status(SERVER) is not None
+    assert await keys.status(SERVER) == KeyStatus("ana", NOW, "cdef")
     assert [call.body for call in api.balance_calls] == [{"key": KEY}]
     assert api.calls == []
 
 
-async def test_an_invalid_key_is_refused_and_not_stored(keys: Keys, api: ModelApiServer) -> None:
+async def test_an_invalid_key_is_refused(keys: Keys, api: ModelApiServer) -> None:
     api.balances = [invalid()]
     with pytest.raises(KeyRefused) as caught:
-        await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+        await keys.check(SecretStr(KEY))
     assert KEY not in str(caught.value)
-    assert await keys.status(SERVER) is None
-
-
-async def test_an_invalid_key_does_not_replace_the_old_one(keys: Keys, api: ModelApiServer) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
-    api.balances = [invalid()]
-    with pytest.raises(KeyRefused):
-        await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ben")
-    assert await opened(keys) == KEY
-    assert await keys.status(SERVER) == KeyStatus("ana", NOW, "cdef")
 
 
 @pytest.mark.parametrize(
     "answer",
     [Answer(b"<html>", 502), Answer({"message": "Unauthenticated."}, 401), Answer({"status": "error"}, 404)],
 )
-async def test_a_key_that_cannot_be_checked_is_stored_and_said_to_be_unchecked(
+async def test_a_key_that_cannot_be_checked_is_not_refused(
     keys: Keys, api: ModelApiServer, answer: Answer
 ) -> None:
     api.balances = [answer]
-    assert await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana") is False
-    assert await opened(keys) == KEY
+    assert await keys.check(SecretStr(KEY)) is False
 
 
 async def test_a_second_key_replaces_the_first(keys: Keys) -> None:
@@ -237,7 +227,7 @@ async def test_no_key_gets_into_the_log(keys: Keys, api: ModelApiServer, store: 
         await keys.remove(SERVER)
         api.balances = [Answer({"status": "error", "message": f"Invalid API key {KEY}"})]
         with pytest.raises(KeyRefused):
-            await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+            await keys.check(SecretStr(KEY))
     assert [line["event"] for line in lines] == ["key.set", "key.unreadable", "key.removed"]
     assert KEY not in str(lines)
     assert row.sealed not in str(lines)

@@ -138,6 +138,34 @@ async def test_dead_token_is_edited_by_channel(crash: Callable[..., Awaitable[Re
     assert edits == ["webhooks", "channels"] * 2, "one try by token for each start of the bot"
 
 
+HOURS = 3 * 3600.0
+
+
+async def test_countdown_ends_though_the_clock_was_set_back_meanwhile(
+    crash: Callable[..., Awaitable[Reload]], world: World
+) -> None:
+    """The clock was 3 h ahead when the API accepted: a small computer before it has asked for the time."""
+    await crash(State.COUNTING, 5, deadline=START + 120 + HOURS, asked_at=START + HOURS)
+    await world.env.advance_time(125)
+    assert world.last().word == "Ready"
+
+
+async def test_wait_ends_though_the_clock_was_set_back_meanwhile(
+    crash: Callable[..., Awaitable[Reload]], world: World
+) -> None:
+    await crash(State.ASKED, 5, deadline=None, not_before=START + 30 + HOURS, waits=1)
+    await world.env.advance_time(65)
+    assert world.last().word == "Reloading"
+
+
+async def test_failure_is_pinged_though_the_clock_was_set_back_meanwhile(
+    crash: Callable[..., Awaitable[Reload]], world: World
+) -> None:
+    await crash(State.CALLING, 120, deadline=None, asked_at=START + HOURS)
+    await world.env.advance_time(5)
+    assert [ping.pinged for ping in world.pings()] == [{world.ana.id}]
+
+
 async def open_reloads(world: World) -> list[Reload]:
     bot = world.env.bot
     assert isinstance(bot, Rewarm)

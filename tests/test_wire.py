@@ -1,9 +1,11 @@
 """The real discord.py over real sockets, with things that go wrong on the way; time is real and short."""
 
 import asyncio
+import itertools
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -35,7 +37,7 @@ async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 15
     """Wait until nothing is open; the reply's text, without markup."""
     async with asyncio.timeout(seconds):
         while await bot.store.open():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
     return wire.reply(asked).text.replace("**", "").replace("`", "")
 
 
@@ -160,7 +162,7 @@ async def test_storage_in_trouble_is_said_in_time_and_nothing_runs_later(wire: W
     await bot.store.set_value("queued behind it", 1)
     async with asyncio.timeout(10):
         while await bot.store.history(wire.guild.id):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
     assert wire.api.calls == []
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
 
@@ -378,3 +380,127 @@ async def test_crowd_in_one_channel_ends_on_time_without_tokens(wire: Wire, bot:
     ]
     assert max(late) < 1.0
     assert [r for r in wire.server.requests if r.status == 429] == []
+
+
+@pytest.fixture
+def slow_disk(wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Each write takes so many seconds: what stands for the disk waits before it writes."""
+    select_one = bot.store._db.conn.select_one  # type: ignore[attr-defined]
+
+    def slow(seconds: float) -> None:
+        def slowly(statement: str, *rest: Any) -> Any:
+            time.sleep(seconds if statement.startswith("REPLACE") else 0)
+            return select_one(statement, *rest)
+
+        monkeypatch.setattr(bot.store._db.conn, "select_one", slowly)  # type: ignore[attr-defined]
+
+    return slow
+
+
+async def test_joiner_in_the_instant_of_the_ending_is_pinged_with_the_others(
+    wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None]
+) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    slow_disk(0.1)
+    await asyncio.sleep(wire.api.calls[0].at + SECONDS - 0.05 - asyncio.get_running_loop().time())
+    joined = await wire.reload(wire.ben)
+    assert "You will be pinged too" in wire.reply(joined).text
+    await wire.server.wait_for(wire.pings)
+    await asyncio.sleep(60)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id, wire.ben.id}]
+
+
+async def test_joiner_is_pinged_although_storage_fails_before_the_call(wire: Wire, bot: Rewarm) -> None:
+    wire.server.faults.append(Fault("POST", CALLBACK, delay=0.8))
+    first = asyncio.create_task(wire.reload())
+    await asyncio.sleep(0.2)
+    joined = await wire.reload(wire.ben)
+    assert "You will be pinged too" in wire.reply(joined).text
+    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await wire.server.wait_for(wire.pings, 20)
+    other.rollback()
+    other.close()
+    assert "storage is in trouble" in await ended(wire, bot, await first)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ben.id}], "who asked first still looks"
+
+
+async def test_joiner_of_a_reload_that_is_being_rescued_starts_no_second_story(
+    wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.story.next_edit", None)
+    slow_disk(0.3)
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    await wire.reload(wire.ben)
+    await asyncio.sleep(60)
+    words = [found[1] for _, v in wire.reply(asked).history if (found := re.search(r"\*\*(\w+)\*\*", str(v)))]
+    assert words[-1] == "Unknown"
+    assert set(words[:-1]) <= {"Reloading", "Unknown"}
+    assert words.count("Reloading") == 1
+
+
+async def test_refusals_and_replays_leave_nothing_in_memory(wire: Wire, bot: Rewarm) -> None:
+    asked = [await wire.reload(model=f"model-{number}") for number in range(7)]
+    assert "5 reloads running" in wire.reply(asked[-1]).text
+    wire.server.deliver(asked[0])
+    await asyncio.sleep(60)
+    wire.server.deliver(asked[0])
+    await asyncio.sleep(1)
+    assert bot.runner._starting == {}
+    assert bot.runner._stories == {}
+
+
+@pytest.mark.parametrize(
+    "answer", [{"status": "success"}, {"status": "error", "message": "Rate limit exceeded"}]
+)
+async def test_stop_calls_nobody_any_more(wire: Wire, bot: Rewarm, answer: dict[str, str]) -> None:
+    """One call is out, and is perhaps told to come again; another reload waits for its first answer."""
+    called = asyncio.Event()
+
+    async def slowly(_: object) -> web.StreamResponse:
+        called.set()
+        await asyncio.sleep(1)
+        status = 200 if answer["status"] == "success" else 429
+        return web.json_response(answer, status=status, headers={"Retry-After": "2"})
+
+    wire.api.reloads = [Answer(handler=slowly)]
+    await wire.reload()
+    await called.wait()
+    wire.server.faults.append(Fault("POST", CALLBACK, delay=0.8))
+    second = asyncio.create_task(wire.reload(wire.ben, "another"))
+    await asyncio.sleep(0.3)
+    await bot.runner.stop()
+    await second
+    assert len(wire.api.calls) == 1
+    named = State.COUNTING if answer["status"] == "success" else State.ASKED
+    states = {reload.model: reload.state for reload in await bot.store.open()}
+    assert states == {"sdxl-turbo": named, "another": State.ASKED}
+
+
+async def test_outage_of_an_hour_ends_in_sight_all_the_same(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    out = [Fault(method, "", times=10**9, status=503) for method in ("PATCH", "POST")]
+    wire.server.faults += out
+    await asyncio.sleep(3600)
+    tried = len(wire.server.requests)
+    wire.server.faults.clear()
+    assert (await ended(wire, bot, asked, 700)).startswith("Ready")
+    assert "late" in wire.reply(asked).text
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+    assert tried < 500
+
+
+async def test_countdown_outlives_its_token(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 1000.0
+    async with running(wire.settings(reload_seconds=seconds), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        assert (await ended(wire, bot, asked, seconds + 60)).startswith("Ready")
+    shown = [at for at, _ in wire.reply(asked).history]
+    assert max(later - earlier for earlier, later in itertools.pairwise(shown)) <= 6
+    assert shown[-1] - wire.api.calls[0].at - seconds < 1
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+    assert {request.status for request in wire.server.requests} == {200}

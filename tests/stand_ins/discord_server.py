@@ -393,6 +393,12 @@ class DiscordServer:
         self.guilds.remove(guild)
         self._emit(guild, "GUILD_DELETE", {"id": str(guild.id)})
 
+    def add_back(self, guild: Guild) -> None:
+        """The bot is invited again."""
+        guild.removed = False
+        self.guilds.append(guild)
+        self._emit(guild, "GUILD_CREATE", self._guild_payload(guild))
+
     def guild_outage(self, guild: Guild) -> None:
         """The server is unavailable for a while."""
         guild.outage = True
