@@ -78,19 +78,26 @@ async def run(settings: Settings) -> NoReturn:
     logs.set_up(settings.log_level, settings.log_format, secrets)
     bot = await build(settings)
     running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
+    told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    # Not by cancelling: a shard of discord.py that is connecting takes that for its own affair.
+    waiting = asyncio.create_task(told.wait(), name="signals")
+    await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
     status = 0
-    try:
-        await running
-    except asyncio.CancelledError:
+    if told.is_set():
         log.info("bot.stopping")
-    except discord.LoginFailure:
-        status = _refuse([_LOGIN_REFUSED])
-    except Exception:
-        log.exception("bot.failed")
-        status = EXIT_FAILED
+    else:
+        status = _what_ended(running)
     _leave(await _stop(bot) or status)
+
+
+def _what_ended(running: asyncio.Task[None]) -> int:
+    error = running.exception()
+    if isinstance(error, discord.LoginFailure):
+        return _refuse([_LOGIN_REFUSED])
+    log.error("bot.failed", exc_info=error)
+    return EXIT_FAILED
 
 
 async def _stop(bot: Rewarm) -> int:

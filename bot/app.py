@@ -12,13 +12,13 @@ import discord
 import orjson
 import structlog
 import yarl
-from discord import app_commands
 from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.cadence import start_pause
 from bot.delivery import Delivery
+from bot.gateway import PatientWebSocket
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
@@ -27,7 +27,7 @@ from bot.settings import Settings
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
 from bot.story import Storyteller
-from bot.trace import trace
+from bot.trace import TROUBLE, trace
 from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
@@ -35,7 +35,8 @@ SYNC_SECONDS = 60.0
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
 )
-_DISCORD_TROUBLE = (discord.DiscordException, aiohttp.ClientError, OSError)
+LOGIN_SECONDS = 60.0
+_TOKEN_REFUSED = 4004
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class Rewarm(commands.AutoShardedBot):
         self._session = session
         self._own_discord = bool(settings.discord_api_url)
         self._command_ids: dict[str, int] = {}
+        self._launching: set[int] = set()
         self._syncing: asyncio.Task[None] | None = None
 
     async def serve(self, token: str) -> None:
@@ -82,16 +84,42 @@ class Rewarm(commands.AutoShardedBot):
         Trouble while starting is waited out with growing pauses. Raises discord.LoginFailure where Discord
         refuses the token.
         """
+        discord.shard.DiscordWebSocket = PatientWebSocket  # type: ignore[misc]  # where it is looked up
         await _patiently(functools.partial(self._login, token))
-        await _patiently(self.connect, given_up=self.is_closed)
+        try:
+            await _patiently(self.connect, given_up=self.is_closed)
+        except discord.ConnectionClosed as error:
+            if error.code != _TOKEN_REFUSED:
+                raise
+            raise discord.LoginFailure("the token has been reset") from None
 
     async def _login(self, token: str) -> None:
         try:
-            await self.login(token)
-        except _DISCORD_TROUBLE:
+            async with asyncio.timeout(LOGIN_SECONDS):
+                await self.login(token)
+        except TROUBLE:
             await self.http.close()  # the next login makes a session and a connector of its own
             self.http.connector = discord.utils.MISSING
             raise
+
+    async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
+        """Connect a shard, with growing pauses.
+
+        discord.py calls this again from within itself after each failure, every 5 s, until Python's stack is
+        full: here that call only unwinds.
+        """
+        if shard_id in self._launching:
+            raise _NotLaunchedError
+        for attempt in itertools.count():
+            self._launching.add(shard_id)
+            try:
+                await super().launch_shard(gateway, shard_id, initial=initial)
+            except _NotLaunchedError:
+                await asyncio.sleep(start_pause(attempt))
+            else:
+                return
+            finally:
+                self._launching.discard(shard_id)
 
     async def setup_hook(self) -> None:
         """Run after the login, before the gateway: load what people can do, and go on with what is open."""
@@ -131,7 +159,7 @@ class Rewarm(commands.AutoShardedBot):
                 async with asyncio.timeout(SYNC_SECONDS):
                     synced = await self.tree.sync()
                 break
-            except (*_DISCORD_TROUBLE, app_commands.AppCommandError) as error:
+            except TROUBLE as error:
                 log.warning("commands.not_synced", error=type(error).__name__)
                 await asyncio.sleep(start_pause(attempt))
         self._command_ids = {command.name: command.id for command in synced}
@@ -145,6 +173,10 @@ class Rewarm(commands.AutoShardedBot):
         await self.runner.stop()
         await super().close()
         await self._session.close()
+
+
+class _NotLaunchedError(Exception):
+    """A shard could not be connected."""
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
@@ -161,7 +193,7 @@ async def _patiently(
             await start()
         except discord.LoginFailure:
             raise
-        except _DISCORD_TROUBLE as error:
+        except TROUBLE as error:
             if given_up():
                 raise
             pause = start_pause(attempt)

@@ -30,6 +30,7 @@ class Life:
         self._landing: asyncio.Future[Reload | None] | None = None
         """The first unsaved step, where it is on its way to a slow disk."""
         self._saving = False
+        self._writing = asyncio.Lock()
         self.reload = reload
 
     async def step(self, to: State, **facts: Unpack[Facts]) -> bool:
@@ -50,10 +51,11 @@ class Life:
             await asyncio.sleep(retry_pause(attempt))
 
     async def _save(self) -> bool:
-        while self._unsaved:
-            if not await self._save_next():
-                return False
-        return True
+        async with self._writing:  # pings of several channels are marked at once
+            while self._unsaved:
+                if not await self._save_next():
+                    return False
+            return True
 
     async def _save_next(self) -> bool:
         to, facts = self._unsaved[0]

@@ -3,15 +3,15 @@
 import math
 from collections import Counter, deque
 
-PER_SECOND = 45
-"""Discord allows 50 a second in all; the rest is left to commands and joins."""
-PER_SERVER_AND_SECOND = 10
-"""So that one server's crowd leaves room for the others."""
+PER_SECOND = 40
+"""Discord allows 50 a second in all; some arrive closer together than they were sent."""
+FREE_PER_SERVER = 5
+"""Turns a second that a server has before it must leave half of each tenth to the others."""
 PER_CHANNEL = 5
 """Until Discord's headers say otherwise."""
 CHANNEL_SECONDS = 5.0
 _SLOTS = 10
-"""A second is dealt out in tenths of 4 and 5: never over 50 in any second, wherever it begins."""
+"""A second is dealt out in tenths, so that no second has more, wherever it begins."""
 _MOST_PER_CHANNEL = 50
 
 
@@ -25,6 +25,7 @@ class Pace:
         self._limits: dict[int, int] = {}
         self._blocked: dict[int, float] = {}
         self._all_blocked = -math.inf
+        self._sent: deque[float] = deque(maxlen=PER_SECOND)
 
     def wait(self, server: int, channel: int, now: float) -> float:
         """Seconds until the next turn of a channel; takes nothing."""
@@ -38,6 +39,16 @@ class Pace:
         self._of_channel.setdefault(channel, deque(maxlen=_MOST_PER_CHANNEL)).append(turn)
         self._forget(now)
         return turn - now
+
+    def too_soon(self, now: float) -> float:
+        """For a call that is about to go out: seconds that it must wait yet; 0 if it goes.
+
+        Turns are dealt out beforehand: a process that was held up would send those of a second at once.
+        """
+        if len(self._sent) == PER_SECOND and now - self._sent[0] < 1:
+            return self._sent[0] + 1 - now
+        self._sent.append(now)
+        return 0.0
 
     def learn(self, channel: int, limit: int, remaining: int, reset_after: float, now: float) -> None:
         """Take over what Discord's headers say of a channel: its limit, and whether it is used up."""
@@ -65,9 +76,8 @@ class Pace:
         return turn
 
     def _full(self, turn: float, server: int) -> bool:
-        slot = _slot(turn)
-        room = PER_SECOND // _SLOTS + slot % 2
-        return self._slots[slot] >= room or self._of_server[int(turn), server] >= PER_SERVER_AND_SECOND
+        share = 1 if self._of_server[int(turn), server] < FREE_PER_SERVER else 2
+        return self._slots[_slot(turn)] >= PER_SECOND // _SLOTS // share
 
     def _forget(self, now: float) -> None:
         """Drop what has passed, now and then, so that memory stays flat."""

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import aiohttp
+import discord
 
 from bot.pace import Pace
 
@@ -30,7 +31,13 @@ class Call:
     """When the countdown in it was drawn."""
     done: bool = False
     """Discord has done it, whatever becomes of the call."""
+    unanswered: bool = False
+    """It went out, and nobody can say whether Discord has done it."""
 
+
+TROUBLE = (discord.DiscordException, aiohttp.ClientError, OSError, ValueError, TypeError, KeyError)
+"""What discord.py lets through when Discord, or the way there, is in trouble; odd answers break it in many
+ways. OSError: TimeoutError, too."""
 
 current: ContextVar[Call | None] = ContextVar("current", default=None)
 """The call that this task is making."""
@@ -56,10 +63,14 @@ def clock() -> float:
 def trace(pace: Pace) -> aiohttp.TraceConfig:
     """Make the watch. Raises StaleError before a call, LimitedError after it."""
 
-    async def before(*_: object) -> None:
+    async def before(_: object, __: object, sent: aiohttp.TraceRequestStartParams) -> None:
+        if "/channels/" in sent.url.path:
+            await _hold_back(pace)
         call = current.get()
         if call is not None and call.drawn_at is not None and clock() - call.drawn_at > STALE_SECONDS:
             raise StaleError
+        if call is not None:
+            call.unanswered = True
 
     async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
         headers, status = sent.response.headers, sent.response.status
@@ -70,8 +81,9 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
         if told and sent.method == "POST" and channel is not None:
             pace.learn(channel, int(limit), int(remaining), float(reset), clock())
         call = current.get()
-        if call is not None and status < 300:
-            call.done = True
+        if call is not None:
+            call.unanswered = False
+            call.done = status < 300
         if status == 429:
             wait = _named_wait(headers)
             everywhere = "X-RateLimit-Global" in headers
@@ -83,6 +95,13 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
     config.on_request_start.append(before)
     config.on_request_end.append(after)
     return config
+
+
+async def _hold_back(pace: Pace) -> None:
+    wait = pace.too_soon(clock())
+    while wait > 0:
+        await asyncio.sleep(wait)
+        wait = pace.too_soon(clock())
 
 
 def _named_wait(headers: Mapping[str, str]) -> float | None:

@@ -12,6 +12,7 @@ from discord import app_commands
 
 from bot import words
 from bot.app import Rewarm
+from bot.delivery import NeverAcknowledged
 from bot.errors import Refusal, SealBroken, StoreTrouble
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -20,7 +21,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 async def on_error(interaction: discord.Interaction[Rewarm], error: app_commands.AppCommandError) -> None:
     """Say what happened to who ran the command."""
     cause = _cause(error)
-    await _say(interaction, _wording(interaction, cause))
+    if isinstance(cause, NeverAcknowledged):
+        return  # too late: there is nobody to say anything to
+    await interaction.client.delivery.say(interaction, _wording(interaction, cause))
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -44,17 +47,6 @@ def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> 
         of_reload = interaction.command is not None and interaction.command.qualified_name == "reload"
         return words.storage_trouble(ref, command, of_reload=of_reload)
     return words.broken(ref)
-
-
-async def _say(interaction: discord.Interaction[Rewarm], text: str) -> None:
-    quiet = discord.AllowedMentions.none()
-    try:
-        if interaction.response.is_done():
-            await interaction.edit_original_response(content=text, allowed_mentions=quiet)
-        else:
-            await interaction.response.send_message(text, ephemeral=True, allowed_mentions=quiet)
-    except discord.HTTPException as error:
-        log.warning("command.error_not_shown", status=error.status, code=error.code)
 
 
 async def setup(bot: Rewarm) -> None:

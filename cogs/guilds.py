@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 
-import aiohttp
 import discord
 import structlog
 from discord.ext import commands, tasks
@@ -11,6 +10,7 @@ from discord.ext import commands, tasks
 from bot.app import Rewarm
 from bot.cadence import retry_pause
 from bot.errors import StoreTrouble
+from bot.trace import TROUBLE
 
 FIRST_CHECK_SECONDS = 600.0
 CHECK_HOURS = 6
@@ -48,7 +48,7 @@ class GuildsCog(commands.Cog):
             async with asyncio.timeout(LIST_SECONDS):
                 ours = {guild.id async for guild in self.bot.fetch_guilds(limit=None, with_counts=False)}
             await self._compare(ours | {guild.id for guild in self.bot.guilds if guild.unavailable})
-        except (discord.DiscordException, aiohttp.ClientError, OSError, StoreTrouble) as error:
+        except (*TROUBLE, StoreTrouble) as error:
             log.warning("servers.not_compared", error=type(error).__name__)
 
     async def _compare(self, ours: set[int]) -> None:

@@ -1,5 +1,7 @@
 """/key set, status, remove: for those with the Manage Server permission, in private."""
 
+import functools
+
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -40,14 +42,14 @@ class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
         require_manager(interaction)
         box = self.key.component
         key = parse_key(box.value if isinstance(box, discord.ui.TextInput) else "")
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        deliver = interaction.client.delivery
+        defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
+        await deliver.first_answer(interaction, defer)
         keys, who = interaction.client.keys, interaction.user
         checked = await keys.check(key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
         await keys.set(server, key, who.id, who.display_name)
-        await interaction.edit_original_response(
-            content=words.key_stored(checked=checked), allowed_mentions=discord.AllowedMentions.none()
-        )
+        await deliver.say(interaction, words.key_stored(checked=checked))
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -67,7 +69,8 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         require_member(interaction)
-        await interaction.response.send_modal(KeyModal())
+        show = functools.partial(interaction.response.send_modal, KeyModal())
+        await self.bot.delivery.first_answer(interaction, show)
 
     @app_commands.command(name="status", description="Who set this server's API key, and when")
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -80,18 +83,15 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
             text = words.key_unreadable(command)
         else:
             text = words.key_status(escape_markdown(status.by_name), status.at, status.tail, command)
-        await interaction.response.send_message(
-            text, ephemeral=True, allowed_mentions=discord.AllowedMentions.none()
-        )
+        await self.bot.delivery.say(interaction, text)
 
     @app_commands.command(name="remove", description="Delete this server's API key for good")
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
-        await interaction.response.defer(ephemeral=True)
+        defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
+        await self.bot.delivery.first_answer(interaction, defer)
         existed = await self.bot.keys.remove(interaction.guild_id or 0)
-        await interaction.edit_original_response(
-            content=words.key_removed(existed=existed), allowed_mentions=discord.AllowedMentions.none()
-        )
+        await self.bot.delivery.say(interaction, words.key_removed(existed=existed))
 
 
 async def setup(bot: Rewarm) -> None:

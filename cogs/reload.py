@@ -38,15 +38,12 @@ class ReloadCog(commands.Cog):
             return
         if stored.id != new.id:
             anew = new.owner in stored.askers
-            await interaction.response.send_message(words.joined(stored, now, anew=anew), ephemeral=True)
+            await self.bot.delivery.say(interaction, words.joined(stored, now, anew=anew))
             return
         try:
             message = await self.bot.delivery.acknowledge(interaction)
         except NeverAcknowledged:
             runner.withdraw(stored)
-        except BaseException:  # whatever it is, it may have been acknowledged: find out, and end it
-            runner.start(stored, None)
-            raise
         else:
             runner.start(stored, message)
 

@@ -326,6 +326,11 @@ class DiscordServer:
         self.connected = asyncio.Event()
         self.identifies: list[Json] = []
         self.resumes = 0
+        self.gateway_refuses = False
+        """Whether new websockets are answered with a 503."""
+        self.gateway_refused = 0
+        self.gateway_trouble: list[str] = []
+        """What happens to the next websockets, before they are greeted."""
         self._counter = itertools.count()
         self.application_id = self._new_id()
         self._sessions: dict[str, _Session] = {}
@@ -418,12 +423,12 @@ class DiscordServer:
         """An interaction's token stops working before its time."""
         interaction.killed = True
 
-    async def kick_gateway(self, *, forget: bool = False) -> None:
+    async def kick_gateway(self, *, forget: bool = False, code: int = 4000) -> None:
         """Close all websockets; with `forget`, their sessions cannot be resumed either."""
         if forget:
             self._sessions.clear()
         self.connected.clear()
-        await asyncio.gather(*(line.ws.close(code=4000) for line in self._lines))
+        await asyncio.gather(*(line.ws.close(code=code) for line in self._lines))
 
     async def wait_for(self, predicate: Callable[[], object], seconds: float = 5.0) -> None:
         """Wait until something is true. Raises TimeoutError, with what happened last."""
@@ -908,9 +913,15 @@ class DiscordServer:
     def _gateway_url(self) -> str:
         return self.url.replace("http://", "ws://").removesuffix(_BASE) + "/gateway"
 
-    async def _gateway(self, http: web.Request) -> web.WebSocketResponse:
+    async def _gateway(self, http: web.Request) -> web.StreamResponse:
+        trouble = self.gateway_trouble.pop(0) if self.gateway_trouble else ""
+        if self.gateway_refuses or trouble == "refused":
+            self.gateway_refused += 1
+            raise web.HTTPServiceUnavailable
         ws = web.WebSocketResponse()
         await ws.prepare(http)
+        if trouble:
+            return await _greet_badly(ws, trouble)
         line = _Line(ws, http.query.get("compress"))
         self._lines.add(line)
         writing = asyncio.create_task(line.write())
@@ -1117,6 +1128,15 @@ def _fault_response(fault: Fault) -> web.Response:
     if fault.status == 429 and isinstance(body, dict) and isinstance(body.get("retry_after"), float):
         headers = {**_retry(body["retry_after"], "user"), **headers}
     return _response(fault.status or 500, body, headers)
+
+
+async def _greet_badly(ws: web.WebSocketResponse, how: str) -> web.WebSocketResponse:
+    if how == "garbage":
+        await ws.send_str("<html>")
+    elif how == "asked to come again":
+        await ws.send_str('{"op": 7, "d": null}')
+    await ws.close(code=4000)
+    return ws
 
 
 def _cut(http: web.Request) -> web.Response:

@@ -1,0 +1,27 @@
+"""The gateway connection: trouble before it is ready is trouble that may pass."""
+
+import zlib
+from typing import Any, Self
+
+import discord
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+
+
+class PatientWebSocket(DiscordWebSocket):
+    """Where discord.py's shard gives up for good, it is told of a lost connection, and tries again.
+
+    A shard that logs in anew takes only errors of the network for trouble: a gateway that closes the
+    connection, or speaks garbage, before it is ready would end the process (discord.py 2.7.1, shard.py).
+    """
+
+    @classmethod
+    async def from_client(cls, client: discord.Client, *, resume: bool = False, **how: Any) -> Self:
+        """Connect, and log in or resume. Raises what a shard can handle."""
+        try:
+            return await super().from_client(client, resume=resume, **how)
+        except ReconnectWebSocket:
+            if resume:
+                raise
+            raise ConnectionError("the gateway closed the connection before it was ready") from None
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
+            raise ConnectionError(f"the gateway sent garbage: {type(error).__name__}") from None
