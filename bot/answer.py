@@ -5,12 +5,14 @@ Answers are read by body first and status second, as the vendor sends errors ins
 """
 
 import base64
+import html
 import math
 import re
+import unicodedata
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import orjson
 from pydantic import SecretStr
@@ -19,7 +21,14 @@ from bot.reload import Outcome
 
 _PIECE_OF_KEY = 8
 _SAID_CHARACTERS = 60
-_LONGEST_BELIEVED_WAIT = 86400.0
+_REPEATS_KEY = "[hidden: it repeats the key]"
+_BLANK = "`\u034f\u115f\u1160\u2800\u3164\uffa0"
+"""What has no place in a code span, or in a reason: letters that show nothing."""
+_PILE = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{2})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
+)
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+LONGEST_BELIEVED_WAIT = 30 * 86400.0
 DEFAULT_WAIT = 30.0
 LONGEST_NAMED_WAIT = 60.0
 _YES = ("success", "processing")
@@ -59,8 +68,11 @@ class Answer:
     """The wait was named by a 429 and is short enough to be waited out."""
 
 
-def classify(status: int, headers: dict[str, str], body: bytes, key: SecretStr) -> Answer:
-    """Say what an answer means; `headers` by lower-case name. Takes any bytes and never raises."""
+def classify(status: int, headers: dict[str, str], body: bytes, key: SecretStr, model: str) -> Answer:
+    """Say what an answer means; `headers` by lower-case name. Takes any bytes and never raises.
+
+    Where the API repeats the `model` that was asked for, its words do not count: they are the asker's.
+    """
     answer = read(body)
     said = _said(answer, key)
     if 300 <= status < 400:
@@ -68,8 +80,9 @@ def classify(status: int, headers: dict[str, str], body: bytes, key: SecretStr) 
     word = word_of(answer)
     if word in _YES:
         return Answer(Outcome.ACCEPTED)
-    told = by_words(answer) if word in (*_NO, None) else None
-    if told is Outcome.SLOW_DOWN or (status == 429 and told is None):
+    may_be_no = word in (*_NO, None)
+    told = by_words(answer, model) if may_be_no else None
+    if told is Outcome.SLOW_DOWN or (status == 429 and told is None and may_be_no):
         return _slow_down(status, headers, answer, said)
     if told is not None:
         return Answer(told, said)
@@ -110,33 +123,51 @@ def _text(answer: dict[str, Any] | None) -> str:
     return " ".join(found)
 
 
-def by_words(answer: dict[str, Any] | None) -> Outcome | None:
-    """What the words of an answer say for sure, or None."""
+def by_words(answer: dict[str, Any] | None, model: str = "") -> Outcome | None:
+    """What the words of an answer say for sure, or None; those of the `model`'s id do not count."""
     text = _text(answer)
+    if model:
+        text = re.sub(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", "…", text, flags=re.IGNORECASE)
     return next((outcome for pattern, outcome in _WORDS if pattern.search(text)), None)
 
 
 def _said(answer: dict[str, Any] | None, key: SecretStr) -> str:
     """The API's words as they may be shown inside a code span: no key, no backtick, one short line."""
-    text = "".join(c if c.isprintable() and c != "`" else " " for c in _text(answer))
-    text = " ".join(text.split())
-    plain = key.get_secret_value()
-    for secret in (plain, quote(plain, safe=""), base64.b64encode(plain.encode()).decode()):
-        text = _redact(text, secret)
+    text = _text(answer)
+    if _repeats(text, key.get_secret_value()):
+        return _REPEATS_KEY
+    text = "".join(c if c.isprintable() and c not in _BLANK else " " for c in text)
+    text = _PILE.sub(r"\1", " ".join(text.split()))
     return text if len(text) <= _SAID_CHARACTERS else text[: _SAID_CHARACTERS - 1] + "…"
 
 
-def _redact(text: str, secret: str) -> str:
-    """Take out every piece of a secret that is long enough to matter, whatever its case."""
-    size, low, find = min(_PIECE_OF_KEY, len(secret)), text.lower(), secret.lower()
-    hidden: set[int] = set()
-    for piece in {find[at : at + size] for at in range(len(find) - size + 1)}:
-        start = low.find(piece) if piece else -1
-        while start >= 0:
-            hidden.update(range(start, start + size))
-            start = low.find(piece, start + 1)
-    shown = ("\0" if at in hidden else c for at, c in enumerate(text))
-    return re.sub("\0+", "[key]", "".join(shown)) if len(low) == len(text) else "[key]"
+def _repeats(text: str, key: str) -> bool:
+    """Whether a text holds a piece of the key that is long enough to matter, in any simple disguise."""
+    spelled = (
+        text,
+        unquote(text),
+        html.unescape(text),
+        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text),
+    )
+    bare = [_bare(spelling, key) for spelling in spelled]
+    raw = key.encode()
+    plain = _bare(key, key)
+    hidden = [plain, plain[::-1], raw.hex()]
+    for shift in range(3):  # base64 looks another way after each number of bytes before the key
+        packed = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
+        hidden.append(_bare(packed[4 if shift else 0 : -1], key))
+    pieces = {secret[at : at + _PIECE_OF_KEY] for secret in hidden for at in range(_last_piece(secret) + 1)}
+    return any(piece in spelling for piece in pieces - {""} for spelling in bare)
+
+
+def _last_piece(secret: str) -> int:
+    return max(0, len(secret) - _PIECE_OF_KEY)
+
+
+def _bare(text: str, key: str) -> str:
+    """Letters and digits only, however they are drawn and whatever their case."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(c for c in folded if c.isalnum() and (c.isascii() or not key.isascii()))
 
 
 def _slow_down(status: int, headers: dict[str, str], answer: dict[str, Any] | None, said: str) -> Answer:
@@ -154,4 +185,4 @@ def _seconds(value: Any) -> float | None:
         seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and 0 < seconds <= _LONGEST_BELIEVED_WAIT else None
+    return seconds if math.isfinite(seconds) and 0 < seconds <= LONGEST_BELIEVED_WAIT else None

@@ -3,10 +3,11 @@
 import logging
 import re
 import sys
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import Processor, WrappedLogger
 
 _TOKEN_IN_PATH = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
 
@@ -19,7 +20,6 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,  # text, without local variables
-        _masker(secrets),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -36,7 +36,7 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last, _masker(secrets)],
         )
     )
     root = logging.getLogger()
@@ -45,19 +45,19 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
     # At DEBUG discord.py writes whole events, with interaction tokens and what people type into a modal.
     for name in ("discord", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    logging.captureWarnings(capture=True)
     # sqlitedict logs each failed statement over a dozen lines; the store raises the error as well.
     logging.getLogger("sqlitedict").setLevel(logging.CRITICAL)
 
 
-def _masker(secrets: list[str]) -> Processor:
+def _masker(secrets: list[str]) -> Callable[[WrappedLogger, str, Any], str]:
+    """The last step: whatever a line is made of, it is masked as it is written."""
     known = [secret.strip() for secret in secrets if secret.strip()]
 
-    def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        for name, value in event.items():
-            if isinstance(value, str):
-                for secret in known:
-                    value = value.replace(secret, "[secret]")  # noqa: PLW2901  # masked step by step
-                event[name] = _TOKEN_IN_PATH.sub(r"\1[token]", value)
-        return event
+    def mask(_: WrappedLogger, __: str, line: Any) -> str:
+        text = str(line)
+        for secret in known:
+            text = text.replace(secret, "[secret]")
+        return _TOKEN_IN_PATH.sub(r"\1[token]", text)
 
     return mask

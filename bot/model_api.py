@@ -48,7 +48,7 @@ class ModelApi:
             try:
                 async with asyncio.timeout(TOTAL_SECONDS):
                     status, headers, body = await self._post(self._reload_url, key, model_id=model)
-                return classify(status, headers, body, key)
+                return classify(status, headers, body, key, model)
             except _NEVER_CONNECTED as error:
                 log.warning("model_api.not_connected", error=type(error).__name__, last=last)
                 if not last:

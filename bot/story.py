@@ -113,7 +113,7 @@ class Story:
             await self.life.step(State.COUNTING, deadline=self._by.now() + self.life.reload.seconds)
             await self._count()
         else:
-            await self._end_refused(answer)
+            await self._end_refused(answer, called_before)
 
     async def _count(self) -> None:
         if self._by.stopping:
@@ -139,10 +139,10 @@ class Story:
             pause = next_edit(ends - loop.time())
         await asyncio.sleep(max(0.0, ends - loop.time()))
 
-    async def _end_refused(self, answer: Answer) -> None:
+    async def _end_refused(self, answer: Answer, called_before: float | None) -> None:
         again = None if answer.wait is None else self._by.now() + answer.wait
         nothing_sent = answer.outcome is Outcome.NO_CONNECTION
-        called_at = None if nothing_sent else self.life.reload.called_at
+        called_at = called_before if nothing_sent else self.life.reload.called_at
         await self.end(answer.outcome, said=answer.said, again_at=again, called_at=called_at)
 
     async def end(self, why: Outcome, **facts: Unpack[Facts]) -> None:

@@ -28,6 +28,7 @@ REPLY_CHARACTERS = 300
 _BAR_CELLS = 10
 _NAMED_ASKERS = 3
 _KEY_TAIL = 4
+_HALF_A_DAY = 43200
 _COPY_AGAIN = "Copy it again from your API account."
 
 
@@ -76,7 +77,7 @@ def _body(reload: Reload, now: float, command: Command) -> str:
         bar = "▰" * done + "▱" * (_BAR_CELLS - done)
         return f"{bar} {span(left)} left\nReady <t:{round(reload.deadline)}:t>"
     if reload.state is State.ASKED and reload.not_before is not None:
-        why = "The API asks to wait." if reload.waits else "Asked for moments ago."
+        why = "The API asks to wait." if reload.waits else "The API wants 30 s between two calls."
         return f"{why} Starts in {span(time_left(reload.not_before, now))}"
     return "Asking the API"
 
@@ -100,7 +101,9 @@ def _ending(reload: Reload, now: float, command: Command) -> str:
 
 
 def _late(reload: Reload, now: float) -> str:
-    due = f" Told late: it was due <t:{round(reload.deadline)}:R>." if reload.deadline is not None else ""
+    due = (
+        f" This comes late: it was due <t:{round(reload.deadline)}:R>." if reload.deadline is not None else ""
+    )
     return due if reload.is_late(now) else ""
 
 
@@ -114,7 +117,7 @@ def _unknown(reload: Reload) -> str:
 
 def _failed(reload: Reload, command: Command) -> str:
     again = command("reload")
-    at = f"at <t:{math.ceil(reload.again_at)}:T>" if reload.again_at is not None else "in a minute"
+    at = _again_at(reload)
     said = f": `{reload.said}`" if reload.said else ""
     nothing = "nothing was sent to the API" if reload.called_at is None else "nothing was reloaded"
     if reload.ref and reload.outcome is not Outcome.STORAGE:
@@ -129,10 +132,10 @@ def _failed(reload: Reload, command: Command) -> str:
         Outcome.PLAN_TOO_SMALL: "The plan of this server's API account does not allow this. "
         "Whoever owns the key can change the plan.",
         Outcome.SLOW_DOWN: f"The API asks to slow down. {again} works again {at}.",
-        Outcome.REFUSED: f"The API refused{said or ' without a reason'}. Mend that, then {again} again.",
+        Outcome.REFUSED: f"The API refused{said or ' without a reason'}. "
+        f"Mend that or ask a moderator, then {again} again.",
         Outcome.VENDOR_TROUBLE: f"The API reports trouble on its side. {again} again in a minute.",
-        Outcome.NO_CONNECTION: "The API could not be reached, so nothing was sent. "
-        f"{again} again in a minute.",
+        Outcome.NO_CONNECTION: f"The API could not be reached, so {nothing}. {again} again in a minute.",
         Outcome.NOT_SENT: f"The bot was interrupted, so {nothing}. {again} asks again.",
         Outcome.KEY_GONE: f"This server has no usable API key any more, so {nothing}. "
         f"A moderator can store one with {command('key set')}.",
@@ -140,6 +143,14 @@ def _failed(reload: Reload, command: Command) -> str:
         f"{again} again in a minute.",
     }
     return sentences[reload.outcome or Outcome.NOT_SENT]
+
+
+def _again_at(reload: Reload) -> str:
+    if reload.again_at is None:
+        return "in a minute"
+    moment = math.ceil(reload.again_at)
+    soon = moment - (reload.ended_at or moment) < _HALF_A_DAY
+    return f"at <t:{moment}:T>" if soon else f"<t:{moment}:R>"
 
 
 def message_link(server: int, channel: int, message: int | None) -> str:

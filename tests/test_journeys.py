@@ -128,6 +128,26 @@ async def test_named_waits_are_waited_out_twice_then_failed(world: World, api: M
     assert "works again at <t:" in world.last().text
 
 
+async def unreachable_after_a_named_wait(world: World, api: ModelApiServer) -> None:
+    api.reloads = [refused("Rate limit exceeded", 429, retry_after=3)]
+    await world.reload()
+    await api.close()
+    await world.env.advance_time(8)
+
+
+async def test_after_a_named_wait_nobody_says_that_nothing_was_sent(
+    world: World, api: ModelApiServer
+) -> None:
+    await unreachable_after_a_named_wait(world, api)
+    assert "could not be reached, so nothing was reloaded" in world.last().text
+
+
+async def test_after_a_named_wait_the_spam_filter_still_counts(world: World, api: ModelApiServer) -> None:
+    await unreachable_after_a_named_wait(world, api)
+    await world.reload()
+    assert world.last().word == "Waiting"
+
+
 async def test_failure_after_a_while_pings(world: World, api: ModelApiServer) -> None:
     api.reloads = [refused("Rate limit exceeded", 429, retry_after=20), refused("Model not found: x")]
     await world.reload()

@@ -1,13 +1,14 @@
 """What the model API's answers mean, and what happens on the wire."""
 
 import asyncio
+import base64
 import builtins
 import gzip
 import math
 import ssl
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn, cast
 
 import aiohttp
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot.answer import DEFAULT_WAIT, Answer, classify
+from bot.answer import DEFAULT_WAIT, LONGEST_BELIEVED_WAIT, Answer, classify
 from bot.model_api import (
     BODY_BYTES,
     CHECK_SECONDS,
@@ -42,9 +43,9 @@ KEY = SecretStr(CANARY)
 YES = orjson.dumps(ACCEPTED)
 
 
-def read(status: int, body: Any, headers: dict[str, str] | None = None) -> Answer:
+def read(status: int, body: Any, headers: dict[str, str] | None = None, model: str = "sdxl") -> Answer:
     raw_body = body if isinstance(body, bytes) else orjson.dumps(body)
-    return classify(status, headers or {}, raw_body, KEY)
+    return classify(status, headers or {}, raw_body, KEY, model)
 
 
 def error(text: Any, **more: Any) -> dict[str, Any]:
@@ -202,6 +203,7 @@ def test_a_429_that_names_a_short_wait_may_be_waited_out(
         (429, b"", {}, DEFAULT_WAIT),
         (429, error(LIMIT, retry_after=61), {}, 61),
         (429, error(LIMIT, retry_after=3600), {}, 3600),
+        (429, error(LIMIT, retry_after=172800), {}, 172800),
         (429, error(LIMIT, retry_after=30), {"retry-after": "120"}, 120),
         (429, error(LIMIT, retry_after=0.5), {}, 0.5),
         (429, error(LIMIT, retry_after=0), {}, DEFAULT_WAIT),
@@ -237,11 +239,37 @@ def test_a_429_with_a_reason_is_read_by_its_words() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    ["premium-anime", "key-invalid", "api-key-required", "no-credits", "subscription-girl"],
+    [
+        "premium-anime",
+        "key-invalid",
+        "api-key-required",
+        "no-credits",
+        "subscription-girl",
+        "unknown-model",
+        "a",
+    ],
 )
-def test_an_echoed_model_id_does_not_speak_for_the_api(model: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("Model not found: {}", Outcome.UNKNOWN_MODEL),
+        ("Model {} does not exist", Outcome.UNKNOWN_MODEL),
+        ("The selected model [{}] is invalid.", Outcome.UNKNOWN_MODEL),
+        ("Could not load {}", Outcome.REFUSED),
+        ("{} is busy", Outcome.REFUSED),
+        ("Invalid API key for {}", Outcome.WRONG_KEY),
+    ],
+)
+def test_an_echoed_model_id_does_not_speak_for_the_api(model: str, text: str, outcome: Outcome) -> None:
     """The words of the id are the uploader's: "Model not found: premium-anime" is about the model."""
-    assert read(200, error(f"Model not found: {model}")).outcome is Outcome.UNKNOWN_MODEL
+    for echoed in (model, model.upper()):
+        assert read(200, error(text.format(echoed)), model=model).outcome is outcome
+
+
+@pytest.mark.parametrize("word", ["ok", "queued"])
+def test_a_429_that_may_mean_yes_is_not_asked_again(word: str) -> None:
+    body = {"status": word, "message": "Model is reloading", "retry_after": 5}
+    assert read(429, body) == Answer(Outcome.NO_USABLE_ANSWER, "Model is reloading")
 
 
 def test_a_flood_of_nested_text_is_read_quickly_and_bounded() -> None:
@@ -281,13 +309,13 @@ header_sets = st.dictionaries(st.sampled_from(["retry-after", "content-type"]), 
 def test_no_answer_at_all_can_break_the_reading_or_pass_for_a_yes(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    answer = classify(status, headers, body, KEY)
+    answer = classify(status, headers, body, KEY, "sdxl")
     if answer.outcome is Outcome.ACCEPTED:
         value = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
         assert isinstance(value, dict)
         assert value["status"].strip().lower() in ("success", "processing")
         assert not 300 <= status < 400
-    assert answer.wait is None or (math.isfinite(answer.wait) and 0 < answer.wait <= 86400)
+    assert answer.wait is None or (math.isfinite(answer.wait) and 0 < answer.wait <= LONGEST_BELIEVED_WAIT)
     if answer.named:
         assert status == 429
         assert answer.wait is not None
@@ -310,19 +338,68 @@ def test_what_the_api_said_is_one_short_harmless_line_without_the_key(
     assert said == said.strip()
 
 
+HIDDEN = "[hidden: it repeats the key]"
+
+
+def spaced(size: int, between: str) -> str:
+    return between.join(CANARY[at : at + size] for at in range(0, len(CANARY), size))
+
+
+def every_seventh(spell: Callable[[str], str]) -> str:
+    return "".join(spell(c) if at % 7 == 6 else c for at, c in enumerate(CANARY))
+
+
+DISGUISES = {
+    "spaces": spaced(7, " "),
+    "dashes": spaced(4, "-"),
+    "zero-width spaces": spaced(7, "\u200b"),
+    "soft hyphens": spaced(7, "\u00ad"),
+    "lines": spaced(4, "\n"),
+    "an invisible joiner": spaced(7, "\u034f"),
+    "variation selectors": spaced(7, "\ufe0f"),
+    "fillers": spaced(7, "\u3164"),
+    "full width": "".join(chr(ord(c) + 0xFEE0) for c in CANARY),
+    "reversed": CANARY[::-1],
+    "percent": "".join(f"%{ord(c):02x}" for c in CANARY),
+    "percent here and there": every_seventh(lambda c: f"%{ord(c):02X}"),
+    "escaped": "".join(f"\\u{ord(c):04x}" for c in CANARY),
+    "entities": every_seventh(lambda c: f"&#{ord(c)};"),
+    "base64": base64.b64encode(CANARY.encode()).decode(),
+    "base64 of user and key": base64.b64encode(b"a:" + CANARY.encode()).decode(),
+    "base64 of a field": base64.b64encode(b"key=" + CANARY.encode()).decode(),
+    "hex": CANARY.encode().hex(),
+    "a piece of it": f"No: {CANARY[3:14]}***",
+}
+
+
+@pytest.mark.parametrize("how", DISGUISES)
+def test_a_key_is_not_shown_in_disguise_either(how: str) -> None:
+    assert read(200, error(f"Bad: {DISGUISES[how]}")).said == HIDDEN
+
+
+@pytest.mark.parametrize(
+    "text", ["Invalid request, try again later please", "The sky is falling", "Ошибка запроса", "无效的请求"]
+)
+def test_what_has_nothing_of_the_key_is_shown(text: str) -> None:
+    assert read(200, error(text)).said == text
+
+
 def read_with(key: str, text: str) -> str:
-    return classify(200, {}, orjson.dumps(error(text)), SecretStr(key)).said
+    return classify(200, {}, orjson.dumps(error(text)), SecretStr(key), "sdxl").said
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"The key {CANARY} is bad", "The key [key] is bad"),
-        (f"The key {CANARY.upper()} is bad", "The key [key] is bad"),
+        (f"The key {CANARY} is bad", HIDDEN),
+        (f"The key {CANARY.upper()} is bad", HIDDEN),
+        ({"key": [CANARY, "is bad"]}, HIDDEN),
+        ("\u0130stek ge\u00e7ersiz", "\u0130stek ge\u00e7ersiz"),
+        ("\u3164\u2800\u3164", ""),
+        ("e" + "\u0338" * 50, "e" + "\u0338" * 2),
         ("two\nlines\tand `code`", "two lines and code"),
         ("x" * 80, "x" * 59 + "…"),
         ("a\u202eb\u200bc\x00d", "a b c d"),
-        ({"key": [CANARY, "is bad"]}, "[key] is bad"),
         (7, ""),
     ],
 )
@@ -784,5 +861,5 @@ def test_not_even_a_cut_key_is_shown(shape: str) -> None:
     key = "sk-live-0123456789abcdef"
     text = shape.format(key, key[10:])
     body = orjson.dumps({"status": "error", "message": f"No: {text}"})
-    said = classify(400, {}, body, SecretStr(key)).said
+    said = classify(400, {}, body, SecretStr(key), "sdxl").said
     assert not any(key[at : at + 8] in said for at in range(len(key) - 7))

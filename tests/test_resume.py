@@ -59,7 +59,7 @@ NOTHING_KNOWN = {"message": None, "deadline": None, "called_at": None}
 LEFT = {
     "asked, not yet answered": Left(State.ASKED, NOTHING_KNOWN, "Failed", "nothing was sent"),
     "calling": Left(State.CALLING, {"deadline": None}, "Unknown", "restarted in the middle of the call"),
-    "counting, overdue": Left(State.COUNTING, {}, "Ready", "Told late", 130.0),
+    "counting, overdue": Left(State.COUNTING, {}, "Ready", "This comes late", 130.0),
     "announcing a failure": Left(
         State.ANNOUNCING,
         {"deadline": None, "outcome": Outcome.NO_CREDITS, "ended_at": START + 1},

@@ -131,7 +131,7 @@ def test_an_unknown_says_that_asking_again_is_possible() -> None:
 
 def test_late_is_said_with_the_time_it_was_due() -> None:
     due = NOW - 300
-    assert f"Told late: it was due <t:{round(due)}:R>." in reply(ended(Outcome.ACCEPTED, deadline=due))
+    assert f"This comes late: it was due <t:{round(due)}:R>." in reply(ended(Outcome.ACCEPTED, deadline=due))
     assert "late" not in reply(ended(Outcome.ACCEPTED, deadline=NOW - 10))
 
 

@@ -60,6 +60,11 @@ class ModelApiServer:
     ) -> None:
         await self._runner.cleanup()
 
+    async def close(self) -> None:
+        """From now on connections are refused."""
+        for site in list(self._runner.sites):
+            await site.stop()
+
     async def _reload(self, request: web.Request) -> web.StreamResponse:
         self.calls.append(await _read(request, {"key", "model_id"}))
         return await _answer(request, self.reloads)
