@@ -17,8 +17,13 @@ new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
 	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_torture.py
 
-crowd: .venv/.ok ## a thousand reloads at once, against limits that are enforced (a minute)
+bench: .venv/.ok ## measure: 40 and 1,000 reloads at once, and a stop in their midst (three minutes)
+	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
+
+audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Python package index)
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
+		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .
@@ -40,9 +45,9 @@ clean: ## remove what make has made
 		|| { echo 'Needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "Needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo 'Setting up .venv (once, about half a minute) ...'
+	@echo 'Setting up .venv (once, about half a minute) ...' >&2
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox run new-key torture crowd test lock clean
+.PHONY: help sandbox run new-key torture bench audit test lock clean

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -38,7 +39,9 @@ def main() -> int:
     what.add_parser("new-key", help="print a fresh key for KEY_ENCRYPTION_KEYS")
     sandbox = what.add_parser("sandbox", help="try the bot without a Discord account")
     sandbox.add_argument("--script", action="store_true", help="play a conversation and exit")
-    sandbox.add_argument("--seconds", type=_seconds, default=30, help="how long a reload takes (default 30)")
+    sandbox.add_argument(
+        "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
+    )
     arguments = parser.parse_args()
     try:
         if arguments.command == "new-key":
@@ -47,6 +50,7 @@ def main() -> int:
         if arguments.command == "sandbox":
             from bot.sandbox import script  # noqa: PLC0415  # its library is an extra
 
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
             return asyncio.run(script.play(arguments.seconds))
         asyncio.run(run(load_settings()))
     except SettingsError as error:
@@ -60,10 +64,9 @@ def main() -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 1 <= seconds <= 3600:
-        raise ValueError
-    return seconds
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or not 1 <= float(text) <= 3600:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 3600")
+    return float(text)
 
 
 def _refuse(lines: list[str]) -> int:

@@ -134,6 +134,10 @@ class Rewarm(commands.AutoShardedBot):
         resumed = await self.runner.resume()
         log.info("bot.ready_to_run", resumed=resumed)
 
+    async def on_ready(self) -> None:
+        """Called by discord.py once all shards are connected, and again after a new login."""
+        log.info("bot.up", servers=len(self.guilds))
+
     def command_mention(self, name: str) -> str:
         """A command as tappable text; plain until Discord has told its id."""
         root = name.partition(" ")[0]

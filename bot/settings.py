@@ -71,10 +71,13 @@ class Settings(BaseSettings):
 
     @field_validator("discord_token")
     @classmethod
-    def _not_blank(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().strip():
+    def _one_word(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value().strip()
+        if not token:
             raise ValueError("is empty. Copy it from the Discord developer portal")
-        return value
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise ValueError("must be one word of plain text. Copy it from the Discord developer portal")
+        return SecretStr(token)
 
     @field_validator("key_encryption_keys")
     @classmethod
@@ -82,6 +85,13 @@ class Settings(BaseSettings):
         if not _decode_keys(value):
             raise ValueError(f"needs at least one key: {_NEW_KEY}")
         return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        if "$" in str(value):
+            raise ValueError("must be a plain path: names that begin with $ are not looked up")
+        return value.expanduser()
 
     @field_validator("store_url")
     @classmethod
@@ -129,11 +139,16 @@ class Settings(BaseSettings):
 
 def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Settings:
     """Read the settings. Raises SettingsError with one line for each that is missing or wrong."""
+    if env_file is not None and (env_file.is_symlink() or env_file.exists()) and not env_file.is_file():
+        raise SettingsError([f"{env_file}: is not a file. Move it away, and make it from .env.example."])
     try:
         return Settings(_env_file=env_file, **given)  # type: ignore[call-arg]  # pydantic-settings' own argument
     except ValidationError as error:
         lines = (_line(dict(detail)) for detail in error.errors(include_input=False))
         raise SettingsError(list(dict.fromkeys(lines))) from None
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+        raise SettingsError([f"{env_file}: {why}. Let the user who runs the bot read it."]) from None
     except UnicodeDecodeError:
         raise SettingsError([f"{env_file}: is not UTF-8 text. Save it as UTF-8."]) from None
 

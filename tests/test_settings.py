@@ -231,3 +231,37 @@ def test_a_dotenv_file_that_is_not_text_is_refused_like_any_other_fault(load: An
     (tmp_path / ".env").write_bytes("RELOAD_SECONDS=60\n".encode("utf-16"))
     (line,) = refused(load)
     assert ".env" in line
+
+
+def test_a_dotenv_that_is_no_file_is_said(tmp_path: Path) -> None:
+    """What a missing mount leaves behind; it would be taken for no settings at all."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("folder", "link"):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(tmp_path / name)
+        assert caught.value.lines == [
+            f"{tmp_path / name}: is not a file. Move it away, and make it from .env.example."
+        ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that even root cannot read")
+def test_a_dotenv_file_that_cannot_be_read_is_said() -> None:
+    """Reading from itself is refused even to root."""
+    with pytest.raises(SettingsError, match=r"cannot be read \(Input/output error\)"):
+        load_settings(Path("/proc/self/mem"))
+
+
+@pytest.mark.parametrize("token", ["two words", "a\r\nb", "a\x07b", "“quoted”"])
+def test_a_token_that_is_not_one_word_is_refused(load: Any, token: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(DISCORD_TOKEN=token)
+    [line] = caught.value.lines
+    assert line.startswith("DISCORD_TOKEN: must be one word")
+    assert token not in line
+
+
+def test_the_data_folder_may_be_below_the_home(load: Any) -> None:
+    assert load(DATA_DIR="~/rewarm").data_dir == Path.home() / "rewarm"
+    with pytest.raises(SettingsError, match="DATA_DIR: must be a plain path"):
+        load(DATA_DIR="$HOME/rewarm")

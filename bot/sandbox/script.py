@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ _NAME_WIDTH = 7
 async def play(seconds: float) -> int:
     """Play the conversation with a reload of so many seconds, in real time; 0 if the ping arrived."""
     logs.set_up("WARNING", "console", [])
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show the bar shows the rest
     with tempfile.TemporaryDirectory(prefix="rewarm-") as folder:
         async with StandInModelApi() as api:
             settings = load_settings(
