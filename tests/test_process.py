@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.__main__ import EXIT_HUNG
 from tests.wire import Wire
 from tests.world import CANARY
 
@@ -74,3 +75,45 @@ async def test_refused_token_is_one_line(wire: Wire) -> None:
     said = wire.output.read_text()
     assert "DISCORD_TOKEN: Discord refuses this token." in said
     assert "Traceback" not in said
+
+
+WITH_A_DISK_THAT_HANGS = """
+import sys, threading
+from pathlib import Path
+from sqlitedict import SqliteMultithread
+
+execute = SqliteMultithread.select_one
+
+def hang(*arguments):
+    while Path("hang").exists():
+        threading.Event().wait()
+    return execute(*arguments)
+
+SqliteMultithread.select_one = hang
+from bot.__main__ import main
+sys.argv = ["bot"]
+sys.exit(main())
+"""
+
+
+async def test_disk_that_hangs_holds_up_neither_an_ending_nor_a_stop(wire: Wire) -> None:
+    async with wire.process("-c", WITH_A_DISK_THAT_HANGS) as process:
+        await wire.set_key()
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+        (wire.folder / "hang").touch()
+        await wire.server.wait_for(wire.pings, 10)
+        assert wire.reply(asked).text.startswith("**Ready**")
+        refused = await wire.reload(wire.ben, "another")
+        assert "storage is in trouble" in wire.reply(refused).text
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10.5) == EXIT_HUNG
+    assert "stop.timed_out" in wire.output.read_text()
+    (wire.folder / "hang").unlink()
+    async with wire.process():
+        await wire.server.wait_for(lambda: len(wire.server.identifies) == 2, 10)
+        again = await wire.reload(wire.ben, "another")
+        await wire.server.wait_for(lambda: any(wire.ben.id in ping.mentions for ping in wire.pings()), 10)
+        assert wire.reply(again).text.startswith("**Ready**")
+    assert [call.body["model_id"] for call in wire.api.calls] == ["sdxl-turbo", "another"]
+    assert len([ping for ping in wire.pings() if wire.ana.id in ping.mentions]) == 1

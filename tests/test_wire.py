@@ -5,8 +5,9 @@ import itertools
 import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -14,10 +15,11 @@ from structlog.testing import capture_logs
 
 from bot.app import Rewarm
 from bot.reload import State
-from bot.store.embedded import FILE_NAME
+from bot.store.embedded import FILE_NAME, EmbeddedStore
 from tests.stand_ins.discord_server import Fault, Interaction
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
+from tests.world import CANARY
 
 pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
@@ -167,15 +169,41 @@ async def test_storage_in_trouble_is_said_in_time_and_nothing_runs_later(wire: W
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
 
 
-async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(wire: Wire, bot: Rewarm) -> None:
+@contextmanager
+def trouble(wire: Wire, bot: Rewarm, how: str) -> Iterator[None]:
+    """The disk takes nothing for a while."""
+    store = cast("EmbeddedStore", bot.store)
+    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+    if how == "locked":
+        other.execute("BEGIN IMMEDIATE")
+    else:
+        store._pragma("query_only=ON")  # SQLite's own "attempt to write a readonly database"
+    yield
+    other.close()
+    store._pragma("query_only=OFF")
+
+
+@pytest.mark.parametrize("how", ["locked", "read-only"])
+async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(
+    wire: Wire, bot: Rewarm, how: str
+) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
-    other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    await wire.server.wait_for(wire.pings, 25)
-    assert wire.reply(asked).text.startswith("**Ready**")
-    other.rollback()
-    other.close()
+    with trouble(wire, bot, how):
+        await wire.server.wait_for(wire.pings, 25)
+        assert wire.reply(asked).text.startswith("**Ready**")
+        refused = await wire.reload(wire.ben, "another")
+        assert refused.ephemeral
+        assert "Our storage is in trouble" in wire.reply(refused).text
+        form = await wire.server.submit_modal(
+            await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
+        )
+        await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(form).text, 20)
+    assert (await bot.keys.open(wire.guild.id)).get_secret_value() == CANARY, "not half a key"
+    await ended(wire, bot, asked, 30)
+    again = await wire.reload(wire.ben, "another")
+    assert (await ended(wire, bot, again)).startswith("Ready")
+    assert [call.body["model_id"] for call in wire.api.calls] == ["sdxl-turbo", "another"]
 
 
 async def test_stop_lets_a_call_come_back(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,12 +56,12 @@ class Wire:
         return load_settings(None, **{**given, "data_dir": self.folder / "data", "shard_count": 1, **changed})
 
     @asynccontextmanager
-    async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run `python -m bot`; one that still runs at the end is killed."""
+    async def process(self, *how: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run `python -m bot`, or Python in another way; one that still runs at the end is killed."""
         with self.output.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "bot"),
+                *(how or ("-m", "bot")),
                 cwd=self.folder,
                 env=self.environment,
                 stdout=output,
