@@ -15,7 +15,8 @@ import pytest
 from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen
 from bot.reload import Asker, IllegalStep, Outcome, Reload, State
 from bot.store.base import KeyRow
-from bot.store.embedded import FILE_NAME, EmbeddedStore
+from bot.store.embedded import EmbeddedStore
+from bot.store.file import NAME as FILE_NAME
 
 LIMIT = 5.0
 

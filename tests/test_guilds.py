@@ -8,7 +8,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.app import Rewarm
-from bot.store.embedded import FILE_NAME
+from bot.store.file import NAME as FILE_NAME
 from tests.stand_ins.discord_server import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running

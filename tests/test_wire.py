@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import web
@@ -15,11 +15,14 @@ from structlog.testing import capture_logs
 
 from bot.app import Rewarm
 from bot.reload import State
-from bot.store.embedded import FILE_NAME, EmbeddedStore
+from bot.store.file import NAME as FILE_NAME
 from tests.stand_ins.discord_server import Fault, Interaction
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
 from tests.world import CANARY
+
+if TYPE_CHECKING:
+    from bot.store.embedded import EmbeddedStore
 
 pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"

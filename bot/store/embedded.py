@@ -1,35 +1,31 @@
 """The embedded store: one file, one table, one thread; sqlitedict on disk, all of it mirrored in memory.
 
-Measured in docs/architecture.md: with `synchronous=FULL` a write has been fsynced when it returns.
-The default pickle of sqlitedict is never used (CVE-2024-35515): rows are JSON.
+With `synchronous=FULL` a write has been fsynced when it returns. The default pickle of sqlitedict is never
+used (CVE-2024-35515): rows are JSON.
 """
 
 import asyncio
-import fcntl
 import functools
 import itertools
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import orjson
 import structlog
-from pydantic import TypeAdapter, ValidationError
 from sqlitedict import SqliteDict
 
-from bot.errors import StoreSlow, StoreTrouble, StoreUnusable
+from bot.errors import StoreSlow, StoreTrouble
 from bot.reload import OPEN, Facts, Reload, State
+from bot.store import file
 from bot.store.base import KeyRow
 from bot.store.memory import Memory
 
-FILE_NAME = "rewarm.db"
-FORMAT = 1
-"""The version of the rows; a store of a newer one is refused."""
 CALL_SECONDS = 5.0
 """A call that takes longer is in trouble; its write may still land."""
 STEP_SECONDS = 1.0
@@ -37,11 +33,6 @@ STEP_SECONDS = 1.0
 BUSY_MILLISECONDS = 3000
 WIPE_MILLISECONDS = 500
 
-_LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
-"""A row that is gone has no value; it is swept away with the next wipe."""
-
-_RELOAD = TypeAdapter(Reload)
-_KEY_ROW = TypeAdapter(KeyRow)
 _T = TypeVar("_T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -54,22 +45,12 @@ class EmbeddedStore:
         self._memory = Memory()
         self._wipe_due = self._sweep_due = True
         self._waiting: deque[_Call] = deque()
-        path = folder / FILE_NAME
-        with ExitStack() as undo:
-            try:
-                _make(folder)
-                self._lock = undo.enter_context(_private(folder / f"{FILE_NAME}.lock"))
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _private(path).close()  # SQLite gives its helper files the same mode
-                self._load(path)
-                self._db = self._open(path)
-            except BlockingIOError:
-                raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
-            except OSError as error:
-                why = f"{path} cannot be opened ({error.strerror})"
-                raise StoreUnusable(f"{why}: choose a folder that the bot may write to") from None
-            except (sqlite3.Error, RuntimeError) as error:
-                raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+        with ExitStack() as undo, file.trouble(folder):
+            self._lock = undo.enter_context(file.claim(folder))
+            path = folder / file.NAME
+            for name, value in file.read(path).items():
+                self._memory.remember(name, value)
+            self._db = self._open(path)
             undo.pop_all()
         self._thread = ThreadPoolExecutor(1, "store")
 
@@ -86,30 +67,8 @@ class EmbeddedStore:
         for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
             db.conn.select_one(f"PRAGMA {pragma}")
         # Also shows that the disk can be written: without that, each start would tell the same endings anew.
-        db["value:format"] = self._memory.values["format"] = FORMAT
+        db["value:format"] = self._memory.values["format"] = file.FORMAT
         return db
-
-    def _load(self, path: Path) -> None:
-        """Check and read the file with plain sqlite3: sqlitedict can hang on a damaged one."""
-        damaged = f"{path} is damaged: restore a backup, or move it away to start anew"
-        try:
-            with closing(sqlite3.connect(path)) as db:
-                if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                    raise StoreUnusable(damaged)
-                table = db.execute("SELECT 1 FROM sqlite_master WHERE name='kv'").fetchone()
-                rows = dict(db.execute(_LIVE).fetchall()) if table else {}
-            if orjson.loads(rows.get("value:format", b"0")) > FORMAT:
-                raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
-            values = {name: orjson.loads(value) for name, value in rows.items()}
-            for name, value in values.items():
-                self._memory.remember(name, _read(name, value))
-        except ValidationError:
-            unreadable = f"{path} holds a record that this version cannot read"
-            raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
-        except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
-            raise StoreUnusable(f"{path} cannot be opened: {error}") from None
-        except (sqlite3.DatabaseError, ValueError, TypeError):
-            raise StoreUnusable(damaged) from None
 
     # What follows runs in the store's own thread, one verb at a time: that makes each of them atomic.
 
@@ -144,7 +103,7 @@ class EmbeddedStore:
         """Bring what has changed to the disk, all or nothing: one statement, with a NULL for what is gone."""
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
-        rows = [[name, _row(value)] for name, value in self._memory.changed.items()]
+        rows = [[name, file.pack(value)] for name, value in self._memory.changed.items()]
         if rows:
             marks = ",".join(["(?,?)"] * len(rows))
             self._db.conn.select_one(f"REPLACE INTO kv VALUES {marks}", list(itertools.chain(*rows)))  # noqa: S608  # marks only
@@ -248,37 +207,6 @@ class _Call:
     result: Any = None
     error: Exception | None = None
     done: bool = False
-
-
-def _row(value: Reload | KeyRow | Any | None) -> bytes | None:
-    if value is None:
-        return None
-    if isinstance(value, Reload):
-        value = _RELOAD.dump_python(value, mode="json")
-    elif isinstance(value, KeyRow):
-        value = _KEY_ROW.dump_python(value, mode="json")
-    return orjson.dumps(value)
-
-
-def _read(name: str, value: Any) -> Reload | KeyRow | Any:
-    kind = name.partition(":")[0]
-    if kind == "reload":
-        return _RELOAD.validate_python(value)
-    return _KEY_ROW.validate_python(value) if kind == "key" else value
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        why = "is not a folder" if folder.exists() else f"cannot be made ({error.strerror})"
-        raise StoreUnusable(f"{folder} {why}: choose a folder that the bot may write to") from None
-
-
-def _private(path: Path) -> TextIO:
-    """Open a file that only its owner may read, making it if need be."""
-    path.touch(mode=0o600)
-    return path.open("r+")
 
 
 def _log_late(landing: asyncio.Future[Any]) -> None:

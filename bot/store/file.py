@@ -1,0 +1,111 @@
+"""The embedded store's file: claimed by one process, checked and read before anything else opens it."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from bot.errors import StoreUnusable
+from bot.reload import Reload
+from bot.store.base import KeyRow
+
+NAME = "rewarm.db"
+FORMAT = 1
+"""The version of the rows; a store of a newer one is refused."""
+
+_LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
+"""A row that is gone has no value; it is swept away with the next wipe."""
+_RELOAD = TypeAdapter(Reload)
+_KEY_ROW = TypeAdapter(KeyRow)
+
+
+@contextmanager
+def trouble(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong while opening into StoreUnusable, which says what to do."""
+    path = folder / NAME
+    try:
+        yield
+    except BlockingIOError:
+        raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
+    except OSError as error:
+        why = f"{path} cannot be opened ({error.strerror})"
+        raise StoreUnusable(f"{why}: choose a folder that the bot may write to") from None
+    except (sqlite3.Error, RuntimeError) as error:
+        raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+
+
+def claim(folder: Path) -> TextIO:
+    """Make the folder and the file if need be, readable by their owner only; answers the lock.
+
+    Raises StoreUnusable, OSError; BlockingIOError where another process holds it.
+    """
+    _make(folder)
+    lock = _private(folder / f"{NAME}.lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _private(folder / NAME).close()  # SQLite gives its helper files the same mode
+    except OSError:
+        lock.close()
+        raise
+    return lock
+
+
+def read(path: Path) -> dict[str, Reload | KeyRow | Any]:
+    """Check and read the file, with plain sqlite3: sqlitedict can hang on a damaged one.
+
+    Raises StoreUnusable.
+    """
+    damaged = f"{path} is damaged: restore a backup, or move it away to start anew"
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise StoreUnusable(damaged)
+            table = db.execute("SELECT 1 FROM sqlite_master WHERE name='kv'").fetchone()
+            rows = dict(db.execute(_LIVE).fetchall()) if table else {}
+        if orjson.loads(rows.get("value:format", b"0")) > FORMAT:
+            raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+        return {name: _unpack(name, orjson.loads(value)) for name, value in rows.items()}
+    except ValidationError:
+        unreadable = f"{path} holds a record that this version cannot read"
+        raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
+    except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
+        raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+    except (sqlite3.DatabaseError, ValueError, TypeError):
+        raise StoreUnusable(damaged) from None
+
+
+def pack(value: Reload | KeyRow | Any | None) -> bytes | None:
+    """A row's value as it is written; None for a row that is gone."""
+    if value is None:
+        return None
+    if isinstance(value, Reload):
+        value = _RELOAD.dump_python(value, mode="json")
+    elif isinstance(value, KeyRow):
+        value = _KEY_ROW.dump_python(value, mode="json")
+    return orjson.dumps(value)
+
+
+def _unpack(name: str, value: Any) -> Reload | KeyRow | Any:
+    kind = name.partition(":")[0]
+    if kind == "reload":
+        return _RELOAD.validate_python(value)
+    return _KEY_ROW.validate_python(value) if kind == "key" else value
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        why = "is not a folder" if folder.exists() else f"cannot be made ({error.strerror})"
+        raise StoreUnusable(f"{folder} {why}: choose a folder that the bot may write to") from None
+
+
+def _private(path: Path) -> TextIO:
+    """Open a file that only its owner may read, making it if need be."""
+    path.touch(mode=0o600)
+    return path.open("r+")
