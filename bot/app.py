@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import discord
@@ -27,7 +28,7 @@ from bot.settings import Settings
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
 from bot.story import Storyteller
-from bot.trace import TROUBLE, trace
+from bot.trace import NETWORK, TROUBLE, trace
 from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
@@ -200,11 +201,11 @@ async def _patiently(
         except TROUBLE as error:
             if given_up():
                 raise
-            pause = start_pause(attempt)
-            status = getattr(error, "status", None)
-            log.warning(
-                "bot.not_connected", to=Route.BASE, error=type(error).__name__, status=status, again_in=pause
-            )
+            pause, status = start_pause(attempt), getattr(error, "status", None)
+            seen: dict[str, Any] = {"to": Route.BASE, "error": type(error).__name__, "status": status}
+            # An odd answer and a defect of ours look alike: where it is not the network's, show all of it.
+            odd = None if isinstance(error, NETWORK) else error
+            log.warning("bot.not_connected", **seen, again_in=pause, exc_info=odd)
             await asyncio.sleep(pause)
         else:
             return

@@ -35,9 +35,10 @@ class Call:
     """It went out, and nobody can say whether Discord has done it."""
 
 
-TROUBLE = (discord.DiscordException, aiohttp.ClientError, OSError, ValueError, TypeError, KeyError)
-"""What discord.py lets through when Discord, or the way there, is in trouble; odd answers break it in many
-ways. OSError: TimeoutError, too."""
+NETWORK = (discord.DiscordException, aiohttp.ClientError, OSError)
+"""What discord.py lets through when Discord, or the way there, is in trouble. OSError: TimeoutError, too."""
+TROUBLE = (*NETWORK, ValueError, TypeError, KeyError)
+"""And what an odd answer breaks in it."""
 
 current: ContextVar[Call | None] = ContextVar("current", default=None)
 """The call that this task is making."""
