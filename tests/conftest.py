@@ -8,6 +8,7 @@ import discord
 import hypothesis
 import pytest
 import simcord
+import structlog
 from looptime import LoopTimeEventLoop
 
 from bot.app import Rewarm, build
@@ -21,6 +22,14 @@ from tests.world import World
 
 # Otherwise looptime makes a loop for the first test that needs none, and leaves it open: a warning, later.
 asyncio.set_event_loop(None)
+
+# As in the bot itself: a traceback shows no local variables.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("untimed")
