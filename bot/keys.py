@@ -43,15 +43,19 @@ async def unlock(store: Store, vault: Vault) -> None:
     check = await store.value(_CHECK)
     if check is not None:
         vault.open(_CHECK, "", str(check))
+    resealed = 0
     for server, row in (await store.keys()).items():
         try:
             if vault.stale(row.sealed):
+                resealed += 1
                 sealed = vault.seal(_PURPOSE, str(server), vault.open(_PURPOSE, str(server), row.sealed))
                 await store.set_key(server, KeyRow(sealed, row.by, row.by_name, row.at))
         except SealBroken as error:  # one server's damaged row: that server is told to set its key again
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400
     if check is None or vault.stale(str(check)):  # last: an older key may go once this is done
         await store.set_value(_CHECK, vault.seal(_CHECK, "", SecretStr("rewarm")))
+    if resealed:
+        log.info("keys.resealed", count=resealed)
 
 
 class Keys:

@@ -25,7 +25,8 @@ Command = Callable[[str], str]
 """From a command's full name ("key set") to its mention."""
 
 REPLY_CHARACTERS = 300
-_BAR_CELLS = 10
+_BAR_CELLS = 8
+"""So that bar and "1 min 45 s left" share a line on a phone."""
 _NAMED_ASKERS = 3
 _KEY_TAIL = 4
 _HALF_A_DAY = 43200
@@ -75,9 +76,9 @@ def _body(reload: Reload, now: float, command: Command) -> str:
         left = time_left(reload.deadline, now)
         done = math.floor(_BAR_CELLS * (1 - min(1.0, left / reload.seconds)))
         bar = "▰" * done + "▱" * (_BAR_CELLS - done)
-        return f"{bar} {span(left)} left\nReady <t:{round(reload.deadline)}:t>"
+        return f"{bar} {span(left)} left\nReady at <t:{round(reload.deadline)}:t>"
     if reload.state is State.ASKED and reload.not_before is not None:
-        why = "The API asks to wait." if reload.waits else "The API wants 30 s between two calls."
+        why = "The API asks to wait." if reload.waits else "This model was asked for moments ago."
         return f"{why} Starts in {span(time_left(reload.not_before, now))}"
     return "Asking the API"
 
@@ -88,8 +89,7 @@ def _asked_by(reload: Reload, named: int) -> str:
     rest = len(people) - len(people[:named])
     if not names:
         return ""
-    counting = reload.ending is None
-    return f"{' · a' if counting else chr(10) + 'A'}sked by {names}{f' and {rest} more' if rest else ''}"
+    return f"\nAsked by {names}{f' and {rest} more' if rest else ''}"
 
 
 def _ending(reload: Reload, now: float, command: Command) -> str:
@@ -129,11 +129,11 @@ def _failed(reload: Reload, command: Command) -> str:
         f"Check the id on the models page, then {again} again.",
         Outcome.NO_CREDITS: "The API account of this server is out of credits. "
         f"Whoever owns the key can top it up, then {again} again.",
-        Outcome.PLAN_TOO_SMALL: "The plan of this server's API account does not allow this. "
-        "Whoever owns the key can change the plan.",
+        Outcome.PLAN_TOO_SMALL: "This server's API plan does not include this. Ask whoever owns the key.",
         Outcome.SLOW_DOWN: f"The API asks to slow down. {again} works again {at}.",
-        Outcome.REFUSED: f"The API refused{said or ' without a reason'}. "
-        f"Mend that or ask a moderator, then {again} again.",
+        Outcome.REFUSED: f"The API refused{said}. Mend that or ask a moderator, then {again} again."
+        if said
+        else f"The API refused and gave no reason. {again} again later, or ask a moderator.",
         Outcome.VENDOR_TROUBLE: f"The API reports trouble on its side. {again} again in a minute.",
         Outcome.NO_CONNECTION: f"The API could not be reached, so {nothing}. {again} again in a minute.",
         Outcome.NOT_SENT: f"The bot was interrupted, so {nothing}. {again} asks again.",
@@ -166,7 +166,7 @@ def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: boo
     """
     people = " ".join(f"<@{user}>" for user in ping.users)
     if alone:
-        return f"{people} **{state_word(reload)}** `{reload.model}` {_ending(reload, now, command)}"
+        return f"{people} **{state_word(reload)}** `{reload.model}`\n{_ending(reload, now, command)}"
     late = ", told late" if reload.is_late(now) else ""
     text = {
         Ending.READY: f"should be ready ({_promise(reload)}, not tested{late}).",
@@ -184,7 +184,7 @@ def joined(reload: Reload, now: float, *, anew: bool) -> str:
     link = message_link(reload.server, reload.owner.channel, reload.message)
     state = "asked for" if reload.state is State.ASKED else "reloading"
     then = " You will be pinged too." if anew else ""
-    return f"`{reload.model}` is already {state}{left}, {link}.{then}"
+    return f"`{reload.model}` is already {state}{left}.{then}\n{link}"
 
 
 def broken(ref: str) -> str:
@@ -206,7 +206,7 @@ def stale_command() -> str:
 
 
 _PLAIN_REFUSALS: dict[type[Refusal], str] = {
-    BadModelId: "That is not a model id. Ids look like `sdxl-turbo`; the page of the model has it.",
+    BadModelId: "That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page.",
     BadKey: f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}",
     KeyRefused: f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}",
     Restarting: "The bot is restarting. Nothing was sent to the API. Try again in a minute.",
@@ -228,7 +228,7 @@ def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
             return f"This server has {error.limit} reloads running, the most at once. {_place(error)}"
         case NotAMember():
             again = f"[Invite it]({error.invitation}), then {command('key set')} again."
-            return f"Rewarm is not a member of this server, so it could not ping anybody. {again}"
+            return f"Rewarm is not a member of this server, so it cannot ping anybody. {again}"
         case _:
             return _PLAIN_REFUSALS[type(error)]
 

@@ -84,7 +84,7 @@ ENDINGS = {
     "wrong key": (refused("Invalid API key", 401), "Failed", "does not accept this server's key"),
     "unknown model": (refused("Model not found: sdxl-turbo"), "Failed", "does not know this model"),
     "no credits": (refused("Insufficient credits. Top up.", 402), "Failed", "out of credits"),
-    "plan": (refused("Feature not available", 403), "Failed", "does not allow this"),
+    "plan": (refused("Feature not available", 403), "Failed", "does not include this"),
     "other": (refused("The sky is falling"), "Failed", "refused: `The sky is falling`"),
     "vendor": (refused("Something broke, try again", 500), "Failed", "trouble on its side"),
     "long wait": (refused("Rate limit exceeded", 429, retry_after=90), "Failed", "slow down"),

@@ -108,4 +108,6 @@ def _make(folder: Path) -> None:
 def _private(path: Path) -> TextIO:
     """Open a file that only its owner may read, making it if need be."""
     path.touch(mode=0o600)
+    if path.stat().st_mode & 0o077:  # a backup that was restored
+        path.chmod(0o600)
     return path.open("r+")
