@@ -7,7 +7,8 @@ import re
 import signal
 import sys
 import time
-from typing import NoReturn
+from collections.abc import Coroutine
+from typing import Any, NoReturn
 
 import discord
 import structlog
@@ -105,18 +106,23 @@ def _what_ended(running: asyncio.Task[None]) -> int:
 
 async def _stop(bot: Rewarm) -> int:
     """Close everything within STOP_SECONDS; 0, or the exit status that says what hung."""
-    closing = bot.close(), asyncio.to_thread(bot.store.close)
     until = time.monotonic() + STOP_SECONDS - 1
-    for what, each in zip(("bot", "store"), closing, strict=True):
-        try:
-            async with asyncio.timeout(max(0.5, until - time.monotonic())):
-                await asyncio.shield(each)
-        except TimeoutError:
-            log.error("stop.timed_out", what=what)  # noqa: TRY400  # no traceback: there is no news in it
-            if what == "store":
-                return EXIT_HUNG
+    await _close("bot", bot.close(), until)
+    closed = await _close("store", asyncio.to_thread(bot.store.close), until)
     log.info("bot.stopped")
-    return 0
+    return 0 if closed else EXIT_HUNG
+
+
+async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) -> bool:
+    try:
+        async with asyncio.timeout(max(0.5, until - time.monotonic())):
+            await asyncio.shield(closing)
+    except TimeoutError:
+        log.error("stop.timed_out", what=what)  # noqa: TRY400  # no traceback: there is no news in it
+        return False
+    except Exception:  # what is left must be closed all the same
+        log.exception("stop.failed", what=what)
+    return True
 
 
 def _leave(status: int) -> NoReturn:

@@ -13,13 +13,14 @@ import discord
 import orjson
 import structlog
 import yarl
+from discord import app_commands
 from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.cadence import start_pause
 from bot.delivery import Delivery
-from bot.gateway import PatientWebSocket
+from bot.gateway import be_patient
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
@@ -28,7 +29,7 @@ from bot.settings import Settings
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
 from bot.story import Storyteller
-from bot.trace import NETWORK, TROUBLE, trace
+from bot.trace import NETWORK, TROUBLE, named_wait, trace
 from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
@@ -85,7 +86,7 @@ class Rewarm(commands.AutoShardedBot):
         Trouble while starting is waited out with growing pauses. Raises discord.LoginFailure where Discord
         refuses the token.
         """
-        discord.shard.DiscordWebSocket = PatientWebSocket  # type: ignore[misc]  # where it is looked up
+        be_patient()
         await _patiently(functools.partial(self._login, token))
         try:
             await _patiently(self.connect, given_up=self.is_closed)
@@ -128,11 +129,14 @@ class Rewarm(commands.AutoShardedBot):
             # A fresh gateway login goes to discord.py's default gateway, so that must be the proxy's.
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
-        for cog in COGS:
-            await self.load_extension(cog)
+        try:
+            for cog in COGS:
+                await self.load_extension(cog)
+            resumed = await self.runner.resume()
+        except Exception as error:  # a defect of ours: a second try would fail on the first one's leavings
+            raise RuntimeError("the bot cannot be put together") from error
         self._syncing = asyncio.create_task(self._sync(), name="sync-commands")
         self._syncing.add_done_callback(_log_failure)
-        resumed = await self.runner.resume()
         log.info("bot.ready_to_run", resumed=resumed)
 
     async def on_ready(self) -> None:
@@ -165,8 +169,9 @@ class Rewarm(commands.AutoShardedBot):
                     synced = await self.tree.sync()
                 break
             except TROUBLE as error:
-                log.warning("commands.not_synced", error=type(error).__name__)
-                await asyncio.sleep(start_pause(attempt))
+                why = str(error) if isinstance(error, app_commands.CommandSyncFailure) else None
+                log.warning("commands.not_synced", error=type(error).__name__, why=why)
+                await asyncio.sleep(max(start_pause(attempt), named_wait(error)))
         self._command_ids = {command.name: command.id for command in synced}
         await self.store.set_value(name, {"digest": digest, "ids": self._command_ids})
         log.info("commands.synced", count=len(synced))

@@ -16,7 +16,7 @@ from bot.pace import Pace
 from bot.reload import Reload
 from bot.reply import PATIENCE_SECONDS, Reply
 from bot.routes import CALL_SECONDS, Routes
-from bot.trace import TROUBLE, clock
+from bot.trace import NETWORK, TROUBLE, clock, named_wait
 
 ACKNOWLEDGE_SECONDS = 2.5
 """Discord allows 3 s for the first answer; the rest is the way here."""
@@ -82,7 +82,8 @@ class Delivery:
                 if error.status < 500 and error.status != 429:  # mostly 10062: too late
                     raise NeverAcknowledged from None
             except TROUBLE as error:
-                log.warning("reply.answer_failed", error=type(error).__name__)
+                odd = None if isinstance(error, NETWORK) else error
+                log.warning("reply.answer_failed", error=type(error).__name__, exc_info=odd)
         return None
 
     async def say(self, interaction: discord.Interaction, text: str) -> None:
@@ -111,7 +112,7 @@ class Delivery:
                 log.warning("reply.not_resolved", error=type(error).__name__)
                 if isinstance(error, discord.NotFound):
                     return
-                await asyncio.sleep(retry_pause(attempt))
+                await asyncio.sleep(max(retry_pause(attempt), named_wait(error)))
             else:
                 return
 

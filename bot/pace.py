@@ -40,7 +40,7 @@ class Pace:
         self._forget(now)
         return turn - now
 
-    def too_soon(self, now: float) -> float:
+    def go_or_wait(self, now: float) -> float:
         """For a call that is about to go out: seconds that it must wait yet; 0 if it goes.
 
         Turns are dealt out beforehand: a process that was held up would send those of a second at once.

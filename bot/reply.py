@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from bot import view, words
 from bot.cadence import EDIT_LIMIT, retry_pause
+from bot.calls import Result
 from bot.reload import Ping, Reload
-from bot.routes import CALL_SECONDS, Result, Routes
+from bot.routes import CALL_SECONDS, Routes
 from bot.trace import clock
 
 FIRST_TRY_SECONDS = 2.0
@@ -45,12 +46,13 @@ class Reply:
             if shown is Result.LATER:
                 shown = await self._show_ending(reload, CALL_SECONDS if attempt else FIRST_TRY_SECONDS)
                 if shown is not Result.DONE and shown is not Result.LATER:
-                    due, instead = due | instead, {}
+                    due |= {n: ping for n, ping in instead.items() if n not in reload.pinged}
+                    instead = {}
             results = await self._ping_all(reload, due, sent, alone=shown is not Result.DONE)
             all_told = all_told and Result.CLOSED not in results.values()
             due = {number: ping for number, ping in due.items() if results[number] is Result.LATER}
             if shown is Result.ASLEEP:  # a ping may have woken the thread up
-                shown = Result.LATER if Result.DONE in results.values() else Result.CLOSED
+                shown = Result.LATER if due or Result.DONE in results.values() else Result.CLOSED
             if shown is not Result.LATER and not due:
                 break
             await asyncio.sleep(retry_pause(attempt) if clock() < until else PATIENCE_SECONDS)

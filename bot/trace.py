@@ -56,6 +56,11 @@ class LimitedError(aiohttp.ClientError):
         self.wait = wait
 
 
+def named_wait(error: Exception) -> float:
+    """Seconds for which Discord wants no more of what met this error; 0 where it named none."""
+    return (error.wait or 0.0) if isinstance(error, LimitedError) else 0.0
+
+
 def clock() -> float:
     """The event loop's monotonic clock, in seconds."""
     return asyncio.get_running_loop().time()
@@ -70,42 +75,49 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
         call = current.get()
         if call is not None and call.drawn_at is not None and clock() - call.drawn_at > STALE_SECONDS:
             raise StaleError
+
+    async def going_out(*_: object) -> None:
+        call = current.get()
         if call is not None:
             call.unanswered = True
 
     async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
-        headers, status = sent.response.headers, sent.response.status
-        place = _OF_CHANNEL.search(sent.url.path)
+        status, place = sent.response.status, _OF_CHANNEL.search(sent.url.path)
         channel = int(place[1]) if place is not None else None
-        limit, remaining, reset = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
-        told = limit.isdigit() and remaining.isdigit() and _NUMBER.fullmatch(reset)
-        if told and sent.method == "POST" and channel is not None:
-            pace.learn(channel, int(limit), int(remaining), float(reset), clock())
+        if sent.method == "POST" and channel is not None:
+            _learn(pace, channel, sent.response.headers)
         call = current.get()
         if call is not None:
             call.unanswered = False
             call.done = status < 300
         if status == 429:
-            wait = _named_wait(headers)
-            everywhere = "X-RateLimit-Global" in headers
-            if everywhere or channel is not None:
-                pace.block(None if everywhere else channel, clock() + (wait or 0.0))
-            raise LimitedError(wait)
+            raise _limit(pace, channel, sent.response.headers)
 
     config = aiohttp.TraceConfig()
     config.on_request_start.append(before)
+    config.on_request_headers_sent.append(going_out)
     config.on_request_end.append(after)
     return config
 
 
 async def _hold_back(pace: Pace) -> None:
-    wait = pace.too_soon(clock())
+    wait = pace.go_or_wait(clock())
     while wait > 0:
         await asyncio.sleep(wait)
-        wait = pace.too_soon(clock())
+        wait = pace.go_or_wait(clock())
 
 
-def _named_wait(headers: Mapping[str, str]) -> float | None:
-    """What Discord names; what stands before it (no Via header) names hours that are not meant for us."""
+def _learn(pace: Pace, channel: int, headers: Mapping[str, str]) -> None:
+    limit, remaining, reset = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
+    if limit.isdigit() and remaining.isdigit() and _NUMBER.fullmatch(reset):
+        pace.learn(channel, int(limit), int(remaining), float(reset), clock())
+
+
+def _limit(pace: Pace, channel: int | None, headers: Mapping[str, str]) -> LimitedError:
+    """Discord's own wait counts; what stands before it (no Via header) names hours not meant for us."""
     named = headers.get("Retry-After", "")
-    return float(named) if "Via" in headers and _NUMBER.fullmatch(named) else None
+    wait = float(named) if "Via" in headers and _NUMBER.fullmatch(named) else None
+    everywhere = "X-RateLimit-Global" in headers
+    if everywhere or channel is not None:
+        pace.block(None if everywhere else channel, clock() + (wait or 0.0))
+    return LimitedError(wait)

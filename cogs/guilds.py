@@ -45,9 +45,12 @@ class GuildsCog(commands.Cog):
     async def look_for_missed_removals(self) -> None:
         """Compare the store with the list of our servers: a removal is not told again to who was away."""
         try:
+            before = {guild.id for guild in self.bot.guilds}
             async with asyncio.timeout(LIST_SECONDS):
                 ours = {guild.id async for guild in self.bot.fetch_guilds(limit=None, with_counts=False)}
-            await self._compare(ours | {guild.id for guild in self.bot.guilds if guild.unavailable})
+            joined = {guild.id for guild in self.bot.guilds} - before
+            away = {guild.id for guild in self.bot.guilds if guild.unavailable}
+            await self._compare(ours | joined | away)
         except (*TROUBLE, StoreTrouble) as error:
             log.warning("servers.not_compared", error=type(error).__name__)
 
@@ -62,7 +65,7 @@ class GuildsCog(commands.Cog):
         await store.set_value(_MISSING, {str(server): at for server, at in since.items()})
 
     @look_for_missed_removals.before_loop
-    async def _settle(self) -> None:
+    async def _first_pause(self) -> None:
         await asyncio.sleep(FIRST_CHECK_SECONDS)
 
     async def _forget(self, server: int) -> None:

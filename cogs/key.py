@@ -12,6 +12,9 @@ from bot.app import Rewarm
 from bot.errors import NotAllowed, NotAMember
 from bot.keys import LONGEST_KEY, parse_key
 
+FORM_SECONDS = 900.0
+"""How long an open form is waited for."""
+
 
 def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
     """Check the right when a command runs: hiding the command is only a default. Raises NotAllowed."""
@@ -69,7 +72,11 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         require_member(interaction)
-        show = functools.partial(interaction.response.send_modal, KeyModal())
+        modal = KeyModal(timeout=FORM_SECONDS)
+        # discord.py keeps a form only once it has seen its answer arrive: one whose answer was slow or lost
+        # is open on somebody's phone all the same.
+        self.bot._connection.store_view(modal)  # noqa: SLF001
+        show = functools.partial(interaction.response.send_modal, modal)
         await self.bot.delivery.first_answer(interaction, show)
 
     @app_commands.command(name="status", description="Who set this server's API key, and when")

@@ -1,5 +1,6 @@
 """First answers, and what a deferral was for: tried again within Discord's 3 s, and never left "thinking"."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ HICCUPS: dict[str, dict[str, Any]] = {
     "odd 429": {"status": 429, "body": [1]},
     "cut 502": {"status": 502, "body": b'{"mess'},
     "hang": {"delay": 30.0},
+    "slow answer": {"delay": 1.2},
 }
 Act = Callable[[Wire], Awaitable[Interaction]]
 
@@ -83,6 +85,28 @@ async def test_form_opens_in_spite_of_a_hiccup(wire: Wire, hiccup: str) -> None:
     wire.server.faults.append(Fault("POST", CALLBACK, **HICCUPS[hiccup]))
     asked = await wire.server.slash(wire.mod, wire.general, "key set")
     assert asked.modal is not None
+    await asyncio.sleep(5)
+    form = await wire.server.submit_modal(asked, {0: "another-key-0123456789"})
+    await wire.server.wait_for(lambda: form.message_id and "is stored" in wire.reply(form).text)
+
+
+async def test_form_that_is_dismissed_does_not_stay_in_memory(
+    wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cogs.key.FORM_SECONDS", 0.2)  # discord.py asks the real clock
+    for _ in range(20):
+        await wire.server.slash(wire.mod, wire.general, "key set")
+    await wire.server.wait_for(lambda: not bot._connection._view_store._modals, 600)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_a_deferral_was_for_is_said_when_discords_wait_is_over(wire: Wire) -> None:
+    wait = {"message": "wait", "retry_after": 90.0, "global": False}
+    wire.server.faults.append(Fault("PATCH", ORIGINAL, times=10**9, status=429, body=wait))
+    made = await removal(wire)
+    await asyncio.sleep(89)
+    wire.server.faults.clear()
+    await wire.server.wait_for(lambda: "is deleted" in wire.reply(made).text, 20)
 
 
 @pytest.mark.usefixtures("bot")

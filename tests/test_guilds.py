@@ -157,6 +157,22 @@ async def test_server_that_is_back_before_it_could_be_forgotten_keeps_its_new_ke
         assert (await bot.keys.open(wire.guild.id)).get_secret_value() == "new-key-0123456789abcdef"
 
 
+@pytest.mark.usefixtures("stored")
+async def test_server_that_is_back_while_the_list_is_read_keeps_its_new_key(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+        wire.server.faults = [Fault("GET", "/users/@me/guilds", late=20)]
+        await wire.server.wait_for(lambda: not wire.server.faults, 24 * HOUR)
+        wire.server.add_back(wire.guild)
+        await asyncio.sleep(1)
+        await wire.set_key("new-key-0123456789abcdef")
+        await asyncio.sleep(60)
+        assert (await bot.keys.open(wire.guild.id)).get_secret_value() == "new-key-0123456789abcdef"
+
+
 async def test_ask_in_the_instant_of_a_removal_leaves_nothing(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,7 @@ def test_who_was_held_up_does_not_send_all_at_once() -> None:
     """The process stood still for a second; now the turns of two seconds are due."""
     pace, now, sent = Pace(), 1000.0, []
     for _ in range(2 * PER_SECOND):
-        while (wait := pace.too_soon(now)) > 0:
+        while (wait := pace.go_or_wait(now)) > 0:
             now += wait
         sent.append(now)
     for begin in sent:

@@ -99,6 +99,63 @@ async def test_gateway_that_is_lost_comes_back(
 
 
 @virtual
+async def test_gateway_that_closes_each_resume_is_not_hammered(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.ready()
+        wire.server.gateway_trouble = ["closed at once"] * 1000
+        await wire.server.kick_gateway()
+        await asyncio.sleep(60)
+        assert 1000 - len(wire.server.gateway_trouble) < 20
+
+
+@virtual
+async def test_gateway_is_back_within_a_minute_of_an_outage(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.ready()
+        wire.server.gateway_refuses = True
+        await wire.server.kick_gateway(forget=True)
+        await asyncio.sleep(3600)
+        wire.server.gateway_refuses = False
+        await wire.server.wait_for(wire.server.connected.is_set, 70)
+
+
+@virtual
+@pytest.mark.parametrize("defect", ["a cog is missing", "resuming fails"])
+async def test_defect_of_ours_at_start_ends_it(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, defect: str
+) -> None:
+    """Trying again for ever would hide it."""
+    if defect == "a cog is missing":
+        monkeypatch.setattr("bot.app.COGS", ("cogs.error_handler", "cogs.no_such"))
+    else:
+        monkeypatch.setattr("bot.runner.RESUME_SPREAD_SECONDS", None)
+        async with running(wire.settings(), monkeypatch):
+            await wire.set_key()
+            await wire.reload()
+    bot = await build(wire.settings())
+    with pytest.raises(RuntimeError, match="cannot be put together"):
+        async with asyncio.timeout(60):
+            await bot.serve(wire.server.token)
+    await bot.close()
+    bot.store.close()
+
+
+@virtual
+async def test_sync_waits_as_long_as_discord_says(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = {"message": "wait", "retry_after": 7200.0, "global": False}
+    wire.server.faults.append(Fault("PUT", "/commands$", times=10**9, status=429, body=wait))
+    async with running(wire.settings(), monkeypatch):
+        await asyncio.sleep(7190)
+        assert len([r for r in wire.server.requests if r.status == 429]) == 1
+        wire.server.faults.clear()
+        await wire.server.wait_for(lambda: wire.server.commands, 60)
+
+
+@virtual
 async def test_token_that_is_reset_while_running_ends_it_as_a_refused_one(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

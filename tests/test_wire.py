@@ -1,4 +1,4 @@
-"""The real discord.py over real sockets, with things that go wrong on the way; time is real and short."""
+"""The real discord.py over real sockets, with things that go wrong on the way."""
 
 import asyncio
 import itertools

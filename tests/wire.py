@@ -1,4 +1,4 @@
-"""A server on the loopback stand-in of Discord, and what a person does and sees there; time is real."""
+"""A server on the loopback stand-in of Discord, and what a person does and sees there."""
 
 import asyncio
 import signal

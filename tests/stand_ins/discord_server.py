@@ -80,8 +80,9 @@ class Request:
 class Fault:
     """What happens to the next `times` matching calls instead of, or on top of, the usual.
 
-    The delay comes first; then a `status` is answered without doing anything, or the call is done. `reset`
-    drops the connection: `before` anything was done, or `after` it was done, so that the answer is lost.
+    The `delay` comes first; then a `status` is answered without doing anything, or the call is done; `late` is how
+    long the answer is on its way. `reset` drops the connection: `before` anything was done, or `after` it was
+    done, so that the answer is lost.
     `edge`: what stands before Discord answers, with a page and without a Via header.
     """
 
@@ -93,6 +94,7 @@ class Fault:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    late: float = 0.0
     reset: Literal["before", "after"] | None = None
     edge: bool = False
 
@@ -557,6 +559,7 @@ class DiscordServer:
             request.status = fault.status
             return _fault_response(fault)
         status, answer, headers = self._answer(request, route, params, http.headers.get("Authorization"))
+        await asyncio.sleep(fault.late)
         if fault.reset == "after":
             return _cut(http)
         request.status = status

@@ -1,0 +1,97 @@
+"""One call to Discord: its turn, its time limit, and what came of it."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import NamedTuple
+
+import aiohttp
+import discord
+import structlog
+
+from bot.pace import Pace
+from bot.trace import Call, LimitedError, clock, current, named_wait
+
+_PLACE_GONE = (10003, 10004)  # channel, guild
+_MESSAGE_GONE = 10008
+_THREAD_ASLEEP = 50083
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Result(Enum):
+    """What came of one call to Discord."""
+
+    DONE = auto()
+    LATER = auto()
+    """Trouble that may pass."""
+    ASLEEP = auto()
+    """A thread that is archived: a new message wakes it up, unless it is locked."""
+    CLOSED = auto()
+    """This way leads nowhere any more."""
+    MESSAGE_GONE = auto()
+    PLACE_GONE = auto()
+
+
+class Tried(NamedTuple):
+    """What came of one call; `wait`: seconds for which Discord wants no more of these."""
+
+    result: Result
+    wait: float = 0.0
+    unanswered: bool = False
+
+
+class Calls:
+    """Makes the calls of one reload."""
+
+    def __init__(self, pace: Pace, reload_id: int) -> None:
+        self._pace = pace
+        self._id = reload_id
+        self._dropped_at = -math.inf
+
+    def dropped_within(self, seconds: float) -> bool:
+        """Tell whether an edit was given up lately: it may still land."""
+        return clock() - self._dropped_at < seconds
+
+    async def turn(self, server: int, channel: int, longest: float) -> bool:
+        """Wait for our turn with the bot's own token; False: it is further away than `longest` seconds."""
+        if self._pace.wait(server, channel, clock()) > longest:
+            return False
+        await asyncio.sleep(self._pace.take(server, channel, clock()))
+        return True
+
+    async def make(
+        self, what: str, limit: float, make: Callable[[], Awaitable[object]], drawn: float | None = None
+    ) -> Tried:
+        call = Call(drawn)
+        token = current.set(call)
+        try:
+            async with asyncio.timeout(limit):
+                await make()
+        except discord.HTTPException as error:
+            log.warning("reply.refused", what=what, reload=self._id, status=error.status, code=error.code)
+            return Tried(_read(error))
+        except LimitedError as error:
+            log.warning("reply.limited", what=what, reload=self._id, wait=error.wait)
+            return Tried(Result.LATER, wait=named_wait(error))
+        except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
+            # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
+            if call.unanswered and what == "edit":
+                self._dropped_at = clock()
+            log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
+            # An odd answer, though it says 200, may not be Discord's.
+            done = call.done and isinstance(error, TimeoutError | aiohttp.ClientError)
+            return Tried(Result.DONE if done else Result.LATER, unanswered=call.unanswered)
+        finally:
+            current.reset(token)
+        return Tried(Result.DONE)
+
+
+def _read(error: discord.HTTPException) -> Result:
+    if error.status == 429 or error.status >= 500:
+        return Result.LATER
+    if error.code in _PLACE_GONE:
+        return Result.PLACE_GONE
+    said = {_MESSAGE_GONE: Result.MESSAGE_GONE, _THREAD_ASLEEP: Result.ASLEEP}
+    return said.get(error.code, Result.CLOSED)
