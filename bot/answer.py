@@ -10,6 +10,7 @@ import math
 import re
 import unicodedata
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +21,8 @@ from pydantic import SecretStr
 from bot.reload import Outcome
 
 _PIECE_OF_KEY = 8
+_LEAST_PIECE = 4
+"""What is shorter stands in many a harmless sentence."""
 _SAID_CHARACTERS = 60
 _REPEATS_KEY = "[hidden: it repeats the key]"
 _BLANK = "`\u034f\u115f\u1160\u2800\u3164\uffa0"
@@ -133,31 +136,33 @@ def by_words(answer: dict[str, Any] | None, model: str = "") -> Outcome | None:
 
 def _said(answer: dict[str, Any] | None, key: SecretStr) -> str:
     """The API's words as they may be shown inside a code span: no key, no backtick, one short line."""
-    text = _text(answer)
-    if _repeats(text, key.get_secret_value()):
-        return _REPEATS_KEY
-    text = "".join(c if c.isprintable() and c not in _BLANK else " " for c in text)
+    text = "".join(c if c.isprintable() and c not in _BLANK else " " for c in _text(answer))
     text = _PILE.sub(r"\1", " ".join(text.split()))
-    return text if len(text) <= _SAID_CHARACTERS else text[: _SAID_CHARACTERS - 1] + "…"
+    if len(text) > _SAID_CHARACTERS:
+        text = text[: _SAID_CHARACTERS - 1] + "…"
+    return _REPEATS_KEY if _repeats(text, key.get_secret_value()) else text
 
 
 def _repeats(text: str, key: str) -> bool:
-    """Whether a text holds a piece of the key that is long enough to matter, in any simple disguise."""
-    spelled = (
-        text,
-        unquote(text),
-        html.unescape(text),
-        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text),
-    )
-    bare = [_bare(spelling, key) for spelling in spelled]
-    raw = key.encode()
-    plain = _bare(key, key)
+    """Whether a short text holds a piece of the key that is long enough to matter, in a common disguise."""
+    escaped = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    spelled = (text, unquote(text), html.unescape(text), escaped)
+    raw, plain = key.encode(), _bare(key, key)
     hidden = [plain, plain[::-1], raw.hex()]
     for shift in range(3):  # base64 looks another way after each number of bytes before the key
         packed = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
         hidden.append(_bare(packed[4 if shift else 0 : -1], key))
-    pieces = {secret[at : at + _PIECE_OF_KEY] for secret in hidden for at in range(_last_piece(secret) + 1)}
-    return any(piece in spelling for piece in pieces - {""} for spelling in bare)
+    return _shares_piece(spelled, [key]) or _shares_piece([_bare(one, key) for one in spelled], hidden)
+
+
+def _shares_piece(texts: Iterable[str], secrets: Iterable[str]) -> bool:
+    pieces = {
+        secret[at : at + _PIECE_OF_KEY]
+        for secret in secrets
+        if len(secret) >= _LEAST_PIECE
+        for at in range(_last_piece(secret) + 1)
+    }
+    return any(piece in text for piece in pieces for text in texts)
 
 
 def _last_piece(secret: str) -> int:

@@ -10,7 +10,7 @@ import structlog
 
 from bot.cadence import retry_pause
 from bot.errors import StoreSlow, StoreTrouble
-from bot.reload import JOINABLE, Facts, IllegalStep, Reload, State, step
+from bot.reload import JOINABLE, Facts, IllegalStep, Reload, State, pings, step
 from bot.store.base import Store
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -29,15 +29,20 @@ class Life:
         self._unsaved: deque[tuple[State, Facts]] = deque()
         self._landing: asyncio.Future[Reload | None] | None = None
         """The first unsaved step, where it is on its way to a slow disk."""
-        self._saving = False
+        self._ending = False
+        """The step to the ending is on its way, and nobody has been told it yet."""
         self._writing = asyncio.Lock()
         self.reload = reload
 
     async def step(self, to: State, **facts: Unpack[Facts]) -> bool:
         """Take a step; True once it is stored, False where only memory has it. Raises IllegalStep."""
-        self.reload = step(self.reload, to, **facts)
+        after = step(self.reload, to, **facts)
+        self._ending = to is State.ANNOUNCING and self.reload.state in JOINABLE
+        self.reload = after
         self._unsaved.append((to, facts))
-        if not await self._save():
+        stored = await self._save()
+        self._ending = False
+        if not stored:
             log.error("reload.not_stored", reload=self.reload.id, to=to)
             return False
         log.info("reload.step", reload=self.reload.id, to=to)
@@ -61,7 +66,6 @@ class Life:
         to, facts = self._unsaved[0]
         if self._landing is not None and not self._landing.done():
             return False
-        self._saving = True
         try:
             row = await (self._landing or self._store.step(self.reload.id, {self._stored}, to, **facts))
         except StoreSlow as slow:
@@ -74,8 +78,6 @@ class Life:
             return await self._save_next()
         except IllegalStep:
             row = None
-        finally:
-            self._saving = False
         self._landing = None
         self._unsaved.popleft()
         if row is None:  # the row is gone or has moved on without us: there is nothing to catch up with
@@ -85,12 +87,12 @@ class Life:
         return True
 
     def joined(self, row: Reload) -> None:
-        """Somebody joined: take over who asked.
+        """Somebody joined: take over who asked, and whom to ping.
 
-        Raises StoreTrouble where the ending is told and only the disk does not know it yet: the new one
-        would never be told. While the step to it is on its way, it will have them.
+        Raises StoreTrouble where the ending is told and only the disk does not know it yet.
         """
-        if self.reload.state in JOINABLE:
-            self.reload = replace(self.reload, askers=row.askers)
-        elif not self._saving:
+        if self.reload.state not in JOINABLE and not self._ending:
             raise StoreTrouble("the row of an ended reload is not written yet")
+        self.reload = replace(self.reload, askers=row.askers)
+        if self._ending:
+            self.reload = replace(self.reload, pings=pings(self.reload))

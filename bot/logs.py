@@ -9,7 +9,7 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
-_TOKEN_IN_PATH = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
+_TOKEN_IN_PATH = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"\\]+")
 
 
 def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> None:

@@ -188,13 +188,15 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
         if after.outcome is None or after.ended_at is None:
             raise IllegalStep("an ending needs an outcome and a time")
         if reload.state is not State.ANNOUNCING:
-            after = replace(after, pings=_pings(after, after.outcome.ending, after.ended_at))
+            after = replace(after, pings=pings(after))
     return after
 
 
-def _pings(reload: Reload, ending: Ending, ended_at: float) -> tuple[Ping, ...]:
-    still_looking = 0 <= ended_at - reload.asked_at <= STILL_LOOKING_SECONDS  # the clock may be set back
-    people = reload.askers[1:] if still_looking and ending is not Ending.READY else reload.askers
+def pings(reload: Reload) -> tuple[Ping, ...]:
+    """Whom to ping where, for a reload in ANNOUNCING."""
+    took = (reload.ended_at or 0.0) - reload.asked_at
+    still_looking = 0 <= took <= STILL_LOOKING_SECONDS  # below 0: the clock was set back
+    people = reload.askers[1:] if still_looking and reload.ending is not Ending.READY else reload.askers
     by_channel: dict[int, dict[int, None]] = {}
     for asker in people:
         by_channel.setdefault(asker.channel, {})[asker.user] = None

@@ -37,7 +37,7 @@ class Runner:
 
         None: this interaction was delivered before. Raises NoKey, TooManyOpen, Restarting, StoreTrouble.
         """
-        if self._by.stopping:
+        if self._by.is_stopping():
             raise Restarting
         first = new.id not in self._starting  # the same event may come twice
         stays = False
@@ -89,7 +89,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Let calls that are out come back, then stop; what is open goes on at the next start."""
-        self._by.stopping = True
+        self._by.stop()
         calling = {task for task, reload in self._tasks.items() if self._is_calling(reload)}
         for task in self._tasks.keys() - calling:
             task.cancel()
@@ -121,7 +121,7 @@ class Runner:
             task.add_done_callback(lambda task: self._after(task, story))
 
     def _keep(self, reload: Reload, told: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        if self._by.stopping:  # the next start goes on with what is stored
+        if self._by.is_stopping():  # the next start goes on with what is stored
             told.close()
             return None
         task = asyncio.create_task(told, name=f"{name}-{reload.id}")

@@ -75,8 +75,8 @@ class Settings(BaseSettings):
         token = value.get_secret_value().strip()
         if not token:
             raise ValueError("is empty. Copy it from the Discord developer portal")
-        if not (token.isascii() and token.isprintable()) or " " in token:
-            raise ValueError("must be one word of plain text. Copy it from the Discord developer portal")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", token):
+            raise ValueError("must be letters, digits, dots, - and _ only, without quotes. Copy it once more")
         return SecretStr(token)
 
     @field_validator("key_encryption_keys")
@@ -89,9 +89,12 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _home(cls, value: Path) -> Path:
-        if "$" in str(value):
+        if "$" in str(value) or "\0" in str(value) or not str(value).strip():
             raise ValueError("must be a plain path: names that begin with $ are not looked up")
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("must be a plain path: there is no such home folder") from None
 
     @field_validator("store_url")
     @classmethod

@@ -52,7 +52,15 @@ class Storyteller:
         self.api = api
         self.delivery = delivery
         self.now = now
-        self.stopping = False
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Call nobody any more."""
+        self._stopping = True
+
+    def is_stopping(self) -> bool:
+        """Whether what is open is to go on at the next start."""
+        return self._stopping
 
 
 class Story:
@@ -86,9 +94,9 @@ class Story:
     async def _call(self, message: int | None) -> None:
         """Wait for our turn, call, and again where the API names a wait; then count, or end."""
         while True:
-            if self.life.reload.not_before is not None:
+            if self.life.reload.not_before is not None and not self._by.is_stopping():
                 await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT)
-            if self._by.stopping:  # the next start goes on
+            if self._by.is_stopping():  # the next start goes on
                 return
             try:
                 key = await self._by.keys.open(self.life.reload.server)
@@ -100,6 +108,9 @@ class Story:
                 ref = new_ref()
                 log.error("reload.not_called", reload=self.life.reload.id, ref=ref, why="storage")
                 await self.end(Outcome.STORAGE, called_at=called_before, ref=ref)
+                return
+            if self._by.is_stopping():  # it began while that was written
+                await self.life.step(State.ASKED, called_at=called_before)
                 return
             if self.life.reload.not_before is not None:  # take "starts in 5 s" away
                 await self._reply.show(self.life.reload, self._by.now(), SHOW_CALLING_SECONDS)
@@ -116,7 +127,7 @@ class Story:
             await self._end_refused(answer, called_before)
 
     async def _count(self) -> None:
-        if self._by.stopping:
+        if self._by.is_stopping():
             return
         deadline = self.life.reload.deadline or 0.0
         late = deadline < self._by.now()

@@ -1,6 +1,7 @@
 """First answers, and what a deferral was for: tried again within Discord's 3 s, and never left "thinking"."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -93,7 +94,7 @@ async def test_form_opens_in_spite_of_a_hiccup(wire: Wire, hiccup: str) -> None:
 async def test_form_that_is_dismissed_does_not_stay_in_memory(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogs.key.FORM_SECONDS", 0.2)  # discord.py asks the real clock
+    monkeypatch.setattr(sys.modules["cogs.key"], "FORM_SECONDS", 0.2)  # discord.py asks the real clock
     for _ in range(20):
         await wire.server.slash(wire.mod, wire.general, "key set")
     await wire.server.wait_for(lambda: not bot._connection._view_store._modals, 600)

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from bot.reload import Asker, IllegalStep, Outcome, Reload, State
 from bot.store.base import KeyRow
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME as FILE_NAME
+from bot.store.file import pack
 
 LIMIT = 5.0
 
@@ -350,6 +352,33 @@ async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tm
     again = EmbeddedStore(tmp_path)
     assert await again.open() == []
     again.close()
+
+
+async def test_server_with_a_long_history_is_forgotten(tmp_path: Path) -> None:
+    """More rows than SQLite takes parameters."""
+    (await opened(tmp_path)).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        rows = ((f"reload:{n}", pack(make(n))) for n in range(1, 130_001))
+        db.executemany("INSERT INTO kv VALUES (?,?)", rows)
+    db.close()
+    store = EmbeddedStore(tmp_path)
+    await store.forget(100)
+    assert await store.servers() == {101}
+    store.close()
+
+
+async def test_key_that_is_removed_late_is_wiped_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
+    monkeypatch.setattr("bot.store.embedded.CALL_SECONDS", 0.2)
+    store._thread.submit(time.sleep, 0.5)  # the disk is busy for longer than that
+    with pytest.raises(StoreSlow):
+        await store.remove_key(100)
+    await asyncio.wrap_future(store._thread.submit(int))  # whatever was queued has run
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
 
 
 async def test_reader_in_the_way_of_wiping_a_key_delays_nobody_else(

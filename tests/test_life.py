@@ -47,6 +47,7 @@ class TroubledStore(EmbeddedStore):
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
         how = self.plan.pop(0) if self.plan else WORKS
+        await asyncio.sleep(0)  # a thread takes its time
         if how == FAILS:
             raise StoreTrouble("disk full")
         landing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -188,6 +189,38 @@ async def test_who_joined_just_before_the_ending_is_pinged(life: Life, store: Tr
     await store.ask(replace(ASKED, id=20, askers=(BEN,)), 5)
     await live(life, STEPS[5:6])
     assert [ping.users for ping in life.reload.pings] == [(11, 12)]
+
+
+@pytest.mark.parametrize("how", [FAILS, SLOW_LANDS, SLOW_FAILS])
+async def test_who_joins_while_the_ending_is_being_written_is_pinged_whatever_becomes_of_that(
+    life: Life, store: TroubledStore, how: str
+) -> None:
+    """They were told that they will be."""
+    await live(life, STEPS[:5])
+    row = await store.ask(replace(ASKED, id=20, askers=(BEN,)), 5)
+    assert row is not None
+    store.plan = [how]
+    ending = asyncio.create_task(life.step(STEPS[5][0], **STEPS[5][1]))
+    await asyncio.sleep(0)
+    assert life.reload.state is State.ANNOUNCING
+    life.joined(row)
+    await ending
+    assert [ping.users for ping in life.reload.pings] == [(11, 12)]
+
+
+async def test_nobody_joins_an_ending_that_is_told_and_not_yet_written(
+    life: Life, store: TroubledStore
+) -> None:
+    await live(life, STEPS[:5])
+    store.plan = [FAILS] * 3
+    await live(life, STEPS[5:])
+    row = await store.ask(replace(ASKED, id=20, askers=(BEN,)), 5)
+    assert row is not None
+    catching_up = asyncio.create_task(life.catch_up())
+    await asyncio.sleep(0)
+    with pytest.raises(StoreTrouble):
+        life.joined(row)
+    await catching_up
 
 
 async def test_who_joined_is_known_while_the_disk_is_behind(life: Life, store: TroubledStore) -> None:

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import orjson
 import pytest
 import structlog
 import yarl
@@ -82,6 +83,12 @@ def test_no_token_in_a_path_is_shown(path: str, form: Any) -> None:
     said = out.getvalue()
     assert "[token]" in said
     assert TOKEN not in said
+
+
+def test_a_line_of_json_is_json() -> None:
+    with logging_to(out := StringIO(), "json"):
+        structlog.get_logger("test").error('POST "https://127.0.0.1/webhooks/1/token" failed', at="it's\n\\")
+    assert orjson.loads(out.getvalue())["at"] == "it's\n\\"
 
 
 def test_discord_says_nothing_at_debug(form: Any) -> None:

@@ -384,6 +384,16 @@ def test_what_has_nothing_of_the_key_is_shown(text: str) -> None:
     assert read(200, error(text)).said == text
 
 
+@pytest.mark.parametrize("key", ["-_-_-_-_-_-_", "!@#$%^&*()!@#", "🔑" * 10, "ключ-от-модели"])
+def test_a_key_of_any_letters_or_none_is_not_shown(key: str) -> None:
+    assert read_with(key, f"Bad: {key}") == HIDDEN
+
+
+@pytest.mark.parametrize("key", ["a", "ab1", "x" * 3])
+def test_a_key_too_short_to_matter_hides_nothing(key: str) -> None:
+    assert read_with(key, "A taxi ab1 xxxx") == "A taxi ab1 xxxx"
+
+
 def read_with(key: str, text: str) -> str:
     return classify(200, {}, orjson.dumps(error(text)), SecretStr(key), "sdxl").said
 

@@ -252,16 +252,17 @@ def test_a_dotenv_file_that_cannot_be_read_is_said() -> None:
         load_settings(Path("/proc/self/mem"))
 
 
-@pytest.mark.parametrize("token", ["two words", "a\r\nb", "a\x07b", "“quoted”"])
+@pytest.mark.parametrize("token", ["two words", "a\r\nb", "a\x07b", "“quoted”", '"quoted"', "a\\b"])
 def test_a_token_that_is_not_one_word_is_refused(load: Any, token: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(DISCORD_TOKEN=token)
     [line] = caught.value.lines
-    assert line.startswith("DISCORD_TOKEN: must be one word")
+    assert line.startswith("DISCORD_TOKEN: must be letters, digits, dots")
     assert token not in line
 
 
 def test_the_data_folder_may_be_below_the_home(load: Any) -> None:
     assert load(DATA_DIR="~/rewarm").data_dir == Path.home() / "rewarm"
-    with pytest.raises(SettingsError, match="DATA_DIR: must be a plain path"):
-        load(DATA_DIR="$HOME/rewarm")
+    for no_path in ("$HOME/rewarm", "~nobody-of-that-name/rewarm", " "):
+        with pytest.raises(SettingsError, match="DATA_DIR: must be a plain path"):
+            load(DATA_DIR=no_path)

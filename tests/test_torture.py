@@ -4,13 +4,17 @@ A short version runs with the other tests; `make torture` kills a hundred times.
 """
 
 import asyncio
+import functools
 import os
 import random
 import secrets
 from collections import Counter
 
+from aiohttp import web
+
 from bot.reload import Ending
 from tests.stand_ins.discord_server import Interaction
+from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire
 
 KILLS = int(os.environ.get("TORTURE_KILLS", "6"))
@@ -30,6 +34,12 @@ async def people_keep_asking(wire: Wire, asked: dict[str, Interaction], dice: ra
             )
 
 
+async def sooner_or_later(dice: random.Random, _: web.Request) -> web.StreamResponse:
+    """So that some are killed in mid-call."""
+    await asyncio.sleep(dice.uniform(0.0, 1.5))
+    return web.json_response(ACCEPTED)
+
+
 def told(wire: Wire, made: Interaction) -> bool:
     """The ending is in sight; and the ping is out, if it is Ready: others need one only after a while."""
     text = wire.reply(made).text
@@ -46,6 +56,7 @@ async def test_every_acknowledged_reload_survives_kills(wire: Wire) -> None:
     asked: dict[str, Interaction] = {}
     async with wire.process():
         await wire.set_key()
+    wire.api.reloads = [Answer(handler=functools.partial(sooner_or_later, dice))]
     people = asyncio.create_task(people_keep_asking(wire, asked, dice))
     for _ in range(KILLS):
         async with wire.process():

@@ -510,6 +510,39 @@ async def test_stop_calls_nobody_any_more(wire: Wire, bot: Rewarm, answer: dict[
     assert states == {"sdxl-turbo": named, "another": State.ASKED}
 
 
+async def test_stop_does_not_wait_for_a_named_wait(wire: Wire, bot: Rewarm) -> None:
+    called = asyncio.Event()
+
+    async def later(_: object) -> web.StreamResponse:
+        called.set()
+        await asyncio.sleep(1)
+        body = {"status": "error", "message": "Rate limit exceeded"}
+        return web.json_response(body, status=429, headers={"Retry-After": "50"})
+
+    wire.api.reloads = [Answer(handler=later)]
+    await wire.reload()
+    await called.wait()
+    began = asyncio.get_running_loop().time()
+    await bot.runner.stop()
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_stop_while_the_call_is_being_stored_calls_nobody(
+    wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None]
+) -> None:
+    wire.server.faults.append(Fault("POST", CALLBACK, delay=0.5))
+    asking = asyncio.create_task(wire.reload())
+    await asyncio.sleep(0.3)
+    slow_disk(0.5)
+    await wire.server.wait_for(
+        lambda: [story.life.reload.state for story in bot.runner._stories.values()] == [State.CALLING]
+    )
+    await bot.runner.stop()
+    await asking
+    assert wire.api.calls == []
+    assert [reload.state for reload in await bot.store.open()] == [State.ASKED]
+
+
 async def test_outage_of_an_hour_ends_in_sight_all_the_same(wire: Wire, bot: Rewarm) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)

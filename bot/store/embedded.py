@@ -6,7 +6,6 @@ used (CVE-2024-35515): rows are JSON.
 
 import asyncio
 import functools
-import itertools
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection
@@ -33,6 +32,11 @@ STEP_SECONDS = 1.0
 BUSY_MILLISECONDS = 3000
 WIPE_MILLISECONDS = 500
 
+_WRITE = (
+    "REPLACE INTO kv SELECT json_extract(value, '$[0]'), CAST(json_extract(value, '$[1]') AS BLOB) "
+    "FROM json_each(?)"
+)
+"""Any number of rows in one statement, and one parameter."""
 _T = TypeVar("_T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -103,10 +107,10 @@ class EmbeddedStore:
         """Bring what has changed to the disk, all or nothing: one statement, with a NULL for what is gone."""
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
-        rows = [[name, file.pack(value)] for name, value in self._memory.changed.items()]
+        packed = {name: file.pack(value) for name, value in self._memory.changed.items()}
+        rows = [[name, value.decode() if value is not None else None] for name, value in packed.items()]
         if rows:
-            marks = ",".join(["(?,?)"] * len(rows))
-            self._db.conn.select_one(f"REPLACE INTO kv VALUES {marks}", list(itertools.chain(*rows)))  # noqa: S608  # marks only
+            self._db.conn.select_one(_WRITE, (orjson.dumps(rows).decode(),))
             self._sweep_due = self._sweep_due or None in self._memory.changed.values()
         if self._wipe_due:
             self._wipe(0)
@@ -135,9 +139,10 @@ class EmbeddedStore:
 
     async def _call_and_wipe(self, verb: Callable[..., _T], *args: Any) -> _T:
         """Wipe in a turn of its own: who waits for another write need not wait for that."""
-        done = await self._call(CALL_SECONDS, verb, *args)
-        await self._in_thread(CALL_SECONDS, self._wipe)
-        return done
+        try:
+            return await self._call(CALL_SECONDS, verb, *args)
+        finally:  # also behind a write that is late
+            await self._in_thread(CALL_SECONDS, self._wipe)
 
     async def _in_thread(self, limit: float, work: Callable[..., _T], *args: Any) -> _T:
         landing = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
@@ -179,7 +184,8 @@ class EmbeddedStore:
         return await self._call_and_wipe(self._memory.remove_key, server)
 
     async def servers(self) -> set[int]:
-        return self._memory.keys.keys() | {server for server, mine in self._memory.of_server.items() if mine}
+        known = list(self._memory.keys) + list(self._memory.of_server)  # the other thread may add to them
+        return {s for s in known if s in self._memory.keys or self._memory.of_server.get(s)}
 
     async def forget(self, server: int) -> None:
         await self._call_and_wipe(self._memory.forget, server)
@@ -210,5 +216,5 @@ class _Call:
 
 
 def _log_late(landing: asyncio.Future[Any]) -> None:
-    if not landing.cancelled() and (error := landing.exception()) is not None:
+    if not landing.cancelled() and isinstance(error := landing.exception(), StoreTrouble):
         log.error("store.late_write_failed", error=type(error).__name__)

@@ -80,9 +80,9 @@ class Request:
 class Fault:
     """What happens to the next `times` matching calls instead of, or on top of, the usual.
 
-    The `delay` comes first; then a `status` is answered without doing anything, or the call is done; `late` is how
-    long the answer is on its way. `reset` drops the connection: `before` anything was done, or `after` it was
-    done, so that the answer is lost.
+    The `delay` comes first; then a `status` is answered without doing anything, or the call is done; `late`
+    is how long the answer is on its way. `reset` drops the connection: `before` anything was done, or `after`
+    it was done, so that the answer is lost.
     `edge`: what stands before Discord answers, with a page and without a Via header.
     """
 
