@@ -58,8 +58,6 @@ def main() -> int:
         return _refuse(error.lines)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except StoreTrouble as error:
-        return _refuse([f"DATA_DIR: {error}."])
     except SealBroken:
         return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
 
@@ -80,7 +78,10 @@ async def run(settings: Settings) -> NoReturn:
     secrets = [settings.discord_token.get_secret_value()]
     secrets += settings.key_encryption_keys.get_secret_value().split(",")
     logs.set_up(settings.log_level, settings.log_format, secrets)
-    bot = await build(settings)
+    try:
+        bot = await build(settings)
+    except StoreTrouble as error:
+        _leave(_refuse([f"DATA_DIR: {error}."]))
     running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

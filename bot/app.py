@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from discord.http import Route
 
 from bot.cadence import start_pause
 from bot.delivery import Delivery
+from bot.errors import StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
@@ -38,6 +40,8 @@ PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
 )
 LOGIN_SECONDS = 60.0
+OPEN_SECONDS = 30.0
+"""A store of 42 MB was opened in half a second; a disk that hangs never answers."""
 _TOKEN_REFUSED = 4004
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -216,6 +220,14 @@ async def _patiently(
             return
 
 
+async def _open(folder: Path) -> EmbeddedStore:
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            return await asyncio.to_thread(EmbeddedStore, folder)
+    except TimeoutError:
+        raise StoreUnusable(f"{folder} does not answer: look after its disk") from None
+
+
 async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rewarm:
     """Open the store and make the bot, before anything goes to Discord.
 
@@ -223,7 +235,7 @@ async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rew
     """
     if settings.discord_api_url:
         Route.BASE = settings.discord_api_url
-    store = EmbeddedStore(settings.data_dir)
+    store = await _open(settings.data_dir)
     vault = Vault(settings.encryption_keys)
     try:
         await unlock(store, vault)

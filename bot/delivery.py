@@ -110,7 +110,7 @@ class Delivery:
                     )
             except TROUBLE as error:
                 log.warning("reply.not_resolved", error=type(error).__name__)
-                if isinstance(error, discord.NotFound):
+                if isinstance(error, discord.HTTPException) and error.status in (401, 403, 404):
                     return
                 await asyncio.sleep(max(retry_pause(attempt), named_wait(error)))
             else:

@@ -5,7 +5,7 @@ import functools
 import discord
 from discord import app_commands
 from discord.ext import commands
-from discord.utils import escape_markdown
+from discord.utils import escape_markdown, escape_mentions
 
 from bot import words
 from bot.app import Rewarm
@@ -89,7 +89,9 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
         elif status.tail is None:
             text = words.key_unreadable(command)
         else:
-            text = words.key_status(escape_markdown(status.by_name), status.at, status.tail, command)
+            text = words.key_status(
+                escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, command
+            )
         await self.bot.delivery.say(interaction, text)
 
     @app_commands.command(name="remove", description="Delete this server's API key for good")

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+import orjson
 import pytest
 
 from bot.__main__ import EXIT_HUNG
@@ -39,6 +40,7 @@ async def test_from_key_to_ping(wire: Wire) -> None:
 
 
 async def test_the_key_is_in_no_log_no_output_and_no_file(wire: Wire) -> None:
+    wire.environment["LOG_FORMAT"] = "json"
     async with wire.process() as process:
         await wire.set_key()
         asked = await wire.reload()
@@ -47,6 +49,7 @@ async def test_the_key_is_in_no_log_no_output_and_no_file(wire: Wire) -> None:
         process.send_signal(signal.SIGTERM)
         await process.wait()
     assert "reload.answer" in wire.output.read_text(), "the log was looked at"
+    assert all(orjson.loads(line)["event"] for line in wire.output.read_text().splitlines())
     assert CANARY.encode() not in files(wire.folder)
     secrets = [asked.token, wire.environment["DISCORD_TOKEN"], wire.environment["KEY_ENCRYPTION_KEYS"]]
     assert [secret for secret in secrets if secret in wire.output.read_text()] == []
@@ -94,6 +97,14 @@ from bot.__main__ import main
 sys.argv = ["bot"]
 sys.exit(main())
 """
+
+
+async def test_disk_that_hangs_at_start_is_one_line(wire: Wire) -> None:
+    (wire.folder / "hang").touch()
+    short = WITH_A_DISK_THAT_HANGS.replace("sys.argv", "import bot.app; bot.app.OPEN_SECONDS = 2.0; sys.argv")
+    async with wire.process("-c", short) as process:
+        assert await asyncio.wait_for(process.wait(), 10) == 2
+    assert wire.output.read_text() == "DATA_DIR: data does not answer: look after its disk.\n"
 
 
 async def test_disk_that_hangs_holds_up_neither_an_ending_nor_a_stop(wire: Wire) -> None:

@@ -70,8 +70,6 @@ class EmbeddedStore:
         )
         for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
             db.conn.select_one(f"PRAGMA {pragma}")
-        # Also shows that the disk can be written: without that, each start would tell the same endings anew.
-        db["value:format"] = self._memory.values["format"] = file.FORMAT
         return db
 
     # What follows runs in the store's own thread, one verb at a time: that makes each of them atomic.

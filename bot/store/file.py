@@ -18,6 +18,8 @@ NAME = "rewarm.db"
 FORMAT = 1
 """The version of the rows; a store of a newer one is refused."""
 
+_TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
+"""As sqlitedict makes it."""
 _LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
 """A row that is gone has no value; it is swept away with the next wipe."""
 _RELOAD = TypeAdapter(Reload)
@@ -65,10 +67,14 @@ def read(path: Path) -> dict[str, Reload | KeyRow | Any]:
         with closing(sqlite3.connect(path)) as db:
             if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise StoreUnusable(damaged)
-            table = db.execute("SELECT 1 FROM sqlite_master WHERE name='kv'").fetchone()
-            rows = dict(db.execute(_LIVE).fetchall()) if table else {}
-        if orjson.loads(rows.get("value:format", b"0")) > FORMAT:
-            raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+            db.execute(_TABLE)
+            rows = dict(db.execute(_LIVE).fetchall())
+            if orjson.loads(rows.get("value:format", b"0")) > FORMAT:
+                raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+            # Also shows that the disk can be written: if not, each start would tell the same endings anew.
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("REPLACE INTO kv VALUES ('value:format', ?)", (orjson.dumps(FORMAT),))
+            db.commit()
         return {name: _unpack(name, orjson.loads(value)) for name, value in rows.items()}
     except ValidationError:
         unreadable = f"{path} holds a record that this version cannot read"
@@ -91,10 +97,16 @@ def pack(value: Reload | KeyRow | Any | None) -> bytes | None:
 
 
 def _unpack(name: str, value: Any) -> Reload | KeyRow | Any:
-    kind = name.partition(":")[0]
+    kind, _, rest = name.partition(":")
     if kind == "reload":
-        return _RELOAD.validate_python(value)
-    return _KEY_ROW.validate_python(value) if kind == "key" else value
+        reload = _RELOAD.validate_python(value)
+        if reload.id != int(rest) or not reload.askers:
+            raise ValueError("not a row of ours")
+        return reload
+    if kind == "key":
+        int(rest)
+        return _KEY_ROW.validate_python(value)
+    return value
 
 
 def _make(folder: Path) -> None:

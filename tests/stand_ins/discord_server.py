@@ -251,11 +251,11 @@ class _Line:
     def send(self, payload: Json) -> None:
         self._waiting.put_nowait(payload)
 
-    async def ask_for_heartbeats(self) -> None:
-        """Discord may; here it keeps a line alive in virtual time: discord.py's own heart beats in real."""
+    async def keep_alive(self) -> None:
+        """Acknowledge heartbeats unasked: in virtual time none come, as discord.py's beat in real time."""
         while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
-            self.send({"op": 1, "d": None})
+            self.send({"op": 11, "d": None})
 
     async def write(self) -> None:
         """Run until cancelled or closed."""
@@ -929,7 +929,7 @@ class DiscordServer:
         self._lines.add(line)
         writing = asyncio.create_task(line.write())
         line.send({"op": 10, "d": {"heartbeat_interval": _HEARTBEAT_SECONDS * 1000}})
-        asking = asyncio.create_task(line.ask_for_heartbeats())
+        living = asyncio.create_task(line.keep_alive())
         try:
             if (http.query.get("v"), http.query.get("encoding")) != ("10", "json"):
                 await self._hang_up(line, 4012, "version 10 and encoding json are spoken here")
@@ -938,7 +938,7 @@ class DiscordServer:
                     await self._hear(line, orjson.loads(frame.data))
         finally:
             writing.cancel()
-            asking.cancel()
+            living.cancel()
             self._lines.discard(line)
             for session in self._sessions.values():
                 session.line = None if session.line is line else session.line
@@ -1123,7 +1123,10 @@ def _rests() -> RefusedError:
 
 def _fault_response(fault: Fault) -> web.Response:
     if fault.edge:
-        return web.Response(status=fault.status or 500, text="<html>error</html>", content_type="text/html")
+        page: dict[str, str] = {"Retry-After": "3600"} if fault.status == 429 else {}
+        return web.Response(
+            status=fault.status or 500, text="<html>error</html>", content_type="text/html", headers=page
+        )
     body = fault.body
     if body is None:
         body = _slow_down(1.0) if fault.status == 429 else {"message": "made to fail", "code": fault.code}
