@@ -130,6 +130,8 @@ async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
     report(f"{CROWD} open: stop {stopped:.2f} s; after the next login: endings that were overdue")
     report(f"{figures(ended)}, countdowns edited again {figures(edited)}; {limited(wire)} answers of 429")
     assert max(ended + edited) < 5
+    assert median(ended) < median(edited), "most overdue first"
+    assert max(edited) - min(ended) > 2, "spread, not all at once"
     assert limited(wire) == 0
     assert len(wire.api.calls) == CROWD
     assert wire.server.violations == []

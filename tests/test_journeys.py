@@ -330,6 +330,23 @@ async def test_text_that_cannot_be_a_key_is_not_sent_anywhere(
     assert api.balance_calls == []
 
 
+async def test_name_of_who_set_the_key_mentions_nobody(env: simcord.Env) -> None:
+    world = World(env)
+    odd = world.guild.add_member(env.create_user("<@123456789012345678> *bold*"), roles=[world.managers])
+    modal = await odd.slash(world.general, "key set")
+    await odd.submit_modal(modal, {"key": CANARY})
+    text = said(await odd.slash(world.general, "key status"))
+    assert "<@123456789012345678>" not in text
+    assert "*bold*" not in text.replace("\\*", "")
+
+
+async def test_long_wait_is_told_as_the_time_when_it_works_again(world: World, api: ModelApiServer) -> None:
+    api.reloads = [refused("Rate limit exceeded", 429, retry_after=90)]
+    await world.reload()
+    await world.env.advance_time(1)
+    assert f"works again at <t:{int(START) + 90}:T>" in world.last().text
+
+
 async def test_key_status_says_who_when_and_the_last_four(world: World) -> None:
     text = said(await world.mod.slash(world.general, "key status"))
     assert "set by mod" in text

@@ -113,15 +113,17 @@ async def test_nothing_typed_in_one_server_shows_anothers_models_or_joins_its_re
     assert by_channel == {wire.general.id: {wire.ana.id}, other.channel.id: {other.cleo.id}}
 
 
-@pytest.mark.usefixtures("bot")
-async def test_no_custom_id_is_taken_from_outside(wire: Wire) -> None:
+@pytest.mark.parametrize("from_another", [False, True])
+async def test_no_custom_id_is_taken_from_outside(wire: Wire, other: Other, from_another: bool) -> None:
     """A click with any custom id: no button is built yet, so nothing may answer or change."""
     asked = await wire.reload()
+    clicked = await other.reload() if from_another else asked
     for custom_id in ("key", "reload", str(asked.id), f"join:{asked.id}", "x" * 100):
-        event = {**asked.event, "id": str(wire.server._new_id()), "type": 3}
+        event = {**clicked.event, "id": str(wire.server._new_id()), "type": 3}
         event["data"] = {"component_type": 2, "custom_id": custom_id}
         event["message"] = wire.server._message_payload(wire.reply(asked))
-        wire.server._emit(wire.guild, "INTERACTION_CREATE", event)
-    await wire.server.wait_for(wire.pings, 60)
-    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
-    assert len(wire.api.calls) == 1
+        wire.server._emit(clicked.channel.guild, "INTERACTION_CREATE", event)
+    pings = 2 if from_another else 1
+    await wire.server.wait_for(lambda: len(wire.pings()) == pings, 60)
+    assert [p.mentions for p in wire.pings() if p.channel_id == wire.general.id] == [{wire.ana.id}]
+    assert len(wire.api.calls) == pings

@@ -144,6 +144,31 @@ async def test_defect_of_ours_at_start_ends_it(
     bot.store.close()
 
 
+def syncs(wire: Wire) -> int:
+    return len([r for r in wire.server.requests if r.method == "PUT"])
+
+
+@virtual
+async def test_commands_are_sent_again_only_where_they_changed_or_are_another_applications(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for again in (1, 1):
+        async with running(wire.settings(), monkeypatch):
+            await wire.ready()
+            assert syncs(wire) == again
+            wire.server.connected.clear()
+    with monkeypatch.context() as fewer:
+        fewer.setattr("bot.app.COGS", ("cogs.error_handler", "cogs.key"))
+        async with running(wire.settings(), monkeypatch):
+            await wire.server.wait_for(lambda: syncs(wire) == 2)
+    assert [command["name"] for command in wire.server.commands] == ["key"]
+    wire.server.application_id += 1
+    async with running(wire.settings(), monkeypatch):
+        await wire.server.wait_for(lambda: syncs(wire) == 3)
+    wire.server.application_id -= 1
+    assert {login["intents"] for login in wire.server.identifies} == {1}, "guilds, and nothing else"
+
+
 @virtual
 async def test_sync_waits_as_long_as_discord_says(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     wait = {"message": "wait", "retry_after": 7200.0, "global": False}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import discord
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -99,7 +100,7 @@ async def test_without_read_history_the_ping_has_no_reference(wire: Wire, bot: R
     await ended(wire, bot, asked)
     [ping] = wire.pings()
     assert ping.reply_to is None
-    assert ping.nonce, "by channel, without the reference"
+    assert ping.nonce == f"{asked.id}-0"
 
 
 async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:
@@ -202,6 +203,7 @@ async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(
             await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
         )
         await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(form).text, 20)
+        assert "is stored, encrypted" not in str(wire.reply(form).history)
     assert (await bot.keys.open(wire.guild.id)).get_secret_value() == CANARY, "not half a key"
     await ended(wire, bot, asked, 30)
     again = await wire.reload(wire.ben, "another")
@@ -368,9 +370,12 @@ async def test_nothing_is_called_that_is_not_stored(
         return message
 
     monkeypatch.setattr(bot.delivery, "acknowledge", then_lock)
-    asked = await wire.reload()
-    await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(asked).text, 10)
-    assert re.search(r"ref [0-9A-F]{4}", wire.reply(asked).text)
+    with capture_logs() as logs:
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(asked).text, 10)
+    found = re.search(r"ref ([0-9A-F]{4})", wire.reply(asked).text)
+    assert found
+    assert found[1] in [line.get("ref") for line in logs]
     other.rollback()
     other.close()
     assert wire.api.calls == []
@@ -568,3 +573,111 @@ async def test_countdown_outlives_its_token(wire: Wire, monkeypatch: pytest.Monk
     assert shown[-1] - wire.api.calls[0].at - seconds < 1
     assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
     assert {request.status for request in wire.server.requests} == {200}
+
+
+async def test_countdown_begins_with_the_answer_not_with_the_call(wire: Wire, bot: Rewarm) -> None:
+    async def slowly(_: object) -> web.StreamResponse:
+        await asyncio.sleep(2)
+        return web.json_response({"status": "success"})
+
+    wire.api.reloads = [Answer(handler=slowly)]
+    asked = await wire.reload()
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+    ready_at, _ = wire.reply(asked).history[-1]
+    assert ready_at - wire.api.calls[0].at == pytest.approx(2 + SECONDS, abs=0.5)
+
+
+async def test_nothing_is_shown_that_is_not_stored(
+    wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None]
+) -> None:
+    slow_disk(0.4)
+    asked = await wire.reload()
+    seen: dict[str, State] = {}
+    while "Ready" not in seen:
+        await asyncio.sleep(0.02)
+        [row] = await bot.store.history(wire.guild.id)
+        for word in ("left", "Ready"):
+            if word in wire.reply(asked).text.replace("Ready at", ""):
+                seen.setdefault(word, row.state)
+    assert seen == {"left": State.COUNTING, "Ready": State.ANNOUNCING}
+
+
+async def test_other_version_of_the_api_is_called_where_it_is_set(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(model_api_version="v6"), monkeypatch) as bot:
+        await wire.set_key()
+        assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
+    assert [call.path for call in wire.api.calls] == ["/api/v6/images/model_reload"]
+
+
+async def test_global_limit_stops_every_channel_and_pings_go_another_way(wire: Wire, bot: Rewarm) -> None:
+    everything = {"message": "wait", "retry_after": 60.0, "global": True}
+    wire.server.faults.append(
+        Fault("POST", PING, status=429, body=everything, headers={"X-RateLimit-Global": "true"})
+    )
+    first = await wire.reload()
+    await asyncio.sleep(1)
+    others = [await wire.reload(model=f"model-{number}") for number in range(3)]
+    others.append(await wire.server.slash(wire.ben, wire.art, "reload", {"model_id": "elsewhere"}))
+    await wire.server.wait_for(lambda: len(wire.pings()) == 5, 30)
+    assert {ping.interaction for ping in wire.pings()} == {first, *others}
+    assert len([r for r in wire.server.requests if r.path.startswith("/channels/")]) == 1
+
+
+async def test_channels_limit_is_learned_from_its_headers(wire: Wire, bot: Rewarm) -> None:
+    wire.server.channel_limit = 3
+    await ended(wire, bot, await wire.reload())
+    pace = bot.delivery._pace
+    now = asyncio.get_running_loop().time()
+    assert [pace.take(wire.guild.id, wire.general.id, now) < 1 for _ in range(3)] == [True, True, False]
+
+
+async def test_process_that_stood_still_does_not_send_all_at_once(wire: Wire, bot: Rewarm) -> None:
+    """60 calls whose turns have come, at once; Discord allows 50 a second."""
+    channels = [wire.server.add_channel(wire.guild, f"channel {number}") for number in range(60)]
+    quiet = discord.AllowedMentions.none()
+    places = [bot.get_partial_messageable(channel.id) for channel in channels]
+    await asyncio.gather(*(place.send("x", allowed_mentions=quiet) for place in places))
+    assert [r.status for r in wire.server.requests if r.status == 429] == []
+
+
+async def test_late_edit_does_not_stay_over_the_ending(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(wire.settings(reload_seconds=20), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        await asyncio.sleep(12)
+        wire.server.faults.append(Fault("PATCH", BY_TOKEN, delay=7))  # the tick of 5 s left
+        await asyncio.sleep(60)
+        versions = [str(version) for _, version in wire.reply(asked).history]
+        assert "5 s left" in versions[-2]
+        assert "**Ready**" in versions[-1]
+        assert await bot.store.open() == []
+
+
+async def test_no_follow_up_becomes_the_reply_of_a_deferral(wire: Wire, bot: Rewarm) -> None:
+    """Where only the token works, the first edit fails, and somebody is to be pinged."""
+    wire.general.may_view = wire.general.may_send = False
+
+    async def refuse_late(_: object) -> web.StreamResponse:
+        await asyncio.sleep(16)
+        return web.json_response({"status": "error", "message": "Insufficient credits."}, status=402)
+
+    wire.api.reloads = [Answer(handler=refuse_late)]
+    wire.server.faults.append(Fault("PATCH", BY_TOKEN, times=2, reset="before"))
+    asked = await wire.reload()
+    await asyncio.sleep(60)
+    assert "out of credits" in wire.reply(asked).text
+    [ping] = wire.pings()
+    assert ping.id != asked.message_id
+    assert ping.mentions == {wire.ana.id}
+
+
+async def test_dead_token_is_asked_once_which_message_the_reply_is(wire: Wire, bot: Rewarm) -> None:
+    wire.server.faults.append(Fault("POST", CALLBACK, reset="after"))
+    wire.server.faults.append(Fault("GET", "@original$", times=100, status=401, code=50027))
+    await wire.reload()
+    await asyncio.sleep(120)
+    assert len([r for r in wire.server.requests if r.status == 401]) == 1
+    assert wire.api.calls == []
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]

@@ -315,6 +315,7 @@ class DiscordServer:
         self.answer_seconds = 3.0
         self.token_seconds = 900.0
         self.nonce_seconds = 300.0
+        self.channel_limit = 5
         self.thinking_by_channel = True
         """Whether the channel route may edit a reply that is still thinking: not known of Discord."""
         self.requests: list[Request] = []
@@ -612,7 +613,7 @@ class DiscordServer:
         if route.kind == "token":
             name, key, size = "token", params["token"], (5, 2.0)
         elif "channel" in params:
-            name, key, size = "channel", params["channel"], (5, 5.0)
+            name, key, size = "channel", params["channel"], (self.channel_limit, 5.0)
         else:
             return {}, None
         bucket = self._buckets.setdefault(f"{name}:{key}", _Bucket(*size))
