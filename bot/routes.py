@@ -47,6 +47,8 @@ class Routes:
         self._token_open = self._channel_open = True
         self._no_sending: set[int] = set()
         """Channels that refused a ping."""
+        self._perhaps_sent: set[int] = set()
+        """Pings that may have gone out by channel: only there does the nonce guard them."""
         self._token_waits_until = -math.inf
         self._follow_ups: Counter[int] = Counter()
         self._follow_ups_wait_until = -math.inf
@@ -117,7 +119,8 @@ class Routes:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused or slow."""
         people = [discord.Object(user) for user in ping.users]
         mentions = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)
-        slow = self._pace.wait(reload.server, ping.channel, clock()) > FOLLOW_UP_INSTEAD_SECONDS
+        wait = self._pace.wait(reload.server, ping.channel, clock())
+        slow = wait > FOLLOW_UP_INSTEAD_SECONDS and number not in self._perhaps_sent
         by_channel = functools.partial(self._ping_by_channel, reload, number, ping, text, mentions)
         follow_up = functools.partial(self._follow_up, reload, number, ping, text, mentions)
         for way in (follow_up, by_channel) if slow else (by_channel, follow_up):
@@ -168,6 +171,8 @@ class Routes:
         tried = await self._calls.make(
             "ping", CALL_SECONDS, lambda: self._send(reload, ping, nonce, text, mentions)
         )
+        if tried.unanswered:
+            self._perhaps_sent.add(number)
         # A thread that a new message does not wake up is locked.
         result = Result.CLOSED if tried.result is Result.ASLEEP else tried.result
         if result is Result.CLOSED:

@@ -202,3 +202,14 @@ async def test_stuck_channel_does_not_hold_up_a_ping_in_another(wire: Wire) -> N
     [ping] = wire.pings()
     assert ping.history[0][0] - wire.api.calls[0].at - 3 < 1
     await wire.server.wait_for(lambda: wire.ana.id in pinged(wire), 30)
+
+
+async def test_ping_that_may_have_gone_by_channel_goes_no_other_way(wire: Wire, bot: Rewarm) -> None:
+    """Its answer is lost, and then the channel is busy: a follow-up has no nonce."""
+    wire.server.faults.append(Fault("POST", PING, reset="after"))
+    await wire.reload()
+    await wire.server.wait_for(wire.pings, 30)
+    bot.delivery._pace.block(wire.general.id, asyncio.get_running_loop().time() + 20)
+    await asyncio.sleep(120)
+    assert pinged(wire) == [wire.ana.id]
+    assert await state(wire, bot) is State.ENDED
