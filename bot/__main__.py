@@ -82,6 +82,8 @@ async def run(settings: Settings) -> NoReturn:
         bot = await build(settings)
     except StoreTrouble as error:
         _leave(_refuse([f"DATA_DIR: {error}."]))
+    except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
+        _leave(EXIT_INTERRUPTED)
     running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,21 +111,22 @@ async def _stop(bot: Rewarm) -> int:
     """Close everything within STOP_SECONDS; 0, or the exit status that says what hung."""
     until = time.monotonic() + STOP_SECONDS - 1
     await _close("bot", bot.close(), until)
-    closed = await _close("store", asyncio.to_thread(bot.store.close), until)
+    status = await _close("store", asyncio.to_thread(bot.store.close), until)
     log.info("bot.stopped")
-    return 0 if closed else EXIT_HUNG
+    return status
 
 
-async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) -> bool:
+async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) -> int:
     try:
         async with asyncio.timeout(max(0.5, until - time.monotonic())):
             await asyncio.shield(closing)
     except TimeoutError:
         log.error("stop.timed_out", what=what)  # noqa: TRY400  # no traceback: there is no news in it
-        return False
+        return EXIT_HUNG
     except Exception:  # what is left must be closed all the same
         log.exception("stop.failed", what=what)
-    return True
+        return EXIT_FAILED
+    return 0
 
 
 def _leave(status: int) -> NoReturn:

@@ -21,7 +21,7 @@ from discord.http import Route
 
 from bot.cadence import start_pause
 from bot.delivery import Delivery
-from bot.errors import StoreUnusable
+from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
@@ -239,6 +239,8 @@ async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rew
     vault = Vault(settings.encryption_keys)
     try:
         await unlock(store, vault)
+    except StoreTrouble:
+        raise  # closing would wait for what hangs
     except Exception:
         store.close()
         raise

@@ -35,11 +35,15 @@ class Result(Enum):
 
 
 class Tried(NamedTuple):
-    """What came of one call; `wait`: seconds for which Discord wants no more of these."""
+    """What came of one call; `wait`: seconds for which Discord wants no more of these.
+
+    It may have been done although nobody says so: `unanswered`, or, less likely, `broken`.
+    """
 
     result: Result
     wait: float = 0.0
     unanswered: bool = False
+    broken: bool = False
 
 
 class Calls:
@@ -71,7 +75,7 @@ class Calls:
                 await make()
         except discord.HTTPException as error:
             log.warning("reply.refused", what=what, reload=self._id, status=error.status, code=error.code)
-            return Tried(_read(error))
+            return Tried(_read(error), broken=call.broken)
         except LimitedError as error:
             log.warning("reply.limited", what=what, reload=self._id, wait=error.wait)
             return Tried(Result.LATER, wait=named_wait(error))
@@ -82,7 +86,8 @@ class Calls:
             log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
             # An odd answer, though it says 200, may not be Discord's.
             done = call.done and isinstance(error, TimeoutError | aiohttp.ClientError)
-            return Tried(Result.DONE if done else Result.LATER, unanswered=call.unanswered)
+            result = Result.DONE if done else Result.LATER
+            return Tried(result, unanswered=call.unanswered, broken=call.broken)
         finally:
             current.reset(token)
         return Tried(Result.DONE)

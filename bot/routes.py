@@ -23,8 +23,10 @@ CALL_SECONDS = 5.0
 FOLLOW_UP_INSTEAD_SECONDS = 2.0
 LONGEST_TURN_SECONDS = 60.0
 """A turn in a crowd is waited for; one that is further away is asked for again later."""
-MOST_FOLLOW_UPS = 3
-"""A follow-up has no nonce: one whose answer was lost may ping again, so it is not tried for ever."""
+FOLLOW_UP_PATIENCE = 12
+UNANSWERED_COSTS = 4
+"""A follow-up has no nonce: one that may have been done is not repeated for ever. So many tries that met
+trouble of Discord's own (over a minute of it), or a third of that whose answer was lost."""
 
 _NO_READ_HISTORY = 160002
 
@@ -124,6 +126,8 @@ class Routes:
         by_channel = functools.partial(self._ping_by_channel, reload, number, ping, text, mentions)
         follow_up = functools.partial(self._follow_up, reload, number, ping, text, mentions)
         for way in (follow_up, by_channel) if slow else (by_channel, follow_up):
+            if way is follow_up and number in self._perhaps_sent:
+                return Result.CLOSED
             result = await way()
             if result is not Result.CLOSED:
                 return result
@@ -133,14 +137,14 @@ class Routes:
         self, reload: Reload, number: int, ping: Ping, text: str, mentions: discord.AllowedMentions
     ) -> Result:
         while (asker := self._who_can_follow_up(reload, ping)) is not None:
-            if self._follow_ups[number] >= MOST_FOLLOW_UPS:
+            if self._follow_ups[number] >= FOLLOW_UP_PATIENCE:
                 return Result.CLOSED
             if clock() < self._follow_ups_wait_until:
                 return Result.LATER
             hook = self._hook(asker)
             send = functools.partial(hook.send, text, allowed_mentions=mentions, wait=True)
             tried = await self._calls.make("ping", CALL_SECONDS, send)
-            self._follow_ups[number] += tried.unanswered
+            self._follow_ups[number] += UNANSWERED_COSTS if tried.unanswered else tried.broken
             self._follow_ups_wait_until = clock() + tried.wait
             if tried.result is Result.ASLEEP:  # a thread that a new message does not wake up is locked
                 return Result.CLOSED
@@ -171,7 +175,7 @@ class Routes:
         tried = await self._calls.make(
             "ping", CALL_SECONDS, lambda: self._send(reload, ping, nonce, text, mentions)
         )
-        if tried.unanswered:
+        if tried.unanswered or tried.broken:
             self._perhaps_sent.add(number)
         # A thread that a new message does not wake up is locked.
         result = Result.CLOSED if tried.result is Result.ASLEEP else tried.result

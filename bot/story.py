@@ -109,11 +109,11 @@ class Story:
                 log.error("reload.not_called", reload=self.life.reload.id, ref=ref, why="storage")
                 await self.end(Outcome.STORAGE, called_at=called_before, ref=ref)
                 return
-            if self._by.is_stopping():  # it began while that was written
-                await self.life.step(State.ASKED, called_at=called_before)
-                return
             if self.life.reload.not_before is not None:  # take "starts in 5 s" away
                 await self._reply.show(self.life.reload, self._by.now(), SHOW_CALLING_SECONDS)
+            if self._by.is_stopping():  # it has begun meanwhile
+                await self.life.step(State.ASKED, called_at=called_before)
+                return
             answer = await self._by.api.reload(key, self.life.reload.model)
             log.info("reload.answer", reload=self.life.reload.id, outcome=answer.outcome, wait=answer.wait)
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):

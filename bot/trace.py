@@ -33,6 +33,8 @@ class Call:
     """Discord has done it, whatever becomes of the call."""
     unanswered: bool = False
     """It went out, and nobody can say whether Discord has done it."""
+    broken: bool = False
+    """Discord answered with trouble of its own: most likely it has not done it."""
 
 
 NETWORK = (discord.DiscordException, aiohttp.ClientError, OSError)
@@ -89,7 +91,7 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
         call = current.get()
         if call is not None:
             call.unanswered = False
-            call.done = status < 300
+            call.done, call.broken = status < 300, status >= 500
         if status == 429:
             raise _limit(pace, channel, sent.response.headers)
 

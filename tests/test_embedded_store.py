@@ -180,6 +180,13 @@ async def test_files_are_private(tmp_path: Path) -> None:
     store.close()
 
 
+async def test_files_of_a_restored_backup_are_made_private(tmp_path: Path) -> None:
+    (await opened(tmp_path)).close()
+    (tmp_path / FILE_NAME).chmod(0o644)
+    EmbeddedStore(tmp_path).close()
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
 async def test_second_bot_on_the_same_folder_is_refused(store: EmbeddedStore, tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="in use by another bot"):
         EmbeddedStore(tmp_path)
@@ -417,6 +424,8 @@ async def test_dead_storage_thread_is_trouble_not_a_hang(store: EmbeddedStore) -
     store._db.conn.join(5)
     with pytest.raises(StoreTrouble, match="thread has died"):
         await store.ask(make(1), LIMIT)
+    with pytest.raises(StoreTrouble, match="thread has died"):
+        await store.set_key(100, KeyRow("sealed", 7, "mod", 1.0))
 
 
 WRITER = """

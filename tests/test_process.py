@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bot.__main__ import EXIT_HUNG
+from bot.__main__ import EXIT_HUNG, EXIT_INTERRUPTED
 from tests.wire import Wire
 from tests.world import CANARY
 
@@ -105,6 +105,14 @@ async def test_disk_that_hangs_at_start_is_one_line(wire: Wire) -> None:
     async with wire.process("-c", short) as process:
         assert await asyncio.wait_for(process.wait(), 10) == 2
     assert wire.output.read_text() == "DATA_DIR: data does not answer: look after its disk.\n"
+
+
+async def test_disk_that_hangs_at_start_does_not_hold_up_ctrl_c(wire: Wire) -> None:
+    (wire.folder / "hang").touch()
+    async with wire.process("-c", WITH_A_DISK_THAT_HANGS) as process:
+        await asyncio.sleep(2)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 5) == EXIT_INTERRUPTED
 
 
 async def test_disk_that_hangs_holds_up_neither_an_ending_nor_a_stop(wire: Wire) -> None:

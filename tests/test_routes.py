@@ -204,12 +204,27 @@ async def test_stuck_channel_does_not_hold_up_a_ping_in_another(wire: Wire) -> N
     await wire.server.wait_for(lambda: wire.ana.id in pinged(wire), 30)
 
 
-async def test_ping_that_may_have_gone_by_channel_goes_no_other_way(wire: Wire, bot: Rewarm) -> None:
-    """Its answer is lost, and then the channel is busy: a follow-up has no nonce."""
+@pytest.mark.parametrize("then", ["busy", "closed"])
+async def test_ping_that_may_have_gone_by_channel_goes_no_other_way(
+    wire: Wire, bot: Rewarm, then: str
+) -> None:
+    """Its answer is lost, and then the channel is no way: a follow-up has no nonce."""
     wire.server.faults.append(Fault("POST", PING, reset="after"))
     await wire.reload()
     await wire.server.wait_for(wire.pings, 30)
-    bot.delivery._pace.block(wire.general.id, asyncio.get_running_loop().time() + 20)
+    if then == "busy":
+        bot.delivery._pace.block(wire.general.id, asyncio.get_running_loop().time() + 20)
+    else:
+        wire.general.may_send = False
     await asyncio.sleep(120)
     assert pinged(wire) == [wire.ana.id]
-    assert await state(wire, bot) is State.ENDED
+    assert await state(wire, bot) is (State.ENDED if then == "busy" else State.ANNOUNCING)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_for_ever(wire: Wire) -> None:
+    wire.general.may_send = False
+    wire.server.faults.append(Fault("POST", FOLLOW_UP, times=10**9, done_and_status=504))
+    await wire.reload()
+    await asyncio.sleep(WHILE)
+    assert len(wire.pings()) <= 40, "discord.py repeats a 504 thrice within a call"

@@ -532,6 +532,19 @@ async def test_stop_does_not_wait_for_a_named_wait(wire: Wire, bot: Rewarm) -> N
     assert asyncio.get_running_loop().time() - began < 2
 
 
+async def test_stop_while_a_wait_is_taken_from_the_reply_calls_nobody(wire: Wire, bot: Rewarm) -> None:
+    await ended(wire, bot, await wire.reload())
+    await wire.reload(wire.ben)
+    await asyncio.sleep(20)
+    wire.server.faults.append(Fault("PATCH", BY_TOKEN, times=100, delay=0.8))
+    await wire.server.wait_for(
+        lambda: State.CALLING in [story.life.reload.state for story in bot.runner._stories.values()], 20
+    )
+    await bot.runner.stop()
+    assert len(wire.api.calls) == 1
+    assert [reload.state for reload in await bot.store.open()] == [State.ASKED]
+
+
 async def test_stop_while_the_call_is_being_stored_calls_nobody(
     wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None]
 ) -> None:

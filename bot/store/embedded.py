@@ -116,6 +116,8 @@ class EmbeddedStore:
     def _wipe(self, patience: int = WIPE_MILLISECONDS) -> None:
         """Take what is gone off the disk; with a reader in the way it is due again with the next write."""
         self._wipe_due = True
+        if not self._db.conn.is_alive():
+            return
         try:
             if self._sweep_due:
                 self._db.conn.select_one("DELETE FROM kv WHERE value IS NULL")
@@ -138,9 +140,12 @@ class EmbeddedStore:
     async def _call_and_wipe(self, verb: Callable[..., _T], *args: Any) -> _T:
         """Wipe in a turn of its own: who waits for another write need not wait for that."""
         try:
-            return await self._call(CALL_SECONDS, verb, *args)
-        finally:  # also behind a write that is late
-            await self._in_thread(CALL_SECONDS, self._wipe)
+            done = await self._call(CALL_SECONDS, verb, *args)
+        except StoreSlow:
+            self._thread.submit(self._wipe)  # behind the write that is late
+            raise
+        await self._in_thread(CALL_SECONDS, self._wipe)
+        return done
 
     async def _in_thread(self, limit: float, work: Callable[..., _T], *args: Any) -> _T:
         landing = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)

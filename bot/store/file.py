@@ -3,7 +3,7 @@
 import fcntl
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -121,5 +121,6 @@ def _private(path: Path) -> TextIO:
     """Open a file that only its owner may read, making it if need be."""
     path.touch(mode=0o600)
     if path.stat().st_mode & 0o077:  # a backup that was restored
-        path.chmod(0o600)
+        with suppress(PermissionError):  # somebody else's file, that we may write
+            path.chmod(0o600)
     return path.open("r+")

@@ -83,6 +83,7 @@ class Fault:
     The `delay` comes first; then a `status` is answered without doing anything, or the call is done; `late`
     is how long the answer is on its way. `reset` drops the connection: `before` anything was done, or `after`
     it was done, so that the answer is lost.
+    `done_and_status`: the call is done, and another status answered.
     `edge`: what stands before Discord answers, with a page and without a Via header.
     """
 
@@ -95,6 +96,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     late: float = 0.0
+    done_and_status: int | None = None
     reset: Literal["before", "after"] | None = None
     edge: bool = False
 
@@ -563,6 +565,7 @@ class DiscordServer:
         await asyncio.sleep(fault.late)
         if fault.reset == "after":
             return _cut(http)
+        status = fault.done_and_status or status
         request.status = status
         return _response(status, answer, headers)
 
