@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import discord
-import structlog
 
 from bot.calls import Calls, Result
 from bot.pace import Pace
@@ -29,9 +28,6 @@ UNANSWERED_COSTS = 4
 trouble of Discord's own (over a minute of it), or a third of that whose answer was lost."""
 
 _NO_READ_HISTORY = 160002
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
 
 _OPEN = (Result.DONE, Result.LATER, Result.ASLEEP)
 _GONE = (Result.MESSAGE_GONE, Result.PLACE_GONE)

@@ -17,7 +17,7 @@ from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests.stand_ins.discord_server import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
-from tests.wire import Wire
+from tests.wire import Wire, running
 from tests.world import World
 
 # Otherwise looptime makes a loop for the first test that needs none, and leaves it open: a warning, later.
@@ -128,3 +128,11 @@ async def wire(api: ModelApiServer, tmp_path: Path) -> AsyncIterator[Wire]:
     """A server on a loopback Discord, for a bot over real sockets."""
     async with DiscordServer() as server:
         yield Wire(server, api, tmp_path)
+
+
+@pytest.fixture
+async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
+    """The bot on that Discord, in this process, with the server's key stored."""
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.set_key()
+        yield bot

@@ -2,14 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from bot.app import Rewarm
 from tests.stand_ins.discord_server import Fault, Interaction
-from tests.wire import Wire, running
+from tests.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, ORIGINAL = "/callback$", "/messages/@original$"
@@ -59,13 +59,6 @@ ACTS: dict[str, tuple[Act, str]] = {
     "removal": (removal, "is deleted"),
     "new key": (submitted, "is stored"),
 }
-
-
-@pytest.fixture
-async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
-    async with running(wire.settings(), monkeypatch) as bot:
-        await wire.set_key()
-        yield bot
 
 
 @pytest.mark.usefixtures("bot")

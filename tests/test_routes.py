@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -19,13 +18,6 @@ pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, BY_TOKEN = r"/callback$", r"^/webhooks/.*/messages/"
 FOLLOW_UP, PING = r"^/webhooks/\d+/[^/]+$", r"^/channels/\d+/messages$"
 WHILE = 900.0
-
-
-@pytest.fixture
-async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
-    async with running(wire.settings(), monkeypatch) as bot:
-        await wire.set_key()
-        yield bot
 
 
 def pinged(wire: Wire) -> list[int]:

@@ -5,7 +5,7 @@ import itertools
 import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,14 +29,6 @@ pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 PING = r"^/channels/\d+/messages$"
 SECONDS = 3.0
-
-
-@pytest.fixture
-async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
-    """The bot, with the server's key stored."""
-    async with running(wire.settings(), monkeypatch) as bot:
-        await wire.set_key()
-        yield bot
 
 
 async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 15.0) -> str:

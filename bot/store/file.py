@@ -58,9 +58,9 @@ def claim(folder: Path) -> TextIO:
 
 
 def read(path: Path) -> dict[str, Reload | KeyRow | Any]:
-    """Check and read the file, with plain sqlite3: sqlitedict can hang on a damaged one.
+    """Check the file, read it, and see that it can be written.
 
-    Raises StoreUnusable.
+    With plain sqlite3: sqlitedict can hang on a damaged one. Raises StoreUnusable.
     """
     damaged = f"{path} is damaged: restore a backup, or move it away to start anew"
     try:
