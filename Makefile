@@ -5,8 +5,8 @@ BIN := .venv/bin
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-sandbox: .venv/.ok ## try the bot without a Discord account: a conversation in the terminal
-	@$(BIN)/python -m bot sandbox --script
+sandbox: .venv/.ok ## try the bot in the browser, without a Discord account
+	@$(BIN)/python -m bot sandbox
 
 run: .venv/.ok ## run the bot with the settings in .env
 	@$(BIN)/python -m bot

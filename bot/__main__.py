@@ -39,7 +39,7 @@ def main() -> int:
     what.add_parser("run", help="run the bot (what happens without a command)")
     what.add_parser("new-key", help="print a fresh key for KEY_ENCRYPTION_KEYS")
     sandbox = what.add_parser("sandbox", help="try the bot without a Discord account")
-    sandbox.add_argument("--script", action="store_true", help="play a conversation and exit")
+    sandbox.add_argument("--script", action="store_true", help="play a conversation in the terminal")
     sandbox.add_argument(
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
@@ -49,10 +49,11 @@ def main() -> int:
             print(new_encryption_key())  # noqa: T201  # what was asked for
             return 0
         if arguments.command == "sandbox":
-            from bot.sandbox import script  # noqa: PLC0415  # its library is an extra
+            from bot.sandbox import page, script  # noqa: PLC0415  # their library is an extra
 
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
-            return asyncio.run(script.play(arguments.seconds))
+            show = script.play if arguments.script else page.serve
+            return asyncio.run(show(arguments.seconds))
         asyncio.run(run(load_settings()))
     except SettingsError as error:
         return _refuse(error.lines)

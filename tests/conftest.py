@@ -1,6 +1,7 @@
 """What the tests share: a stand-in model API on loopback, settings for a folder of their own, the bot."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bot.app import Rewarm, build
 from bot.errors import Refusal
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
+from tests.sandbox import CHROMIUM
 from tests.stand_ins.discord_server import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
 from tests.wire import Wire, running
@@ -58,6 +60,24 @@ def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
         model_api_url=api.url,
         shard_count=1,
     )
+
+
+_NO_CHROMIUM = "Not tested: the sandbox's page, for want of Chromium (Debian: apt-get install chromium)."
+_missing = pytest.StashKey[str]()
+
+
+@pytest.fixture
+def chromium(request: pytest.FixtureRequest) -> None:
+    """A test in a real browser: without one it is skipped, and fails where CI=true."""
+    if CHROMIUM is None:
+        request.config.stash[_missing] = _NO_CHROMIUM
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(_NO_CHROMIUM)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line says what was not tested."""
+    if _missing in config.stash:
+        print(config.stash[_missing])  # noqa: T201
 
 
 BuildBot = Callable[[], Awaitable[Rewarm]]

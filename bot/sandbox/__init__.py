@@ -1,1 +1,8 @@
 """The try-out without a Discord account: the real bot, a stand-in model API, a conversation to see."""
+
+from importlib.util import find_spec
+
+from bot.errors import SettingsError
+
+if any(find_spec(name) is None for name in ("simcord", "markdown_it", "tzlocal")):
+    raise SettingsError(["The sandbox needs its extra: pip install 'rewarm[sandbox]'."])

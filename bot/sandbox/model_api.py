@@ -19,11 +19,14 @@ ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "no-credits": (402, {"status": "error", "message": "Insufficient credits. Please top up."}),
     "small-plan": (403, {"status": "error", "message": "This feature requires a premium subscription"}),
     "wrong-key": (401, {"status": "error", "message": "Invalid API key"}),
-    "busy": (429, {"status": "error", "message": _RATE_LIMIT, "retry_after": 30}),
+    "busy": (429, {"status": "error", "message": _RATE_LIMIT, "retry_after": 10}),
+    "overloaded": (429, {"status": "error", "message": _RATE_LIMIT}),
     "vendor-trouble": (500, {"status": "error", "message": "Something went wrong, please try again"}),
     "garbage": (200, "<html>Bad gateway</html>"),
+    "hangs": (200, {"status": "success", "message": "Too late: nobody waits that long"}),
 }
-_SLOW_SECONDS = 8.0
+_PAUSES = {"slow": 8.0, "hangs": 60.0}
+"""Seconds before the answer."""
 
 
 class StandInModelApi:
@@ -37,7 +40,7 @@ class StandInModelApi:
         for path in ("/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"):
             app.router.add_post(path, self._reload)
         app.router.add_post("/api/wallet_balance", self._balance)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.5)
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -56,8 +59,7 @@ class StandInModelApi:
         self.calls.append(asked.get("model_id", ""))
         if asked.get("key") == WRONG_KEY:
             return _answer("wrong-key")
-        if asked.get("model_id") == "slow":
-            await asyncio.sleep(_SLOW_SECONDS)
+        await asyncio.sleep(_PAUSES.get(asked.get("model_id", ""), 0.0))
         return _answer(asked.get("model_id", ""))
 
     async def _balance(self, request: web.Request) -> web.Response:

@@ -6,28 +6,19 @@ The bot is the real one, and so is its HTTP to the stand-in model API; Discord i
 import asyncio
 import re
 import sys
-import tempfile
 import time
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import discord
+import simcord
 
 from bot import logs
 from bot.app import build
-from bot.errors import SettingsError
-from bot.sandbox.model_api import StandInModelApi
-from bot.settings import load_settings
-from bot.vault import new_encryption_key
+from bot.sandbox.world import World, settings_for_a_while
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-try:
-    import simcord
-except ImportError:
-    raise SettingsError(["The sandbox needs its extra: pip install 'rewarm[sandbox]'."]) from None
 
 _MODEL = "sdxl-turbo"
 _TEXT_DISPLAY = 10
@@ -41,41 +32,22 @@ async def play(seconds: float) -> int:
     logs.set_up("WARNING", "console", [])
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show the bar shows the rest
-    with tempfile.TemporaryDirectory(prefix="rewarm-") as folder:
-        async with StandInModelApi() as api:
-            settings = load_settings(
-                env_file=None,
-                discord_token="sandbox",  # noqa: S106  # there is no Discord to log in to
-                key_encryption_keys=new_encryption_key(),
-                data_dir=Path(folder),
-                model_api_url=api.url,
-                model_api_version="v4",
-                reload_seconds=seconds,
-                store_url="",
-                discord_api_url="",
-                shard_count=1,
-                shard_ids=None,
-                log_level="WARNING",
-                log_format="console",
-            )
-            bot = await build(settings, now=lambda: discord.utils.utcnow().timestamp())
-            env = simcord.Env(bot, settle_timeout=1.0)
-            await env.start()
-            try:
-                pinged = await _converse(env, seconds)
-            finally:
-                await bot.close()
-                await env.shutdown()
-                bot.store.close()
+    async with settings_for_a_while(seconds) as settings:
+        bot = await build(settings, now=lambda: discord.utils.utcnow().timestamp())
+        env = simcord.Env(bot, settle_timeout=1.0)
+        await env.start()
+        try:
+            pinged = await _converse(env, seconds)
+        finally:
+            await bot.close()
+            await env.shutdown()
+            bot.store.close()
     return 0 if pinged else 1
 
 
 async def _converse(env: simcord.Env, seconds: float) -> bool:
-    server = env.create_guild()
-    channel = server.create_text_channel("general")
-    manager = server.create_role("moderators", permissions=discord.Permissions(manage_guild=True))
-    mod = server.add_member(env.create_user("mod"), roles=[manager])
-    ana = server.add_member(env.create_user("ana"))
+    world = World.of(env)
+    channel, mod, ana = world.channel, world.mod, world.ana
     stage = _Stage({mod.id: "mod", ana.id: "ana"})
     print(f"Rewarm, a conversation with a stand-in model API. A reload takes {seconds:g} s here.\n")  # noqa: T201
 

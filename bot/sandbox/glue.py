@@ -1,0 +1,179 @@
+"""What makes simcord's preview a place to be: live, in Rewarm's clothes. Its private names are only here.
+
+simcord is pinned, and tests/test_glue.py says what is missing when it changes. As it comes, the preview is a
+developer's tool: it shows a change only on demand, refuses a click on what has changed meanwhile, and its
+time stands still.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import simcord
+import tzlocal
+from aiohttp import web
+from discord import Client
+from simcord._settlement import _run_due_virtual_callbacks
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
+from simcord.preview import Preview
+from simcord.preview._server import PreviewServer
+
+STATIC = Path(__file__).with_name("static")
+PLACES = {
+    "<title>SimCord Preview</title>": "<title>Rewarm sandbox</title>",
+    "</head>": '<link rel="stylesheet" href="/sandbox.css"><link rel="icon" href="/rewarm.svg"></head>',
+    '<label class="viewer-control">Viewing as': (STATIC / "bar.html").read_text("utf-8"),
+    'aria-label="SimCord preview"': 'aria-label="Sandbox"',
+    'aria-label="Viewing as"': 'aria-label="You are"',
+    '<p id="channel-empty" class="channel-empty" hidden>No messages in this channel.</p>': (
+        STATIC / "welcome.html"
+    ).read_text("utf-8"),
+    "</body>": '<script type="module" src="/sandbox.js"></script></body>',
+}
+"""Where our parts go in simcord's page."""
+_SETTLE_SECONDS = 0.15
+_PUBLISH_SECONDS = 0.05
+_CLOCK_SECONDS = 0.5
+
+
+class LiveEnv(simcord.Env):
+    """A Discord in this process whose time is the real one, and where the bot has a name."""
+
+    def __init__(self, bot: Client, name: str) -> None:
+        super().__init__(bot, check_errors=False)
+        self.backend.bot_user.name = name
+        self.backend.clock._epoch = datetime.now(UTC)
+        self._began = time.monotonic()
+
+    async def catch_up(self) -> None:
+        """Move Discord's clock to where the real one is, and let the bot's timers go off that are due."""
+        behind = time.monotonic() - self._began - self.backend.clock.elapsed
+        if behind > 0:
+            await self.advance_time(behind)
+
+    async def _settle_internal(self, *, dispatch: str | None = None, **_: Any) -> None:
+        """Give the bot a moment, instead of waiting until it has nothing to do: it counts down."""
+        self._last_dispatch = dispatch
+        _run_due_virtual_callbacks(self._settlement_state(), asyncio.get_running_loop().time() + 1)
+        await asyncio.sleep(0 if self._advancing else _SETTLE_SECONDS)
+
+
+class LivePage(Preview):
+    """The page: shows each change at once, takes every click. `async with` serves it; it lives by `run`."""
+
+    def __init__(
+        self,
+        env: LiveEnv,
+        channel: ChannelHandle,
+        viewers: tuple[MemberActor, ...],
+        port: int,
+        wait: str,
+        restart: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(
+            env,
+            channel,
+            viewers,
+            layout="channel",
+            display="responsive",
+            width=1280,
+            height=800,
+            locale="en-US",
+            timezone=tzlocal.get_localzone_name(),
+            presentation_time=None,
+            assets=None,
+            port=port,
+        )
+        self._server = self._ours = _Server(self, port, wait)
+        self._live = env
+        self._restart = restart
+        self._turn = asyncio.Lock()
+        """simcord does one thing at a time, and refuses another meanwhile: here it waits."""
+        self._changed = asyncio.Event()
+        env.backend.subscribers.append(lambda *_: self._changed.set())
+
+    @property
+    def opener(self) -> str:
+        """An address that leads to `url`, once: others here can see what a browser is started with."""
+        return f"{self._origin}{self._ours.ticket}"
+
+    async def run(self) -> None:
+        """Keep the page and Discord's clock up to date, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_changes(), name="publish")
+            tasks.create_task(self._follow_the_clock(), name="clock")
+
+    async def _publish_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await asyncio.sleep(_PUBLISH_SECONDS)  # several changes at once are one
+            self._advance_presentation_time()
+            for page in tuple(self._pages.values()):
+                if page.id in self._pages:
+                    self._publish(page, reason="refresh")
+
+    async def _follow_the_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_SECONDS)
+            async with self._turn:
+                await self._live.catch_up()
+
+    async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what was clicked, also where the page has changed since; or restart the bot."""
+        async with self._turn:
+            page = self._get_page(context_id)
+            if isinstance(body, dict) and body.get("kind") == "restart":
+                await self._restart()
+                self._changed.set()
+                return {"restarted": True}
+            if isinstance(body, dict) and "published_revision" in body:
+                now = {"published_revision": page.revision, "bot_generation": self.env._generation}
+                body = {**body, **now}
+            return await super()._action(context_id, body)
+
+
+class _Server(PreviewServer):
+    """simcord's server, with our page and our files."""
+
+    _STATIC_CONTENT_TYPES: ClassVar[dict[str, str]] = {
+        **PreviewServer._STATIC_CONTENT_TYPES,
+        str(STATIC / "sandbox.css"): "text/css",
+        str(STATIC / "sandbox.js"): "application/javascript",
+        str(STATIC / "rewarm.svg"): "image/svg+xml",
+    }
+
+    def __init__(self, preview: LivePage, port: int, wait: str) -> None:
+        super().__init__(preview, port)
+        self.ticket = f"/{secrets.token_urlsafe(16)}"
+        self._wait = wait
+        ours = {
+            f"/{Path(name).name}": name for name in self._STATIC_CONTENT_TYPES if Path(name).is_absolute()
+        }
+        self._STATIC_FILES = {**PreviewServer._STATIC_FILES, **ours, self.ticket: "index.html"}  # type: ignore[misc]
+
+    async def _index(self, request: web.Request) -> web.Response:
+        response: web.Response = await super()._index(request)
+        response.text = dress(response.text or "", self._wait)
+        return response
+
+    async def _static(self, request: web.Request) -> web.Response:
+        response: web.Response = await super()._static(request)
+        if request.path == self.ticket:
+            del self._STATIC_FILES[self.ticket]
+            raise web.HTTPFound(f"/#{self.preview.capability}")
+        return response
+
+
+def dress(html: str, wait: str) -> str:
+    """Put our parts into simcord's page. Raises ValueError where it has no place for one."""
+    for place, part in PLACES.items():
+        if html.count(place) != 1:
+            raise ValueError(f"simcord's page has changed: it has no single {place!r}")
+        html = html.replace(place, part)
+    return html.replace("{wait}", wait)

@@ -1,0 +1,103 @@
+"""The sandbox as a page in the browser: the real bot, a Discord-like channel, a stand-in model API."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+
+from bot import logs, words
+from bot.app import Rewarm, build
+from bot.sandbox.glue import LiveEnv, LivePage
+from bot.sandbox.world import World, settings_for_a_while
+from bot.settings import Settings
+
+PORT = 8017
+AWAY_SECONDS = 3.0
+"""How long a restart takes: long enough to see that the bot is away."""
+
+
+async def serve(seconds: float) -> int:
+    """Serve the page until Ctrl-C or SIGTERM; a reload takes so many seconds."""
+    logs.set_up("WARNING", "console", [])
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with settings_for_a_while(seconds) as settings:
+        sandbox = _Sandbox(settings, await build(settings))
+        try:
+            await sandbox.show(told)
+        finally:
+            await sandbox.stop()
+    return 0
+
+
+class _Sandbox:
+    """The bot in its made-up Discord."""
+
+    def __init__(self, settings: Settings, bot: Rewarm) -> None:
+        self._settings = settings
+        self._bot = bot
+        self._env = LiveEnv(bot, "Rewarm")
+
+    async def show(self, told: asyncio.Event) -> None:
+        """Open the page, and keep it live until told to stop."""
+        await self._env.start()
+        world = World.of(self._env)
+        await world.remember_models(self._bot.store)
+        page = LivePage(
+            self._env,
+            world.channel,
+            (world.mod, world.ana),
+            port=_port(),
+            wait=words.span(self._settings.reload_seconds),
+            restart=self.restart,
+        )
+        async with page, asyncio.TaskGroup() as tasks:
+            living = tasks.create_task(page.run(), name="page")
+            _say(page.url)
+            if _on_a_desktop():
+                threading.Thread(target=webbrowser.open, args=(page.opener,), daemon=True).start()
+            await told.wait()
+            living.cancel()
+
+    async def restart(self) -> None:
+        """Stop the bot, stay away for a moment, and start it anew on the same store."""
+        await self._close()
+        await asyncio.sleep(AWAY_SECONDS)
+        await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
+        self._bot = await build(self._settings)
+        await self._env.restart_bot(self._bot)
+
+    async def stop(self) -> None:
+        """Stop the bot and its Discord."""
+        await self._close()
+        await self._env.shutdown()
+
+    async def _close(self) -> None:
+        await self._bot.close()
+        self._bot.store.close()
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return 0  # any that is free
+    return PORT
+
+
+def _on_a_desktop() -> bool:
+    screen = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return screen and sys.stdout.isatty()
+
+
+def _say(url: str) -> None:
+    print(  # noqa: T201
+        f"The sandbox is open, on this computer only:\n\n  {url}\n\nCtrl-C ends it; nothing is left behind.",
+        flush=True,
+    )

@@ -1,0 +1,87 @@
+"""What both forms of the sandbox share: settings that lead nowhere else, and a server with two people."""
+
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import discord
+import simcord
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
+
+from bot.reload import Asker, Outcome, Reload, State
+from bot.sandbox.model_api import ANSWERS, StandInModelApi
+from bot.settings import Settings, load_settings
+from bot.store.base import KeyRow, Store
+from bot.vault import new_encryption_key
+
+_DAYS_AGO = 8 * 86400.0
+
+
+@asynccontextmanager
+async def settings_for_a_while(seconds: float) -> AsyncIterator[Settings]:
+    """Settings of a bot whose store, key and model API are made up, and gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="rewarm-") as folder:
+        async with StandInModelApi() as api:
+            yield load_settings(
+                env_file=None,
+                discord_token="sandbox",  # noqa: S106  # there is no Discord to log in to
+                key_encryption_keys=new_encryption_key(),
+                data_dir=Path(folder),
+                model_api_url=api.url,
+                model_api_version="v4",
+                reload_seconds=seconds,
+                store_url="",
+                discord_api_url="",
+                shard_count=1,
+                shard_ids=None,
+                log_level="WARNING",
+                log_format="console",
+            )
+
+
+@dataclass(frozen=True)
+class World:
+    """A server in simcord: `#general`, a moderator, a member."""
+
+    server: int
+    channel: ChannelHandle
+    mod: MemberActor
+    ana: MemberActor
+
+    @classmethod
+    def of(cls, env: simcord.Env) -> "World":
+        """Make it; the bot is a member of the server."""
+        server = env.create_guild("Sandbox")
+        manager = server.create_role("moderators", permissions=discord.Permissions(manage_guild=True))
+        return cls(
+            server=server.id,
+            channel=server.create_text_channel("general"),
+            mod=server.add_member(env.create_user("mod"), roles=[manager]),
+            ana=server.add_member(env.create_user("ana")),
+        )
+
+    async def remember_models(self, store: Store) -> None:
+        """Let this server have reloaded each of the stand-in's models once, so that `/reload` offers them."""
+        server, user = self.server, self.ana.id
+        await store.set_key(server, KeyRow(sealed="", by=user, by_name="", at=0.0))  # no reload without one
+        for number, model in enumerate(ANSWERS):
+            at = time.time() - _DAYS_AGO - number
+            await store.ask(
+                Reload(
+                    id=number,
+                    server=server,
+                    model=model,
+                    askers=(Asker(user, self.channel.id, f"made up {number}"),),
+                    asked_at=at,
+                    seconds=0.0,
+                    state=State.ENDED,
+                    outcome=Outcome.ACCEPTED,
+                    ended_at=at,
+                ),
+                limit=5.0,
+            )
+        await store.remove_key(server)

@@ -1,0 +1,158 @@
+"""The sandbox as a process, and a person in a real browser before it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Locator, Page, async_playwright, expect
+
+ROOT = Path(__file__).parents[1]
+PHONE = (390, 844)
+DESKTOP = (1280, 800)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_FLAGS = (
+    "--no-sandbox",  # for root in a container; it sees nothing but our page
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+_START_SECONDS = 30
+_OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => {
+    const box = it.getBoundingClientRect();
+    return it.checkVisibility() && box.width > 1 && (box.right > innerWidth + 1 || box.left < -1);
+}).map((it) => it.outerHTML.slice(0, 120))"""
+
+
+class Sandbox:
+    """A running `python -m bot sandbox`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def stop(self) -> tuple[int, str]:
+        """Press Ctrl-C; answers the exit status and what stood on standard error."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(_START_SECONDS):
+            _, errors = await self.process.communicate()
+        return self.process.returncode or 0, errors.decode()
+
+
+async def start(folder: Path, seconds: float, stdout: int | None = None, **environment: str) -> Sandbox:
+    """Start it where a reload takes so many seconds; `folder` is its temporary one.
+
+    With a standard output of its own it is not waited for, and its address is not known.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "sandbox", "--seconds", str(seconds)),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **environment},
+        stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    if process.stdout is None:
+        return Sandbox(process, "")
+    async with asyncio.timeout(_START_SECONDS):
+        while (line := await process.stdout.readline()) and b"http://" not in line:
+            pass
+    if not line:
+        raise AssertionError((await process.communicate())[1].decode())
+    return Sandbox(process, line.decode().strip())
+
+
+@asynccontextmanager
+async def sandbox(folder: Path, seconds: float) -> AsyncIterator[Sandbox]:
+    """A sandbox that is stopped afterwards, without a word on standard error."""
+    it = await start(folder, seconds)
+    try:
+        yield it
+    finally:
+        stopped = await it.stop()
+    assert stopped == (0, "")
+
+
+class Person:
+    """Somebody at the page, with a keyboard."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        """What the browser's console said."""
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.composer = page.locator("#channel-composer-input")
+        self.note = page.locator("#sandbox-note")
+        self.messages = page.locator(".channel-message")
+        self.form = page.locator("#modal-root")
+
+    @property
+    def reply(self) -> Locator:
+        """The last reply of a reload."""
+        return self.page.locator(".components-v2").last
+
+    async def become(self, name: str) -> None:
+        """Choose who to be."""
+        before = await self.page.evaluate("simcordPreview.viewerId")
+        await self.page.get_by_label("You are").select_option(label=name)
+        arrived = "before => ![before, null].includes(simcordPreview.viewerId) && simcordPreview.ready"
+        await self.page.wait_for_function(arrived, arg=before)
+
+    async def type_command(self, text: str) -> None:
+        """Type the beginning of a command, and choose the first that is offered."""
+        await self.composer.focus()
+        await self.page.keyboard.type(text)
+        await self.page.locator(".command-popup [role=option]").first.wait_for()
+        await self.page.keyboard.press("Enter")
+
+    async def reload(self, model: str) -> None:
+        """Type `/reload` and a model id, and send it."""
+        await self.type_command("/reload")
+        await self.page.locator(".command-option-input").wait_for()
+        await self.page.keyboard.type(model)
+        await self.page.keyboard.press("Enter")
+        await self.page.keyboard.press("Enter")
+
+    async def open_key_form(self) -> None:
+        """Type `/key set`, and send it."""
+        await self.type_command("/key set")
+        await self.page.keyboard.press("Enter")
+        await expect(self.form.locator("input")).to_be_focused()
+
+    async def set_key(self, key: str = "made-up") -> None:
+        """Store a key."""
+        await self.open_key_form()
+        await self.page.keyboard.type(key)
+        await self.page.keyboard.press("Enter")
+        await expect(self.messages.last).to_contain_text("The key works")
+
+    async def fits(self) -> None:
+        """Nothing sticks out of the window to the left or right, once it is drawn."""
+        found = None
+        for _ in range(50):
+            if (found := await self.page.evaluate(_OVERFLOWING)) == []:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(found)
+
+
+@asynccontextmanager
+async def browser(url: str, size: tuple[int, int] = PHONE, scale: float = 1.0) -> AsyncIterator[Person]:
+    """A real Chromium without a screen, at the page; a message in its console is a failure."""
+    async with async_playwright() as driver:
+        chromium = await driver.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        context = await chromium.new_context(
+            viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
+        )
+        page = await context.new_page()
+        person = Person(page)
+        await page.goto(url)
+        yield person
+        await chromium.close()
+    assert person.complaints == []

@@ -1,0 +1,51 @@
+"""What the sandbox uses of simcord that simcord does not promise: another version fails here, by name."""
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import simcord
+import simcord.preview
+from simcord.preview import Preview
+from simcord.preview._server import PreviewServer
+
+from bot.sandbox import glue
+
+ROOT = Path(__file__).parents[1]
+INDEX = Path(simcord.preview.__file__).with_name("static") / "index.html"
+
+
+def test_simcord_is_the_one_that_the_glue_was_written_for() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        "sandbox"
+    ]
+    assert f"simcord=={version('simcord')}" in extra
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        (simcord.Env, "_settle_internal"),
+        (simcord.Env, "_settlement_state"),
+        (Preview, "_action"),
+        (Preview, "_get_page"),
+        (Preview, "_publish"),
+        (Preview, "_advance_presentation_time"),
+        (Preview, "_origin"),
+        (PreviewServer, "_index"),
+        (PreviewServer, "_static"),
+        (PreviewServer, "_STATIC_FILES"),
+        (PreviewServer, "_STATIC_CONTENT_TYPES"),
+    ],
+)
+def test_private_name_is_still_there(of: type, name: str) -> None:
+    assert hasattr(of, name), f"simcord's {of.__name__} has no {name} any more: mend bot/sandbox/glue.py"
+
+
+def test_page_has_a_place_for_each_part() -> None:
+    html = glue.dress(INDEX.read_text(), "30 s")
+    assert "A reload takes 30 s here" in html
+    assert "SimCord" not in html.partition('id="messages-sidebar"')[0].partition("preview-brand")[0]
+    with pytest.raises(ValueError, match=r"simcord's page has changed: it has no single '</head>'"):
+        glue.dress(INDEX.read_text().replace("</head>", ""), "30 s")

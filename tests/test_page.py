@@ -1,0 +1,173 @@
+"""The sandbox's page in a real Chromium: what a newcomer sees in the first minute."""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox
+
+pytestmark = pytest.mark.usefixtures("chromium")
+EDIT_MILLISECONDS = 7000
+"""An edit each 5 s, and the page asks twice a second."""
+
+
+@pytest.fixture(autouse=True)
+def _patient() -> Iterator[None]:
+    """A busy machine is no defect."""
+    expect.set_options(timeout=20_000)
+    yield
+    expect.set_options(timeout=None)
+
+
+async def states(person: Person, until: str) -> list[str]:
+    """What the reply said, in the order of its edits, while the page was watched."""
+    seen: list[str] = []
+    async with asyncio.timeout(60):
+        while not seen or until not in seen[-1]:
+            text = await person.reply.inner_text()
+            if not seen or text != seen[-1]:
+                seen.append(text)
+            await asyncio.sleep(0.1)
+    return seen
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_first_minute(size: tuple[int, int], tmp_path: Path) -> None:
+    """The whole journey by keyboard: key, reload, live countdown, ready, ping; nothing sticks out."""
+    async with sandbox(tmp_path, seconds=8) as it, browser(it.url, size) as person:
+        await expect(person.page).to_have_title("Rewarm sandbox")
+        await expect(person.note).to_contain_text("A reload takes 8 s here")
+        await expect(person.note).to_contain_text("gone when the sandbox ends")
+        await expect(person.page.locator("#channel-empty")).to_contain_text("/key set")
+        await person.fits()
+
+        await person.open_key_form()
+        await person.fits()
+        await person.page.keyboard.type("made-up")
+        await person.page.keyboard.press("Enter")
+        await expect(person.messages.last).to_contain_text("The key works")
+        await expect(person.messages.last).to_contain_text("Only you can see this")
+
+        await person.type_command("/reload")
+        offered = person.page.locator(".command-popup [role=option]")
+        await expect(offered).to_contain_text(["works", "slow", "unknown-model", "no-credits"])
+        await person.fits()
+        await person.page.keyboard.press("Enter")
+        await expect(person.page.locator(".command-option-input")).to_have_value("works")
+        await person.page.keyboard.press("Enter")
+
+        seen = await states(person, until="Ready works")
+        left = [int(found[1]) for text in seen if (found := re.search(r"(\d+) s left", text))]
+        assert len(left) >= 2
+        assert all(before > after for before, after in pairwise(left)), left
+        assert seen[0].startswith("Reloading works")
+        assert "The promised 8 s have passed; not confirmed." in seen[-1]
+        ping = person.messages.last
+        await expect(ping).to_contain_text("@mod works should be ready")
+        await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))
+        await person.fits()
+        assert await person.page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+async def test_two_people(tmp_path: Path) -> None:
+    """A member may not set the key, sees what the moderator started, joins it, and is pinged too."""
+    async with (
+        sandbox(tmp_path, seconds=12) as it,
+        browser(it.url) as mod,
+        browser(it.url) as ana,
+    ):
+        await ana.become("ana")
+        await ana.composer.focus()
+        await ana.page.keyboard.type("/")
+        offered = ana.page.locator(".command-popup [role=option]")
+        await expect(offered).to_have_count(1)
+        await expect(offered).to_contain_text("/reload")
+        await ana.composer.fill("")
+        await ana.reload("works")
+        await expect(ana.messages.last).to_contain_text("Ask a moderator")
+        await expect(mod.messages).to_have_count(0)
+
+        await mod.set_key()
+        await mod.reload("works")
+        await expect(ana.reply).to_contain_text("Reloading works")
+        await ana.reload("works")
+        await expect(ana.messages.last).to_contain_text("already reloading")
+        for person, name in ((mod, "mod"), (ana, "ana")):
+            await expect(person.messages.last).to_contain_text("@mod @ana works should be ready")
+            await expect(person.messages.last, name).to_have_class(re.compile(r"\bis-ping\b"))
+
+        await ana.become("mod")
+        await expect(ana.messages.last).to_contain_text("should be ready")
+        await ana.set_key()  # who switches has the other's rights
+
+
+async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=14) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.reload("works")
+        await expect(person.reply).to_contain_text("left")
+
+        await person.open_key_form()
+        await person.page.keyboard.type("half a k")
+        before = await person.reply.inner_text()
+        await expect(person.reply).not_to_have_text(before, timeout=EDIT_MILLISECONDS)
+        await expect(person.form.locator("input")).to_have_value("half a k")
+        await expect(person.form.locator("input")).to_be_focused()
+        await person.page.keyboard.press("Escape")
+        await expect(person.form).to_be_hidden()
+        await expect(person.composer).to_be_focused()
+
+        answers = person.messages.filter(has_text="Only you can see this")
+        for number in range(2, 7):  # in all phases between two edits
+            await person.type_command("/key status")
+            await person.page.keyboard.press("Enter")
+            await expect(answers).to_have_count(number)
+        await expect(answers.last).to_contain_text("mod")
+        await expect(person.reply).to_contain_text("Ready works")
+
+
+async def test_restart_in_mid_countdown(tmp_path: Path) -> None:
+    """By the visible control: the bot is away for seconds, the countdown ends in time, with one ping."""
+    async with sandbox(tmp_path, seconds=15) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.reload("works")
+        await expect(person.reply).to_contain_text("left")
+        began = time.monotonic()
+        restart = person.page.get_by_role("button", name="Restart the bot")
+        await restart.focus()
+        await person.page.keyboard.press("Enter")
+        await expect(person.note).to_contain_text("The bot is away")
+        await expect(restart).to_be_disabled()
+        await person.reload("slow")  # while it is away: the command waits for it
+        await expect(restart).to_be_enabled()
+        await expect(person.note).to_contain_text("A reload takes")
+        await expect(person.reply).to_contain_text("Reloading slow")
+
+        first = person.page.locator(".components-v2").first
+        await expect(first).to_contain_text("Ready works")
+        assert time.monotonic() - began > 10, "it counted on, and did not end early"
+        await expect(first).not_to_contain_text("late")
+        await expect(person.messages.filter(has_text="should be ready")).to_have_count(1)
+
+
+async def test_command_in_a_message_can_be_tapped(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
+        await person.reload("works")
+        await person.messages.last.get_by_role("button", name="/key set").click()
+        await person.page.keyboard.press("Enter")
+        await person.page.keyboard.press("Enter")
+        await expect(person.form.locator("input")).to_be_focused()
+
+
+async def test_page_says_when_the_sandbox_has_ended(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
+        await expect(person.composer).to_be_visible()
+        await it.stop()
+        await expect(person.note).to_contain_text("No sandbox answers")
+        person.complaints.clear()  # Chromium notes each refused connection

@@ -1,0 +1,145 @@
+"""The sandbox around its page: who is let in, what it leaves behind, what its models show."""
+
+import asyncio
+import os
+import pty
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from bot.sandbox.model_api import ANSWERS, StandInModelApi
+from bot.sandbox.page import PORT
+from tests.sandbox import Sandbox, sandbox, start
+from tests.wire import Wire, running
+
+ENDINGS = {
+    "works": ("Reloading", "Ready"),
+    "slow": ("Ready",),
+    "unknown-model": ("Failed", "does not know this model"),
+    "no-credits": ("Failed", "out of credits"),
+    "small-plan": ("Failed", "plan"),
+    "wrong-key": ("Failed", "key"),
+    "busy": ("Waiting", "Starts in 10 s", "Failed", "works again"),
+    "overloaded": ("Failed", "works again"),
+    "vendor-trouble": ("Failed",),
+    "garbage": ("Unknown",),
+    "hangs": ("Unknown",),
+}
+"""What people see on the way, by model id."""
+
+
+async def ask(url: str, method: str = "GET", **how: Any) -> aiohttp.ClientResponse:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, allow_redirects=False, **how) as response,
+    ):
+        await response.read()
+        return response
+
+
+def headers(it: Sandbox, **changed: str) -> dict[str, str]:
+    return {"X-Simcord-Capability": urlsplit(it.url).fragment, **changed}
+
+
+async def test_strangers_are_refused(tmp_path: Path) -> None:
+    """Wrong Host (a page elsewhere whose name leads here), missing or wrong token, foreign Origin."""
+    async with sandbox(tmp_path, seconds=5) as it:
+        page, pages = it.url.partition("#")[0], it.url.partition("#")[0] + "api/pages"
+        assert (await ask(pages, "POST", json={}, headers=headers(it))).status == 200
+        assert (await ask(page)).status == 200
+        for path in ("", "sandbox.js", "app.js"):
+            assert (await ask(page + path, headers={"Host": "rewarm.example"})).status == 403
+        refused: tuple[dict[str, str], ...] = (
+            {},
+            headers(it, **{"X-Simcord-Capability": "guessed"}),
+            headers(it, Host="rewarm.example"),
+            headers(it, Origin="https://rewarm.example"),
+        )
+        for theirs in refused:
+            assert (await ask(pages, "POST", json={}, headers=theirs)).status == 401
+            restart = {"kind": "restart"}
+            assert (await ask(f"{page}api/action", "POST", json=restart, headers=theirs)).status == 401
+        with pytest.raises(aiohttp.ClientConnectorError):  # on 127.0.0.1 only
+            await ask(page.replace("127.0.0.1", "127.0.0.2"))
+
+
+async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:  # ours may be taken by somebody else
+        try:
+            taken = socket.create_server(("127.0.0.1", PORT))
+        except OSError:
+            taken = other
+        with taken:
+            async with sandbox(tmp_path, seconds=5) as it:
+                assert urlsplit(it.url).port not in (None, PORT)
+                assert (await ask(it.url)).status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_stop_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    it = await start(tmp_path, seconds=60)
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["rewarm"]
+    it.process.send_signal(number)
+    assert await it.stop() == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await ask(it.url)
+
+
+async def test_on_a_desktop_the_browser_opens(tmp_path: Path) -> None:
+    """With an address that works once: a browser's arguments can be seen by others."""
+    opened = tmp_path / "opened"
+    opener = tmp_path / "browser"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    opener.chmod(0o700)
+    ours, theirs = pty.openpty()
+    it = await start(tmp_path, seconds=5, stdout=theirs, BROWSER=f"{opener} %s", DISPLAY=":0")
+    os.close(theirs)
+    async with asyncio.timeout(10):
+        while not opened.exists():
+            await asyncio.sleep(0.05)
+    url = opened.read_text().strip()
+    printed = os.read(ours, 4096).decode()
+    token = printed.partition("#")[2].split()[0]
+    assert token
+    assert token not in url
+    first = await ask(url)
+    assert (first.status, first.headers["Location"]) == (302, f"/#{token}")
+    assert (await ask(url)).status == 404
+    assert (await it.stop())[0] == 0
+    os.close(ours)
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_each_model_shows_its_ending(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(ENDINGS) == set(ANSWERS)
+    async with StandInModelApi() as api:
+        settings = wire.settings(model_api_url=api.url, reload_seconds=30)
+        async with running(settings, monkeypatch):
+            await wire.set_key("any-key")
+            texts = {model: await _states(wire, model) for model in ENDINGS}
+    for model, ending in ENDINGS.items():
+        states = " ".join(texts[model]).replace("**", "")
+        for words in ending:
+            assert words in states, model
+    last = [text[-1].replace(model, "") for model, text in texts.items() if model not in ("slow", "hangs")]
+    assert len(set(last)) == len(last), "each one says something of its own"
+
+
+async def _states(wire: Wire, model: str) -> list[str]:
+    asked = await wire.reload(model=model)
+    seen: list[str] = []
+    endings = ("**Ready", "**Failed", "**Unknown")
+    for _ in range(600):
+        message = wire.server.messages.get(asked.message_id or 0)
+        if message is not None and (not seen or message.text != seen[-1]):
+            seen.append(message.text)
+        if seen and seen[-1].startswith(endings):
+            return seen
+        await asyncio.sleep(0.5)
+    raise AssertionError(seen)
