@@ -13,7 +13,8 @@ from simcord.preview._server import PreviewServer
 from bot.sandbox import glue
 
 ROOT = Path(__file__).parents[1]
-INDEX = Path(simcord.preview.__file__).with_name("static") / "index.html"
+THEIRS = Path(simcord.preview.__file__).with_name("static")
+INDEX = (THEIRS / "index.html").read_text()
 
 
 def test_simcord_is_the_one_that_the_glue_was_written_for() -> None:
@@ -44,8 +45,16 @@ def test_private_name_is_still_there(of: type, name: str) -> None:
 
 
 def test_page_has_a_place_for_each_part() -> None:
-    html = glue.dress(INDEX.read_text(), "30 s")
+    html = glue.dress(INDEX, "30 s")
     assert "A reload takes 30 s here" in html
     assert "SimCord" not in html.partition('id="messages-sidebar"')[0].partition("preview-brand")[0]
-    with pytest.raises(ValueError, match=r"simcord's page has changed: it has no single '</head>'"):
-        glue.dress(INDEX.read_text().replace("</head>", ""), "30 s")
+    with pytest.raises(ValueError, match="simcord has changed: there is no single '</head>'"):
+        glue.dress(INDEX.replace("</head>", ""), "30 s")
+
+
+def test_clicks_wait_where_they_were_dropped() -> None:
+    """That they really do is tested in the browser; here, that the places are still there."""
+    assert (
+        glue.replaced((THEIRS / "actions.js").read_text(), glue.WAITS).count("wait(kind, extra, metadata)")
+        == 3
+    )

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox
 
@@ -128,8 +128,36 @@ async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
             await person.type_command("/key status")
             await person.page.keyboard.press("Enter")
             await expect(answers).to_have_count(number)
+            await expect(answers.last).to_be_in_viewport(ratio=1)
         await expect(answers.last).to_contain_text("mod")
-        await expect(person.reply).to_contain_text("Ready works")
+        await person.page.mouse.move(200, 500)
+        await person.page.mouse.wheel(0, -2000)
+        await expect(answers.first).to_be_in_viewport()
+        await expect(person.messages.last).to_contain_text("should be ready")
+        await expect(answers.first).to_be_in_viewport()  # who reads further up is left alone
+
+
+async def test_enter_is_not_lost_while_suggestions_are_on_their_way(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+        asked = asyncio.Event()
+
+        async def slowly(route: Route) -> None:
+            if "autocomplete_command" in (route.request.post_data or ""):
+                asked.set()
+                await asyncio.sleep(1)
+            await route.continue_()
+
+        await person.set_key()
+        await person.page.route("**/api/action", slowly)
+        await person.type_command("/reload")
+        await person.page.locator(".command-option-input").wait_for()
+        await person.page.keyboard.type("my-model")
+        await asked.wait()
+        await person.page.keyboard.press("Enter")
+        await person.page.keyboard.press("Enter")  # an impatient one does not ask twice
+        await expect(person.reply).to_contain_text("Reloading my-model")
+        await expect(person.messages.last).to_contain_text("my-model should be ready")
+        await expect(person.messages).to_have_count(3)
 
 
 async def test_restart_in_mid_countdown(tmp_path: Path) -> None:

@@ -36,6 +36,30 @@ PLACES = {
     "</body>": '<script type="module" src="/sandbox.js"></script></body>',
 }
 """Where our parts go in simcord's page."""
+WAITS = {
+    "let busyDeferred = false;": """let busyDeferred = false;
+  const later = [];
+  function wait(kind, extra, metadata) {
+    const same = JSON.stringify([kind, extra]);
+    const known = [...later.map((it) => it.same), pending && JSON.stringify([pending.kind, pending.extra])];
+    if (!known.includes(same)) later.push({ same, kind, extra, metadata });
+  }""",
+    "function drain() {": """function drain() {
+    const settled = awaitingRevision === null || awaitingRevision <= context.publishedRevision;
+    if (later.length && !pending && !uncertain && settled) {
+      const { kind, extra, metadata } = later.shift();
+      return void dispatch(kind, extra, metadata);
+    }""",
+    "const action = Object.freeze({ kind,": "const action = Object.freeze({ extra, kind,",
+    "if (pageAction(kind)) pageIntent(kind, extra); return; }": (
+        "if (pageAction(kind)) pageIntent(kind, extra); else wait(kind, extra, metadata); return; }"
+    ),
+    "awaitingRevision > context.publishedRevision) return;": (
+        "awaitingRevision > context.publishedRevision) return void wait(kind, extra, metadata);"
+    ),
+    "redact: () => { pages = {};": "redact: () => { later.length = 0; pages = {};",
+}
+"""simcord's actions.js drops a click while another is on its way; with these it waits for its turn."""
 _SETTLE_SECONDS = 0.15
 _PUBLISH_SECONDS = 0.05
 _CLOCK_SECONDS = 0.5
@@ -164,6 +188,8 @@ class _Server(PreviewServer):
 
     async def _static(self, request: web.Request) -> web.Response:
         response: web.Response = await super()._static(request)
+        if request.path == "/actions.js":
+            response.text = replaced(response.text or "", WAITS)
         if request.path == self.ticket:
             del self._STATIC_FILES[self.ticket]
             raise web.HTTPFound(f"/#{self.preview.capability}")
@@ -172,8 +198,13 @@ class _Server(PreviewServer):
 
 def dress(html: str, wait: str) -> str:
     """Put our parts into simcord's page. Raises ValueError where it has no place for one."""
-    for place, part in PLACES.items():
-        if html.count(place) != 1:
-            raise ValueError(f"simcord's page has changed: it has no single {place!r}")
-        html = html.replace(place, part)
-    return html.replace("{wait}", wait)
+    return replaced(html, PLACES).replace("{wait}", wait)
+
+
+def replaced(text: str, parts: Mapping[str, str]) -> str:
+    """Put each part where its key stands. Raises ValueError where that does not stand there exactly once."""
+    for place, part in parts.items():
+        if text.count(place) != 1:
+            raise ValueError(f"simcord has changed: there is no single {place!r}")
+        text = text.replace(place, part)
+    return text

@@ -1,8 +1,10 @@
-// What simcord's page does not do by itself: restart the bot, show a ping, tap a command, begin in a form's field.
+// What simcord's page does not do by itself: restart the bot, show a ping, tap a command, begin in a form's field,
+// stay at the newest message.
 
 const byId = (id) => document.getElementById(id);
-const [messages, composer, form, restart, note, viewer] =
-  ["channel-message-list", "channel-composer-input", "modal-root", "restart", "sandbox-note", "viewer-picker"].map(byId);
+const [timeline, messages, composer, form] =
+  ["channel-timeline", "channel-message-list", "channel-composer-input", "modal-root"].map(byId);
+const [restart, note, viewer] = ["restart", "sandbox-note", "viewer-picker"].map(byId);
 const explained = note.textContent;
 
 function say(text, isOver = false) {
@@ -62,6 +64,15 @@ form.addEventListener("focusin", (event) => {
   if (opened && event.target.matches(".modal-close")) form.querySelector("input, textarea, select")?.focus();
   opened = false;
 });
+
+// Stay at the newest message, also when a popup takes room or a reply grows; but not while somebody reads further up.
+let isReading = false;
+timeline.addEventListener("scroll", () => {
+  isReading = timeline.scrollHeight - timeline.scrollTop - timeline.clientHeight > 40;
+});
+const follow = new ResizeObserver(() => { if (!isReading) timeline.scrollTop = timeline.scrollHeight; });
+follow.observe(timeline);
+follow.observe(messages);
 
 // Discord asks for suggestions as soon as a field is entered.
 document.addEventListener("focusin", ({ target }) => {

@@ -1,0 +1,46 @@
+"""The README's pictures, taken from the sandbox: `make pictures` writes them to docs/ (takes two minutes)."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+
+from tests.sandbox import PHONE, browser, sandbox
+
+DOCS = Path(__file__).parents[1] / "docs"
+RELOAD_SECONDS = 120
+PHONE_CLIP = (PHONE[0], 580)
+DESKTOP = (1000, 640)
+SCALE = 2.0
+
+
+async def take() -> None:
+    """Play a reload between two people, and take a picture of its countdown, its end, and the whole page."""
+    expect.set_options(timeout=(RELOAD_SECONDS + 30) * 1000)
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            sandbox(Path(folder), RELOAD_SECONDS) as it,
+            browser(it.url, DESKTOP, SCALE) as mod,
+            browser(it.url, PHONE_CLIP, SCALE) as ana,
+        ):
+            await mod.set_key()
+            await ana.become("ana")
+            await ana.reload("sdxl-turbo")
+            await expect(ana.reply).to_contain_text("2 min left")
+            await mod.reload("sdxl-turbo")
+            await expect(ana.reply).to_contain_text("1 min 15 s left")
+            await _picture(ana.page, "countdown")
+            await expect(mod.reply).to_contain_text("50 s left")
+            await mod.page.screenshot(path=DOCS / "sandbox.png")
+            await expect(ana.messages.last).to_contain_text("should be ready")
+            await _picture(ana.page, "ready")
+
+
+async def _picture(page: Page, name: str) -> None:
+    """The conversation alone, without the sandbox's own bar."""
+    await page.locator("#channel-layout").screenshot(path=DOCS / f"{name}.png")
+
+
+if __name__ == "__main__":
+    asyncio.run(take())
