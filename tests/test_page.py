@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,6 +127,7 @@ async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
         answers = person.messages.filter(has_text="Only you can see this")
         for number in range(2, 7):  # in all phases between two edits
             await person.type_command("/key status")
+            await person.fits()
             await person.page.keyboard.press("Enter")
             await expect(answers).to_have_count(number)
             await expect(answers.last).to_be_in_viewport(ratio=1)
@@ -158,6 +160,50 @@ async def test_enter_is_not_lost_while_suggestions_are_on_their_way(tmp_path: Pa
         await expect(person.reply).to_contain_text("Reloading my-model")
         await expect(person.messages.last).to_contain_text("my-model should be ready")
         await expect(person.messages).to_have_count(3)
+
+
+async def test_a_command_can_be_typed_in_one_go(tmp_path: Path) -> None:
+    """A space after its name chooses it: it does not become a message."""
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.composer.focus()
+        await person.page.keyboard.type("/reload my-model", delay=40)
+        await person.page.keyboard.press("Enter")
+        await expect(person.reply).to_contain_text("Reloading my-model")
+
+
+async def test_what_is_typed_survives_a_restart(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as mod, browser(it.url) as ana:
+        await ana.become("ana")
+        await ana.page.reload()  # and is still ana
+        await expect(ana.page.locator("#viewer-picker option:checked")).to_have_text("ana")
+        await mod.set_key()
+        await ana.type_command("/reload")
+        await ana.page.keyboard.type("half-a-mod")
+        generation = await ana.page.evaluate("simcordPreview.botGeneration")
+        await mod.page.get_by_role("button", name="Restart the bot").click()
+        await ana.page.wait_for_function("before => simcordPreview.botGeneration > before", arg=generation)
+        await expect(ana.page.locator(".command-option-input")).to_have_value("half-a-mod")
+        await ana.page.locator(".command-option-input").focus()
+        await ana.page.keyboard.press("End")
+        await ana.page.keyboard.type("el")
+        await ana.page.keyboard.press("Enter")
+        await expect(ana.reply).to_contain_text("Reloading half-a-model")
+
+
+async def test_a_link_to_a_message_leads_to_it(tmp_path: Path) -> None:
+    """Not to the real Discord."""
+    async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.reload("works")
+        await expect(person.reply).to_contain_text("left")
+        await person.reload("works")
+        link = person.messages.last.get_by_role("link")
+        await expect(link).to_have_text(re.compile("^#general . message$"))
+        async with asyncio.timeout(10):
+            await link.click()
+        assert len(person.page.context.pages) == 1
+        await expect(person.reply).to_be_in_viewport(ratio=1)
 
 
 async def test_restart_in_mid_countdown(tmp_path: Path) -> None:
@@ -194,8 +240,22 @@ async def test_command_in_a_message_can_be_tapped(tmp_path: Path) -> None:
 
 
 async def test_page_says_when_the_sandbox_has_ended(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
-        await expect(person.composer).to_be_visible()
+    """To who does nothing, who writes, who restarts the bot; and so does an old address, or half of one."""
+    async with sandbox(tmp_path, seconds=12) as it, AsyncExitStack() as browsers:
+        page = it.url.partition("#")[0]
+        addresses = (it.url, it.url, it.url, page, f"{page}#guessed")
+        people = [await browsers.enter_async_context(browser(address)) for address in addresses]
+        for person in people[3:]:
+            await expect(person.note).to_contain_text("No sandbox answers at this address")
+        for person in people[:3]:
+            await person.page.wait_for_function("() => simcordPreview.ready")
         await it.stop()
-        await expect(person.note).to_contain_text("No sandbox answers")
-        person.complaints.clear()  # Chromium notes each refused connection
+        await people[1].composer.fill("hello")
+        await people[1].page.keyboard.press("Enter")
+        await people[2].page.get_by_role("button", name="Restart the bot").click()
+        for person in people[:3]:
+            await expect(person.note).to_contain_text("No sandbox answers at this address")
+        await people[0].page.wait_for_timeout(2500)  # and it goes on saying so
+        for person in people:
+            await expect(person.note).to_contain_text("No sandbox answers at this address")
+            person.complaints.clear()  # Chromium notes what was refused

@@ -23,6 +23,8 @@ from simcord.builders import ChannelHandle
 from simcord.preview import Preview
 from simcord.preview._server import PreviewServer
 
+from bot.errors import Refusal
+
 STATIC = Path(__file__).with_name("static")
 PLACES = {
     "<title>SimCord Preview</title>": "<title>Rewarm sandbox</title>",
@@ -60,6 +62,9 @@ WAITS = {
     "redact: () => { pages = {};": "redact: () => { later.length = 0; pages = {};",
 }
 """simcord's actions.js drops a click while another is on its way; with these it waits for its turn."""
+KEEPS = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
+"""simcord's app.js throws away what is typed when the bot restarts; a person's words are kept."""
+PATCHES = {"/actions.js": WAITS, "/app.js": KEEPS}
 _SETTLE_SECONDS = 0.15
 _PUBLISH_SECONDS = 0.05
 _CLOCK_SECONDS = 0.5
@@ -79,6 +84,11 @@ class LiveEnv(simcord.Env):
         behind = time.monotonic() - self._began - self.backend.clock.elapsed
         if behind > 0:
             await self.advance_time(behind)
+
+    def _record_error(self, error: BaseException) -> None:
+        """A refusal is answered by the bot: nothing has failed."""
+        if not isinstance(error, Refusal):
+            super()._record_error(error)
 
     async def _settle_internal(self, *, dispatch: str | None = None, **_: Any) -> None:
         """Give the bot a moment, instead of waiting until it has nothing to do: it counts down."""
@@ -116,6 +126,7 @@ class LivePage(Preview):
         self._server = self._ours = _Server(self, port, wait)
         self._live = env
         self._restart = restart
+        self._restarting: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         """simcord does one thing at a time, and refuses another meanwhile: here it waits."""
         self._changed = asyncio.Event()
@@ -131,6 +142,22 @@ class LivePage(Preview):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_changes(), name="publish")
             tasks.create_task(self._follow_the_clock(), name="clock")
+
+    async def _restart_once(self) -> None:
+        """Restart the bot; who asks for it meanwhile gets the same one."""
+        if self._restarting is None or self._restarting.done():
+            self._restarting = asyncio.create_task(self._restart_in_turn(), name="restart")
+        await asyncio.shield(self._restarting)
+
+    async def _restart_in_turn(self) -> None:
+        async with self._turn:
+            await self._restart()
+            self._changed.set()
+
+    async def settle(self) -> None:
+        """Wait for a restart that is under way."""
+        if self._restarting is not None:
+            await asyncio.wait((self._restarting,))
 
     async def _publish_changes(self) -> None:
         while True:
@@ -150,12 +177,12 @@ class LivePage(Preview):
 
     async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         """Do what was clicked, also where the page has changed since; or restart the bot."""
+        if isinstance(body, dict) and body.get("kind") == "restart":
+            self._get_page(context_id)
+            await self._restart_once()
+            return {"restarted": True}
         async with self._turn:
             page = self._get_page(context_id)
-            if isinstance(body, dict) and body.get("kind") == "restart":
-                await self._restart()
-                self._changed.set()
-                return {"restarted": True}
             if isinstance(body, dict) and "published_revision" in body:
                 now = {"published_revision": page.revision, "bot_generation": self.env._generation}
                 body = {**body, **now}
@@ -188,8 +215,8 @@ class _Server(PreviewServer):
 
     async def _static(self, request: web.Request) -> web.Response:
         response: web.Response = await super()._static(request)
-        if request.path == "/actions.js":
-            response.text = replaced(response.text or "", WAITS)
+        if request.path in PATCHES:
+            response.text = replaced(response.text or "", PATCHES[request.path])
         if request.path == self.ticket:
             del self._STATIC_FILES[self.ticket]
             raise web.HTTPFound(f"/#{self.preview.capability}")

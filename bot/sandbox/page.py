@@ -61,6 +61,8 @@ class _Sandbox:
             if _on_a_desktop():
                 threading.Thread(target=webbrowser.open, args=(page.opener,), daemon=True).start()
             await told.wait()
+            print("Stopping …", flush=True)  # noqa: T201
+            await page.settle()
             living.cancel()
 
     async def restart(self) -> None:

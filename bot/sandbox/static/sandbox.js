@@ -6,6 +6,7 @@ const [timeline, messages, composer, form] =
   ["channel-timeline", "channel-message-list", "channel-composer-input", "modal-root"].map(byId);
 const [restart, note, viewer] = ["restart", "sandbox-note", "viewer-picker"].map(byId);
 const explained = note.textContent;
+const ENDED = "No sandbox answers at this address any more. Start it again: make sandbox";
 
 function say(text, isOver = false) {
   note.textContent = text;
@@ -26,10 +27,14 @@ restart.addEventListener("click", async () => {
       body: JSON.stringify({ kind: "restart" }),
     });
     say(answer.ok ? explained : "The bot did not come back. The terminal says why.", !answer.ok);
+  } catch {
+    say(ENDED, true);
   } finally {
     restart.disabled = false;
   }
 });
+
+const MESSAGE_LINK = 'a[href^="https://discord.com/channels/"]';
 
 function look() {
   const me = `@${viewer.selectedOptions[0]?.textContent}`;
@@ -40,6 +45,9 @@ function look() {
   for (const command of messages.querySelectorAll(".command-mention")) {
     command.tabIndex = 0;
     command.role = "button";
+  }
+  for (const link of messages.querySelectorAll(MESSAGE_LINK)) {
+    if (link.textContent === link.href) link.textContent = "#general › message";
   }
 }
 new MutationObserver(look).observe(messages, { childList: true, subtree: true });
@@ -55,6 +63,25 @@ function tap(event) {
 messages.addEventListener("click", tap);
 messages.addEventListener("keydown", tap);
 
+// A link to a message leads to it here, and not to the real Discord.
+messages.addEventListener("click", (event) => {
+  const link = event.target.closest(MESSAGE_LINK);
+  if (!link) return;
+  event.preventDefault();
+  const message = messages.querySelector(`[data-message-id="${link.href.split("/").at(-1)}"]`);
+  message?.scrollIntoView({ block: "center" });
+});
+
+// As in Discord, a space after a whole command's name chooses it.
+composer.addEventListener("keydown", (event) => {
+  if (event.key !== " ") return;
+  const names = [...document.querySelectorAll(".command-entry strong")];
+  const chosen = names.find((name) => name.textContent === composer.value);
+  if (!chosen) return;
+  event.preventDefault();
+  chosen.closest(".command-entry").click();
+}, true);
+
 let opened = false;
 new MutationObserver(() => {
   opened = !form.hidden;
@@ -67,12 +94,36 @@ form.addEventListener("focusin", (event) => {
 
 // Stay at the newest message, also when a popup takes room or a reply grows; but not while somebody reads further up.
 let isReading = false;
+let handsOn = -Infinity;
+for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+  timeline.addEventListener(kind, () => { handsOn = performance.now(); }, { passive: true });
+}
 timeline.addEventListener("scroll", () => {
-  isReading = timeline.scrollHeight - timeline.scrollTop - timeline.clientHeight > 40;
+  const isAway = timeline.scrollHeight - timeline.scrollTop - timeline.clientHeight > 40;
+  if (!isAway || performance.now() - handsOn < 1000) isReading = isAway;
+  else follow();
 });
-const follow = new ResizeObserver(() => { if (!isReading) timeline.scrollTop = timeline.scrollHeight; });
-follow.observe(timeline);
-follow.observe(messages);
+function follow() {
+  if (!isReading) timeline.scrollTop = timeline.scrollHeight;
+}
+const sizes = new ResizeObserver(follow);
+sizes.observe(timeline);
+sizes.observe(messages);
+byId("channel-composer").addEventListener("keydown", ({ key }) => {
+  if (key === "Enter") isReading = false; // who writes wants to see the answer
+});
+
+// After a reload of the page, be who you were.
+document.addEventListener("change", ({ target }) => { // before simcord empties the list
+  if (target === viewer) sessionStorage.setItem("viewer", viewer.selectedOptions[0].textContent);
+}, true);
+new MutationObserver((_, observer) => {
+  observer.disconnect();
+  const mine = [...viewer.options].find((option) => option.textContent === sessionStorage.getItem("viewer"));
+  if (!mine || mine.selected) return;
+  viewer.value = mine.value;
+  viewer.dispatchEvent(new Event("change"));
+}).observe(viewer, { childList: true });
 
 // Discord asks for suggestions as soon as a field is entered.
 document.addEventListener("focusin", ({ target }) => {
@@ -83,7 +134,8 @@ document.addEventListener("focusin", ({ target }) => {
 let silent = 0;
 setInterval(() => {
   const { contextId, authorized, transport } = window.simcordPreview ?? {};
-  silent = contextId && authorized && transport.state !== "error" ? 0 : silent + 1;
-  if (silent === 3) say("No sandbox answers at this address any more. Start it again: make sandbox", true);
-  else if (silent === 0 && note.classList.contains("is-over")) say(explained);
+  const isThere = contextId && authorized && !["error", "uncertain"].includes(transport.state);
+  silent = isThere ? 0 : silent + 1;
+  if (silent >= 3) say(ENDED, true);
+  else if (silent === 0 && note.textContent === ENDED) say(explained);
 }, 1000);
