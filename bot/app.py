@@ -26,6 +26,7 @@ from bot.gateway import be_patient
 from bot.keys import Keys, unlock
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
+from bot.retention import Retention
 from bot.runner import Runner
 from bot.settings import Settings
 from bot.store.base import Store
@@ -82,7 +83,8 @@ class Rewarm(commands.AutoShardedBot):
         self._own_discord = bool(settings.discord_api_url)
         self._command_ids: dict[str, int] = {}
         self._launching: set[int] = set()
-        self._syncing: asyncio.Task[None] | None = None
+        self._retention = Retention(store, now, settings.history_days)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def serve(self, token: str) -> None:
         """Log in and stay connected until `close`.
@@ -139,8 +141,9 @@ class Rewarm(commands.AutoShardedBot):
             resumed = await self.runner.resume()
         except Exception as error:  # a defect of ours: a second try would fail on the first one's leavings
             raise RuntimeError("the bot cannot be put together") from error
-        self._syncing = asyncio.create_task(self._sync(), name="sync-commands")
-        self._syncing.add_done_callback(_log_failure)
+        for name, work in (("sync-commands", self._sync()), ("retention", self._retention.run())):
+            self._tasks.append(task := asyncio.create_task(work, name=name))
+            task.add_done_callback(_log_failure)
         log.info("bot.ready_to_run", resumed=resumed)
 
     async def on_ready(self) -> None:
@@ -182,8 +185,8 @@ class Rewarm(commands.AutoShardedBot):
 
     async def close(self) -> None:
         """Stop in order: reloads, Discord, the model API. The store is closed by who opened it."""
-        if self._syncing is not None:
-            self._syncing.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.runner.stop()
         await super().close()
         await self._session.close()

@@ -214,6 +214,12 @@ def join(reload: Reload, asker: Asker) -> Reload:
     return replace(reload, askers=(*reload.askers, asker))
 
 
+def faded(reload: Reload) -> Reload:
+    """What is kept of an ended reload once its tokens are dead: no token, channel or message."""
+    people = tuple(Asker(asker.user, 0, "") for asker in reload.askers)
+    return replace(reload, askers=people, message=None, pings=(), pinged=())
+
+
 def check_limits(new: Reload, running: list[Reload]) -> None:
     """Raise TooManyOpen when the server's `running` reloads leave no place for `new`."""
     mine = [reload for reload in running if reload.owner.user == new.owner.user]

@@ -20,6 +20,7 @@ _PLAIN = {
     "SHARD_COUNT": "must be a whole number, 1 or more",
     "SHARD_IDS": "must be whole numbers with commas between them, like 0,1",
     "MODEL_API_VERSION": "must be v4 or v6",
+    "HISTORY_DAYS": "must be a whole number from 1 to 3650",
     "LOG_FORMAT": "must be console or json",
     "LOG_LEVEL": "must be DEBUG, INFO, WARNING or ERROR",
 }
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
     )
     shard_ids: Annotated[list[int] | None, NoDecode] = Field(
         default=None, description="The shards this process runs, e.g. `0,1`; needs `SHARD_COUNT`."
+    )
+    history_days: int = Field(
+        default=90, ge=1, le=3650, description="How many days ended reloads are kept, 1 to 3650."
     )
     log_format: Literal["console", "json"] = Field(default="console", description="`console` or `json`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -3,7 +3,20 @@
 import pytest
 
 import cogs.guilds
-from bot import answer, cadence, delivery, keys, model_api, pace, reload, reply, routes, runner, trace
+from bot import (
+    answer,
+    cadence,
+    delivery,
+    keys,
+    model_api,
+    pace,
+    reload,
+    reply,
+    retention,
+    routes,
+    runner,
+    trace,
+)
 from bot.__main__ import STOP_SECONDS
 from bot.store import embedded
 
@@ -34,6 +47,8 @@ NUMBERS = {
     "resume": (runner.RESUME_SPREAD_SECONDS, 4),
     "stop": (STOP_SECONDS, 10),
     "first answer": (delivery.ACKNOWLEDGE_SECONDS, 2.5),
+    "tokens of ended reloads": (retention.FADE_SECONDS, 86400),
+    "deleted at once": (embedded.EXPIRE_AT_ONCE, 500),
     "missed removals": (cogs.guilds.CHECK_HOURS, 6),
 }
 

@@ -65,6 +65,13 @@ class Store(Protocol):
         """All servers of which anything is stored."""
         ...
 
+    async def expire(self, ended_before: float, fade_before: float) -> int:
+        """Delete reloads that ended before a time, and take tokens and channels out of those before another.
+
+        A part of them at once, so that nobody waits long behind it; answers how many, 0 when all is done.
+        """
+        ...
+
     async def forget(self, server: int) -> None:
         """Delete all of a server's data so that its bytes are gone from disk."""
         ...

@@ -29,6 +29,7 @@ CALL_SECONDS = 5.0
 """A call that takes longer is in trouble; its write may still land."""
 STEP_SECONDS = 1.0
 """The same for a step: an ending is not held up by a slow disk."""
+EXPIRE_AT_ONCE = 500
 BUSY_MILLISECONDS = 3000
 WIPE_MILLISECONDS = 500
 
@@ -189,6 +190,12 @@ class EmbeddedStore:
     async def servers(self) -> set[int]:
         known = list(self._memory.keys) + list(self._memory.of_server)  # the other thread may add to them
         return {s for s in known if s in self._memory.keys or self._memory.of_server.get(s)}
+
+    async def expire(self, ended_before: float, fade_before: float) -> int:
+        done = await self._call(CALL_SECONDS, self._memory.expire, ended_before, fade_before, EXPIRE_AT_ONCE)
+        if done < EXPIRE_AT_ONCE:
+            await self._in_thread(CALL_SECONDS, self._wipe)
+        return done
 
     async def forget(self, server: int) -> None:
         await self._call_and_wipe(self._memory.forget, server)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from bot.errors import NoKey
-from bot.reload import JOINABLE, Facts, Reload, State, check_limits, join
+from bot.reload import JOINABLE, Facts, Reload, State, check_limits, faded, join
 from bot.reload import step as take_step
 from bot.store.base import KeyRow
 
@@ -100,6 +100,16 @@ class Memory:
         if existed:
             self.change(f"key:{server}", None)
         return existed
+
+    def expire(self, ended_before: float, fade_before: float, most: int) -> int:
+        ended = [(r.ended_at, r) for r in self.reloads.values() if r.state is State.ENDED and r.ended_at]
+        old = [r for at, r in ended if at < ended_before]
+        fading = [r for at, r in ended if ended_before <= at < fade_before and any(a.token for a in r.askers)]
+        for reload in old[:most]:
+            self.change(f"reload:{reload.id}", None)
+        for reload in fading[: most - len(old[:most])]:
+            self.change(f"reload:{reload.id}", faded(reload))
+        return min(most, len(old) + len(fading))
 
     def forget(self, server: int) -> None:
         for id_ in list(self.of_server.get(server, {})):
