@@ -16,6 +16,7 @@ import structlog
 from bot import logs
 from bot.app import Rewarm, build
 from bot.errors import SealBroken, SettingsError, StoreTrouble
+from bot.health import Health
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 
@@ -85,6 +86,12 @@ async def run(settings: Settings) -> NoReturn:
         _leave(_refuse([f"DATA_DIR: {error}."]))
     except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
         _leave(EXIT_INTERRUPTED)
+    health = Health(bot, settings.health_port) if settings.health_port else None
+    if health is not None:
+        try:
+            await health.start()
+        except OSError as error:
+            _leave(_refuse([f"HEALTH_PORT: {settings.health_port} cannot be used ({error.strerror})."]))
     running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,7 +104,7 @@ async def run(settings: Settings) -> NoReturn:
         log.info("bot.stopping")
     else:
         status = _what_ended(running)
-    _leave(await _stop(bot) or status)
+    _leave(await _stop(bot, health) or status)
 
 
 def _what_ended(running: asyncio.Task[None]) -> int:
@@ -108,10 +115,12 @@ def _what_ended(running: asyncio.Task[None]) -> int:
     return EXIT_FAILED
 
 
-async def _stop(bot: Rewarm) -> int:
+async def _stop(bot: Rewarm, health: Health | None) -> int:
     """Close everything within STOP_SECONDS; 0, or the exit status that says what hung."""
     until = time.monotonic() + STOP_SECONDS - 1
     await _close("bot", bot.close(), until)
+    if health is not None:
+        await _close("health", health.stop(), until)
     status = await _close("store", asyncio.to_thread(bot.store.close), until)
     log.info("bot.stopped")
     return status

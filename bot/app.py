@@ -24,6 +24,7 @@ from bot.delivery import Delivery
 from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
+from bot.metrics import Metrics
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
 from bot.retention import Retention
@@ -57,6 +58,7 @@ class Rewarm(commands.AutoShardedBot):
         store: Store,
         vault: Vault,
         session: aiohttp.ClientSession,
+        metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
@@ -72,13 +74,16 @@ class Rewarm(commands.AutoShardedBot):
             shard_count=settings.shard_count,
             shard_ids=settings.shard_ids,  # type: ignore[arg-type]  # None is its default
         )
-        api = ModelApi(session, settings.model_api_host, settings.model_api_version)
-        delivery = Delivery(self, self.command_mention, now, pace)
+        api = ModelApi(session, settings.model_api_host, settings.model_api_version, metrics)
+        delivery = Delivery(self, self.command_mention, now, pace, metrics)
         self.now = now
         self.store = store
         self.keys = Keys(store, vault, api, now)
         self.delivery = delivery
-        self.runner = Runner(Storyteller(store, self.keys, api, delivery, now), settings.reload_seconds)
+        self.metrics = metrics
+        metrics.servers.set_function(lambda: len(self.guilds))
+        teller = Storyteller(store, self.keys, api, delivery, metrics, now)
+        self.runner = Runner(teller, settings.reload_seconds)
         self._session = session
         self._own_discord = bool(settings.discord_api_url)
         self._command_ids: dict[str, int] = {}
@@ -149,6 +154,11 @@ class Rewarm(commands.AutoShardedBot):
     async def on_ready(self) -> None:
         """Called by discord.py once all shards are connected, and again after a new login."""
         log.info("bot.up", servers=len(self.guilds))
+
+    def is_connected(self) -> bool:
+        """Whether every shard of this process hears from Discord."""
+        shards = self.shards.values()
+        return self.is_ready() and bool(shards) and not any(shard.is_closed() for shard in shards)
 
     def command_mention(self, name: str) -> str:
         """A command as tappable text; plain until Discord has told its id."""
@@ -223,10 +233,10 @@ async def _patiently(
             return
 
 
-async def _open(folder: Path) -> EmbeddedStore:
+async def _open(folder: Path, metrics: Metrics) -> EmbeddedStore:
     try:
         async with asyncio.timeout(OPEN_SECONDS):
-            return await asyncio.to_thread(EmbeddedStore, folder)
+            return await asyncio.to_thread(EmbeddedStore, folder, metrics)
     except TimeoutError:
         raise StoreUnusable(f"{folder} does not answer: look after its disk") from None
 
@@ -238,7 +248,8 @@ async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rew
     """
     if settings.discord_api_url:
         Route.BASE = settings.discord_api_url
-    store = await _open(settings.data_dir)
+    metrics = Metrics()
+    store = await _open(settings.data_dir, metrics)
     vault = Vault(settings.encryption_keys)
     try:
         await unlock(store, vault)
@@ -247,4 +258,4 @@ async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rew
     except Exception:
         store.close()
         raise
-    return Rewarm(settings, store, vault, open_session(), now)
+    return Rewarm(settings, store, vault, open_session(), metrics, now)

@@ -10,12 +10,14 @@ import aiohttp
 import discord
 import structlog
 
+from bot.metrics import Metrics
 from bot.pace import Pace
-from bot.trace import Call, LimitedError, clock, current, named_wait
+from bot.trace import Call, LimitedError, StaleError, clock, current, named_wait
 
 _PLACE_GONE = (10003, 10004)  # channel, guild
 _MESSAGE_GONE = 10008
 _THREAD_ASLEEP = 50083
+_5XX = "5xx"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -49,8 +51,9 @@ class Tried(NamedTuple):
 class Calls:
     """Makes the calls of one reload."""
 
-    def __init__(self, pace: Pace, reload_id: int) -> None:
+    def __init__(self, pace: Pace, metrics: Metrics, reload_id: int) -> None:
         self._pace = pace
+        self._metrics = metrics
         self._id = reload_id
         self._dropped_at = -math.inf
 
@@ -70,17 +73,22 @@ class Calls:
     ) -> Tried:
         call = Call(drawn)
         token = current.set(call)
+        outcome = "sent"
         try:
             async with asyncio.timeout(limit):
                 await make()
         except discord.HTTPException as error:
+            outcome = str(error.status) if error.status < 500 else _5XX
             log.warning("reply.refused", what=what, reload=self._id, status=error.status, code=error.code)
             return Tried(_read(error), broken=call.broken)
         except LimitedError as error:
+            outcome = "limited"
             log.warning("reply.limited", what=what, reload=self._id, wait=error.wait)
             return Tried(Result.LATER, wait=named_wait(error))
         except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
             # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
+            reason = {StaleError: "dropped", TimeoutError: "timed out"}.get(type(error), "failed")
+            outcome = _5XX if call.broken else reason  # discord.py tries again by itself
             if call.unanswered and what == "edit":
                 self._dropped_at = clock()
             log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
@@ -90,6 +98,7 @@ class Calls:
             return Tried(result, unanswered=call.unanswered, broken=call.broken)
         finally:
             current.reset(token)
+            self._metrics.discord_calls.labels(what, outcome).inc()
         return Tried(Result.DONE)
 
 

@@ -12,6 +12,7 @@ from discord.webhook.async_ import async_context
 
 from bot import words
 from bot.cadence import retry_pause
+from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.reload import Reload
 from bot.reply import PATIENCE_SECONDS, Reply
@@ -41,16 +42,23 @@ class Delivery:
     """Makes replies; shared by all reloads."""
 
     def __init__(
-        self, bot: discord.Client, command: words.Command, now: Callable[[], float], pace: Pace
+        self,
+        bot: discord.Client,
+        command: words.Command,
+        now: Callable[[], float],
+        pace: Pace,
+        metrics: Metrics,
     ) -> None:
         self._bot = bot
+        self._metrics = metrics
         self._command = command
         self._now = now
         self._pace = pace
 
     def reply(self, reload: Reload) -> Reply:
         """The reply of a reload, live or resumed."""
-        return Reply(Routes(self._bot, self._now, self._pace, reload.id), self._command, self._now)
+        routes = Routes(self._bot, self._now, self._pace, self._metrics, reload.id)
+        return Reply(routes, self._metrics, self._command, self._now)
 
     async def acknowledge(self, interaction: discord.Interaction) -> int | None:
         """Defer in public; answers the reply's message id.
@@ -74,7 +82,10 @@ class Delivery:
             pause += _AGAIN_SECONDS
             try:
                 async with asyncio.timeout_at(min(until, clock() + TRY_SECONDS)):
-                    return await send()
+                    answer = await send()
+                took = self._now() - interaction.created_at.timestamp()
+                self._metrics.first_answer.observe(max(0.0, took))
+                return answer
             except discord.HTTPException as error:
                 log.warning("reply.answer_refused", status=error.status, code=error.code)
                 if error.code == _ALREADY_ACKNOWLEDGED:

@@ -1,6 +1,7 @@
 """The model API over aiohttp: one POST, and never two that could take effect. Knows nothing of Discord."""
 
 import asyncio
+import time
 import zlib
 from enum import Enum
 
@@ -10,6 +11,7 @@ import structlog
 from pydantic import SecretStr
 
 from bot.answer import Answer, by_words, classify, read, word_of
+from bot.metrics import Metrics
 from bot.reload import Outcome
 
 TOTAL_SECONDS = 20.0
@@ -37,13 +39,22 @@ class KeyCheck(Enum):
 class ModelApi:
     """The model API at one host, over a session that makes a fresh connection for each call."""
 
-    def __init__(self, session: aiohttp.ClientSession, host: str, version: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, host: str, version: str, metrics: Metrics | None = None
+    ) -> None:
         self._session = session
+        self._metrics = metrics or Metrics()
         self._reload_url = host + _PATHS[version]
         self._balance_url = host + _BALANCE_PATH
 
     async def reload(self, key: SecretStr, model: str) -> Answer:
         """Ask once for a model; asked again, once, only where no connection was made. Never raises."""
+        began = time.monotonic()
+        answer = await self._reload(key, model)
+        self._count("reload", answer.outcome, began)
+        return answer
+
+    async def _reload(self, key: SecretStr, model: str) -> Answer:
         for last in (False, True):
             try:
                 async with asyncio.timeout(TOTAL_SECONDS):
@@ -60,6 +71,16 @@ class ModelApi:
 
     async def check_key(self, key: SecretStr) -> KeyCheck:
         """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
+        began = time.monotonic()
+        check = await self._check_key(key)
+        self._count("check_key", check.value, began)
+        return check
+
+    def _count(self, call: str, outcome: str, began: float) -> None:
+        self._metrics.model_api_calls.labels(call, outcome).inc()
+        self._metrics.model_api_seconds.labels(call).observe(time.monotonic() - began)
+
+    async def _check_key(self, key: SecretStr) -> KeyCheck:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 _, _, body = await self._post(self._balance_url, key)

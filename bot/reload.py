@@ -147,6 +147,11 @@ class Reload:
             return None
         return self.outcome.ending
 
+    @property
+    def due(self) -> float | None:
+        """When its ending was to be shown; None while it has none."""
+        return self.deadline if self.outcome is Outcome.ACCEPTED else self.ended_at
+
     def is_late(self, now: float) -> bool:
         """Tell whether an ending shown at `now` must say that it comes late."""
         return self.late or (self.deadline is not None and now - self.deadline > LATE_SECONDS)

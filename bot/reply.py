@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from bot import view, words
 from bot.cadence import EDIT_LIMIT, retry_pause
 from bot.calls import Result
+from bot.metrics import Metrics
 from bot.reload import Ping, Reload
 from bot.routes import CALL_SECONDS, Routes
 from bot.trace import clock
@@ -22,8 +23,11 @@ Sent = Callable[[int], Awaitable[None]]
 class Reply:
     """Shows and tells one reload, live or resumed."""
 
-    def __init__(self, routes: Routes, command: words.Command, now: Callable[[], float]) -> None:
+    def __init__(
+        self, routes: Routes, metrics: Metrics, command: words.Command, now: Callable[[], float]
+    ) -> None:
         self._routes = routes
+        self._metrics = metrics
         self._command = command
         self._now = now
 
@@ -45,7 +49,9 @@ class Reply:
         for attempt in itertools.count():
             if shown is Result.LATER:
                 shown = await self._show_ending(reload, CALL_SECONDS if attempt else FIRST_TRY_SECONDS)
-                if shown is not Result.DONE and shown is not Result.LATER:
+                if shown is Result.DONE:
+                    self._metrics.late.observe(max(0.0, self._now() - (reload.due or 0.0)))
+                elif shown is not Result.LATER:
                     due |= {n: ping for n, ping in instead.items() if n not in reload.pinged}
                     instead = {}
             results = await self._ping_all(reload, due, sent, alone=shown is not Result.DONE)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import discord
 
 from bot.calls import Calls, Result
+from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.reload import Asker, Ping, Reload
 from bot.trace import STALE_SECONDS, clock
@@ -36,12 +37,14 @@ _GONE = (Result.MESSAGE_GONE, Result.PLACE_GONE)
 class Routes:
     """One reload's ways; what is known of them lives as long as the process."""
 
-    def __init__(self, bot: discord.Client, now: Callable[[], float], pace: Pace, reload_id: int) -> None:
+    def __init__(
+        self, bot: discord.Client, now: Callable[[], float], pace: Pace, metrics: Metrics, reload_id: int
+    ) -> None:
         self._bot = bot
         self._now = now
         self._pace = pace
         self._id = reload_id
-        self._calls = Calls(pace, reload_id)
+        self._calls = Calls(pace, metrics, reload_id)
         self._token_open = self._channel_open = True
         self._no_sending: set[int] = set()
         """Channels that refused a ping."""

@@ -27,6 +27,7 @@ class Runner:
     def __init__(self, by: Storyteller, seconds: float) -> None:
         self._by = by
         self.seconds = seconds
+        by.metrics.open.set_function(lambda: len(self._stories))
         self._stories: dict[int, Story] = {}
         self._tasks: dict[asyncio.Task[None], Reload] = {}
         self._starting: dict[int, Reload] = {}

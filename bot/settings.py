@@ -20,6 +20,7 @@ _PLAIN = {
     "SHARD_COUNT": "must be a whole number, 1 or more",
     "SHARD_IDS": "must be whole numbers with commas between them, like 0,1",
     "MODEL_API_VERSION": "must be v4 or v6",
+    "HEALTH_PORT": "must be a port from 1 to 65535, or 0 for none",
     "HISTORY_DAYS": "must be a whole number from 1 to 3650",
     "LOG_FORMAT": "must be console or json",
     "LOG_LEVEL": "must be DEBUG, INFO, WARNING or ERROR",
@@ -59,6 +60,9 @@ class Settings(BaseSettings):
     )
     shard_ids: Annotated[list[int] | None, NoDecode] = Field(
         default=None, description="The shards this process runs, e.g. `0,1`; needs `SHARD_COUNT`."
+    )
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of `/livez`, `/readyz`, `/metrics` on 127.0.0.1; 0: off."
     )
     history_days: int = Field(
         default=90, ge=1, le=3650, description="How many days ended reloads are kept, 1 to 3650."

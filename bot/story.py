@@ -18,6 +18,7 @@ from bot.delivery import Delivery, NeverAcknowledged
 from bot.errors import NoKey, StoreTrouble
 from bot.keys import Keys
 from bot.life import Life
+from bot.metrics import Metrics
 from bot.model_api import ModelApi
 from bot.reload import (
     NAMED_WAITS,
@@ -45,9 +46,16 @@ class Storyteller:
     """What every story needs; made once."""
 
     def __init__(
-        self, store: Store, keys: Keys, api: ModelApi, delivery: Delivery, now: Callable[[], float]
+        self,
+        store: Store,
+        keys: Keys,
+        api: ModelApi,
+        delivery: Delivery,
+        metrics: Metrics,
+        now: Callable[[], float],
     ) -> None:
         self.store = store
+        self.metrics = metrics
         self.keys = keys
         self.api = api
         self.delivery = delivery
@@ -167,6 +175,7 @@ class Story:
             await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
 
         if await self._reply.tell(self.life.reload, sent):
+            self._by.metrics.ended.labels(self.life.reload.ending).inc()
             await self.life.step(State.ENDED)
         else:
             log.error("reload.not_told", reload=self.life.reload.id)

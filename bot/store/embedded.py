@@ -7,6 +7,7 @@ used (CVE-2024-35515): rows are JSON.
 import asyncio
 import functools
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import structlog
 from sqlitedict import SqliteDict
 
 from bot.errors import StoreSlow, StoreTrouble
+from bot.metrics import Metrics
 from bot.reload import OPEN, Facts, Reload, State
 from bot.store import file
 from bot.store.base import KeyRow
@@ -45,8 +47,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class EmbeddedStore:
     """The store of `bot.store.base` in one file that belongs to one process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, metrics: Metrics | None = None) -> None:
         """Open or make the store. Raises StoreUnusable, saying what to do."""
+        self._metrics = metrics or Metrics()
         self._memory = Memory()
         self._wipe_due = self._sweep_due = True
         self._waiting: deque[_Call] = deque()
@@ -93,9 +96,12 @@ class EmbeddedStore:
                 call.result = call.verb()
             except Exception as error:  # noqa: BLE001  # handed to who called; a verb checks before it changes
                 call.error = error
+        began = time.monotonic()
         try:
             self._write()
+            self._metrics.store_seconds.observe(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  # whatever it was, nobody may believe that it is stored
+            self._metrics.store_failures.inc()
             self._memory.undo()
             for call in calls:
                 call.error = call.error or StoreTrouble(f"storage failed: {type(error).__name__}: {error}")

@@ -1,0 +1,71 @@
+"""Health and metrics on 127.0.0.1, for a supervisor and for Prometheus."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from bot.app import Rewarm
+from bot.errors import StoreTrouble
+
+LAG_EVERY_SECONDS = 0.5
+WRITE_SECONDS = 2.0
+_HOST = "127.0.0.1"
+_MARK = "health"
+
+
+class Health:
+    """Serves /livez, /readyz and /metrics."""
+
+    def __init__(self, bot: Rewarm, port: int) -> None:
+        self._bot = bot
+        self._port = port
+        app = web.Application()
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._lag: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to serve. Raises OSError where the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, _HOST, self._port).start()
+        self._lag = asyncio.create_task(self._watch_the_loop(), name="loop-lag")
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        if self._lag is not None:
+            self._lag.cancel()
+        await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        """That this answers shows that the event loop turns."""
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """Whether people are served: each part on a line of its own."""
+        parts = {"gateway": self._bot.is_connected(), "store": await self._can_write()}
+        lines = [f"{part} {'ok' if is_ok else 'not ok'}\n" for part, is_ok in parts.items()]
+        return web.Response(text="".join(lines), status=200 if all(parts.values()) else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        headers: dict[str, Any] = {"Content-Type": CONTENT_TYPE_LATEST}
+        return web.Response(body=self._bot.metrics.text(), headers=headers)
+
+    async def _can_write(self) -> bool:
+        with suppress(StoreTrouble, TimeoutError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._bot.store.set_value(_MARK, round(time.time()))
+                return True
+        return False
+
+    async def _watch_the_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_SECONDS
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            self._bot.metrics.loop_lag.observe(max(0.0, loop.time() - due))
