@@ -8,6 +8,12 @@ help: ## list the targets
 sandbox: .venv/.ok ## try the bot in the browser, without a Discord account
 	@$(BIN)/python -m bot sandbox
 
+init: .venv/.ok ## ask for the token, make the encryption key, write .env, print the invite link
+	@$(BIN)/python -m bot init
+
+check: .venv/.ok ## look whether all is right; changes nothing
+	@$(BIN)/python -m bot check
+
 run: .venv/.ok ## run the bot with the settings in .env
 	@$(BIN)/python -m bot
 
@@ -56,4 +62,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox run new-key torture bench pictures audit test lock clean
+.PHONY: help sandbox init check run new-key torture bench pictures audit test lock clean

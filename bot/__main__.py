@@ -14,6 +14,7 @@ import discord
 import structlog
 
 from bot import logs
+from bot.admin import commands
 from bot.app import Rewarm, build
 from bot.errors import SealBroken, SettingsError, StoreTrouble
 from bot.health import Health
@@ -44,6 +45,7 @@ def main() -> int:
     sandbox.add_argument(
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
+    commands.add_to(what)
     arguments = parser.parse_args()
     try:
         if arguments.command == "new-key":
@@ -55,9 +57,16 @@ def main() -> int:
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
             show = script.play if arguments.script else page.serve
             return asyncio.run(show(arguments.seconds))
+        if arguments.command in commands.DO:
+            logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
+            return asyncio.run(commands.DO[arguments.command](arguments))
         asyncio.run(run(load_settings()))
     except SettingsError as error:
         return _refuse(error.lines)
+    except StoreTrouble as error:
+        return _refuse([f"DATA_DIR: {error}."])
+    except discord.LoginFailure:
+        return _refuse([_LOGIN_REFUSED])
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except SealBroken:

@@ -19,6 +19,7 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.blocked import Blocked
 from bot.cadence import start_pause
 from bot.delivery import Delivery
 from bot.errors import StoreTrouble, StoreUnusable
@@ -38,9 +39,6 @@ from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
 SYNC_SECONDS = 60.0
-PERMISSIONS = discord.Permissions(
-    view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
-)
 LOGIN_SECONDS = 60.0
 OPEN_SECONDS = 30.0
 """A store of 42 MB was opened in half a second; a disk that hangs never answers."""
@@ -78,6 +76,7 @@ class Rewarm(commands.AutoShardedBot):
         delivery = Delivery(self, self.command_mention, now, pace, metrics)
         self.now = now
         self.store = store
+        self.blocked = Blocked(settings.data_dir)
         self.keys = Keys(store, vault, api, now)
         self.delivery = delivery
         self.metrics = metrics
@@ -164,12 +163,6 @@ class Rewarm(commands.AutoShardedBot):
         """A command as tappable text; plain until Discord has told its id."""
         root = name.partition(" ")[0]
         return f"</{name}:{self._command_ids[root]}>" if root in self._command_ids else f"`/{name}`"
-
-    def invitation(self, server: int) -> str:
-        """The link that makes the bot a member of a server."""
-        return discord.utils.oauth_url(
-            self.application_id or 0, permissions=PERMISSIONS, guild=discord.Object(server)
-        )
 
     async def _sync(self) -> None:
         """Send the commands to Discord if they changed since the last time; try until it works."""

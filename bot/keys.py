@@ -13,7 +13,7 @@ from bot.store.base import KeyRow, Store
 from bot.vault import Vault
 
 LONGEST_KEY = 256
-_PURPOSE = "api key"
+PURPOSE = "api key"
 _CHECK = "encryption_check"
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ async def unlock(store: Store, vault: Vault) -> None:
         try:
             if vault.stale(row.sealed):
                 resealed += 1
-                sealed = vault.seal(_PURPOSE, str(server), vault.open(_PURPOSE, str(server), row.sealed))
+                sealed = vault.seal(PURPOSE, str(server), vault.open(PURPOSE, str(server), row.sealed))
                 await store.set_key(server, KeyRow(sealed, row.by, row.by_name, row.at))
         except SealBroken as error:  # one server's damaged row: that server is told to set its key again
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400
@@ -79,7 +79,7 @@ class Keys:
 
     async def set(self, server: int, key: SecretStr, by: int, by_name: str) -> None:
         """Seal and store a key. Raises StoreTrouble."""
-        sealed = self._vault.seal(_PURPOSE, str(server), key)
+        sealed = self._vault.seal(PURPOSE, str(server), key)
         await self._store.set_key(server, KeyRow(sealed, by, by_name, self._now()))
         log.info("key.set", server=server, by=by)
 
@@ -100,7 +100,7 @@ class Keys:
         if row is None:
             raise NoKey
         try:
-            return self._vault.open(_PURPOSE, str(server), row.sealed)
+            return self._vault.open(PURPOSE, str(server), row.sealed)
         except SealBroken as error:
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400  # no traceback: no news in it
             raise NoKey from None

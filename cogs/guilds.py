@@ -1,4 +1,4 @@
-"""Leaving: when the bot is removed from a server, the server's data goes; at once, or when it is noticed."""
+"""Coming and going: a blocked server is left at once; where the bot is removed, the server's data goes."""
 
 import asyncio
 import itertools
@@ -15,6 +15,7 @@ from bot.trace import TROUBLE
 FIRST_CHECK_SECONDS = 600.0
 CHECK_HOURS = 6
 LIST_SECONDS = 300.0
+LEAVE_SECONDS = 30.0
 MISSING_SECONDS = 5 * 3600.0
 """How long ago a server must have been missing already: two checks, hours apart."""
 _MISSING = "missing_servers"
@@ -35,6 +36,17 @@ class GuildsCog(commands.Cog):
     async def cog_unload(self) -> None:
         """Stop that."""
         self.look_for_missed_removals.cancel()
+
+    @commands.Cog.listener()
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Invited, or known for the first time."""
+        try:
+            if guild.id in await asyncio.to_thread(self.bot.blocked.all):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await guild.leave()
+                log.info("server.left", server=guild.id, why="blocked")
+        except TROUBLE as error:
+            log.warning("server.not_left", server=guild.id, error=type(error).__name__)
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:

@@ -10,6 +10,7 @@ from discord.utils import escape_markdown, escape_mentions
 from bot import words
 from bot.app import Rewarm
 from bot.errors import NotAllowed, NotAMember
+from bot.invite import invitation
 from bot.keys import LONGEST_KEY, parse_key
 
 FORM_SECONDS = 900.0
@@ -26,7 +27,7 @@ def require_member(interaction: discord.Interaction[Rewarm]) -> int:
     """The id of a server that the bot is a member of. Raises NotAMember."""
     bot, server = interaction.client, interaction.guild_id or 0
     if bot.get_guild(server) is None:
-        raise NotAMember(bot.invitation(server))
+        raise NotAMember(invitation(bot.application_id or 0, server))
     return server
 
 

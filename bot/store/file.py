@@ -68,21 +68,28 @@ def read(path: Path) -> dict[str, Reload | KeyRow | Any]:
             if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise StoreUnusable(damaged)
             db.execute(_TABLE)
-            rows = dict(db.execute(_LIVE).fetchall())
-            if orjson.loads(rows.get("value:format", b"0")) > FORMAT:
-                raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+            found = rows(db, path)
             # Also shows that the disk can be written: if not, each start would tell the same endings anew.
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("REPLACE INTO kv VALUES ('value:format', ?)", (orjson.dumps(FORMAT),))
             db.commit()
-        return {name: _unpack(name, orjson.loads(value)) for name, value in rows.items()}
-    except ValidationError:
-        unreadable = f"{path} holds a record that this version cannot read"
-        raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
+        return found
     except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
         raise StoreUnusable(f"{path} cannot be opened: {error}") from None
     except (sqlite3.DatabaseError, ValueError, TypeError):
         raise StoreUnusable(damaged) from None
+
+
+def rows(db: sqlite3.Connection, path: Path) -> dict[str, Reload | KeyRow | Any]:
+    """All rows by name. Raises StoreUnusable for those of another version; sqlite3.Error, ValueError."""
+    found = dict(db.execute(_LIVE).fetchall())
+    if orjson.loads(found.get("value:format", b"0")) > FORMAT:
+        raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+    try:
+        return {name: _unpack(name, orjson.loads(value)) for name, value in found.items()}
+    except ValidationError:
+        unreadable = f"{path} holds a record that this version cannot read"
+        raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
 
 
 def pack(value: Reload | KeyRow | Any | None) -> bytes | None:

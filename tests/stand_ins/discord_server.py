@@ -16,7 +16,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -53,6 +54,8 @@ from tests.stand_ins.discord_rules import (
 EPHEMERAL, LOADING, SILENT, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 12, 1 << 15
 SUPPRESS_EMBEDS = 1 << 2
 MANAGE_GUILD, VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY = 1 << 5, 1 << 10, 1 << 11, 1 << 16
+SEND_IN_THREADS = 1 << 38
+_BOTS_RIGHTS = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | SEND_IN_THREADS
 _PRIVILEGED_INTENTS = 1 << 1 | 1 << 8 | 1 << 15
 _EPOCH_MS = 1420070400000
 _BASE = "/api/v10"
@@ -332,6 +335,10 @@ class DiscordServer:
         self.identifies: list[Json] = []
         self.resumes = 0
         self.gateway_refuses = False
+        self.application: Json = {}
+        """What the owner set in the portal, beside the usual."""
+        self.clock_ahead = 0.0
+        """Seconds by which the Date of its answers is ahead of ours."""
         """Whether new websockets are answered with a 503."""
         self.gateway_refused = 0
         self.gateway_trouble: list[str] = []
@@ -347,6 +354,10 @@ class DiscordServer:
         self._routes = [
             _Route("GET", "/users/@me", "bot", self._get_me),
             _Route("GET", "/users/@me/guilds", "bot", self._get_guilds),
+            _Route("DELETE", "/users/@me/guilds/{guild}", "bot", self._leave_guild),
+            _Route("GET", "/guilds/{guild}", "bot", self._get_guild),
+            _Route("GET", "/guilds/{guild}/members/{user}", "bot", self._get_bot_member),
+            _Route("GET", "/guilds/{guild}/channels", "bot", self._get_channels),
             _Route("GET", "/oauth2/applications/@me", "bot", self._get_application),
             _Route("GET", "/gateway/bot", "bot", self._get_gateway),
             _Route("PUT", "/applications/{app}/commands", "bot", self._put_commands),
@@ -380,7 +391,7 @@ class DiscordServer:
         """The bot joins a new server; it has no channels yet."""
         guild = Guild(self._new_id(), name)
         self.guilds.append(guild)
-        self._emit(guild, "GUILD_CREATE", self._guild_payload(guild))
+        self._emit(guild, "GUILD_CREATE", _joined(self._guild_payload(guild)))
         return guild
 
     def add_channel(self, guild: Guild, name: str) -> Channel:
@@ -407,7 +418,7 @@ class DiscordServer:
         """The bot is invited again."""
         guild.removed = False
         self.guilds.append(guild)
-        self._emit(guild, "GUILD_CREATE", self._guild_payload(guild))
+        self._emit(guild, "GUILD_CREATE", _joined(self._guild_payload(guild)))
 
     def guild_outage(self, guild: Guild) -> None:
         """The server is unavailable for a while."""
@@ -567,6 +578,9 @@ class DiscordServer:
             return _cut(http)
         status = fault.done_and_status or status
         request.status = status
+        headers["Date"] = format_datetime(
+            datetime.now(UTC) + timedelta(seconds=self.clock_ahead), usegmt=True
+        )
         return _response(status, answer, headers)
 
     def _keep(self, request: Request) -> None:
@@ -652,6 +666,40 @@ class DiscordServer:
             for g in listed[:limit]
         ]
 
+    def _known_guild(self, number: str) -> Guild:
+        found = [guild for guild in self.guilds if guild.id == int(number)]
+        if not found:
+            raise RefusedError(404, 10004, "Unknown Guild")
+        return found[0]
+
+    def _leave_guild(self, request: Request, guild: str) -> Answer:
+        self.remove_guild(self._known_guild(guild))
+        return 204, None
+
+    def _get_guild(self, request: Request, guild: str) -> Answer:
+        payload = self._guild_payload(self._known_guild(guild))
+        payload["roles"][0]["permissions"] = str(_BOTS_RIGHTS)
+        return 200, payload
+
+    def _get_bot_member(self, request: Request, guild: str, user: str) -> Answer:
+        return 200, _member_payload(Member(int(user), self._known_guild(guild), "bot"))
+
+    def _get_channels(self, request: Request, guild: str) -> Answer:
+        return 200, [
+            _channel_payload(channel)
+            | {
+                "permission_overwrites": [
+                    {
+                        "id": str(self.application_id),
+                        "type": 1,
+                        "allow": "0",
+                        "deny": str(_BOTS_RIGHTS & ~(channel.app_permissions | SEND_IN_THREADS)),
+                    }
+                ]
+            }
+            for channel in self._known_guild(guild).channels
+        ]
+
     def _get_application(self, request: Request) -> Answer:
         return 200, {
             "id": str(self.application_id),
@@ -664,6 +712,7 @@ class DiscordServer:
             "flags": 0,
             "owner": _user(1, "owner"),
             "team": None,
+            **self.application,
         }
 
     def _get_gateway(self, request: Request) -> Answer:
@@ -1038,6 +1087,11 @@ class DiscordServer:
             "soundboard_sounds": [],
             **{name: [] for name in lists},
         }
+
+
+def _joined(payload: Json) -> Json:
+    """A server that the bot joins says nothing of being available."""
+    return {name: value for name, value in payload.items() if name != "unavailable"}
 
 
 def _now() -> float:

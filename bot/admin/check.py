@@ -1,0 +1,202 @@
+"""`check`: one line for each thing that can be wrong, with its mend. It changes nothing."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import discord
+from pydantic import SecretStr
+
+from bot.admin import store
+from bot.admin.portal import Portal, open_portal
+from bot.errors import SealBroken, StoreUnusable
+from bot.invite import invitation
+from bot.keys import PURPOSE
+from bot.model_api import KeyCheck, ModelApi, open_session
+from bot.settings import Settings
+from bot.store import file
+from bot.store.base import KeyRow
+from bot.trace import TROUBLE
+from bot.vault import Vault
+
+FREE_BYTES = 100 * 2**20
+SKEW_SECONDS = 2.0
+LOGINS_LEFT = 50
+CALL_SECONDS = 20.0
+_INVENTED = SecretStr("rewarm-check-of-the-connection")
+_SHOWN_CHANNELS = 5
+_HELLO = 10
+_NETWORK = "Is this machine online, may it reach discord.com?"
+
+
+class NotRightError(Exception):
+    """What is wrong, and how to mend it."""
+
+
+Check = Callable[[], Awaitable[str]]
+
+
+async def check(settings: Settings, server: int | None) -> bool:
+    """Print a line for each check; True if all is well."""
+    results = [line async for line in _lines(settings, server)]
+    return all(results)
+
+
+async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
+    yield await _report("disk", lambda: asyncio.to_thread(_disk, settings.data_dir))
+    yield await _report("store", lambda: asyncio.to_thread(_store, settings))
+    yield await _report("model API", lambda: _model_api(settings))
+    try:
+        async with open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url) as portal:
+            yield _say("token", f"{portal.user}", is_well=True)
+            yield await _report("clock", lambda: _clock(portal))
+            yield await _report("application", lambda: _application(portal))
+            yield await _report("gateway", lambda: _gateway(portal))
+            if server is not None:
+                yield await _report("server", lambda: _server(portal, server))
+    except discord.LoginFailure:
+        yield _say("token", "Discord refuses it. Copy it again from the developer portal.", is_well=False)
+    except TROUBLE as error:
+        yield _say("token", f"Discord does not answer ({type(error).__name__}). {_NETWORK}", is_well=False)
+
+
+async def _report(what: str, check: Check) -> bool:
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            return _say(what, await check(), is_well=True)
+    except NotRightError as error:
+        return _say(what, str(error), is_well=False)
+    except TROUBLE as error:
+        return _say(what, f"no clear answer ({type(error).__name__}). {_NETWORK}", is_well=False)
+
+
+def _say(what: str, text: str, *, is_well: bool) -> bool:
+    print(f"{'✓' if is_well else '✗'} {what}: {text}")  # noqa: T201
+    return is_well
+
+
+def _disk(folder: Path) -> str:
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if free < FREE_BYTES:
+        raise NotRightError(f"{free >> 20} MB free at {place}. Make room: below 100 MB a write may fail.")
+    return f"{free >> 20} MB free at {place}"
+
+
+def _store(settings: Settings) -> str:
+    if not (settings.data_dir / file.NAME).exists():
+        return f"none in {settings.data_dir} yet; the first start makes it"
+    try:
+        rows = store.rows(settings.data_dir)
+    except StoreUnusable as error:
+        raise NotRightError(f"{error}.") from None
+    vault, broken, keys = Vault(settings.encryption_keys), [], 0
+    for name, row in rows.items():
+        if isinstance(row, KeyRow):
+            keys += 1
+            server = name.partition(":")[2]
+            try:
+                vault.open(PURPOSE, server, row.sealed)
+            except SealBroken:
+                broken.append(server)
+    if broken:
+        raise NotRightError(
+            f"{len(broken)} of {keys} keys do not open with KEY_ENCRYPTION_KEYS. Put the old one back, or "
+            f"have these servers set their keys again: {', '.join(broken[:5])}."
+        )
+    reloads = sum(name.startswith("reload:") for name in rows)
+    return f"{reloads} reloads, {keys} keys, and all of these open"
+
+
+async def _model_api(settings: Settings) -> str:
+    async with open_session() as session:
+        api = ModelApi(session, settings.model_api_host, settings.model_api_version)
+        said = await api.check_key(_INVENTED)
+    if said is KeyCheck.INVALID:
+        return f"{settings.model_api_host} answers, and refuses an invented key as it should"
+    if said is KeyCheck.VALID:
+        raise NotRightError(f"{settings.model_api_host} takes an invented key. Is MODEL_API_URL right?")
+    raise NotRightError(
+        f"{settings.model_api_host} gives no answer that the bot understands. Is MODEL_API_URL right, and "
+        "may this machine reach it?"
+    )
+
+
+async def _clock(portal: Portal) -> str:
+    behind = portal.behind
+    if behind is None:
+        raise NotRightError("Discord did not say what time it is.")
+    if abs(behind) > SKEW_SECONDS:
+        raise NotRightError(
+            f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} Discord's. Let NTP set it: "
+            "countdowns and ready times come out wrong."
+        )
+    return "right to within 2 s"
+
+
+async def _application(portal: Portal) -> str:
+    info = await portal.application_info()
+    if info.interactions_endpoint_url:
+        raise NotRightError(
+            "has an Interactions Endpoint URL, so Discord sends commands there and not to the bot. Empty it "
+            "in the developer portal, under General Information."
+        )
+    if info.bot_require_code_grant:
+        raise NotRightError(
+            "requires a code grant, so the invite link does not work. Switch it off under Bot in the portal."
+        )
+    public = "public" if info.bot_public else "private: only you can invite it"
+    return f"{info.name}, {public}; invite it with {invitation(info.id)}"
+
+
+async def _gateway(portal: Portal) -> str:
+    shards, url, logins = await portal.http.get_bot_gateway()
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}?v=10&encoding=json") as socket:
+        hello = await socket.receive_json(timeout=CALL_SECONDS)
+    if hello.get("op") != _HELLO:
+        raise NotRightError("the gateway does not say hello. Is something between this machine and Discord?")
+    left = logins["remaining"]
+    if left < LOGINS_LEFT:
+        raise NotRightError(
+            f"only {left} logins are left today. Does something restart the bot all the time?"
+        )
+    return f"says hello; {shards} shard{'s' * (shards > 1)} advised, {left} logins left today"
+
+
+async def _server(portal: Portal, server: int) -> str:
+    try:
+        guild = await portal.fetch_guild(server)
+        me = await guild.fetch_member(portal.user.id if portal.user else 0)
+        channels = await guild.fetch_channels()
+    except (discord.NotFound, discord.Forbidden):
+        link = invitation(portal.application_id or 0, server)
+        raise NotRightError(f"the bot is not in server {server}. Invite it: {link}") from None
+    lacking = [
+        f"#{channel.name} ({', '.join(missing)})"
+        for channel in channels
+        if isinstance(channel, discord.TextChannel) and (missing := _missing(channel.permissions_for(me)))
+    ]
+    if lacking:
+        more = f" and {len(lacking) - _SHOWN_CHANNELS} more" if len(lacking) > _SHOWN_CHANNELS else ""
+        raise NotRightError(
+            f"in {guild.name} the bot lacks rights in {', '.join(lacking[:_SHOWN_CHANNELS])}{more}. "
+            "Countdowns work there all the same; pings come as follow-ups, for 14 minutes."
+        )
+    return f"in {guild.name} the bot has its rights in every text channel"
+
+
+def _missing(has: discord.Permissions) -> list[str]:
+    if not has.view_channel:
+        return ["View Channel"]  # and with it all the rest
+    return [name for name, is_there in _rights(has).items() if not is_there]
+
+
+def _rights(has: discord.Permissions) -> dict[str, bool]:
+    """What `bot.invite` asks for, by Discord's own names."""
+    return {
+        "Send Messages": has.send_messages,
+        "Send Messages in Threads": has.send_messages_in_threads,
+        "Read Message History": has.read_message_history,
+    }

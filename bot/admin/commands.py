@@ -1,0 +1,73 @@
+"""The command line's part of administration: its arguments, and what each command says."""
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from bot.admin import store
+from bot.admin.check import check
+from bot.admin.init import init
+from bot.admin.servers import servers
+from bot.errors import SettingsError
+from bot.settings import load_settings
+
+_OF_SERVER = {
+    "leave": "leave a server",
+    "block": "leave a server, and again whenever it invites the bot",
+    "unblock": "let a server invite the bot again",
+}
+_NOT_RIGHT = 1
+
+
+def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to the parser."""
+    what.add_parser("init", help="ask for what is missing, write .env, print the invite link")
+    look = what.add_parser("check", help="look whether all is right; changes nothing")
+    look.add_argument("--server", type=_id, metavar="SERVER", help="also at the bot's rights in a server")
+    copy = what.add_parser("backup", help="copy the store, also while the bot runs")
+    copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
+    delete = what.add_parser("forget", help="delete all that is kept of a server, with the bot stopped")
+    delete.add_argument("server", type=_id, metavar="SERVER", help="the server's id")
+    which = what.add_parser("servers", help="list the servers that the bot is in; leave or block one")
+    do = which.add_subparsers(dest="do", metavar="command")
+    for name, meaning in _OF_SERVER.items():
+        do.add_parser(name, help=meaning).add_argument("server", type=_id, metavar="SERVER")
+
+
+def _id(text: str) -> int:
+    if not re.fullmatch(r"\d{15,20}", text):
+        raise argparse.ArgumentTypeError("must be a server's id: some 18 digits (in Discord: Copy Server ID)")
+    return int(text)
+
+
+async def _check(arguments: argparse.Namespace) -> int:
+    return 0 if await check(load_settings(), arguments.server) else _NOT_RIGHT
+
+
+async def _init(_: argparse.Namespace) -> int:
+    await init(os.environ.get("DISCORD_API_URL", ""))
+    return 0
+
+
+async def _backup(arguments: argparse.Namespace) -> int:
+    try:
+        size = store.backup(load_settings().data_dir, arguments.file)
+    except OSError as error:
+        raise SettingsError([f"{arguments.file}: cannot be written ({error.strerror})."]) from None
+    print(f"{arguments.file}: {size} bytes, checked. To restore, put it into DATA_DIR as rewarm.db.")  # noqa: T201
+    return 0
+
+
+async def _forget(arguments: argparse.Namespace) -> int:
+    reloads, had_key = await store.forget(load_settings().data_dir, arguments.server)
+    print(f"Deleted of {arguments.server}: {reloads} reloads, {'a key' if had_key else 'no key'}.")  # noqa: T201
+    return 0
+
+
+async def _servers(arguments: argparse.Namespace) -> int:
+    return await servers(load_settings(), arguments.do or "list", getattr(arguments, "server", None))
+
+
+DO = {"check": _check, "init": _init, "backup": _backup, "forget": _forget, "servers": _servers}
+"""What each command does; answers the exit status. They raise what `bot.__main__` words."""

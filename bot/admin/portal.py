@@ -1,0 +1,51 @@
+"""Discord by REST, for the command line: without a gateway login, so that a running bot is left alone."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+import discord
+from discord.http import Route
+
+from bot.trace import LimitedError
+
+LOGIN_SECONDS = 20.0
+
+
+class Portal(discord.Client):
+    """A client that is logged in for REST only; `behind`: seconds that our clock is behind Discord's."""
+
+    def __init__(self) -> None:
+        self.behind: float | None = None
+        watch = aiohttp.TraceConfig()
+        watch.on_request_end.append(self._compare_clocks)
+        watch.on_request_end.append(_refuse_to_sleep)
+        super().__init__(intents=discord.Intents.none(), http_trace=watch)
+
+    async def _compare_clocks(self, _: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
+        said = sent.response.headers.get("Date")
+        if said is not None:
+            # Cut to full seconds: half a second later is the best guess.
+            self.behind = parsedate_to_datetime(said).timestamp() + 0.5 - time.time()
+
+
+async def _refuse_to_sleep(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
+    if sent.response.status == 429:
+        raise LimitedError(None)
+
+
+@asynccontextmanager
+async def open_portal(token: str, api_url: str) -> AsyncIterator[Portal]:
+    """Log in by REST. Raises discord.LoginFailure, and what `bot.trace.TROUBLE` lists."""
+    if api_url:
+        Route.BASE = api_url
+    portal = Portal()
+    try:
+        async with asyncio.timeout(LOGIN_SECONDS):
+            await portal.login(token)
+        yield portal
+    finally:
+        await portal.close()
