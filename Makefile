@@ -30,6 +30,9 @@ bench: .venv/.ok ## measure: 40 and 1,000 reloads at once, and a stop in their m
 pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs Chromium; two minutes)
 	@$(BIN)/python -m tests.pictures
 
+tables: .venv/.ok ## write the README's tables of commands and settings, from the code
+	@$(BIN)/python -m tests.tables
+
 # Not in the lock: 25 packages that nobody needs to run or test the bot. The three ids are one flaw of
 # sqlitedict, its pickle, which is never used here: docs/SECURITY.md.
 audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Python package index)
@@ -62,4 +65,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox init check run new-key torture bench pictures audit test lock clean
+.PHONY: help sandbox init check run new-key torture bench pictures tables audit test lock clean

@@ -35,41 +35,49 @@ class Settings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True
     )
 
-    discord_token: SecretStr = Field(description="The bot's token, from the Discord developer portal.")
+    discord_token: SecretStr = Field(description="the bot's token, from the Discord developer portal")
     key_encryption_keys: SecretStr = Field(
-        description="Keys that seal the servers' API keys: urlsafe base64 of 32 bytes each, newest first, "
-        "comma-separated. The first seals; what an older one sealed is sealed anew at start."
+        description="keys that seal the servers' API keys, newest first, comma-separated; `make new-key` "
+        "prints one. To change it, put a new one in front, start once (the log says “keys.resealed”), then "
+        "drop the old one"
     )
-    data_dir: Path = Field(default=Path("data"), description="The folder of the embedded store.")
-    store_url: str = Field(default="", description="Reserved for PostgreSQL, which is not built yet.")
+    data_dir: Path = Field(default=Path("data"), description="the folder of the store")
+    store_url: str = Field(default="", description="reserved for PostgreSQL, which is not built yet")
     model_api_version: Literal["v4", "v6"] = Field(
-        default="v4", description="`v4` (dreambooth) or `v6` (its successor)."
+        default="v4",
+        description="`v4` (dreambooth, stablediffusionapi.com) or `v6` (its successor, modelslab.com). If a "
+        "key that should work is refused, try the other",
     )
     model_api_url: str = Field(
         default="",
-        description="Scheme and host of the model API; empty: the version's own. Keys go to no other host.",
+        description="scheme and host of the model API; empty: that of the version. Keys go to no other host",
     )
     reload_seconds: float = Field(
-        default=120, ge=1, le=86400, description="How long the API promises that a reload takes, 1 to 86400."
+        default=120, ge=1, le=86400, description="how long the API promises that a reload takes, 1 to 86400"
     )
     discord_api_url: str = Field(
-        default="", description="Discord's REST base with its `/api/v10`, e.g. of a rate-limit proxy."
+        default="",
+        description="Discord's REST base with its `/api/v10`, e.g. of a rate-limit proxy; the gateway is "
+        "asked from it. Empty: Discord's own",
     )
     shard_count: int | None = Field(
-        default=None, ge=1, description="Shards in all; empty: as Discord advises."
+        default=None, ge=1, description="how many shards there are; empty: as Discord advises"
     )
     shard_ids: Annotated[list[int] | None, NoDecode] = Field(
-        default=None, description="The shards this process runs, e.g. `0,1`; needs `SHARD_COUNT`."
+        default=None, description="which of them this process runs, like `0,1`; empty: all"
     )
     health_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of `/livez`, `/readyz`, `/metrics` on 127.0.0.1; 0: off."
+        default=0,
+        ge=0,
+        le=65535,
+        description="port on 127.0.0.1 of `/livez`, `/readyz`, `/metrics` (docs/OPERATIONS.md); 0: none",
     )
     history_days: int = Field(
-        default=90, ge=1, le=3650, description="How many days ended reloads are kept, 1 to 3650."
+        default=90, ge=1, le=3650, description="how many days ended reloads are kept, 1 to 3650"
     )
-    log_format: Literal["console", "json"] = Field(default="console", description="`console` or `json`.")
+    log_format: Literal["console", "json"] = Field(default="console", description="`console` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
+        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
     )
 
     @field_validator("log_level", mode="before")
