@@ -51,10 +51,9 @@ class Tried(NamedTuple):
 class Calls:
     """Makes the calls of one reload."""
 
-    def __init__(self, pace: Pace, metrics: Metrics, reload_id: int) -> None:
+    def __init__(self, pace: Pace, metrics: Metrics) -> None:
         self._pace = pace
         self._metrics = metrics
-        self._id = reload_id
         self._dropped_at = -math.inf
 
     def dropped_within(self, seconds: float) -> bool:
@@ -79,11 +78,11 @@ class Calls:
                 await make()
         except discord.HTTPException as error:
             outcome = str(error.status) if error.status < 500 else _5XX
-            log.warning("reply.refused", what=what, reload=self._id, status=error.status, code=error.code)
+            log.warning("reply.refused", what=what, status=error.status, code=error.code)
             return Tried(_read(error), broken=call.broken)
         except LimitedError as error:
             outcome = "limited"
-            log.warning("reply.limited", what=what, reload=self._id, wait=error.wait)
+            log.warning("reply.limited", what=what, wait=error.wait)
             return Tried(Result.LATER, wait=named_wait(error))
         except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
             # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
@@ -91,7 +90,7 @@ class Calls:
             outcome = _5XX if call.broken else reason  # discord.py tries again by itself
             if call.unanswered and what == "edit":
                 self._dropped_at = clock()
-            log.warning("reply.failed", what=what, reload=self._id, error=type(error).__name__)
+            log.warning("reply.failed", what=what, error=type(error).__name__)
             # An odd answer, though it says 200, may not be Discord's.
             done = call.done and isinstance(error, TimeoutError | aiohttp.ClientError)
             result = Result.DONE if done else Result.LATER

@@ -43,9 +43,9 @@ class Life:
         stored = await self._save()
         self._ending = False
         if not stored:
-            log.error("reload.not_stored", reload=self.reload.id, to=to)
+            log.error("reload.not_stored", to=to)
             return False
-        log.info("reload.step", reload=self.reload.id, to=to)
+        log.info("reload.step", to=to)
         return True
 
     async def catch_up(self) -> None:

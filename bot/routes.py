@@ -44,7 +44,7 @@ class Routes:
         self._now = now
         self._pace = pace
         self._id = reload_id
-        self._calls = Calls(pace, metrics, reload_id)
+        self._calls = Calls(pace, metrics)
         self._token_open = self._channel_open = True
         self._no_sending: set[int] = set()
         """Channels that refused a ping."""

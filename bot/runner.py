@@ -1,6 +1,7 @@
 """Runs all reloads of this process: takes them on, keeps their tasks, resumes and stops them."""
 
 import asyncio
+import contextvars
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -125,7 +126,9 @@ class Runner:
         if self._by.is_stopping():  # the next start goes on with what is stored
             told.close()
             return None
-        task = asyncio.create_task(told, name=f"{name}-{reload.id}")
+        of_reload = contextvars.copy_context()  # each line that is logged on the way says whose it is
+        of_reload.run(structlog.contextvars.bind_contextvars, reload=reload.id)
+        task = asyncio.create_task(told, name=f"{name}-{reload.id}", context=of_reload)
         self._tasks[task] = reload
         task.add_done_callback(self._drop)
         return task

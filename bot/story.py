@@ -114,7 +114,7 @@ class Story:
             called_before = self.life.reload.called_at
             if not await self.life.step(State.CALLING, message=message, called_at=self._by.now()):
                 ref = new_ref()
-                log.error("reload.not_called", reload=self.life.reload.id, ref=ref, why="storage")
+                log.error("reload.not_called", ref=ref, why="storage")
                 await self.end(Outcome.STORAGE, called_at=called_before, ref=ref)
                 return
             if self.life.reload.not_before is not None:  # take "starts in 5 s" away
@@ -123,7 +123,7 @@ class Story:
                 await self.life.step(State.ASKED, called_at=called_before)
                 return
             answer = await self._by.api.reload(key, self.life.reload.model)
-            log.info("reload.answer", reload=self.life.reload.id, outcome=answer.outcome, wait=answer.wait)
+            log.info("reload.answer", outcome=answer.outcome, wait=answer.wait)
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break
             again = self._by.now() + (answer.wait or 0)
@@ -178,7 +178,7 @@ class Story:
             self._by.metrics.ended.labels(self.life.reload.ending).inc()
             await self.life.step(State.ENDED)
         else:
-            log.error("reload.not_told", reload=self.life.reload.id)
+            log.error("reload.not_told")
         await self.life.catch_up()
 
     async def resume(self, pause: float = 0.0) -> None:
@@ -214,7 +214,7 @@ class Story:
             except IllegalStep:  # somebody joined, and was promised an ending
                 await self.end(Outcome.NOT_SENT)
             except StoreTrouble as error:
-                log.error("reload.not_withdrawn", reload=self.life.reload.id, error=str(error))  # noqa: TRY400
+                log.error("reload.not_withdrawn", error=str(error))  # noqa: TRY400
                 await asyncio.sleep(retry_pause(attempt))
                 continue
             return

@@ -1,6 +1,7 @@
 """/reload: parse, store, answer at once; the rest is the runner's."""
 
 import discord
+import structlog
 from discord import app_commands
 from discord.ext import commands
 
@@ -24,6 +25,7 @@ class ReloadCog(commands.Cog):
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:
         """Store first, answer at once, then leave it to the runner."""
+        structlog.contextvars.bind_contextvars(reload=interaction.id)
         runner, now = self.bot.runner, self.bot.now()
         new = Reload(
             id=interaction.id,

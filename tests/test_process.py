@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from bot.__main__ import EXIT_HUNG, EXIT_INTERRUPTED
+from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.model_api import Answer
 from tests.wire import Wire
 from tests.world import CANARY
 
@@ -53,6 +55,30 @@ async def test_the_key_is_in_no_log_no_output_and_no_file(wire: Wire) -> None:
     assert CANARY.encode() not in files(wire.folder)
     secrets = [asked.token, wire.environment["DISCORD_TOKEN"], wire.environment["KEY_ENCRYPTION_KEYS"]]
     assert [secret for secret in secrets if secret in wire.output.read_text()] == []
+
+
+async def test_each_line_of_a_reloads_life_says_which_one(wire: Wire) -> None:
+    """Through trouble of all kinds; so that `grep` finds the whole story."""
+    wire.environment |= {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
+    async with wire.process() as process:
+        await wire.set_key()
+        wire.server.faults = [
+            Fault("POST", "/callback$", reset="before"),
+            Fault("PATCH", "/messages/", reset="after"),
+            Fault("PATCH", "/messages/", status=500, times=9),
+            Fault("POST", "/messages$", status=403, code=50013),
+        ]
+        wire.api.reloads = [Answer(b"no JSON")]
+        first, second = await wire.reload(), await wire.reload(wire.ben, model="another")
+        await wire.server.wait_for(lambda: "Unknown" in wire.reply(second).text, 30)
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+    lines = [orjson.loads(line) for line in wire.output.read_text().splitlines()]
+    of_reloads = [line for line in lines if line["event"].startswith(("reload.", "reply.", "model_api."))]
+    assert {"reload.step", "reload.answer", "reply.answer_failed", "reply.failed"} <= {
+        line["event"] for line in of_reloads
+    }
+    assert {line.get("reload") for line in of_reloads} == {first.id, second.id}
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
