@@ -23,6 +23,9 @@ new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
 	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_torture.py
 
+soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (SOAK_MINUTES=...)
+	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_soak.py
+
 bench: .venv/.ok ## measure: 40 and 1,000 reloads at once, and a stop in their midst (three minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
@@ -65,4 +68,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox init check run new-key torture bench pictures tables audit test lock clean
+.PHONY: help sandbox init check run new-key torture soak bench pictures tables audit test lock clean

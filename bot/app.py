@@ -81,6 +81,9 @@ class Rewarm(commands.AutoShardedBot):
         self.delivery = delivery
         self.metrics = metrics
         metrics.servers.set_function(lambda: len(self.guilds))
+        metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+        forms = self._connection._view_store._modals  # noqa: SLF001  # nothing else knows how many there are
+        metrics.forms.set_function(lambda: len(forms))
         teller = Storyteller(store, self.keys, api, delivery, metrics, now)
         self.runner = Runner(teller, settings.reload_seconds)
         self._session = session

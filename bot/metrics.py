@@ -14,6 +14,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.servers = Gauge("rewarm_servers", "Servers that the bot is in.", registry=self.registry)
         self.open = Gauge("rewarm_reloads_open", "Reloads that have not ended.", registry=self.registry)
+        self.tasks = Gauge("rewarm_tasks", "Tasks of the event loop.", registry=self.registry)
+        self.forms = Gauge("rewarm_forms", "Forms that are open, or were left.", registry=self.registry)
         self.ended = Counter(
             "rewarm_reloads_ended", "Reloads that ended and were told.", ["ending"], registry=self.registry
         )
