@@ -70,7 +70,7 @@ class Load:
         while True:
             await asyncio.sleep(self.dice.uniform(0.05, 0.25))
             if self.wire.server.connected.is_set():
-                with contextlib.suppress(TimeoutError, AssertionError, ValueError):  # no answer: there was a fault
+                with contextlib.suppress(TimeoutError, AssertionError, ValueError):  # a fault
                     await self.dice.choice(acts)()
                 self.done += 1
 
