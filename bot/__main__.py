@@ -1,4 +1,4 @@
-"""The command line: `python -m bot` runs the bot; see --help for the rest."""
+"""The command line: `rewarm`, or `python -m bot`, runs the bot; see --help for the rest."""
 
 import argparse
 import asyncio
@@ -7,7 +7,10 @@ import re
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import Coroutine
+from importlib import metadata
+from pathlib import Path
 from typing import Any, NoReturn
 
 import discord
@@ -34,9 +37,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 def main() -> int:
     """Parse the command line and do what it says; answers the exit status."""
+    called = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(
-        prog="python -m bot", description="Rewarm: wakes up idle Stable Diffusion models from Discord."
+        prog="python -m bot" if called == "__main__.py" else called,
+        description="Rewarm: wakes up idle Stable Diffusion models from Discord.",
     )
+    parser.add_argument("--version", action="store_true", help="print the version")
     what = parser.add_subparsers(dest="command", metavar="command")
     what.add_parser("run", help="run the bot (what happens without a command)")
     what.add_parser("new-key", help="print a fresh key for KEY_ENCRYPTION_KEYS")
@@ -48,6 +54,9 @@ def main() -> int:
     commands.add_to(what)
     arguments = parser.parse_args()
     try:
+        if arguments.version:
+            print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
+            return 0
         if arguments.command == "new-key":
             print(new_encryption_key())  # noqa: T201  # what was asked for
             return 0
@@ -71,6 +80,15 @@ def main() -> int:
         return EXIT_INTERRUPTED
     except SealBroken:
         return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
+
+
+def _version() -> str:
+    """The version, which stands in pyproject.toml only: an installed bot has it as metadata."""
+    try:
+        return metadata.version("rewarm")
+    except metadata.PackageNotFoundError:
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return f"{tomllib.loads(project.read_text())['project']['version']} (not installed)"
 
 
 def _seconds(text: str) -> float:

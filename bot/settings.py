@@ -14,7 +14,7 @@ from bot.vault import KEY_BYTES
 
 MODEL_API_HOSTS = {"v4": "https://stablediffusionapi.com", "v6": "https://modelslab.com"}
 _HOST = r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?/?"
-_NEW_KEY = "`make new-key` prints one"
+_NEW_KEY = "`rewarm new-key` prints one, or `make new-key` in a clone"
 _PLAIN = {
     "RELOAD_SECONDS": "must be a number from 1 to 86400",
     "SHARD_COUNT": "must be a whole number, 1 or more",

@@ -4,6 +4,7 @@ import base64
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,31 @@ def bot(*arguments: str, cwd: Path, **settings: str) -> subprocess.CompletedProc
         timeout=60,
         check=False,
     )
+
+
+def test_version_is_the_one_of_the_project(tmp_path: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    result = bot("--version", cwd=tmp_path)
+    assert result.stdout.split()[:2] == ["rewarm", version]
+    assert result.returncode == 0
+
+
+def test_usage_names_the_command_that_was_called(tmp_path: Path) -> None:
+    assert bot("--help", cwd=tmp_path).stdout.startswith("usage: python -m bot [")
+    installed = tmp_path / "rewarm"  # what pip and pipx write
+    installed.write_text("import sys\nfrom bot.__main__ import main\nsys.exit(main())\n")
+    environment = {"PYTHONPATH": str(ROOT)}
+    for arguments, status, said in (("--help", 0, "usage: rewarm ["), ("--no-such", 2, "usage: rewarm [")):
+        result = subprocess.run(
+            [sys.executable, installed, arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode == status
+        assert (result.stdout + result.stderr).startswith(said)
 
 
 def test_new_key_prints_a_key(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_each_version_has_its_own_host_and_a_given_one_wins(load: Any) -> None:
     assert given.model_api_host == "http://127.0.0.1:8000"
 
 
-NEW_KEY = "`make new-key` prints one"
+NEW_KEY = "`rewarm new-key` prints one, or `make new-key` in a clone"
 HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
 
 

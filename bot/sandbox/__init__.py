@@ -5,4 +5,4 @@ from importlib.util import find_spec
 from bot.errors import SettingsError
 
 if any(find_spec(name) is None for name in ("simcord", "markdown_it", "tzlocal")):
-    raise SettingsError(["The sandbox needs its extra: pip install 'rewarm[sandbox]'."])
+    raise SettingsError(["The sandbox needs its extra; in a clone: pipx install --force '.[sandbox]'."])
