@@ -50,6 +50,9 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q
 
+dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
+	@$(BIN)/python -m tests.dist
+
 lock: ## renew the hashed lock (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \
 		--generate-hashes --upgrade -o requirements-dev.txt
@@ -68,4 +71,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox init check run new-key torture soak bench pictures tables audit test lock clean
+.PHONY: help sandbox init check run new-key torture soak bench pictures tables audit test dist-test lock clean
