@@ -1,13 +1,16 @@
-"""Every setting: its name, type, default and meaning; read from the environment or `.env`."""
+"""Every setting: its name, type, default and meaning; read from the environment, `.env` or its own file."""
 
 import base64
 import binascii
+import os
 import re
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 from bot.errors import SettingsError
 from bot.vault import KEY_BYTES
@@ -160,8 +163,16 @@ def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Setting
     """Read the settings. Raises SettingsError with one line for each that is missing or wrong."""
     if env_file is not None and (env_file.is_symlink() or env_file.exists()) and not env_file.is_file():
         raise SettingsError([f"{env_file}: is not a file. Move it away, and make it from .env.example."])
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY") or None
+    if credentials is not None and not Path(credentials).is_dir():
+        raise SettingsError(["CREDENTIALS_DIRECTORY: is not a folder."])
     try:
-        return Settings(_env_file=env_file, **given)  # type: ignore[call-arg]  # pydantic-settings' own argument
+        with warnings.catch_warnings(action="error", category=UserWarning):  # of files left out
+            return Settings(_env_file=env_file, _secrets_dir=credentials, **given)  # type: ignore[call-arg]  # theirs
+    except SourceError as error:
+        [name] = re.findall(r'field "(\w+)"', str(error))
+        why = "must be a plain file of UTF-8 text that the bot may read"
+        raise SettingsError([f"{name.upper()}: its file in CREDENTIALS_DIRECTORY {why}."]) from None
     except ValidationError as error:
         lines = (_line(dict(detail)) for detail in error.errors(include_input=False))
         raise SettingsError(list(dict.fromkeys(lines))) from None

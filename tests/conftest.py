@@ -40,7 +40,7 @@ hypothesis.settings.load_profile("untimed")
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the environment nor a `.env` of the developer reaches a test."""
-    for name in Settings.model_fields:
+    for name in (*Settings.model_fields, "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -266,3 +266,63 @@ def test_the_data_folder_may_be_below_the_home(load: Any) -> None:
     for no_path in ("$HOME/rewarm", "~nobody-of-that-name/rewarm", " "):
         with pytest.raises(SettingsError, match="DATA_DIR: must be a plain path"):
             load(DATA_DIR=no_path)
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of credentials, as systemd and containers make it, with what is required."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "discord_token").write_text(f"{TOKEN}\n")
+    (folder / "key_encryption_keys").write_text(f"{K1}\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    return folder
+
+
+def test_each_setting_may_stand_in_a_file_of_its_own(credentials: Path) -> None:
+    given = {"shard_count": "2", "shard_ids": "0,1", "reload_seconds": "60", "log_format": "json"}
+    for name, value in given.items():
+        (credentials / name).write_text(f"{value}\n")
+    settings = load_settings()
+    assert settings.discord_token.get_secret_value() == TOKEN
+    assert settings.encryption_keys == load_settings(key_encryption_keys=K1).encryption_keys
+    assert (settings.shard_ids, settings.reload_seconds, settings.log_format) == ([0, 1], 60, "json")
+    assert not any(secret in repr(settings) for secret in (TOKEN, K1))
+
+
+def test_the_environment_wins_over_dotenv_and_that_over_a_file(
+    credentials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("model_api_version", "reload_seconds", "log_level"):
+        (credentials / name).write_text("v6" if name == "model_api_version" else "no good, and not looked at")
+    (tmp_path / ".env").write_text("RELOAD_SECONDS=60\nLOG_LEVEL=loud\n")
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    settings = load_settings()
+    assert (settings.model_api_version, settings.reload_seconds, settings.log_level) == ("v6", 60, "ERROR")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(credentials: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("canary")
+    token = credentials / "discord_token"
+    for make in (
+        lambda: token.mkdir(),
+        lambda: token.symlink_to(outside),
+        lambda: token.symlink_to(tmp_path / "nowhere"),
+        lambda: token.write_bytes("canary".encode("utf-16")),
+    ):
+        token.rmdir() if token.is_dir() else token.unlink()
+        make()
+        with pytest.raises(SettingsError) as caught:
+            load_settings()
+        (line,) = caught.value.lines
+        assert line.startswith("DISCORD_TOKEN: its file in CREDENTIALS_DIRECTORY must be")
+
+
+def test_a_folder_of_credentials_that_is_none_is_said(load: Any, tmp_path: Path) -> None:
+    """What a missing mount leaves behind."""
+    for no_folder in (tmp_path / "nowhere", Path(__file__)):
+        assert refused(load, CREDENTIALS_DIRECTORY=str(no_folder)) == [
+            "CREDENTIALS_DIRECTORY: is not a folder."
+        ]
+    assert load(CREDENTIALS_DIRECTORY="").reload_seconds == 120
