@@ -51,11 +51,13 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/python -m pytest -q
 
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
-	@$(BIN)/python -m tests.dist
+	@$(BIN)/python -m tests.dist $(TESTS)
 
-lock: ## renew the hashed lock (needs uv)
+lock: ## renew the hashed locks, for development and for running only (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \
 		--generate-hashes --upgrade -o requirements-dev.txt
+	uv pip compile pyproject.toml --universal --python-version 3.11 \
+		--generate-hashes --upgrade -c requirements-dev.txt -o requirements.txt
 
 clean: ## remove what make has made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import discord
 import hypothesis
@@ -62,22 +64,36 @@ def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
     )
 
 
-_NO_CHROMIUM = "Not tested: the sandbox's page, for want of Chromium (Debian: apt-get install chromium)."
-_missing = pytest.StashKey[str]()
+_missing = pytest.StashKey[set[str]]()
+
+
+def _miss(request: pytest.FixtureRequest, not_tested: str) -> NoReturn:
+    """Skip a test for want of a program; where CI=true, fail."""
+    line = f"Not tested: {not_tested}."
+    request.config.stash.setdefault(_missing, set()).add(line)
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(line)
 
 
 @pytest.fixture
 def chromium(request: pytest.FixtureRequest) -> None:
-    """A test in a real browser: without one it is skipped, and fails where CI=true."""
+    """A test in a real browser."""
     if CHROMIUM is None:
-        request.config.stash[_missing] = _NO_CHROMIUM
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(_NO_CHROMIUM)
+        _miss(request, "the sandbox's page, for want of Chromium (Debian: apt-get install chromium)")
+
+
+@pytest.fixture
+def systemd_analyze(request: pytest.FixtureRequest) -> str:
+    """A test of the unit by systemd's own program."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        _miss(request, "the systemd unit, for want of systemd-analyze (Debian: apt-get install systemd)")
+    return program
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last line says what was not tested."""
-    if _missing in config.stash:
-        print(config.stash[_missing])  # noqa: T201
+    """The last lines say what was not tested."""
+    for line in sorted(config.stash.get(_missing, ())):
+        print(line)  # noqa: T201
 
 
 BuildBot = Callable[[], Awaitable[Rewarm]]
