@@ -39,6 +39,8 @@ from bot.vault import Vault
 
 COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
 SYNC_SECONDS = 60.0
+GUILD_SECONDS = 1.0
+"""So long nothing more must come of our servers before the bot counts as up; commands work earlier."""
 LOGIN_SECONDS = 60.0
 OPEN_SECONDS = 30.0
 """A store of 42 MB was opened in half a second; a disk that hangs never answers."""
@@ -68,6 +70,7 @@ class Rewarm(commands.AutoShardedBot):
             allowed_mentions=discord.AllowedMentions.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
+            guild_ready_timeout=GUILD_SECONDS,
             http_trace=trace(pace),
             shard_count=settings.shard_count,
             shard_ids=settings.shard_ids,  # type: ignore[arg-type]  # None is its default

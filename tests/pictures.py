@@ -38,7 +38,8 @@ async def take() -> None:
 
 
 async def _picture(page: Page, name: str) -> None:
-    """The conversation alone, without the sandbox's own bar."""
+    """The conversation alone, without what is the sandbox's own."""
+    await page.evaluate("document.getElementById('channel-empty')?.remove()")
     await page.locator("#channel-layout").screenshot(path=DOCS / f"{name}.png")
 
 
