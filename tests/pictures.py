@@ -10,7 +10,7 @@ from tests.sandbox import PHONE, browser, sandbox
 
 DOCS = Path(__file__).parents[1] / "docs"
 RELOAD_SECONDS = 120
-PHONE_CLIP = (PHONE[0], 580)
+PHONE_CLIP = (PHONE[0], 600)
 DESKTOP = (1000, 640)
 SCALE = 2.0
 
