@@ -75,6 +75,7 @@ async def sandbox(folder: Path, seconds: float) -> AsyncIterator[Sandbox]:
         yield it
     finally:
         stopped = await it.stop()
+        print(stopped[1])  # noqa: T201  # shown when a test fails
     assert stopped == (0, "")
 
 

@@ -237,6 +237,10 @@ async def test_command_in_a_message_can_be_tapped(tmp_path: Path) -> None:
         await person.page.keyboard.press("Enter")
         await person.page.keyboard.press("Enter")
         await expect(person.form.locator("input")).to_be_focused()
+        await person.page.keyboard.type("slow")
+        await person.page.keyboard.press("Enter")
+        await expect(person.messages.last).to_contain_text("Thinking")
+        await expect(person.messages.last).to_contain_text("The key works")  # in private, and late
 
 
 async def test_page_says_when_the_sandbox_has_ended(tmp_path: Path) -> None:

@@ -170,10 +170,14 @@ class LivePage(Preview):
                     self._publish(page, reason="refresh")
 
     async def _follow_the_clock(self) -> None:
+        known = 0
         while True:
             await asyncio.sleep(_CLOCK_SECONDS)
             async with self._turn:
                 await self._live.catch_up()
+            if len(self.env.http_requests) > known:  # an edit of an answer in private is no event
+                known = len(self.env.http_requests)
+                self._changed.set()
 
     async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         """Do what was clicked, also where the page has changed since; or restart the bot."""

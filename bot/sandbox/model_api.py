@@ -26,7 +26,7 @@ ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "hangs": (200, {"status": "success", "message": "Too late: nobody waits that long"}),
 }
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
-"""Seconds before the answer."""
+"""Seconds before the answer, by model id; and by key."""
 
 
 class StandInModelApi:
@@ -63,7 +63,9 @@ class StandInModelApi:
         return _answer(asked.get("model_id", ""))
 
     async def _balance(self, request: web.Request) -> web.Response:
-        if (await _read(request)).get("key") == WRONG_KEY:
+        key = (await _read(request)).get("key", "")
+        await asyncio.sleep(_PAUSES.get(key, 0.0))
+        if key == WRONG_KEY:
             return _answer("wrong-key")
         balance = {"status": "success", "data": {"balance": 43.6, "currency": "USD"}}
         return web.json_response(balance)
