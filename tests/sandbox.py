@@ -45,13 +45,16 @@ class Sandbox:
         return self.process.returncode or 0, errors.decode()
 
 
-async def start(folder: Path, seconds: float, stdout: int | None = None, **environment: str) -> Sandbox:
+async def start(
+    folder: Path, seconds: float | None = None, stdout: int | None = None, **environment: str
+) -> Sandbox:
     """Start it where a reload takes so many seconds; `folder` is its temporary one.
 
     With a standard output of its own it is not waited for, and its address is not known.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox", "--seconds", str(seconds)),
+        *(sys.executable, "-m", "bot", "sandbox"),
+        *(("--seconds", str(seconds)) if seconds is not None else ()),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **environment},
         stdout=asyncio.subprocess.PIPE if stdout is None else stdout,

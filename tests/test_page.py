@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox
+from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start
 
 pytestmark = pytest.mark.usefixtures("chromium")
 EDIT_MILLISECONDS = 7000
@@ -73,6 +73,7 @@ async def test_first_minute(size: tuple[int, int], tmp_path: Path) -> None:
         await expect(ping).to_contain_text("@mod works should be ready")
         await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))
         await person.fits()
+        await expect(person.page.locator(".is-ping")).to_have_count(1)
         assert await person.page.evaluate("performance.getEntriesByType('navigation').length") == 1
 
 
@@ -109,7 +110,7 @@ async def test_two_people(tmp_path: Path) -> None:
 
 
 async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=14) as it, browser(it.url) as person:
+    async with sandbox(tmp_path, seconds=20) as it, browser(it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -123,6 +124,12 @@ async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
         await person.page.keyboard.press("Escape")
         await expect(person.form).to_be_hidden()
         await expect(person.composer).to_be_focused()
+
+        restart = person.page.get_by_role("button", name="Restart the bot")
+        await restart.focus()  # an edit takes the focus from nobody
+        before = await person.reply.inner_text()
+        await expect(person.reply).not_to_have_text(before, timeout=EDIT_MILLISECONDS)
+        await expect(restart).to_be_focused()
 
         answers = person.messages.filter(has_text="Only you can see this")
         for number in range(2, 7):  # in all phases between two edits
@@ -191,6 +198,41 @@ async def test_what_is_typed_survives_a_restart(tmp_path: Path) -> None:
         await expect(ana.reply).to_contain_text("Reloading half-a-model")
 
 
+async def test_a_form_from_before_a_restart_says_that_nobody_answers(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as mod, browser(it.url) as other:
+        await mod.open_key_form()
+        await mod.page.keyboard.type("made-up")
+        generation = await mod.page.evaluate("simcordPreview.botGeneration")
+        await other.page.get_by_role("button", name="Restart the bot").click()
+        await mod.page.wait_for_function("before => simcordPreview.botGeneration > before", arg=generation)
+        await expect(mod.form.locator("input")).to_have_value("made-up")
+        await mod.page.keyboard.press("Enter")
+        await expect(mod.note).to_contain_text("The bot did not answer that")
+        await mod.set_key()
+        await expect(mod.note).to_contain_text("A reload takes")
+
+
+async def test_a_restart_that_fails_is_said(tmp_path: Path) -> None:
+    it = await start(tmp_path, seconds=5)
+    try:
+        async with browser(it.url, may_complain=True) as person:
+            [store] = tmp_path.glob("rewarm-*/rewarm.db")
+            await person.page.get_by_role("button", name="Restart the bot").click()
+            await expect(person.note).to_contain_text("The bot is away")
+            async with asyncio.timeout(10):
+                while store.with_name("rewarm.db-wal").exists():  # the old bot lets go of it
+                    await asyncio.sleep(0.05)
+            store.write_bytes(b"no store" * 1000)
+            await expect(person.note).to_contain_text("The bot did not come back")
+            await person.page.wait_for_timeout(2500)
+            await expect(person.note).to_contain_text("The bot did not come back")
+    finally:
+        status, said = await it.stop()
+    assert status == 0
+    assert "is damaged" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_link_to_a_message_leads_to_it(tmp_path: Path) -> None:
     """Not to the real Discord."""
     async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
@@ -253,7 +295,7 @@ async def test_page_says_when_the_sandbox_has_ended(tmp_path: Path) -> None:
             for address in addresses
         ]
         for person in people[3:]:
-            await expect(person.note).to_contain_text("No sandbox answers at this address")
+            await expect(person.note).to_contain_text("No sandbox answers here any more")
         for person in people[:3]:
             await person.page.wait_for_function("() => simcordPreview.ready")
         await it.stop()
@@ -261,7 +303,7 @@ async def test_page_says_when_the_sandbox_has_ended(tmp_path: Path) -> None:
         await people[1].page.keyboard.press("Enter")
         await people[2].page.get_by_role("button", name="Restart the bot").click()
         for person in people[:3]:
-            await expect(person.note).to_contain_text("No sandbox answers at this address")
+            await expect(person.note).to_contain_text("No sandbox answers here any more")
         await people[0].page.wait_for_timeout(2500)  # and it goes on saying so
         for person in people:
-            await expect(person.note).to_contain_text("No sandbox answers at this address")
+            await expect(person.note).to_contain_text("No sandbox answers here any more")

@@ -68,6 +68,28 @@ async def test_strangers_are_refused(tmp_path: Path) -> None:
             await ask(page.replace("127.0.0.1", "127.0.0.2"))
 
 
+async def test_without_a_number_a_reload_takes_half_a_minute_and_says_so(tmp_path: Path) -> None:
+    """No browser opens where nobody sees it start."""
+    free = _is_free(PORT)
+    opened = tmp_path / "opened"
+    it = await start(tmp_path, BROWSER=f"touch {opened} %s", DISPLAY=":0")
+    try:
+        async with aiohttp.ClientSession() as session, session.get(it.url) as page:
+            assert "A reload takes 30 s here" in await page.text()
+        assert not free or urlsplit(it.url).port == PORT
+    finally:
+        assert await it.stop() == (0, "")
+    assert not opened.exists()
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:  # ours may be taken by somebody else
         try:
@@ -80,7 +102,7 @@ async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None
                 assert (await ask(it.url)).status == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_stop_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
     it = await start(tmp_path, seconds=60)
     assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["rewarm"]
@@ -89,6 +111,20 @@ async def test_stop_leaves_nothing_behind(number: signal.Signals, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(aiohttp.ClientConnectorError):
         await ask(it.url)
+
+
+async def test_stop_does_not_wait_for_who_never_finishes(tmp_path: Path) -> None:
+    it = await start(tmp_path, seconds=60)
+    url = urlsplit(it.url)
+    _, stalled = await asyncio.open_connection(url.hostname, url.port)
+    token = f"X-Simcord-Capability: {url.fragment}"
+    stalled.write(
+        f"POST /api/pages HTTP/1.1\r\nHost: {url.netloc}\r\n{token}\r\nContent-Length: 100\r\n\r\n{{".encode()
+    )
+    await stalled.drain()
+    async with asyncio.timeout(10):
+        assert await it.stop() == (0, "")
+    stalled.close()
 
 
 async def test_on_a_desktop_the_browser_opens(tmp_path: Path) -> None:
@@ -100,19 +136,22 @@ async def test_on_a_desktop_the_browser_opens(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     it = await start(tmp_path, seconds=5, stdout=theirs, BROWSER=f"{opener} %s", DISPLAY=":0")
     os.close(theirs)
-    async with asyncio.timeout(10):
-        while not opened.exists():
-            await asyncio.sleep(0.05)
-    url = opened.read_text().strip()
-    printed = os.read(ours, 4096).decode()
-    token = printed.partition("#")[2].split()[0]
-    assert token
-    assert token not in url
-    first = await ask(url)
-    assert (first.status, first.headers["Location"]) == (302, f"/#{token}")
-    assert (await ask(url)).status == 404
-    assert (await it.stop())[0] == 0
-    os.close(ours)
+    try:
+        async with asyncio.timeout(10):
+            while not opened.exists():
+                await asyncio.sleep(0.05)
+        url = opened.read_text().strip()
+        printed = os.read(ours, 4096).decode()
+        token = printed.partition("#")[2].split()[0]
+        assert token
+        assert token not in url
+        assert (await ask(url, headers={"Host": "rewarm.example"})).status == 403
+        first = await ask(url)
+        assert (first.status, first.headers["Location"]) == (302, f"/#{token}")
+        assert (await ask(url)).status == 404
+    finally:
+        assert (await it.stop())[0] == 0
+        os.close(ours)
 
 
 @pytest.mark.usefixtures("virtual")
@@ -121,6 +160,10 @@ async def test_each_model_shows_its_ending(wire: Wire, monkeypatch: pytest.Monke
     async with StandInModelApi() as api:
         settings = wire.settings(model_api_url=api.url, reload_seconds=30)
         async with running(settings, monkeypatch):
+            await wire.ready()
+            modal = await wire.server.slash(wire.mod, wire.general, "key set")
+            form = await wire.server.submit_modal(modal, {0: "wrong-key"})
+            await wire.server.wait_for(lambda: "this key is invalid" in wire.reply(form).text)
             await wire.set_key("any-key")
             texts = {model: await _states(wire, model) for model in ENDINGS}
     for model, ending in ENDINGS.items():

@@ -4,5 +4,7 @@ from importlib.util import find_spec
 
 from bot.errors import SettingsError
 
-if any(find_spec(name) is None for name in ("simcord", "markdown_it", "tzlocal")):
+_NEEDED = ("simcord", "linkify_it", "markdown_it", "PIL", "regex", "tzlocal")
+
+if any(find_spec(name) is None for name in _NEEDED):
     raise SettingsError(["The sandbox needs its extra; in a clone: pipx install --force '.[sandbox]'."])

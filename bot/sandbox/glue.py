@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ import simcord
 import tzlocal
 from aiohttp import web
 from discord import Client
-from simcord._settlement import _run_due_virtual_callbacks
+from simcord._settlement import _active_callbacks, _run_due_virtual_callbacks
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 from simcord.preview import Preview
@@ -66,7 +67,8 @@ KEEPS = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
 """simcord's app.js throws away what is typed when the bot restarts; a person's words are kept."""
 PATCHES = {"/actions.js": WAITS, "/app.js": KEEPS}
 _SETTLE_SECONDS = 0.15
-_PUBLISH_SECONDS = 0.05
+_PUBLISH_SECONDS = 0.2
+_CLOSE_SECONDS = 2.0
 _CLOCK_SECONDS = 0.5
 
 
@@ -82,8 +84,8 @@ class LiveEnv(simcord.Env):
     async def catch_up(self) -> None:
         """Move Discord's clock to where the real one is, and let the bot's timers go off that are due."""
         behind = time.monotonic() - self._began - self.backend.clock.elapsed
-        if behind > 0:
-            await self.advance_time(behind)
+        if behind > 0:  # in a task of its own: a timer that goes off meanwhile waits until that is done
+            await asyncio.create_task(self.advance_time(behind), name="catch-up")
 
     def _record_error(self, error: BaseException) -> None:
         """A refusal is answered by the bot: nothing has failed."""
@@ -94,6 +96,7 @@ class LiveEnv(simcord.Env):
         """Give the bot a moment, instead of waiting until it has nothing to do: it counts down."""
         self._last_dispatch = dispatch
         _run_due_virtual_callbacks(self._settlement_state(), asyncio.get_running_loop().time() + 1)
+        _active_callbacks(self._settlement_state())  # forgets those that are done with
         await asyncio.sleep(0 if self._advancing else _SETTLE_SECONDS)
 
 
@@ -211,6 +214,12 @@ class _Server(PreviewServer):
             f"/{Path(name).name}": name for name in self._STATIC_CONTENT_TYPES if Path(name).is_absolute()
         }
         self._STATIC_FILES = {**PreviewServer._STATIC_FILES, **ours, self.ticket: "index.html"}  # type: ignore[misc]
+
+    async def close(self) -> None:
+        """Do not wait for who never finishes their request."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await super().close()
 
     async def _index(self, request: web.Request) -> web.Response:
         response: web.Response = await super()._index(request)

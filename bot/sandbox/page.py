@@ -23,7 +23,7 @@ async def serve(seconds: float) -> int:
     """Serve the page until Ctrl-C or SIGTERM; a reload takes so many seconds."""
     logs.set_up("WARNING", "console", [])
     told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with settings_for_a_while(seconds) as settings:
         sandbox = _Sandbox(settings, await build(settings))
@@ -39,14 +39,15 @@ class _Sandbox:
 
     def __init__(self, settings: Settings, bot: Rewarm) -> None:
         self._settings = settings
-        self._bot = bot
+        self._bot: Rewarm | None = bot
         self._env = LiveEnv(bot, "Rewarm")
 
     async def show(self, told: asyncio.Event) -> None:
         """Open the page, and keep it live until told to stop."""
         await self._env.start()
         world = World.of(self._env)
-        await world.remember_models(self._bot.store)
+        if self._bot is not None:
+            await world.remember_models(self._bot.store)
         page = LivePage(
             self._env,
             world.channel,
@@ -70,8 +71,8 @@ class _Sandbox:
         await self._close()
         await asyncio.sleep(AWAY_SECONDS)
         await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
-        self._bot = await build(self._settings)
-        await self._env.restart_bot(self._bot)
+        bot = self._bot = await build(self._settings)
+        await self._env.restart_bot(bot)
 
     async def stop(self) -> None:
         """Stop the bot and its Discord."""
@@ -79,8 +80,10 @@ class _Sandbox:
         await self._env.shutdown()
 
     async def _close(self) -> None:
-        await self._bot.close()
-        self._bot.store.close()
+        bot, self._bot = self._bot, None  # a restart that fails leaves none
+        if bot is not None:
+            await bot.close()
+            bot.store.close()
 
 
 def _port() -> int:

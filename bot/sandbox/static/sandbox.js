@@ -6,7 +6,8 @@ const [timeline, messages, composer, form] =
   ["channel-timeline", "channel-message-list", "channel-composer-input", "modal-root"].map(byId);
 const [restart, note, viewer] = ["restart", "sandbox-note", "viewer-picker"].map(byId);
 const explained = note.textContent;
-const ENDED = "No sandbox answers at this address any more. Start it again: make sandbox";
+const ENDED = "No sandbox answers here any more. Reload this page, or start it again: make sandbox";
+const UNANSWERED = "The bot did not answer that. If it was restarted meanwhile, begin anew.";
 
 function say(text, isOver = false) {
   note.textContent = text;
@@ -54,7 +55,7 @@ new MutationObserver(look).observe(messages, { childList: true, subtree: true })
 
 function tap(event) {
   const command = event.target.closest(".command-mention");
-  if (!command || (event.type === "keydown" && event.key !== "Enter")) return;
+  if (!command || (event.type === "keydown" && !["Enter", " "].includes(event.key))) return;
   event.preventDefault();
   composer.value = command.textContent;
   composer.focus();
@@ -83,9 +84,11 @@ composer.addEventListener("keydown", (event) => {
 }, true);
 
 let opened = false;
+let isOpen = false;
 new MutationObserver(() => {
-  opened = !form.hidden;
-  if (form.hidden) composer.focus();
+  if (isOpen === !form.hidden) return; // simcord sets it anew with each edit
+  isOpen = opened = !form.hidden;
+  if (!isOpen) composer.focus();
 }).observe(form, { attributeFilter: ["hidden"] });
 form.addEventListener("focusin", (event) => {
   if (opened && event.target.matches(".modal-close")) form.querySelector("input, textarea, select")?.focus();
@@ -132,8 +135,14 @@ document.addEventListener("focusin", ({ target }) => {
 
 // An old address, or the terminal's Ctrl-C. Three times in a row, as a page that is still loading looks the same.
 let silent = 0;
+let lastAction = null;
 setInterval(() => {
-  const { contextId, authorized, transport } = window.simcordPreview ?? {};
+  const { contextId, authorized, transport, lastAction: last } = window.simcordPreview ?? {};
+  if (last && last.requestId !== lastAction) {
+    lastAction = last.requestId;
+    if (last.rejected || last.acknowledgement === "unacknowledged") say(UNANSWERED, true);
+    else if (note.textContent === UNANSWERED) say(explained);
+  }
   const isThere = contextId && authorized && !["error", "uncertain"].includes(transport.state);
   silent = isThere ? 0 : silent + 1;
   if (silent >= 3) say(ENDED, true);
