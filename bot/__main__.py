@@ -10,6 +10,7 @@ import time
 import tomllib
 from collections.abc import Coroutine
 from importlib import metadata
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +38,24 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 def main() -> int:
     """Parse the command line and do what it says; answers the exit status."""
+    arguments = _parser().parse_args()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ✓ shows the rest
+    try:
+        return _do(arguments)
+    except SettingsError as error:
+        return _refuse(error.lines)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except SealBroken:
+        return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
+    except StoreTrouble as error:
+        return _refuse([f"DATA_DIR: {error}."])
+    except discord.LoginFailure:
+        return _refuse([_LOGIN_REFUSED])
+
+
+def _parser() -> argparse.ArgumentParser:
     called = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(
         prog="python -m bot" if called == "__main__.py" else called,
@@ -52,34 +71,26 @@ def main() -> int:
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
     commands.add_to(what)
-    arguments = parser.parse_args()
-    try:
-        if arguments.version:
-            print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
-            return 0
-        if arguments.command == "new-key":
-            print(new_encryption_key())  # noqa: T201  # what was asked for
-            return 0
-        if arguments.command == "sandbox":
-            from bot.sandbox import page, script  # noqa: PLC0415  # their library is an extra
+    return parser
 
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
-            show = script.play if arguments.script else page.serve
-            return asyncio.run(show(arguments.seconds))
-        if arguments.command in commands.DO:
-            logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
-            return asyncio.run(commands.DO[arguments.command](arguments))
-        asyncio.run(run(load_settings()))
-    except SettingsError as error:
-        return _refuse(error.lines)
-    except StoreTrouble as error:
-        return _refuse([f"DATA_DIR: {error}."])
-    except discord.LoginFailure:
-        return _refuse([_LOGIN_REFUSED])
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except SealBroken:
-        return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
+
+def _do(arguments: argparse.Namespace) -> int:
+    if arguments.version:
+        print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
+        return 0
+    if arguments.command == "new-key":
+        print(new_encryption_key())  # noqa: T201  # what was asked for
+        return 0
+    if arguments.command == "sandbox":
+        from bot.sandbox import page, script  # noqa: PLC0415  # their library is an extra
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
+        show = script.play if arguments.script else page.serve
+        return asyncio.run(show(arguments.seconds))
+    if arguments.command in commands.DO:
+        logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
+        return commands.DO[arguments.command](arguments)
+    return asyncio.run(run(load_settings()))
 
 
 def _version() -> str:

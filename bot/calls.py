@@ -72,7 +72,7 @@ class Calls:
     ) -> Tried:
         call = Call(drawn)
         token = current.set(call)
-        outcome = "sent"
+        outcome = "cancelled"
         try:
             async with asyncio.timeout(limit):
                 await make()
@@ -93,8 +93,11 @@ class Calls:
             log.warning("reply.failed", what=what, error=type(error).__name__)
             # An odd answer, though it says 200, may not be Discord's.
             done = call.done and isinstance(error, TimeoutError | aiohttp.ClientError)
+            outcome = "sent" if done else outcome
             result = Result.DONE if done else Result.LATER
             return Tried(result, unanswered=call.unanswered, broken=call.broken)
+        else:
+            outcome = "sent"
         finally:
             current.reset(token)
             self._metrics.discord_calls.labels(what, outcome).inc()

@@ -85,15 +85,18 @@ class Delivery:
                     answer = await send()
                 took = self._now() - interaction.created_at.timestamp()
                 self._metrics.first_answer.observe(max(0.0, took))
+                self._metrics.discord_calls.labels("answer", "sent").inc()
                 return answer
             except discord.HTTPException as error:
                 log.warning("reply.answer_refused", status=error.status, code=error.code)
+                self._metrics.discord_calls.labels("answer", str(error.status)).inc()
                 if error.code == _ALREADY_ACKNOWLEDGED:
                     return None
                 if error.status < 500 and error.status != 429:  # mostly 10062: too late
                     raise NeverAcknowledged from None
             except TROUBLE as error:
                 odd = None if isinstance(error, NETWORK) else error
+                self._metrics.discord_calls.labels("answer", "failed").inc()
                 log.warning("reply.answer_failed", error=type(error).__name__, exc_info=odd)
         return None
 

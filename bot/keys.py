@@ -14,7 +14,7 @@ from bot.vault import Vault
 
 LONGEST_KEY = 256
 PURPOSE = "api key"
-_CHECK = "encryption_check"
+ENCRYPTION_CHECK = "encryption_check"
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -40,9 +40,9 @@ async def unlock(store: Store, vault: Vault) -> None:
 
     Rows of an older key are sealed anew. Raises SealBroken when the store was sealed with other keys.
     """
-    check = await store.value(_CHECK)
+    check = await store.value(ENCRYPTION_CHECK)
     if check is not None:
-        vault.open(_CHECK, "", str(check))
+        vault.open(ENCRYPTION_CHECK, "", str(check))
     resealed = 0
     for server, row in (await store.keys()).items():
         try:
@@ -53,7 +53,7 @@ async def unlock(store: Store, vault: Vault) -> None:
         except SealBroken as error:  # one server's damaged row: that server is told to set its key again
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400
     if check is None or vault.stale(str(check)):  # last: an older key may go once this is done
-        await store.set_value(_CHECK, vault.seal(_CHECK, "", SecretStr("rewarm")))
+        await store.set_value(ENCRYPTION_CHECK, vault.seal(ENCRYPTION_CHECK, "", SecretStr("rewarm")))
     if resealed:
         log.info("keys.resealed", count=resealed)
 

@@ -33,7 +33,7 @@ class Metrics:
         )
         self.discord_calls = Counter(
             "rewarm_discord_calls",
-            "Edits and pings, by what came of them.",
+            "First answers, edits and pings, by what came of them.",
             ["call", "result"],
             registry=self.registry,
         )
@@ -57,7 +57,9 @@ class Metrics:
             registry=self.registry,
         )
         self.store_failures = Counter(
-            "rewarm_store_write_failures", "Writes to the store that failed.", registry=self.registry
+            "rewarm_store_write_failures",
+            "Writes to the store that failed, or took too long.",
+            registry=self.registry,
         )
         self.loop_lag = Histogram(
             "rewarm_loop_lag_seconds",

@@ -220,9 +220,9 @@ def join(reload: Reload, asker: Asker) -> Reload:
 
 
 def faded(reload: Reload) -> Reload:
-    """What is kept of an ended reload once its tokens are dead: no token, channel or message."""
+    """What is kept of a reload a day after its end, told or not: no token, channel or message."""
     people = tuple(Asker(asker.user, 0, "") for asker in reload.askers)
-    return replace(reload, askers=people, message=None, pings=(), pinged=())
+    return replace(reload, state=State.ENDED, askers=people, message=None, pings=(), pinged=())
 
 
 def check_limits(new: Reload, running: list[Reload]) -> None:

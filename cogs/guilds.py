@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 
 import discord
 import structlog
@@ -40,13 +41,27 @@ class GuildsCog(commands.Cog):
     @commands.Cog.listener()
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Invited, or known for the first time."""
+        await self._leave_if_blocked([guild])
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """Up, and again after a new login: an invitation meanwhile is not told."""
+        await self._leave_if_blocked(self.bot.guilds)
+
+    async def _leave_if_blocked(self, guilds: Sequence[discord.Guild]) -> None:
         try:
-            if guild.id in await asyncio.to_thread(self.bot.blocked.all):
-                async with asyncio.timeout(LEAVE_SECONDS):
-                    await guild.leave()
-                log.info("server.left", server=guild.id, why="blocked")
-        except TROUBLE as error:
-            log.warning("server.not_left", server=guild.id, error=type(error).__name__)
+            blocked = await asyncio.to_thread(self.bot.blocked.all)
+        except OSError as error:
+            log.error("servers.block_list_unreadable", error=str(error))  # noqa: TRY400  # no news in a traceback
+            return
+        for guild in guilds:
+            if guild.id in blocked:
+                try:
+                    async with asyncio.timeout(LEAVE_SECONDS):
+                        await guild.leave()
+                    log.info("server.left", server=guild.id, why="blocked")
+                except TROUBLE as error:  # the next look is another try
+                    log.warning("server.not_left", server=guild.id, error=type(error).__name__)
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
@@ -56,6 +71,7 @@ class GuildsCog(commands.Cog):
     @tasks.loop(hours=CHECK_HOURS)
     async def look_for_missed_removals(self) -> None:
         """Compare the store with the list of our servers: a removal is not told again to who was away."""
+        await self._leave_if_blocked(self.bot.guilds)
         try:
             before = {guild.id for guild in self.bot.guilds}
             async with asyncio.timeout(LIST_SECONDS):

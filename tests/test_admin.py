@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -102,7 +102,7 @@ async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
     said = await run(used, "check", "--server", str(used.guild.id), KEY_ENCRYPTION_KEYS=new_encryption_key())
     assert said.status == 1
     assert said.line("disk").startswith("✓")
-    assert re.match(r"✗ .*1 of 1 keys do not open .*" + str(used.guild.id), said.line("store"))
+    assert re.match(r"✗ .*put the old KEY_ENCRYPTION_KEYS back", said.line("store"))
     assert re.match(r"✗ .* takes an invented key", said.line("model API"))
     assert re.match(r"✗ .*(29|30|31) s behind Discord's", said.line("clock"))
     assert re.match(r"✗ .*Interactions Endpoint URL", said.line("application"))
@@ -135,6 +135,40 @@ async def test_check_of_a_server_that_it_is_not_in(wire: Wire) -> None:
     assert re.match(
         r"✗ .*Invite it: https://discord.com/oauth2/\S*guild_id=123456789012345678", said.line("server")
     )
+
+
+async def test_check_leaves_nothing_at_a_bot_that_is_stopped(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        process.terminate()
+        await process.wait()
+    wire.api.balances = [INVALID]
+    before = {path.name: path.read_bytes() for path in (wire.folder / "data").iterdir()}
+    said = await run(wire, "check")
+    assert said.status == 0, said.out
+    assert {path.name: path.read_bytes() for path in (wire.folder / "data").iterdir()} == before
+
+
+async def test_check_says_which_key_does_not_open(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        process.terminate()
+        await process.wait()
+    store = EmbeddedStore(wire.folder / "data")
+    row = await store.key(wire.guild.id)
+    assert row is not None
+    await store.set_key(wire.guild.id, replace(row, sealed=row.sealed[:-8] + "AAAAAAA="))
+    store.close()
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert re.match(rf"✗ .*1 of 1 keys do not open .*{wire.guild.id}", said.line("store"))
+
+
+async def test_check_where_the_data_folder_is_a_file(wire: Wire) -> None:
+    (wire.folder / "data").write_text("a file")
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert re.match(r"✗ .*not a folder that this user may write to", said.line("disk"))
 
 
 async def test_check_with_settings_missing(wire: Wire) -> None:
@@ -179,7 +213,26 @@ async def test_backup_without_a_store(wire: Wire) -> None:
     assert not (wire.folder / "copy.db").exists()
 
 
+async def test_a_backup_that_fails_leaves_nothing(wire: Wire) -> None:
+    (wire.folder / "data").mkdir()
+    for content in (b"no store" * 1000, b""):
+        (wire.folder / "data" / NAME).write_bytes(content)
+        said = await run(wire, "backup", "copy.db")
+        assert said.status == 2
+        assert said.err.startswith("DATA_DIR: data/rewarm.db")
+        assert len(said.err.splitlines()) == 1
+        assert not (wire.folder / "copy.db").exists()
+
+
 # forget
+
+
+async def test_forget_and_block_in_a_wrong_place_say_so(wire: Wire) -> None:
+    for command in (("forget", "123456789012345678"), ("servers", "block", "123456789012345678")):
+        said = await run(wire, *command)
+        assert said.status == 2
+        assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist: is DATA_DIR right")
+    assert not (wire.folder / "data").exists()
 
 
 async def test_forget_deletes_all_of_a_server_bytes_included(wire: Wire) -> None:
@@ -243,6 +296,40 @@ async def test_a_blocked_server_is_left_whenever_it_comes_back(used: Wire) -> No
     assert not used.guild.removed
 
 
+async def test_a_server_that_came_while_nobody_looked_is_left(wire: Wire) -> None:
+    """Blocked, and invited while the bot is away; and again where leaving meets trouble at first."""
+    other = wire.server.add_guild("Another server")
+    async with wire.process() as process:
+        await wire.ready()
+        process.terminate()
+        await process.wait()
+    wire.server.remove_guild(other)
+    await run(wire, "servers", "block", str(other.id))
+    wire.server.add_back(other)
+    async with wire.process():
+        await wire.server.wait_for(lambda: other.removed, 10)
+
+
+async def test_the_block_list_can_be_read_by_a_service_with_a_user_of_its_own(used: Wire) -> None:
+    await run(used, "servers", "block", "123456789012345678")
+    listed = used.folder / "data" / "blocked"
+    assert stat.S_IMODE(listed.stat().st_mode) == 0o644
+    listed.write_bytes(b"\xef\xbb\xbf123456789012345678, 223456789012345678\r\n\xb2\n")
+    said = await run(used, "servers")
+    assert [line for line in said.out.splitlines() if line.endswith("blocked")] == [
+        "123456789012345678  blocked",
+        "223456789012345678  blocked",
+    ]
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+async def test_trouble_of_discord_is_one_line(used: Wire, status: int) -> None:
+    used.server.faults = [Fault("DELETE", "/users/@me/guilds/", status=status, times=99)]
+    said = await run(used, "servers", "leave", str(used.guild.id))
+    assert said.status == 1
+    assert len(said.err.splitlines()) == 1
+
+
 async def test_a_server_can_be_blocked_before_it_comes(used: Wire) -> None:
     said = await run(used, "servers", "block", "123456789012345678")
     assert said.status == 0
@@ -287,6 +374,38 @@ async def test_init_keeps_what_is_there(wire: Wire) -> None:
     assert env.read_text() == text
 
 
+async def test_init_makes_no_second_key_for_a_store(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        process.terminate()
+        await process.wait()
+    said = await _init(wire, wire.server.token)
+    assert said.status == 2
+    assert "is missing, but data holds a store that was sealed with one" in said.err
+    assert not (wire.folder / ".env").exists()
+
+
+async def test_init_closes_a_file_that_others_could_read(wire: Wire) -> None:
+    await _init(wire, wire.server.token)
+    env = wire.folder / ".env"
+    env.chmod(0o644)
+    said = await _init(wire)
+    assert "could be read by others" in said.out
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("what", ["folder", "bytes"])
+async def test_init_with_an_odd_file_is_one_line(wire: Wire, what: str) -> None:
+    env = wire.folder / ".env"
+    if what == "folder":
+        env.mkdir()
+    else:
+        env.write_bytes(b"\xff\xfe")
+    said = await _init(wire, wire.server.token)
+    assert said.status == 2
+    assert said.err.startswith(".env: cannot be ")
+
+
 async def test_init_asks_again_for_a_refused_token(wire: Wire) -> None:
     said = await _init(wire, "wrong", wire.server.token)
     assert "Discord refuses this token" in said.out
@@ -329,7 +448,39 @@ async def test_the_token_is_not_shown_while_it_is_typed(wire: Wire) -> None:
         assert await process.wait() == 0
     os.close(ours)
     assert wire.server.token.encode() not in shown
+    await _ctrl_c_ends_it(wire)
     assert wire.server.token in (wire.folder / ".env").read_text()
+
+
+_IN_A_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv = ["bot", "init"]
+runpy.run_module("bot", run_name="__main__")
+"""
+
+
+async def _ctrl_c_ends_it(wire: Wire) -> None:
+    (wire.folder / ".env").rename(wire.folder / "kept")
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _IN_A_TERMINAL),
+        cwd=wire.folder,
+        env={name: wire.environment[name] for name in ("PYTHONPATH", "DISCORD_API_URL")},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown, loop = b"", asyncio.get_running_loop()
+    async with asyncio.timeout(20):
+        while b"not shown" not in shown:
+            shown += await loop.run_in_executor(None, os.read, ours, 1024)
+        os.write(ours, b"\x03")
+        assert await process.wait() == 130
+    os.close(ours)
+    (wire.folder / "kept").rename(wire.folder / ".env")
 
 
 async def _init(wire: Wire, *typed: str, folder: Path | None = None) -> Said:

@@ -75,6 +75,19 @@ async def test_what_has_not_ended_stays(store: EmbeddedStore) -> None:
 
 
 @pytest.mark.usefixtures("_retention")
+async def test_what_could_not_be_told_for_a_day_is_over(store: EmbeddedStore) -> None:
+    asked = Reload(1, 100, "sdxl-turbo", (Asker(7, 11, "token"),), now(), seconds=120.0)
+    await store.ask(asked, 5.0)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=now())
+    await asyncio.sleep(20 * HOUR)
+    assert len(await store.open()) == 1
+    await asyncio.sleep(6 * HOUR)
+    assert await store.open() == []
+    (kept,) = await store.history(100)
+    assert (kept.state, kept.owner.token, kept.owner.channel) == (State.ENDED, "", 0)
+
+
+@pytest.mark.usefixtures("_retention")
 async def test_a_great_many_go_in_parts(store: EmbeddedStore) -> None:
     count = EXPIRE_AT_ONCE + 10
     asked = [

@@ -1,6 +1,7 @@
 """`check`: one line for each thing that can be wrong, with its mend. It changes nothing."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from bot.admin import store
 from bot.admin.portal import Portal, open_portal
 from bot.errors import SealBroken, StoreUnusable
 from bot.invite import invitation
-from bot.keys import PURPOSE
+from bot.keys import ENCRYPTION_CHECK, PURPOSE
 from bot.model_api import KeyCheck, ModelApi, open_session
 from bot.settings import Settings
 from bot.store import file
@@ -28,7 +29,6 @@ CALL_SECONDS = 20.0
 _INVENTED = SecretStr("rewarm-check-of-the-connection")
 _SHOWN_CHANNELS = 5
 _HELLO = 10
-_NETWORK = "Is this machine online, may it reach discord.com?"
 
 
 class NotRightError(Exception):
@@ -59,7 +59,7 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
     except discord.LoginFailure:
         yield _say("token", "Discord refuses it. Copy it again from the developer portal.", is_well=False)
     except TROUBLE as error:
-        yield _say("token", f"Discord does not answer ({type(error).__name__}). {_NETWORK}", is_well=False)
+        yield _say("token", _no_answer(error), is_well=False)
 
 
 async def _report(what: str, check: Check) -> bool:
@@ -69,7 +69,13 @@ async def _report(what: str, check: Check) -> bool:
     except NotRightError as error:
         return _say(what, str(error), is_well=False)
     except TROUBLE as error:
-        return _say(what, f"no clear answer ({type(error).__name__}). {_NETWORK}", is_well=False)
+        return _say(what, _no_answer(error), is_well=False)
+
+
+def _no_answer(error: Exception) -> str:
+    if isinstance(error, discord.HTTPException):
+        return f"Discord answers with status {error.status}. Try again in a while."
+    return f"no clear answer ({type(error).__name__}). Is this machine online, may it reach discord.com?"
 
 
 def _say(what: str, text: str, *, is_well: bool) -> bool:
@@ -79,6 +85,8 @@ def _say(what: str, text: str, *, is_well: bool) -> bool:
 
 def _disk(folder: Path) -> str:
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise NotRightError(f"{place} is not a folder that this user may write to. Is DATA_DIR right?")
     free = shutil.disk_usage(place).free
     if free < FREE_BYTES:
         raise NotRightError(f"{free >> 20} MB free at {place}. Make room: below 100 MB a write may fail.")
@@ -86,13 +94,21 @@ def _disk(folder: Path) -> str:
 
 
 def _store(settings: Settings) -> str:
-    if not (settings.data_dir / file.NAME).exists():
-        return f"none in {settings.data_dir} yet; the first start makes it"
     try:
+        if not (settings.data_dir / file.NAME).exists():
+            return f"none in {settings.data_dir} yet; the first start makes it"
         rows = store.rows(settings.data_dir)
+    except OSError as error:
+        raise NotRightError(
+            f"{settings.data_dir}: {error.strerror}. Use the bot's own user, or root."
+        ) from None
     except StoreUnusable as error:
         raise NotRightError(f"{error}.") from None
     vault, broken, keys = Vault(settings.encryption_keys), [], 0
+    try:
+        vault.open(ENCRYPTION_CHECK, "", str(rows.get(f"value:{ENCRYPTION_CHECK}", "")))
+    except SealBroken:
+        raise NotRightError("sealed with another key: put the old KEY_ENCRYPTION_KEYS back.") from None
     for name, row in rows.items():
         if isinstance(row, KeyRow):
             keys += 1

@@ -1,9 +1,14 @@
 """The command line's part of administration: its arguments, and what each command says."""
 
 import argparse
-import os
+import asyncio
 import re
+import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
+
+import discord
 
 from bot.admin import store
 from bot.admin.check import check
@@ -11,6 +16,7 @@ from bot.admin.init import init
 from bot.admin.servers import servers
 from bot.errors import SettingsError
 from bot.settings import load_settings
+from bot.trace import TROUBLE
 
 _OF_SERVER = {
     "leave": "leave a server",
@@ -41,16 +47,22 @@ def _id(text: str) -> int:
     return int(text)
 
 
+def _run(
+    command: Callable[[argparse.Namespace], Coroutine[Any, Any, int]],
+) -> Callable[[argparse.Namespace], int]:
+    return lambda arguments: asyncio.run(command(arguments))
+
+
 async def _check(arguments: argparse.Namespace) -> int:
     return 0 if await check(load_settings(), arguments.server) else _NOT_RIGHT
 
 
-async def _init(_: argparse.Namespace) -> int:
-    await init(os.environ.get("DISCORD_API_URL", ""))
+def _init(_: argparse.Namespace) -> int:
+    init()
     return 0
 
 
-async def _backup(arguments: argparse.Namespace) -> int:
+def _backup(arguments: argparse.Namespace) -> int:
     try:
         size = store.backup(load_settings().data_dir, arguments.file)
     except OSError as error:
@@ -66,8 +78,20 @@ async def _forget(arguments: argparse.Namespace) -> int:
 
 
 async def _servers(arguments: argparse.Namespace) -> int:
-    return await servers(load_settings(), arguments.do or "list", getattr(arguments, "server", None))
+    try:
+        return await servers(load_settings(), arguments.do or "list", getattr(arguments, "server", None))
+    except discord.LoginFailure:
+        raise
+    except TROUBLE as error:
+        print(f"{type(error).__name__}: {error}. Try again in a while.", file=sys.stderr)  # noqa: T201
+        return _NOT_RIGHT
 
 
-DO = {"check": _check, "init": _init, "backup": _backup, "forget": _forget, "servers": _servers}
+DO = {
+    "check": _run(_check),
+    "init": _init,
+    "backup": _backup,
+    "forget": _run(_forget),
+    "servers": _run(_servers),
+}
 """What each command does; answers the exit status. They raise what `bot.__main__` words."""

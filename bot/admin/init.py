@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dotenv import dotenv_values
 from bot.admin.portal import open_portal
 from bot.errors import SettingsError
 from bot.invite import invitation
+from bot.store import file
 from bot.trace import TROUBLE
 from bot.vault import new_encryption_key
 
@@ -23,36 +25,57 @@ _HEAD = (
 _TRIES = 3
 
 
-async def init(api_url: str) -> None:
-    """Ask, write, and print the invite link. Raises SettingsError."""
-    known = {name: value for name, value in dotenv_values(ENV).items() if value}
+def init() -> None:
+    """Ask, write, and print the invite link. Not async: what is typed is waited for, and Ctrl-C ends it.
+
+    Raises SettingsError.
+    """
+    known = {**_read_env(), **{name: value for name, value in os.environ.items() if value}}
+    api_url = known.get("DISCORD_API_URL", "")
     new: dict[str, str] = {}
-    token = known.get(_TOKEN) or os.environ.get(_TOKEN)
-    if token:
+    if _TOKEN in known:
         _say(f"{_TOKEN}: there already.")
-        application = await _application(token, api_url)
+        application = asyncio.run(_application(known[_TOKEN], api_url))
     else:
-        new[_TOKEN], application = await _ask_for_token(api_url)
-    if known.get(_KEYS) or os.environ.get(_KEYS):
+        new[_TOKEN], application = _ask_for_token(api_url)
+    if _KEYS in known:
         _say(f"{_KEYS}: there already.")
     else:
-        new[_KEYS] = new_encryption_key()
+        new[_KEYS] = _make_key(Path(known.get("DATA_DIR", "data")))
         _say(f"{_KEYS}: made. Keep a copy elsewhere: without it the stored keys are lost.")
     if new:
         _write(new)
         _say(f"Written to {ENV}, which only you can read.")
+    elif ENV.exists() and ENV.stat().st_mode & 0o077:
+        ENV.chmod(0o600)
+        _say(f"{ENV} could be read by others; now only by you.")
     if application is not None:
         _say(f"\nInvite the bot to a server:\n\n  {invitation(application)}\n")
     _say("Then: `check` looks whether all is right, `run` starts the bot.")
 
 
-async def _ask_for_token(api_url: str) -> tuple[str, int | None]:
+def _read_env() -> dict[str, str]:
+    try:
+        return {name: value for name, value in dotenv_values(ENV).items() if value}
+    except (OSError, UnicodeDecodeError) as error:
+        why = f"cannot be read ({type(error).__name__})"
+        raise SettingsError([f"{ENV}: {why}. Move it away, and begin anew."]) from None
+
+
+def _make_key(folder: Path) -> str:
+    if (folder / file.NAME).exists():
+        there = f"is missing, but {folder} holds a store that was sealed with one"
+        raise SettingsError([f"{_KEYS}: {there}. Put that into {ENV}; if it is lost, move {folder} away."])
+    return new_encryption_key()
+
+
+def _ask_for_token(api_url: str) -> tuple[str, int | None]:
     for _ in range(_TRIES):
-        token = await asyncio.to_thread(_read_token)
+        token = _read_token()
         if not token:
             break
         try:
-            return token, await _application(token, api_url)
+            return token, asyncio.run(_application(token, api_url))
         except SettingsError as error:
             _say(str(error))
     raise SettingsError(["Nothing was written: there is no token that Discord takes."])
@@ -68,11 +91,14 @@ def _read_token() -> str:
 
 async def _application(token: str, api_url: str) -> int | None:
     """The application's id; None where Discord cannot be asked. Raises SettingsError for a refused token."""
+    refused = SettingsError([f"{_TOKEN}: Discord refuses this token. Copy it once more."])
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", token):
+        raise refused
     try:
         async with open_portal(token, api_url) as portal:
             return portal.application_id
-    except (discord.LoginFailure, ValueError):
-        raise SettingsError([f"{_TOKEN}: Discord refuses this token. Copy it once more."]) from None
+    except discord.LoginFailure:
+        raise refused from None
     except TROUBLE as error:
         _say(f"Discord cannot be asked now ({type(error).__name__}); `check` prints the invite link later.")
         return None
@@ -80,14 +106,18 @@ async def _application(token: str, api_url: str) -> int | None:
 
 def _write(new: dict[str, str]) -> None:
     """Put settings into `.env`, keeping what else is in it; whole or not at all, for its owner only."""
-    lines = ENV.read_text("utf-8").splitlines() if ENV.exists() else [_HEAD]
-    kept = [line for line in lines if line.partition("=")[0].strip() not in new]
-    text = "\n".join([*kept, *(f"{name}={value}" for name, value in new.items())]) + "\n"
     part = ENV.with_name(f"{ENV.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(ENV)
+    try:
+        lines = ENV.read_text("utf-8").splitlines() if ENV.exists() else [_HEAD]
+        empty = tuple(f"{name}=" for name in new)
+        kept = [line for line in lines if line.replace(" ", "") not in empty]
+        part.unlink(missing_ok=True)
+        opened = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(opened, "w", encoding="utf-8") as written:
+            written.write("\n".join([*kept, *(f"{name}={value}" for name, value in new.items())]) + "\n")
+        part.replace(ENV.resolve())
+    except OSError as error:
+        raise SettingsError([f"{ENV}: cannot be written ({error.strerror})."]) from None
 
 
 def _say(text: str) -> None:

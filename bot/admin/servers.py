@@ -1,23 +1,28 @@
 """`servers`: which ones the bot is in; leave one, block one. For owners of public bots."""
 
+import asyncio
+
 import discord
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
 from bot.blocked import Blocked
-from bot.errors import StoreUnusable
 from bot.settings import Settings
 from bot.store.base import KeyRow
+
+CALL_SECONDS = 120.0
 
 
 async def servers(settings: Settings, do: str, server: int | None) -> int:
     """List, leave, block or unblock; answers the exit status."""
+    store.path_of(settings.data_dir)  # a list in a wrong folder would block nobody
     blocked = Blocked(settings.data_dir)
     if do == "unblock":
         blocked.remove(server or 0)
         _say(f"{server} may invite the bot again.")
         return 0
-    async with open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url) as portal:
+    portal_of = open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url)
+    async with asyncio.timeout(CALL_SECONDS), portal_of as portal:
         if do == "list":
             await _list(portal, settings, blocked)
             return 0
@@ -28,10 +33,7 @@ async def servers(settings: Settings, do: str, server: int | None) -> int:
 
 
 async def _list(portal: Portal, settings: Settings, blocked: Blocked) -> None:
-    try:
-        rows = store.rows(settings.data_dir)
-    except StoreUnusable:
-        rows = {}
+    rows = store.rows(settings.data_dir)
     keys = {int(name.partition(":")[2]) for name, row in rows.items() if isinstance(row, KeyRow)}
     count = 0
     async for guild in portal.fetch_guilds(limit=None, with_counts=True):

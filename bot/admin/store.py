@@ -13,15 +13,33 @@ from bot.store import file
 from bot.store.base import KeyRow
 from bot.store.embedded import EmbeddedStore
 
+MISSING_SERVERS = "missing_servers"
+_IS_RIGHT = "is DATA_DIR right, and has the bot been started once?"
+
+
+def path_of(folder: Path) -> Path:
+    """The store's file. Raises StoreUnusable where there is none that may be read."""
+    path = folder / file.NAME
+    try:
+        if not path.is_file():
+            raise StoreUnusable(f"{path} does not exist: {_IS_RIGHT}")
+    except OSError as error:
+        raise StoreUnusable(f"{path} cannot be read ({error.strerror}): who may read it?") from None
+    if not os.access(path, os.R_OK):
+        raise StoreUnusable(f"{path} cannot be read: use the bot's own user, or root")
+    return path
+
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Open the file for reading. Raises StoreUnusable."""
-    path = folder / file.NAME
-    if not path.is_file():
-        raise StoreUnusable(f"{path} does not exist: is DATA_DIR right, and has the bot been started once?")
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the file for reading. Raises StoreUnusable.
+
+    Without a write-ahead log nobody has it open, and it is not to get one: SQLite would leave it behind.
+    """
+    is_in_use = path.with_name(f"{path.name}-wal").exists()
+    how = "mode=ro" if is_in_use else "mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
             yield db
     except sqlite3.Error as error:
         raise StoreUnusable(f"{path} cannot be read: {error}") from None
@@ -29,27 +47,44 @@ def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
 
 def rows(folder: Path) -> dict[str, Reload | KeyRow | Any]:
     """All rows of the store by name, also while the bot runs. Raises StoreUnusable."""
-    path = folder / file.NAME
-    with _opened(folder) as db:
-        try:
-            return file.rows(db, path)
-        except (ValueError, TypeError):
-            raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away") from None
+    path = path_of(folder)
+    with _opened(path) as db:
+        return _read(db, path)
+
+
+def _read(db: sqlite3.Connection, path: Path) -> dict[str, Reload | KeyRow | Any]:
+    try:
+        return file.rows(db, path)
+    except (sqlite3.Error, ValueError, TypeError):
+        raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away") from None
 
 
 def backup(folder: Path, target: Path) -> int:
     """Copy the store, whole and consistent, also while the bot runs; answers the copy's bytes.
 
-    Raises StoreUnusable; FileExistsError and other OSErrors for the target.
+    Raises StoreUnusable; FileExistsError and other OSErrors for the target. What failed leaves no file.
     """
-    with _opened(folder) as db:
+    path = path_of(folder)
+    with _opened(path) as db:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(target)) as copy:
-            db.backup(copy)
-            copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
-            if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise StoreUnusable(f"{folder / file.NAME} is damaged: the copy is, too")
+        try:
+            with closing(sqlite3.connect(target)) as copy:
+                _copy(db, copy, path)
+        except BaseException:
+            target.unlink()
+            raise
     return target.stat().st_size
+
+
+def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
+    try:
+        db.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
+        is_sound = copy.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"{path} could not be copied ({error}): is there room for the copy?") from None
+    if not is_sound or "format" not in {name.partition(":")[2] for name in _read(copy, path)}:
+        raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 
 
 async def forget(folder: Path, server: int) -> tuple[int, bool]:
@@ -57,9 +92,13 @@ async def forget(folder: Path, server: int) -> tuple[int, bool]:
 
     Raises StoreUnusable while the bot runs: it holds all of it in memory.
     """
+    path_of(folder)
     store = EmbeddedStore(folder)
     try:
         reloads, key = await store.history(server), await store.key(server)
+        missing = await store.value(MISSING_SERVERS) or {}
+        if missing.pop(str(server), None) is not None:
+            await store.set_value(MISSING_SERVERS, missing)
         await store.forget(server)
         return len(reloads), key is not None
     finally:

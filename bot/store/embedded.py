@@ -98,8 +98,10 @@ class EmbeddedStore:
                 call.error = error
         began = time.monotonic()
         try:
+            has_changed = bool(self._memory.changed)
             self._write()
-            self._metrics.store_seconds.observe(time.monotonic() - began)
+            if has_changed:
+                self._metrics.store_seconds.observe(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  # whatever it was, nobody may believe that it is stored
             self._metrics.store_failures.inc()
             self._memory.undo()
@@ -161,6 +163,7 @@ class EmbeddedStore:
                 return await asyncio.shield(landing)
         except TimeoutError:
             landing.add_done_callback(_log_late)
+            self._metrics.store_failures.inc()
             raise StoreSlow(landing) from None
         except asyncio.CancelledError:
             landing.add_done_callback(_log_late)

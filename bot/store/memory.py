@@ -102,7 +102,8 @@ class Memory:
         return existed
 
     def expire(self, ended_before: float, fade_before: float, most: int) -> int:
-        ended = [(r.ended_at, r) for r in self.reloads.values() if r.state is State.ENDED and r.ended_at]
+        over = (State.ENDED, State.ANNOUNCING)  # also what nobody could be told of for so long
+        ended = [(r.ended_at, r) for r in self.reloads.values() if r.state in over and r.ended_at]
         old = [r for at, r in ended if at < ended_before]
         fading = [r for at, r in ended if ended_before <= at < fade_before and any(a.token for a in r.askers)]
         for reload in old[:most]:
