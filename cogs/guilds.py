@@ -11,6 +11,7 @@ from discord.ext import commands, tasks
 from bot.app import Rewarm
 from bot.cadence import retry_pause
 from bot.errors import StoreTrouble
+from bot.store.base import MISSING_SERVERS
 from bot.trace import TROUBLE
 
 FIRST_CHECK_SECONDS = 600.0
@@ -19,7 +20,6 @@ LIST_SECONDS = 300.0
 LEAVE_SECONDS = 30.0
 MISSING_SECONDS = 5 * 3600.0
 """How long ago a server must have been missing already: two checks, hours apart."""
-_MISSING = "missing_servers"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -85,12 +85,12 @@ class GuildsCog(commands.Cog):
     async def _compare(self, ours: set[int]) -> None:
         store, now = self.bot.store, self.bot.now()
         missing = await store.servers() - ours
-        before: dict[str, float] = await store.value(_MISSING) or {}
+        before: dict[str, float] = await store.value(MISSING_SERVERS) or {}
         since = {server: min(before.get(str(server), now), now) for server in missing}
         for server in [server for server in missing if now - since[server] >= MISSING_SECONDS]:
             await self._forget(server)
             del since[server]
-        await store.set_value(_MISSING, {str(server): at for server, at in since.items()})
+        await store.set_value(MISSING_SERVERS, {str(server): at for server, at in since.items()})
 
     @look_for_missed_removals.before_loop
     async def _first_pause(self) -> None:

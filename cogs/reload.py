@@ -12,6 +12,8 @@ from bot.reload import Asker, Outcome, Reload, parse_model_id
 
 MOST_CHOICES = 25  # Discord takes no more
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
 
 class ReloadCog(commands.Cog):
     """Wakes up a model."""
@@ -38,6 +40,8 @@ class ReloadCog(commands.Cog):
         stored = await runner.ask(new)
         if stored is None:
             return
+        structlog.contextvars.bind_contextvars(reload=stored.id)
+        log.info("reload.asked" if stored.id == new.id else "reload.joined", server=stored.server)
         if stored.id != new.id:
             anew = new.owner in stored.askers
             await self.bot.delivery.say(interaction, words.joined(stored, now, anew=anew))

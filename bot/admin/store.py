@@ -10,10 +10,9 @@ from typing import Any
 from bot.errors import StoreUnusable
 from bot.reload import Reload
 from bot.store import file
-from bot.store.base import KeyRow
+from bot.store.base import MISSING_SERVERS, KeyRow
 from bot.store.embedded import EmbeddedStore
 
-MISSING_SERVERS = "missing_servers"
 _IS_RIGHT = "is DATA_DIR right, and has the bot been started once?"
 
 

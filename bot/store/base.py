@@ -6,6 +6,9 @@ from typing import Any, Protocol, Unpack
 
 from bot.reload import Facts, Reload, State
 
+MISSING_SERVERS = "missing_servers"
+"""The name of the value that holds which servers were missing from Discord's list, and since when."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
