@@ -21,7 +21,7 @@ from tests.wire import Wire
 from tests.world import CANARY
 
 INVALID = Answer({"status": "error", "message": "Invalid API key"}, status=401)
-ORDER = ["disk", "store", "model API", "token", "clock", "application", "gateway", "server"]
+ORDER = ["settings", "disk", "store", "model API", "token", "clock", "application", "gateway", "server"]
 
 
 @dataclass

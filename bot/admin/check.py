@@ -45,6 +45,8 @@ async def check(settings: Settings, server: int | None) -> bool:
 
 
 async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
+    given = sorted(name.upper() for name in settings.model_fields_set)
+    yield _say("settings", f"right; given are {', '.join(given)}", is_well=True)
     yield await _report("disk", lambda: asyncio.to_thread(_disk, settings.data_dir))
     yield await _report("store", lambda: asyncio.to_thread(_store, settings))
     yield await _report("model API", lambda: _model_api(settings))
