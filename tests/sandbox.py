@@ -159,6 +159,8 @@ async def browser(
         page = await context.new_page()
         person = Person(page)
         await page.goto(url)
+        if not may_complain:  # it measures its window first, and draws anew
+            await page.wait_for_function("() => simcordPreview.ready")
         yield person
         await chromium.close()
     assert may_complain or person.complaints == []
