@@ -231,7 +231,7 @@ async def test_forget_and_block_in_a_wrong_place_say_so(wire: Wire) -> None:
     for command in (("forget", "123456789012345678"), ("servers", "block", "123456789012345678")):
         said = await run(wire, *command)
         assert said.status == 2
-        assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist: is DATA_DIR right")
+        assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist: DATA_DIR is wrong")
     assert not (wire.folder / "data").exists()
 
 

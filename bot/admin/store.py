@@ -13,7 +13,7 @@ from bot.store import file
 from bot.store.base import MISSING_SERVERS, KeyRow
 from bot.store.embedded import EmbeddedStore
 
-_IS_RIGHT = "is DATA_DIR right, and has the bot been started once?"
+_WHY = "DATA_DIR is wrong, or the bot has not been started yet"
 
 
 def path_of(folder: Path) -> Path:
@@ -21,9 +21,11 @@ def path_of(folder: Path) -> Path:
     path = folder / file.NAME
     try:
         if not path.is_file():
-            raise StoreUnusable(f"{path} does not exist: {_IS_RIGHT}")
+            raise StoreUnusable(f"{path} does not exist: {_WHY}")
     except OSError as error:
-        raise StoreUnusable(f"{path} cannot be read ({error.strerror}): who may read it?") from None
+        raise StoreUnusable(
+            f"{path} cannot be read ({error.strerror}): use the bot's own user, or root"
+        ) from None
     if not os.access(path, os.R_OK):
         raise StoreUnusable(f"{path} cannot be read: use the bot's own user, or root")
     return path
@@ -81,7 +83,9 @@ def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
         is_sound = copy.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.Error as error:
-        raise StoreUnusable(f"{path} could not be copied ({error}): is there room for the copy?") from None
+        raise StoreUnusable(
+            f"{path} could not be copied ({error}): there may be no room for the copy"
+        ) from None
     if not is_sound or "format" not in {name.partition(":")[2] for name in _read(copy, path)}:
         raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 
