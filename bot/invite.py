@@ -2,9 +2,14 @@
 
 import discord
 
-PERMISSIONS = discord.Permissions(
-    view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
-)
+RIGHTS = {
+    "view_channel": "View Channel",
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "read_message_history": "Read Message History",
+}
+"""What the bot needs: discord.py's names, and Discord's own."""
+PERMISSIONS = discord.Permissions(**dict.fromkeys(RIGHTS, True))
 
 
 def invitation(application: int, server: int | None = None) -> str:

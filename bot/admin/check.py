@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
 from bot.errors import SealBroken, StoreUnusable
-from bot.invite import invitation
+from bot.invite import RIGHTS, invitation
 from bot.keys import ENCRYPTION_CHECK, PURPOSE
 from bot.model_api import KeyCheck, ModelApi, open_session
 from bot.settings import Settings
@@ -207,14 +207,5 @@ async def _server(portal: Portal, server: int) -> str:
 
 def _missing(has: discord.Permissions) -> list[str]:
     if not has.view_channel:
-        return ["View Channel"]  # and with it all the rest
-    return [name for name, is_there in _rights(has).items() if not is_there]
-
-
-def _rights(has: discord.Permissions) -> dict[str, bool]:
-    """What `bot.invite` asks for, by Discord's own names."""
-    return {
-        "Send Messages": has.send_messages,
-        "Send Messages in Threads": has.send_messages_in_threads,
-        "Read Message History": has.read_message_history,
-    }
+        return [RIGHTS["view_channel"]]  # and with it all the rest
+    return [shown for name, shown in RIGHTS.items() if not getattr(has, name)]

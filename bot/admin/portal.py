@@ -10,7 +10,8 @@ import aiohttp
 import discord
 from discord.http import Route
 
-from bot.trace import LimitedError
+from bot.pace import Pace
+from bot.trace import trace
 
 LOGIN_SECONDS = 20.0
 
@@ -20,9 +21,8 @@ class Portal(discord.Client):
 
     def __init__(self) -> None:
         self.behind: float | None = None
-        watch = aiohttp.TraceConfig()
+        watch = trace(Pace())  # as in the bot, a 429 ends a call instead of being slept out
         watch.on_request_end.append(self._compare_clocks)
-        watch.on_request_end.append(_refuse_to_sleep)
         super().__init__(intents=discord.Intents.none(), http_trace=watch)
 
     async def _compare_clocks(self, _: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
@@ -30,11 +30,6 @@ class Portal(discord.Client):
         if said is not None:
             # Cut to full seconds: half a second later is the best guess.
             self.behind = parsedate_to_datetime(said).timestamp() + 0.5 - time.time()
-
-
-async def _refuse_to_sleep(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
-    if sent.response.status == 429:
-        raise LimitedError(None)
 
 
 @asynccontextmanager
