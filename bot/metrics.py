@@ -1,5 +1,7 @@
 """What is measured, for Prometheus. Made once, and handed down: no global registry."""
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 60)
@@ -11,61 +13,40 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        counter = functools.partial(Counter, registry=self.registry)
+        histogram = functools.partial(Histogram, registry=self.registry)
+        gauge = functools.partial(Gauge, registry=self.registry)
         ProcessCollector(registry=self.registry)
-        self.servers = Gauge("rewarm_servers", "Servers that the bot is in.", registry=self.registry)
-        self.open = Gauge("rewarm_reloads_open", "Reloads that have not ended.", registry=self.registry)
-        self.tasks = Gauge("rewarm_tasks", "Tasks of the event loop.", registry=self.registry)
-        self.forms = Gauge("rewarm_forms", "Forms that are open, or were left.", registry=self.registry)
-        self.ended = Counter(
-            "rewarm_reloads_ended", "Reloads that ended and were told.", ["ending"], registry=self.registry
-        )
-        self.first_answer = Histogram(
+        self.servers = gauge("rewarm_servers", "Servers that the bot is in.")
+        self.open = gauge("rewarm_reloads_open", "Reloads that have not ended.")
+        self.tasks = gauge("rewarm_tasks", "Tasks of the event loop.")
+        self.forms = gauge("rewarm_forms", "Forms that are open, or were left.")
+        self.ended = counter("rewarm_reloads_ended", "Reloads that ended and were told.", ["ending"])
+        self.first_answer = histogram(
             "rewarm_first_answer_seconds",
             "From a command to its first answer, by Discord's clock and ours.",
             buckets=_SECONDS,
-            registry=self.registry,
         )
-        self.late = Histogram(
-            "rewarm_ending_late_seconds",
-            "How late an ending was shown.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.discord_calls = Counter(
+        self.late = histogram("rewarm_ending_late_seconds", "How late an ending was shown.", buckets=_SECONDS)
+        self.discord_calls = counter(
             "rewarm_discord_calls",
             "First answers, edits and pings, by what came of them.",
             ["call", "result"],
-            registry=self.registry,
         )
-        self.model_api_calls = Counter(
-            "rewarm_model_api_calls",
-            "Calls to the model API, by what came of them.",
-            ["call", "outcome"],
-            registry=self.registry,
+        self.model_api_calls = counter(
+            "rewarm_model_api_calls", "Calls to the model API, by what came of them.", ["call", "outcome"]
         )
-        self.model_api_seconds = Histogram(
-            "rewarm_model_api_seconds",
-            "How long calls to the model API took.",
-            ["call"],
-            buckets=_SECONDS,
-            registry=self.registry,
+        self.model_api_seconds = histogram(
+            "rewarm_model_api_seconds", "How long calls to the model API took.", ["call"], buckets=_SECONDS
         )
-        self.store_seconds = Histogram(
-            "rewarm_store_write_seconds",
-            "How long writes to the store took.",
-            buckets=_SHORT,
-            registry=self.registry,
+        self.store_seconds = histogram(
+            "rewarm_store_write_seconds", "How long writes to the store took.", buckets=_SHORT
         )
-        self.store_failures = Counter(
-            "rewarm_store_write_failures",
-            "Writes to the store that failed, or took too long.",
-            registry=self.registry,
+        self.store_failures = counter(
+            "rewarm_store_write_failures", "Writes to the store that failed, or took too long."
         )
-        self.loop_lag = Histogram(
-            "rewarm_loop_lag_seconds",
-            "How late the event loop woke up.",
-            buckets=_SHORT,
-            registry=self.registry,
+        self.loop_lag = histogram(
+            "rewarm_loop_lag_seconds", "How late the event loop woke up.", buckets=_SHORT
         )
 
     def text(self) -> bytes:
