@@ -71,7 +71,7 @@ def backup(folder: Path, target: Path) -> int:
         try:
             with closing(sqlite3.connect(target)) as copy:
                 _copy(db, copy, path)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: half a copy must not look like one
             target.unlink()
             raise
     return target.stat().st_size
