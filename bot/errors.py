@@ -16,7 +16,7 @@ RewarmError
     ├── NotAllowed           the command needs the Manage Server permission
     └── NotAMember           the server has the commands, but the bot is not a member of it
 
-The classes carry facts; `bot/words.py` words them and `cogs/error_handler.py` shows them.
+The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Refusal(RewarmError):
 
 
 class BadModelId(Refusal):
-    """The text is not a model id by the rules of `bot.reload.parse_model_id`."""
+    """The text is not a model id by the rules of `bot.model_id.parse_model_id`."""
 
 
 class BadKey(Refusal):

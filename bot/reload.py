@@ -1,13 +1,11 @@
 """Pure: the Reload record, its states, and the steps that are legal between them."""
 
 import math
-import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypedDict, Unpack
-from urllib.parse import urlsplit
 
-from bot.errors import BadModelId, TooManyOpen
+from bot.errors import TooManyOpen
 
 SPAM_FILTER_SECONDS = 30.0
 """The API refuses the same request again within 30 s (its old pages, tip of "Rate limit exceeded")."""
@@ -19,9 +17,6 @@ LATE_SECONDS = 10.0
 PEOPLE_PER_PING = 50
 OPEN_PER_SERVER = 20
 OPEN_PER_MEMBER = 5
-
-_VENDOR_HOSTS = ("stablediffusionapi.com", "modelslab.com")
-_MODEL_ID = re.compile(r"[A-Za-z0-9._\-/]{1,100}")
 
 
 class State(StrEnum):
@@ -236,28 +231,6 @@ def check_limits(new: Reload, running: list[Reload]) -> None:
 
 def _first_free(running: list[Reload]) -> float | None:
     return min((reload.deadline for reload in running if reload.deadline is not None), default=None)
-
-
-def parse_model_id(text: str) -> str:
-    """Read a model id from what a person typed or pasted: the id, or the model's page on a vendor host.
-
-    The case is kept: ids are the uploader's choice. Raises BadModelId.
-    """
-    text = text.strip(" \t\r\n\"'`“”‘’")
-    if any(c.isspace() or not c.isprintable() for c in text):  # urlsplit would drop some of them
-        raise BadModelId
-    page = urlsplit(text if "://" in text else f"//{text}") if _could_be_page(text) else None
-    if page is not None:
-        text = page.path.rstrip("/").rpartition("/")[2]
-    if not _MODEL_ID.fullmatch(text) or text.startswith("/") or ".." in text:
-        raise BadModelId
-    return text
-
-
-def _could_be_page(text: str) -> bool:
-    host = text.partition("://")[2] if text.lower().startswith(("http://", "https://")) else text
-    host = host.partition("/")[0].lower().removeprefix("www.")
-    return host in _VENDOR_HOSTS
 
 
 def time_left(until: float, now: float) -> float:

@@ -8,7 +8,8 @@ from discord.ext import commands
 from bot import words
 from bot.app import Rewarm
 from bot.delivery import NeverAcknowledged
-from bot.reload import Asker, Outcome, Reload, parse_model_id
+from bot.model_id import parse_model_id
+from bot.reload import Asker, Outcome, Reload
 
 MOST_CHOICES = 25  # Discord takes no more
 

@@ -320,7 +320,7 @@ async def test_defect_while_telling_still_reaches_who_asked(
 ) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
-    monkeypatch.setattr("bot.words._ending", None)
+    monkeypatch.setattr("bot.words.reload._ending", None)
     with capture_logs() as logs:
         await wire.server.wait_for(wire.pings, 10)
     [ping] = wire.pings()

@@ -1,44 +1,16 @@
-"""Pure: every sentence that a person reads, by state, outcome and error.
-
-`Command` turns a command's name into something tappable. Model ids and the API's own words stand in code
-spans: there they cannot ping, format or link, and neither can hold a backtick.
-"""
+"""A reload, told: its reply, its ping, and what a second asker hears."""
 
 import math
 import re
-from collections.abc import Callable
 
-from bot.errors import (
-    BadKey,
-    BadModelId,
-    KeyRefused,
-    NoKey,
-    NotAllowed,
-    NotAMember,
-    Refusal,
-    Restarting,
-    TooManyOpen,
-)
 from bot.reload import Ending, Outcome, Ping, Reload, State, time_left
-
-Command = Callable[[str], str]
-"""From a command's full name ("key set") to its mention."""
+from bot.words.common import Command, message_link, span
 
 REPLY_CHARACTERS = 300
 _BAR_CELLS = 8
 """So that bar and "1 min 45 s left" share a line on a phone."""
 _NAMED_ASKERS = 3
-_KEY_TAIL = 4
 _HALF_A_DAY = 43200
-_COPY_AGAIN = "Copy it again from your API account."
-
-
-def span(seconds: float) -> str:
-    """A length of time, in full seconds: "45 s", "1 min 45 s", "2 h 5 min"."""
-    whole = max(0, round(seconds))
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 def _promise(reload: Reload) -> str:
@@ -153,12 +125,6 @@ def _again_at(reload: Reload) -> str:
     return f"at <t:{moment}:T>" if soon else f"<t:{moment}:R>"
 
 
-def message_link(server: int, channel: int, message: int | None) -> str:
-    """A link to a message, or to its channel where the message is not known."""
-    place = f"https://discord.com/channels/{server}/{channel}"
-    return place if message is None else f"{place}/{message}"
-
-
 def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: bool) -> str:
     """The new message that mentions those who asked; plain text, as phones show only that.
 
@@ -185,97 +151,3 @@ def joined(reload: Reload, now: float, *, anew: bool) -> str:
     state = "asked for" if reload.state is State.ASKED else "reloading"
     then = " You will be pinged too." if anew else ""
     return f"`{reload.model}` is already {state}{left}.{then}\n{link}"
-
-
-def broken(ref: str) -> str:
-    """Something broke on our side."""
-    return f"Something went wrong on our side (ref {ref}). Try again in a minute."
-
-
-def storage_trouble(ref: str, command: Command, *, of_reload: bool) -> str:
-    """Storage failed: before anything was sent for a reload; with a key, who knows."""
-    nothing = (
-        "Nothing was sent to the API" if of_reload else f"See what is stored with {command('key status')}"
-    )
-    return f"Our storage is in trouble (ref {ref}). {nothing}. Try again in a minute."
-
-
-def stale_command() -> str:
-    """Discord sent a command in a form that we no longer know."""
-    return "This command has just changed. Please type it once more."
-
-
-_PLAIN_REFUSALS: dict[type[Refusal], str] = {
-    BadModelId: "That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page.",
-    BadKey: f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}",
-    KeyRefused: f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}",
-    Restarting: "The bot is restarting. Nothing was sent to the API. Try again in a minute.",
-    NotAllowed: "This needs the Manage Server permission. Ask a moderator.",
-}
-
-
-def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
-    """One sentence or two for something that the person can change."""
-    match error:
-        case NoKey() if may_manage:
-            set_key = command("key set")
-            return f"This server has no API key yet. Store it with {set_key}; it is kept encrypted."
-        case NoKey():
-            return f"This server has no API key yet. Ask a moderator to run {command('key set')}."
-        case TooManyOpen(whose="member"):
-            return f"You have {error.limit} reloads running, the most at once. {_place(error)}"
-        case TooManyOpen():
-            return f"This server has {error.limit} reloads running, the most at once. {_place(error)}"
-        case NotAMember():
-            again = f"[Invite it]({error.invitation}), then {command('key set')} again."
-            return f"Rewarm is not a member of this server, so it cannot ping anybody. {again}"
-        case _:
-            return _PLAIN_REFUSALS[type(error)]
-
-
-def _place(error: TooManyOpen) -> str:
-    if error.free_at is None:
-        return "Wait until one of them ends."
-    return f"The next one ends <t:{math.ceil(error.free_at)}:R>."
-
-
-def key_stored(*, checked: bool) -> str:
-    """The key is stored."""
-    if checked:
-        return "The key works and is stored, encrypted. Members can reload models now."
-    return "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
-
-
-def key_status(by_name: str, at: float, tail: str, command: Command) -> str:
-    """Who set the key and when; `by_name` must be escaped already."""
-    ends = f" It ends in `{tail}`." if tail else ""
-    return (
-        f"This server has an API key, set by {by_name} on <t:{round(at)}:f>.{ends} "
-        f"{command('key set')} replaces it, {command('key remove')} deletes it."
-    )
-
-
-def key_unreadable(command: Command) -> str:
-    """A key is stored, and does not open."""
-    return f"The stored API key cannot be opened. Store it again with {command('key set')}."
-
-
-def no_key(command: Command) -> str:
-    """There is no key, said to somebody who may set one."""
-    return f"This server has no API key. Store one with {command('key set')}."
-
-
-def key_removed(*, existed: bool) -> str:
-    """The key is gone."""
-    return "The API key is deleted." if existed else "This server has no API key; nothing to delete."
-
-
-KEY_TITLE = "API key of this server"
-KEY_LABEL = "Key of Stable Diffusion API / ModelsLab"
-KEY_HINT = "Stored encrypted; used only to check it and to reload models."
-
-
-def key_tail(key: str) -> str:
-    """At most the last 4 characters of a key, and none of a short one."""
-    tail = key[-_KEY_TAIL:] if len(key) >= 4 * _KEY_TAIL else ""
-    return tail.replace("`", "'")
