@@ -43,14 +43,16 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
+# Four workers even on two cores: the tests that take long mostly wait.
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
-dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
+dist-# Four workers even on two cores: the tests that take long mostly wait.
+test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.dist $(TESTS)
 
 lock: ## renew the hashed locks, for development and for running only (needs uv)

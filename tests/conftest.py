@@ -64,36 +64,41 @@ def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
     )
 
 
+_NOT_TESTED = "Not tested: "
 _missing = pytest.StashKey[set[str]]()
 
 
-def _miss(request: pytest.FixtureRequest, not_tested: str) -> NoReturn:
+def _miss(not_tested: str) -> NoReturn:
     """Skip a test for want of a program; where CI=true, fail."""
-    line = f"Not tested: {not_tested}."
-    request.config.stash.setdefault(_missing, set()).add(line)
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(line)
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{_NOT_TESTED}{not_tested}.")
 
 
 @pytest.fixture
-def chromium(request: pytest.FixtureRequest) -> None:
+def chromium() -> None:
     """A test in a real browser."""
     if CHROMIUM is None:
-        _miss(request, "the sandbox's page, for want of Chromium (Debian: apt-get install chromium)")
+        _miss("the sandbox's page, for want of Chromium (Debian: apt-get install chromium)")
 
 
 @pytest.fixture
-def systemd_analyze(request: pytest.FixtureRequest) -> str:
+def systemd_analyze() -> str:
     """A test of the unit by systemd's own program."""
     program = shutil.which("systemd-analyze")
     if program is None:
-        _miss(request, "the systemd unit, for want of systemd-analyze (Debian: apt-get install systemd)")
+        _miss("the systemd unit, for want of systemd-analyze (Debian: apt-get install systemd)")
     return program
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Take what was not tested from the reports, whichever worker ran the test."""
+    reasons = (str(report.longrepr[-1]) for report in terminalreporter.stats.get("skipped", ()))
+    config.stash[_missing] = {reason.partition(_NOT_TESTED)[2] for reason in reasons if _NOT_TESTED in reason}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last lines say what was not tested."""
     for line in sorted(config.stash.get(_missing, ())):
-        print(line)  # noqa: T201
+        print(f"{_NOT_TESTED}{line}")  # noqa: T201
 
 
 BuildBot = Callable[[], Awaitable[Rewarm]]
