@@ -51,8 +51,7 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
-dist-# Four workers even on two cores: the tests that take long mostly wait.
-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
+dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.dist $(TESTS)
 
 lock: ## renew the hashed locks, for development and for running only (needs uv)

@@ -34,6 +34,9 @@ _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 LONGEST_BELIEVED_WAIT = 30 * 86400.0
 DEFAULT_WAIT = 30.0
 LONGEST_NAMED_WAIT = 60.0
+SOONEST_FETCH, LATEST_FETCH = 3.0, 20.0
+"""Seconds after which a picture is first asked for, whatever the API estimates."""
+_JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YES = ("success", "processing")
 _NO = ("error", "failed")
 
@@ -94,6 +97,36 @@ def classify(status: int, headers: dict[str, str], body: bytes, key: SecretStr, 
     if word in _NO:
         return Answer(Outcome.VENDOR_TROUBLE if status >= 500 else Outcome.REFUSED, said)
     return Answer(Outcome.NO_USABLE_ANSWER, said)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What came of asking for a picture: its address; its `job`, with the seconds to `wait`; or why not."""
+
+    outcome: Outcome
+    picture: str = ""
+    job: str = ""
+    wait: float = 0.0
+    said: str = ""
+
+
+def read_rendering(
+    status: int, headers: dict[str, str], body: bytes, key: SecretStr, model: str
+) -> Rendering:
+    """Say what an answer about a picture means (Text to Image pages); takes any bytes and never raises."""
+    refused = classify(status, headers, body, key, model)
+    if refused.outcome is not Outcome.ACCEPTED:
+        return Rendering(refused.outcome, said=refused.said)
+    answer = read(body) or {}
+    output = answer.get("output")
+    pictures = [one for one in output if isinstance(one, str)] if isinstance(output, list) else []
+    if pictures:
+        return Rendering(Outcome.RENDERED, picture=pictures[0])
+    job = str(answer.get("id"))
+    if word_of(answer) == "processing" and _JOB.fullmatch(job):
+        eta = _seconds(answer.get("eta")) or 0.0
+        return Rendering(Outcome.RENDERING, job=job, wait=min(max(eta, SOONEST_FETCH), LATEST_FETCH))
+    return Rendering(Outcome.NO_PICTURE)
 
 
 def read(body: bytes) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ from bot.metrics import Metrics
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
 from bot.retention import Retention
+from bot.rights import Rights
 from bot.runner import Runner
 from bot.settings import Settings
 from bot.store.base import Store
@@ -37,7 +38,15 @@ from bot.story import Storyteller
 from bot.trace import NETWORK, TROUBLE, named_wait, trace
 from bot.vault import Vault
 
-COGS = ("cogs.error_handler", "cogs.guilds", "cogs.key", "cogs.reload")
+COGS = (
+    "cogs.error_handler",
+    "cogs.guilds",
+    "cogs.key",
+    "cogs.reload",
+    "cogs.buttons",
+    "cogs.models",
+    "cogs.help",
+)
 SYNC_SECONDS = 60.0
 GUILD_SECONDS = 1.0
 """So long nothing more must come of our servers before the bot counts as up; commands work earlier."""
@@ -80,9 +89,11 @@ class Rewarm(commands.AutoShardedBot):
         self.now = now
         self.store = store
         self.blocked = Blocked(settings.data_dir)
+        self.rights = Rights(self, self.command_id)
         self.keys = Keys(store, vault, api, now)
         self.delivery = delivery
         self.metrics = metrics
+        self.support_url = settings.support_url
         metrics.servers.set_function(lambda: len(self.guilds))
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         forms = self._connection._view_store._modals  # noqa: SLF001  # nothing else knows how many there are
@@ -167,8 +178,12 @@ class Rewarm(commands.AutoShardedBot):
 
     def command_mention(self, name: str) -> str:
         """A command as tappable text; plain until Discord has told its id."""
-        root = name.partition(" ")[0]
-        return f"</{name}:{self._command_ids[root]}>" if root in self._command_ids else f"`/{name}`"
+        known = self.command_id(name)
+        return f"</{name}:{known}>" if known is not None else f"`/{name}`"
+
+    def command_id(self, name: str) -> int | None:
+        """A command's id; None until Discord has told it."""
+        return self._command_ids.get(name.partition(" ")[0])
 
     async def _sync(self) -> None:
         """Send the commands to Discord if they changed since the last time; try until it works."""

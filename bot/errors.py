@@ -14,7 +14,12 @@ RewarmError
     ├── TooManyOpen          the server or the member has enough reloads running
     ├── Restarting           the bot is about to stop
     ├── NotAllowed           the command needs the Manage Server permission
-    └── NotAMember           the server has the commands, but the bot is not a member of it
+    ├── NotAllowedHere       the server lets this person not use the command, or not here
+    ├── RightsUnknown        Discord did not say whether this person may use the command
+    ├── NotAMember           the server has the commands, but the bot is not a member of it
+    ├── Forgotten            what the button belongs to is not stored any more
+    ├── AlreadyEnded         the countdown is over
+    └── NoTestNow            a test image is being made already, or none can be made
 
 The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
 """
@@ -91,6 +96,26 @@ class Restarting(Refusal):
 
 class NotAllowed(Refusal):
     """The person lacks the Manage Server permission."""
+
+
+class NotAllowedHere(Refusal):
+    """By the server's own settings, this person may not use the command here."""
+
+
+class RightsUnknown(Refusal):
+    """Discord did not say whether this person may use the command: typing it lets Discord check."""
+
+
+class Forgotten(Refusal):
+    """The reload that a button belongs to is not stored, or not any more."""
+
+
+class AlreadyEnded(Refusal):
+    """The countdown is over: nobody can be added to it, or taken out."""
+
+
+class NoTestNow(Refusal):
+    """No test image can be made: one is being made, or was; or the reload is not ready."""
 
 
 class NotAMember(Refusal):

@@ -83,16 +83,19 @@ class Life:
         if row is None:  # the row is gone or has moved on without us: there is nothing to catch up with
             return False
         self._stored = to
-        self.reload = replace(self.reload, askers=row.askers) if self._unsaved else row
+        self.reload = self._with_askers(row) if self._unsaved else row
         return True
 
     def joined(self, row: Reload) -> None:
-        """Somebody joined: take over who asked, and whom to ping.
+        """Somebody joined, or was muted: take over who asked, and whom to ping.
 
         Raises StoreTrouble where the ending is told and only the disk does not know it yet.
         """
         if self.reload.state not in JOINABLE and not self._ending:
             raise StoreTrouble("the row of an ended reload is not written yet")
-        self.reload = replace(self.reload, askers=row.askers)
+        self.reload = self._with_askers(row)
         if self._ending:
             self.reload = replace(self.reload, pings=pings(self.reload))
+
+    def _with_askers(self, row: Reload) -> Reload:
+        return replace(self.reload, askers=row.askers, muted=row.muted)

@@ -4,23 +4,69 @@ import asyncio
 import time
 import zlib
 from enum import Enum
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
 import structlog
 from pydantic import SecretStr
 
-from bot.answer import Answer, by_words, classify, read, word_of
+from bot.answer import Answer, Rendering, by_words, classify, read, read_rendering, word_of
 from bot.metrics import Metrics
+from bot.picture import Picture, fetch
 from bot.reload import Outcome
 
 TOTAL_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
+RENDER_SECONDS = 60.0
+"""The vendor's own clients wait 30 to 60 s for a picture."""
 RETRY_SECONDS = 2.0
 BODY_BYTES = 64 * 1024
 
-_PATHS = {"v4": "/api/v4/dreambooth/model_reload", "v6": "/api/v6/images/model_reload"}
+
+class _Paths(NamedTuple):
+    """Where one version of the API does what, and how it writes what a picture is to be."""
+
+    reload: str
+    render: str
+    fetch: str
+    job_in_path: bool
+    picture: dict[str, Any]
+
+
+# v4 writes numbers as text and takes 21 steps at least, v6 20 at most (the vendor's Text to Image pages).
+# For the fetch, v6's schema names a field, and the vendor's own client puts the number into the path: both.
+_PATHS = {
+    "v4": _Paths(
+        "/api/v4/dreambooth/model_reload",
+        "/api/v4/dreambooth",
+        "/api/v4/dreambooth/fetch",
+        job_in_path=False,
+        picture={
+            "width": "512",
+            "height": "512",
+            "samples": "1",
+            "num_inference_steps": "21",
+            "safety_checker": "yes",
+            "enhance_prompt": "no",
+        },
+    ),
+    "v6": _Paths(
+        "/api/v6/images/model_reload",
+        "/api/v6/images/text2img",
+        "/api/v6/images/fetch",
+        job_in_path=True,
+        picture={
+            "width": 512,
+            "height": 512,
+            "samples": 1,
+            "num_inference_steps": 20,
+            "safety_checker": True,
+            "enhance_prompt": False,
+        },
+    ),
+}
 _BALANCE_PATH = "/api/wallet_balance"
 _PACKINGS = ("gzip", "deflate")
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -44,7 +90,11 @@ class ModelApi:
     ) -> None:
         self._session = session
         self._metrics = metrics or Metrics()
-        self._reload_url = host + _PATHS[version]
+        self._host = host
+        self._paths = paths = _PATHS[version]
+        self._reload_url, self._render_url, self._fetch_url = (
+            host + path for path in (paths.reload, paths.render, paths.fetch)
+        )
         self._balance_url = host + _BALANCE_PATH
 
     async def reload(self, key: SecretStr, model: str) -> Answer:
@@ -55,19 +105,47 @@ class ModelApi:
         return answer
 
     async def _reload(self, key: SecretStr, model: str) -> Answer:
+        got = await self._once(self._reload_url, TOTAL_SECONDS, key, model_id=model)
+        return Answer(got) if isinstance(got, Outcome) else classify(*got, key, model)
+
+    async def render(self, key: SecretStr, model: str, prompt: str) -> Rendering:
+        """Ask once for one small picture, which costs a generation. Never raises."""
+        began = time.monotonic()
+        fields = {"model_id": model, "prompt": prompt, **self._paths.picture}
+        got = await self._once(self._render_url, RENDER_SECONDS, key, **fields)
+        answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
+        self._count("render", answer.outcome, began)
+        return answer
+
+    async def rendered(self, key: SecretStr, model: str, job: str) -> Rendering:
+        """Ask for a picture that was being rendered; its address is ours, never the one in an answer."""
+        began = time.monotonic()
+        url = f"{self._fetch_url}/{job}" if self._paths.job_in_path else self._fetch_url
+        got = await self._once(url, TOTAL_SECONDS, key, request_id=job)
+        answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
+        self._count("rendered", answer.outcome, began)
+        return answer
+
+    async def picture(self, address: str) -> Picture | None:
+        """Fetch a rendered picture, over a few seconds; None: it cannot be had."""
+        return await fetch(self._session, address, self._host)
+
+    async def _once(
+        self, url: str, limit: float, key: SecretStr, **fields: Any
+    ) -> tuple[int, dict[str, str], bytes] | Outcome:
+        """Ask once; again, once, only where no connection was made. An Outcome: why there is no answer."""
         for last in (False, True):
             try:
-                async with asyncio.timeout(TOTAL_SECONDS):
-                    status, headers, body = await self._post(self._reload_url, key, model_id=model)
-                return classify(status, headers, body, key, model)
+                async with asyncio.timeout(limit):
+                    return await self._post(url, limit, key, **fields)
             except _NEVER_CONNECTED as error:
                 log.warning("model_api.not_connected", error=type(error).__name__, last=last)
                 if not last:
                     await asyncio.sleep(RETRY_SECONDS)
             except (aiohttp.ClientError, OSError, ValueError) as error:  # OSError: TimeoutError, too
                 log.warning("model_api.no_answer", error=type(error).__name__)
-                return Answer(Outcome.NO_USABLE_ANSWER)
-        return Answer(Outcome.NO_CONNECTION)
+                return Outcome.NO_USABLE_ANSWER
+        return Outcome.NO_CONNECTION
 
     async def check_key(self, key: SecretStr) -> KeyCheck:
         """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
@@ -83,7 +161,7 @@ class ModelApi:
     async def _check_key(self, key: SecretStr) -> KeyCheck:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                _, _, body = await self._post(self._balance_url, key)
+                _, _, body = await self._post(self._balance_url, CHECK_SECONDS, key)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("model_api.key_not_checked", error=type(error).__name__)
             return KeyCheck.COULD_NOT_CHECK
@@ -94,7 +172,9 @@ class ModelApi:
             return KeyCheck.VALID
         return KeyCheck.INVALID if by_words(answer) is Outcome.WRONG_KEY else KeyCheck.COULD_NOT_CHECK
 
-    async def _post(self, url: str, key: SecretStr, **fields: str) -> tuple[int, dict[str, str], bytes]:
+    async def _post(
+        self, url: str, limit: float, key: SecretStr, **fields: Any
+    ) -> tuple[int, dict[str, str], bytes]:
         async with self._session.post(
             url,
             data=orjson.dumps({"key": key.get_secret_value(), **fields}),
@@ -104,9 +184,7 @@ class ModelApi:
                 "Accept-Encoding": ", ".join(_PACKINGS),
             },
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS
-            ),
+            timeout=aiohttp.ClientTimeout(total=limit, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS),
         ) as response:
             body = await _bounded(response)
             headers = {name.lower(): value for name, value in response.headers.items()}

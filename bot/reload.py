@@ -1,4 +1,4 @@
-"""Pure: the Reload record, its states, and the steps that are legal between them."""
+"""Pure: the Reload record with its test image, its states, and the steps that are legal between them."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,8 @@ NAMED_WAITS = 2
 STILL_LOOKING_SECONDS = 15.0
 """Who asked this recently still looks at the reply: a failure needs no ping."""
 LATE_SECONDS = 10.0
+WARM_SECONDS = 7 * 86400.0
+"""So long after its last use a model stays on the inference server (the vendor's Reload Model page)."""
 PEOPLE_PER_PING = 50
 OPEN_PER_SERVER = 20
 OPEN_PER_MEMBER = 5
@@ -34,6 +36,8 @@ class Ending(StrEnum):
     """How a reload ended, as people see it."""
 
     READY = "ready"
+    CONFIRMED = "confirmed"
+    """Ready, and a test image was rendered."""
     FAILED = "failed"
     UNKNOWN = "unknown"
 
@@ -55,6 +59,12 @@ class Outcome(StrEnum):
     KEY_GONE = "key_gone"
     STORAGE = "storage"
     INTERRUPTED = "interrupted"
+    RENDERED = "rendered"
+    RENDERING = "rendering"
+    """Not an end: the API is at it."""
+    TOOK_TOO_LONG = "took_too_long"
+    NO_PICTURE = "no_picture"
+    """Rendered, as the API says, but the picture could not be had."""
 
     @property
     def ending(self) -> Ending:
@@ -65,15 +75,19 @@ class Outcome(StrEnum):
         return Ending.UNKNOWN if self in unclear else Ending.FAILED
 
 
+OF_TESTS = (Outcome.RENDERED, Outcome.RENDERING, Outcome.TOOK_TOO_LONG, Outcome.NO_PICTURE)
+"""What only a test image can come to."""
+
 LEGAL: dict[State, frozenset[State]] = {
     # A step to the same state adds facts: the reply's message id or a wait; a ping that was sent.
     State.ASKED: frozenset({State.ASKED, State.CALLING, State.ANNOUNCING, State.REMOVED}),
     State.CALLING: frozenset({State.ASKED, State.COUNTING, State.ANNOUNCING}),
     State.COUNTING: frozenset({State.ANNOUNCING}),
     State.ANNOUNCING: frozenset({State.ANNOUNCING, State.ENDED}),
-    State.ENDED: frozenset(),
+    State.ENDED: frozenset({State.ENDED}),  # its test image
     State.REMOVED: frozenset(),
 }
+_LOST = Outcome.INTERRUPTED
 OPEN = (State.ASKED, State.CALLING, State.COUNTING, State.ANNOUNCING)
 JOINABLE = (State.ASKED, State.CALLING, State.COUNTING)
 
@@ -85,6 +99,23 @@ class Asker:
     user: int
     channel: int
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTest:
+    """A test image of a model that should be ready; `at`: when it was asked for."""
+
+    by: Asker
+    at: float
+    spoiler: bool
+    job: str = ""
+    """The API's number of a picture that it has not rendered yet."""
+    picture: str = ""
+    """The picture's address, as the API gives it."""
+    outcome: Outcome | None = None
+    """None while it runs."""
+    said: str = ""
+    """The API's own words, shortened and harmless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +160,9 @@ class Reload:
     pings: tuple[Ping, ...] = ()
     pinged: tuple[int, ...] = ()
     """Numbers of the pings that were sent."""
+    muted: tuple[int, ...] = ()
+    """Who asked, and does not want to be pinged."""
+    test: ImageTest | None = None
 
     @property
     def owner(self) -> Asker:
@@ -136,10 +170,39 @@ class Reload:
         return self.askers[0]
 
     @property
+    def editor(self) -> tuple[Asker, float]:
+        """Whose token edits the reply, and since when it is good."""
+        return (self.test.by, self.test.at) if self.test is not None else (self.owner, self.asked_at)
+
+    @property
+    def is_testing(self) -> bool:
+        """Whether a test image is being made."""
+        return self.test is not None and self.test.outcome is None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it keeps what answers an interaction."""
+        return any(asker.token for asker in (*self.askers, self.editor[0]))
+
+    @property
+    def last_at(self) -> float | None:
+        """When it ended, or its test image was asked for; None while it is open."""
+        return max(self.ended_at, self.test.at) if self.ended_at and self.test else self.ended_at
+
+    @property
+    def used_at(self) -> float | None:
+        """When the bot saw the model used by this reload, or by its test image; None where it did not."""
+        if self.ending is Ending.CONFIRMED and self.test is not None:
+            return self.test.at
+        return self.deadline if self.ending is Ending.READY else None
+
+    @property
     def ending(self) -> Ending | None:
         """How it ended, or None while it has not."""
         if self.outcome is None or self.state not in (State.ANNOUNCING, State.ENDED):
             return None
+        if self.test is not None and self.test.outcome is Outcome.RENDERED:
+            return Ending.CONFIRMED
         return self.outcome.ending
 
     @property
@@ -167,6 +230,7 @@ class Facts(TypedDict, total=False):
     late: bool
     ref: str
     pinged: tuple[int, ...]
+    test: ImageTest
 
 
 class IllegalStep(ValueError):
@@ -176,20 +240,35 @@ class IllegalStep(ValueError):
 def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
     """Take one step; a step to ANNOUNCING also fixes who is pinged where.
 
-    Raises IllegalStep for a step that is not in LEGAL, for an ending without an outcome or time, and for
-    removing a reload that somebody joined: they were promised an ending.
+    Raises IllegalStep for a step that is not in LEGAL, for an ending without an outcome or time, for
+    removing a reload that somebody joined: they were promised an ending; and for a test image where none can
+    be made.
     """
     if to not in LEGAL[reload.state]:
         raise IllegalStep(f"{reload.state} → {to}")
     if to is State.REMOVED and len(reload.askers) > 1:
         raise IllegalStep("somebody joined")
+    if reload.state is State.ENDED:
+        _check_test(reload, facts)
     after = replace(reload, state=to, **facts)
     if to is State.ANNOUNCING:
-        if after.outcome is None or after.ended_at is None:
+        if after.outcome in (None, *OF_TESTS) or after.ended_at is None:
             raise IllegalStep("an ending needs an outcome and a time")
         if reload.state is not State.ANNOUNCING:
             after = replace(after, pings=pings(after))
     return after
+
+
+def _check_test(reload: Reload, facts: Facts) -> None:
+    """What has ended takes no step but those of a test image: begun on a Ready, one at a time."""
+    new, known = facts.get("test"), reload.test
+    if new is None or set(facts) - {"test", "message"}:
+        raise IllegalStep("it has ended")
+    begins = known is None or (new.by, new.at) != (known.by, known.at)
+    if begins and (reload.ending is not Ending.READY or reload.is_testing):
+        raise IllegalStep("no test image can be made now")
+    if not begins and not reload.is_testing:
+        raise IllegalStep("the test image has ended")
 
 
 def pings(reload: Reload) -> tuple[Ping, ...]:
@@ -199,6 +278,8 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
     people = reload.askers[1:] if still_looking and reload.ending is not Ending.READY else reload.askers
     by_channel: dict[int, dict[int, None]] = {}
     for asker in people:
+        if asker.user in reload.muted:
+            continue
         by_channel.setdefault(asker.channel, {})[asker.user] = None
     return tuple(
         Ping(channel, tuple(users)[start : start + PEOPLE_PER_PING])
@@ -208,16 +289,27 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
 
 
 def join(reload: Reload, asker: Asker) -> Reload:
-    """Add an asker; the same person in the same channel is added once."""
+    """Add an asker, who wants to be pinged; the same person in the same channel is added once."""
+    reload = replace(reload, muted=tuple(user for user in reload.muted if user != asker.user))
     if any((known.user, known.channel) == (asker.user, asker.channel) for known in reload.askers):
         return reload
     return replace(reload, askers=(*reload.askers, asker))
 
 
+def mute(reload: Reload, user: int) -> Reload:
+    """Ping somebody no more, wherever they asked."""
+    return reload if user in reload.muted else replace(reload, muted=(*reload.muted, user))
+
+
 def faded(reload: Reload) -> Reload:
     """What is kept of a reload a day after its end, told or not: no token, channel or message."""
     people = tuple(Asker(asker.user, 0, "") for asker in reload.askers)
-    return replace(reload, state=State.ENDED, askers=people, message=None, pings=(), pinged=())
+    test = reload.test
+    if test is not None:
+        test = replace(test, by=Asker(test.by.user, 0, ""), job="", picture="", outcome=test.outcome or _LOST)
+    return replace(
+        reload, state=State.ENDED, askers=people, message=None, pings=(), pinged=(), muted=(), test=test
+    )
 
 
 def check_limits(new: Reload, running: list[Reload]) -> None:

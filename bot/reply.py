@@ -8,6 +8,7 @@ from bot import view, words
 from bot.cadence import EDIT_LIMIT, retry_pause
 from bot.calls import Result
 from bot.metrics import Metrics
+from bot.picture import Picture
 from bot.reload import Ping, Reload
 from bot.routes import CALL_SECONDS, Routes
 from bot.trace import clock
@@ -16,6 +17,9 @@ FIRST_TRY_SECONDS = 2.0
 """The first try to show an ending: a stuck way must not hold up the ping."""
 PATIENCE_SECONDS = 600.0
 """So long the tries are close together; from then on this far apart."""
+
+UPLOAD_SECONDS = 30.0
+"""One edit with a picture."""
 
 Sent = Callable[[int], Awaitable[None]]
 
@@ -65,6 +69,19 @@ class Reply:
         await self._settle(reload)
         return all_told
 
+    async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
+        """Show how a test image stands, tried again and again; False: it cannot be shown."""
+        until = clock() + PATIENCE_SECONDS
+        self._routes.reopen()
+        limit = UPLOAD_SECONDS if picture is not None else CALL_SECONDS
+        for attempt in itertools.count():
+            layout = view.render(reload, self._now(), self._command, picture)
+            result = await self._routes.edit(reload, layout, limit, tick=False, picture=picture)
+            if result is not Result.LATER or clock() >= until:
+                break
+            await asyncio.sleep(retry_pause(attempt))
+        return result is Result.DONE
+
     async def _show_ending(self, reload: Reload, limit: float) -> Result:
         layout = view.render(reload, self._now(), self._command)
         return await self._routes.edit(reload, layout, limit, tick=False)
@@ -105,8 +122,13 @@ class Reply:
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:
-    """Where the reply cannot show the ending, its owner is pinged even if they need not have been."""
+    """Where the reply cannot show the ending, its owner is pinged even if they need not have been.
+
+    One who does not want that gets a message without a mention, where there is no other.
+    """
     owner = reload.owner
-    if any(ping.channel == owner.channel and owner.user in ping.users for ping in reload.pings):
+    here = [ping for ping in reload.pings if ping.channel == owner.channel]
+    if any(owner.user in ping.users or owner.user in reload.muted for ping in here):
         return {}
-    return {len(reload.pings): Ping(owner.channel, (owner.user,))}
+    people = () if owner.user in reload.muted else (owner.user,)
+    return {len(reload.pings): Ping(owner.channel, people)}

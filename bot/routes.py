@@ -5,15 +5,18 @@ for ever, but only where the bot may view (and, for pings, send). A way that is 
 """
 
 import functools
+import io
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import discord
 
 from bot.calls import Calls, Result
 from bot.metrics import Metrics
 from bot.pace import Pace
+from bot.picture import Picture
 from bot.reload import Asker, Ping, Reload
 from bot.trace import STALE_SECONDS, clock
 
@@ -67,17 +70,32 @@ class Routes:
         return self._calls.dropped_within(seconds)
 
     async def edit(
-        self, reload: Reload, layout: discord.ui.LayoutView, limit: float, *, tick: bool
+        self,
+        reload: Reload,
+        layout: discord.ui.LayoutView,
+        limit: float,
+        *,
+        tick: bool,
+        picture: Picture | None = None,
     ) -> Result:
         """Edit by token; by channel where the token is dead, or in trouble and it is no mere `tick`."""
         if self._gone is not None or reload.message is None:
             return self._gone or Result.CLOSED
         drawn = clock() if tick else None
-        by_token = await self._edit_by_token(reload, layout, limit, drawn)
+
+        def body() -> dict[str, Any]:  # for each try anew: discord.py closes the files that it has sent
+            files = (
+                {}
+                if picture is None
+                else {"attachments": [discord.File(io.BytesIO(picture.data), picture.name)]}
+            )
+            return {"view": layout, "allowed_mentions": discord.AllowedMentions.none(), **files}
+
+        by_token = await self._edit_by_token(reload, body, limit, drawn)
         again = by_token is Result.CLOSED or (by_token is Result.LATER and not tick)
         by_channel = Result.CLOSED
         if again and self._channel_open:
-            by_channel = await self._edit_by_channel(reload, layout, limit, drawn)
+            by_channel = await self._edit_by_channel(reload, body, limit, drawn)
         if by_channel is Result.MESSAGE_GONE and by_token is Result.LATER and not self._landed:
             by_channel = Result.CLOSED  # it may be "thinking", which the channel route may not know
         result = by_token if by_channel is Result.CLOSED else by_channel
@@ -86,16 +104,15 @@ class Routes:
         return result
 
     async def _edit_by_token(
-        self, reload: Reload, layout: discord.ui.LayoutView, limit: float, drawn: float | None
+        self, reload: Reload, body: Callable[[], dict[str, Any]], limit: float, drawn: float | None
     ) -> Result:
-        if not (self._token_open and self._fresh(reload)):
+        editor, since = reload.editor
+        if not (self._token_open and self._now() - since < TOKEN_SECONDS):
             return Result.CLOSED
         if clock() < self._token_waits_until:
             return Result.LATER
-        hook, quiet, number = self._hook(reload.owner), discord.AllowedMentions.none(), reload.message or 0
-        tried = await self._calls.make(
-            "edit", limit, lambda: hook.edit_message(number, view=layout, allowed_mentions=quiet), drawn
-        )
+        hook, number = self._hook(editor), reload.message or 0
+        tried = await self._calls.make("edit", limit, lambda: hook.edit_message(number, **body()), drawn)
         result = tried.result
         self._token_waits_until = clock() + tried.wait
         self._token_open = result in (*_OPEN, Result.MESSAGE_GONE)
@@ -103,16 +120,14 @@ class Routes:
         return Result.CLOSED if result is Result.PLACE_GONE else result
 
     async def _edit_by_channel(
-        self, reload: Reload, layout: discord.ui.LayoutView, limit: float, drawn: float | None
+        self, reload: Reload, body: Callable[[], dict[str, Any]], limit: float, drawn: float | None
     ) -> Result:
         longest = limit if drawn is None else STALE_SECONDS
-        if not await self._calls.turn(reload.server, reload.owner.channel, longest):
+        place = reload.editor[0].channel
+        if not await self._calls.turn(reload.server, place, longest):
             return Result.LATER
-        channel = self._bot.get_partial_messageable(reload.owner.channel)
-        message, quiet = channel.get_partial_message(reload.message or 0), discord.AllowedMentions.none()
-        tried = await self._calls.make(
-            "edit", limit, lambda: message.edit(view=layout, allowed_mentions=quiet), drawn
-        )
+        message = self._bot.get_partial_messageable(place).get_partial_message(reload.message or 0)
+        tried = await self._calls.make("edit", limit, lambda: message.edit(**body()), drawn)
         self._channel_open = tried.result in _OPEN
         return tried.result
 

@@ -4,13 +4,15 @@ import asyncio
 import contextvars
 import functools
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from bot import words
-from bot.errors import Refusal, Restarting, StoreSlow, StoreTrouble
-from bot.reload import JOINABLE, Outcome, Reload, State
+from bot.errors import AlreadyEnded, NoTestNow, Refusal, Restarting, StoreSlow, StoreTrouble
+from bot.image_test import ImageTestStory
+from bot.reload import JOINABLE, Asker, IllegalStep, ImageTest, Outcome, Reload, State
 from bot.story import Story, Storyteller, new_ref
 
 FIRST_ANSWER_SECONDS = 1.0
@@ -30,6 +32,7 @@ class Runner:
         self.seconds = seconds
         by.metrics.open.set_function(lambda: len(self._stories))
         self._stories: dict[int, Story] = {}
+        self._tests: dict[int, ImageTestStory] = {}
         self._tasks: dict[asyncio.Task[None], Reload] = {}
         self._starting: dict[int, Reload] = {}
         """Asked and not yet started: their first answer is on its way."""
@@ -58,6 +61,67 @@ class Runner:
             self._join(stored)
         return stored
 
+    async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload:
+        """Have somebody pinged at the end of a reload, or not.
+
+        Raises AlreadyEnded, Restarting, StoreTrouble.
+        """
+        if self._by.is_stopping():
+            raise Restarting
+        stored = await self._by.store.notify(id_, asker, wanted=wanted)
+        if stored is None:
+            raise AlreadyEnded
+        self._join(stored)
+        return stored
+
+    async def begin_test(self, reload: Reload, test: ImageTest, message: int) -> Reload:
+        """Store a test image that is to be made, so that there is no second one.
+
+        Raises NoTestNow, Restarting, StoreTrouble.
+        """
+        if self._by.is_stopping():
+            raise Restarting
+        try:
+            stored = await self._by.store.step(
+                reload.id, {State.ENDED}, State.ENDED, test=test, message=message
+            )
+        except IllegalStep:
+            stored = None
+        except StoreSlow as slow:
+            self._keep(reload, self._take_back_test(slow.landing), "take-back")
+            raise
+        if stored is None:
+            raise NoTestNow
+        return stored
+
+    def start_test(self, reload: Reload, prompt: str) -> None:
+        """Make the test image that was begun."""
+        self._spawn_test(reload, lambda story: story.begin(prompt))
+
+    def drop_test(self, reload: Reload, why: Outcome) -> None:
+        """End a test image that was begun, and for which nothing was sent."""
+        self._spawn_test(reload, lambda story: story.end(why))
+
+    async def _take_back_test(self, landing: asyncio.Future[Reload | None]) -> None:
+        with suppress(StoreTrouble, IllegalStep):
+            if (landed := await landing) is not None:
+                self.drop_test(landed, Outcome.STORAGE)
+
+    def _spawn_test(
+        self, reload: Reload, tell: Callable[[ImageTestStory], Coroutine[Any, Any, None]]
+    ) -> None:
+        story = self._tests[reload.id] = ImageTestStory(self._by, reload)
+        task = self._keep(reload, tell(story), "image-test")
+        if task is not None:
+            task.add_done_callback(lambda task: self._after_test(task, story))
+
+    def _after_test(self, task: asyncio.Task[None], story: ImageTestStory) -> None:
+        """A defect of ours must not leave anybody waiting for a picture."""
+        reload = story.life.reload
+        del self._tests[reload.id]
+        if not task.cancelled() and task.exception() is not None and reload.is_testing:
+            self._keep(reload, ImageTestStory(self._by, reload).end(Outcome.INTERRUPTED), "rescue")
+
     def _join(self, stored: Reload) -> None:
         story = self._stories.get(stored.id)
         if story is not None:
@@ -79,6 +143,9 @@ class Runner:
         """Go on with everything that the last process left open, most overdue first; answers how many."""
         left = sorted(await self._by.store.open(), key=lambda reload: reload.deadline or reload.asked_at)
         for place, reload in enumerate(left):
+            if reload.is_testing:
+                self._spawn_test(reload, ImageTestStory.resume)
+                continue
             pause = RESUME_SPREAD_SECONDS * place / len(left)
             self._spawn(reload, functools.partial(Story.resume, pause=pause))
         return len(left)
@@ -159,5 +226,8 @@ class Runner:
             del self._stories[story.life.reload.id]
 
     def _is_calling(self, reload: Reload) -> bool:
+        test = self._tests.get(reload.id)
+        if test is not None:
+            return test.is_calling()
         story = self._stories.get(reload.id)
         return story is not None and story.life.reload.state is State.CALLING

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     history_days: int = Field(
         default=90, ge=1, le=3650, description="how many days ended reloads are kept, 1 to 3650"
     )
+    support_url: str = Field(
+        default="", description="where people get help with your bot, e.g. an invite; `/help` shows it"
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="`console` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
@@ -135,6 +138,13 @@ class Settings(BaseSettings):
         if value and not _is_url(value, r"[\w./-]*(?<=/)api/v10/?"):
             raise ValueError("must end in /api/v10, like http://127.0.0.1:8080/api/v10")
         return value.rstrip("/")
+
+    @field_validator("support_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https://[^\s<>()\[\]`]{1,500}", value):
+            raise ValueError("must be a link that begins with https://")
+        return value
 
     @field_validator("shard_ids", mode="before")
     @classmethod

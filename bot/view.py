@@ -1,23 +1,101 @@
-"""Pure: a Reload and a time → the Components V2 layout of its reply."""
+"""Pure: a Reload and a time → the Components V2 layout of its reply; a server's models → theirs."""
+
+from collections.abc import Iterator, Sequence
 
 import discord
+from discord import ButtonStyle, MediaGalleryItem
 
 from bot import words
+from bot.models import Model
+from bot.picture import Picture
 from bot.reload import Ending, Reload
 
+BUTTON_ID = "rewarm:{what}:{reload}"
+LIST_ID, MODEL_ID = "rewarm:models:{page}", "rewarm:model:{page}"
+MODELS_PER_PAGE = 10
 _ACCENTS = {
     None: discord.Colour.blurple(),
     Ending.READY: discord.Colour.green(),
+    Ending.CONFIRMED: discord.Colour.green(),
     Ending.FAILED: discord.Colour.red(),
     Ending.UNKNOWN: discord.Colour.gold(),
 }
 
 
-def render(reload: Reload, now: float, command: words.Command) -> discord.ui.LayoutView:
+def render(
+    reload: Reload, now: float, command: words.Command, picture: Picture | None = None
+) -> discord.ui.LayoutView:
     """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
-    view = discord.ui.LayoutView(timeout=None)
     text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
         words.reply(reload, now, command)
     )
-    view.add_item(discord.ui.Container(text, accent_colour=_ACCENTS[reload.ending]))
+    box: discord.ui.Container[discord.ui.LayoutView] = discord.ui.Container(
+        text, accent_colour=_ACCENTS[reload.ending]
+    )
+    if picture is not None and reload.test is not None:
+        shown = MediaGalleryItem(f"attachment://{picture.name}", spoiler=reload.test.spoiler)
+        box.add_item(discord.ui.MediaGallery(shown))
+    return layout(box, discord.ui.ActionRow(*_buttons(reload)))
+
+
+def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutView:
+    """A layout that discord.py sends and forgets.
+
+    It keeps the view of each message with a button in it, for ever; but not one that is stopped. Presses come
+    to the DynamicItems in `cogs`, by their custom id.
+    """
+    view = discord.ui.LayoutView(timeout=None)
+    for item in items:
+        view.add_item(item)
+    view.stop()
     return view
+
+
+def button(
+    label: str, custom_id: str, style: ButtonStyle = ButtonStyle.secondary
+) -> discord.ui.Button[discord.ui.LayoutView]:
+    """A button whose presses are known by their custom id."""
+    return discord.ui.Button(label=label, style=style, custom_id=custom_id)
+
+
+def _buttons(reload: Reload) -> Iterator[discord.ui.Button[discord.ui.LayoutView]]:
+    whats = {"again": words.RELOAD_AGAIN}
+    if reload.ending is None:
+        whats = {"notify": words.NOTIFY, "mute": words.DO_NOT_NOTIFY}
+    elif reload.ending is Ending.READY and not reload.is_testing:
+        whats |= {"test": words.TEST_IMAGE}
+    for what, label in whats.items():
+        yield button(label, BUTTON_ID.format(what=what, reload=reload.id))
+
+
+def models_page(models: Sequence[Model], page: int, now: float) -> discord.ui.LayoutView:
+    """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
+    if not models:
+        return layout(discord.ui.TextDisplay(words.NO_MODELS))
+    pages = -(-len(models) // MODELS_PER_PAGE)
+    page = min(page, pages - 1)
+    shown = models[page * MODELS_PER_PAGE : (page + 1) * MODELS_PER_PAGE]
+    menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
+        custom_id=MODEL_ID.format(page=page), placeholder=words.CHOOSE_MODEL
+    )
+    for model in shown:
+        menu.add_option(label=model.id, value=model.id, description=words.warmth_word(model, now))
+    turns = [
+        button(label, LIST_ID.format(page=to))
+        for label, to in ((words.EARLIER, page - 1), (words.LATER, page + 1))
+        if 0 <= to < pages
+    ]
+    text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
+        words.models_page(shown, page, pages, now)
+    )
+    return layout(text, discord.ui.ActionRow(menu), *([discord.ui.ActionRow(*turns)] if turns else []))
+
+
+def model_page(model: Model, page: int, now: float, *, who: bool) -> discord.ui.LayoutView:
+    """One model; `page`: of the list, to go back to; `who`: also who reloaded it."""
+    text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
+        words.model_page(model, now, who=who)
+    )
+    again = button(words.RELOAD, BUTTON_ID.format(what="again", reload=model.reloads[0].id))
+    back = button(words.BACK, LIST_ID.format(page=page))
+    return layout(text, discord.ui.ActionRow(again, back))

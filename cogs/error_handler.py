@@ -5,6 +5,7 @@ has the same reference.
 """
 
 import secrets
+from collections.abc import Awaitable
 
 import discord
 import structlog
@@ -24,6 +25,14 @@ async def on_error(interaction: discord.Interaction[Rewarm], error: app_commands
     if isinstance(cause, NeverAcknowledged):
         return  # too late: there is nobody to say anything to
     await interaction.client.delivery.say(interaction, _wording(interaction, cause))
+
+
+async def errors_shown(interaction: discord.Interaction[Rewarm], doing: Awaitable[None]) -> None:
+    """Do what a press or a form asks for; of its errors, discord.py would tell the log only."""
+    try:
+        await doing
+    except Exception as error:  # noqa: BLE001  # all of them go to the one handler, which logs what is odd
+        await on_error(interaction, app_commands.AppCommandError(error))
 
 
 def _cause(error: BaseException) -> BaseException:

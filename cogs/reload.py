@@ -16,6 +16,36 @@ MOST_CHOICES = 25  # Discord takes no more
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
+    """Store first, answer at once, then leave it to the runner."""
+    structlog.contextvars.bind_contextvars(reload=interaction.id)
+    bot = interaction.client
+    now = bot.now()
+    new = Reload(
+        id=interaction.id,
+        server=interaction.guild_id or 0,
+        model=model,
+        askers=(Asker(interaction.user.id, interaction.channel_id or 0, interaction.token),),
+        asked_at=now,
+        seconds=bot.runner.seconds,
+    )
+    stored = await bot.runner.ask(new)
+    if stored is None:
+        return
+    structlog.contextvars.bind_contextvars(reload=stored.id)
+    log.info("reload.asked" if stored.id == new.id else "reload.joined", server=stored.server)
+    if stored.id != new.id:
+        anew = new.owner in stored.askers
+        await bot.delivery.say(interaction, words.joined(stored, now, anew=anew))
+        return
+    try:
+        message = await bot.delivery.acknowledge(interaction)
+    except NeverAcknowledged:
+        bot.runner.withdraw(stored)
+    else:
+        bot.runner.start(stored, message)
+
+
 class ReloadCog(commands.Cog):
     """Wakes up a model."""
 
@@ -27,32 +57,8 @@ class ReloadCog(commands.Cog):
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:
-        """Store first, answer at once, then leave it to the runner."""
-        structlog.contextvars.bind_contextvars(reload=interaction.id)
-        runner, now = self.bot.runner, self.bot.now()
-        new = Reload(
-            id=interaction.id,
-            server=interaction.guild_id or 0,
-            model=parse_model_id(model_id),
-            askers=(Asker(interaction.user.id, interaction.channel_id or 0, interaction.token),),
-            asked_at=now,
-            seconds=runner.seconds,
-        )
-        stored = await runner.ask(new)
-        if stored is None:
-            return
-        structlog.contextvars.bind_contextvars(reload=stored.id)
-        log.info("reload.asked" if stored.id == new.id else "reload.joined", server=stored.server)
-        if stored.id != new.id:
-            anew = new.owner in stored.askers
-            await self.bot.delivery.say(interaction, words.joined(stored, now, anew=anew))
-            return
-        try:
-            message = await self.bot.delivery.acknowledge(interaction)
-        except NeverAcknowledged:
-            runner.withdraw(stored)
-        else:
-            runner.start(stored, message)
+        """Ask for a model, or join who did."""
+        await ask(interaction, parse_model_id(model_id))
 
     @reload.autocomplete("model_id")
     async def recent(

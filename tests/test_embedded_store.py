@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen
-from bot.reload import Asker, IllegalStep, Outcome, Reload, State
+from bot.reload import Asker, IllegalStep, ImageTest, Outcome, Reload, State
 from bot.store.base import KeyRow
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME as FILE_NAME
@@ -88,6 +89,88 @@ async def test_announcing_cannot_be_joined(store: EmbeddedStore) -> None:
     second = await store.ask(make(2), LIMIT)
     assert second is not None
     assert second.id == 2
+
+
+async def test_notify_adds_and_mutes(store: EmbeddedStore, tmp_path: Path) -> None:
+    await store.ask(make(1, user=7), LIMIT)
+    await store.notify(1, Asker(8, 12, "token-8"), wanted=True)
+    after = await store.notify(1, Asker(7, 11, "token-7"), wanted=False)
+    assert after is not None
+    assert ([asker.user for asker in after.askers], after.muted) == ([7, 8], (7,))
+    assert await store.find(100, 1) == after
+    assert pack(after) == await on_disk(tmp_path, "reload:1")
+
+
+async def on_disk(folder: Path, name: str) -> bytes:
+    with sqlite3.connect(folder / FILE_NAME) as db:
+        [(value,)] = db.execute("SELECT value FROM kv WHERE key = ?", (name,)).fetchall()
+    db.close()
+    return bytes(value)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_nobody_is_added_to_what_has_ended_or_is_not_there(store: EmbeddedStore, wanted: bool) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
+    assert await store.notify(1, Asker(8, 12, "token-8"), wanted=wanted) is None
+    assert await store.notify(2, Asker(8, 12, "token-8"), wanted=wanted) is None
+    row = await store.find(100, 1)
+    assert row is not None
+    assert (len(row.askers), row.muted) == (1, ())
+
+
+async def test_find_keeps_to_one_server(store: EmbeddedStore) -> None:
+    await store.ask(make(1, server=100), LIMIT)
+    assert await store.find(100, 1) is not None
+    assert await store.find(101, 1) is None
+    assert await store.find(100, 2) is None
+
+
+async def test_two_tests_in_the_same_instant_are_one(store: EmbeddedStore) -> None:
+    await ready(store)
+    tests = [ImageTest(Asker(n, 11, f"t{n}"), 2000.0, spoiler=True) for n in range(5)]
+    steps = [store.step(1, {State.ENDED}, State.ENDED, test=test) for test in tests]
+    done = await asyncio.gather(*steps, return_exceptions=True)
+    assert sum(isinstance(one, Reload) for one in done) == 1
+    assert sum(isinstance(one, IllegalStep) for one in done) == 4
+
+
+async def test_a_test_that_runs_is_open_and_outlives_the_process(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await ready(store)
+    assert await store.open() == []
+    test = ImageTest(Asker(7, 11, "t"), 2000.0, spoiler=True, job="7")
+    begun = await store.step(1, {State.ENDED}, State.ENDED, test=test)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == [begun]
+    await again.step(1, {State.ENDED}, State.ENDED, test=replace(test, outcome=Outcome.RENDERED))
+    assert await again.open() == []
+    again.close()
+
+
+async def ready(store: EmbeddedStore) -> None:
+    """Reload 1 has ended as Ready."""
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.CALLING, message=5)
+    await store.step(1, {State.CALLING}, State.COUNTING, deadline=1130.0)
+    await store.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=1130.0)
+    await store.step(1, {State.ANNOUNCING}, State.ENDED)
+
+
+async def test_a_row_of_the_version_before_is_read(tmp_path: Path) -> None:
+    """It knows neither who is muted nor a test image."""
+    store = await opened(tmp_path)
+    await store.ask(make(1), LIMIT)
+    store.close()
+    row = orjson.loads(await on_disk(tmp_path, "reload:1"))
+    del row["muted"], row["test"]
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("UPDATE kv SET value = ? WHERE key = 'reload:1'", (orjson.dumps(row),))
+    db.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == [make(1)]
+    again.close()
 
 
 async def test_limits_hold_in_the_same_instant(store: EmbeddedStore) -> None:

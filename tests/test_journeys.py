@@ -433,12 +433,13 @@ async def test_removed_from_the_server_forgets_it(world: World, api: ModelApiSer
 async def test_commands_are_guild_only_and_key_is_hidden(world: World) -> None:
     [sync] = [r for r in world.env.http_requests if r.method == "PUT" and r.path.endswith("/commands")]
     by_name = {command["name"]: command for command in orjson.loads(orjson.dumps(sync.json))}
-    assert set(by_name) == {"reload", "key"}
+    assert set(by_name) == {"reload", "key", "models", "help"}
     for command in by_name.values():
         assert command["integration_types"] == [0]
         assert command["contexts"] == [0]
     assert int(by_name["key"]["default_member_permissions"]) == 32  # Manage Server
-    assert by_name["reload"]["default_member_permissions"] is None
+    for everybody in ("reload", "models", "help"):
+        assert by_name[everybody]["default_member_permissions"] is None
 
 
 async def test_unchanged_commands_are_not_sent_again(world: World, restart: Restart) -> None:

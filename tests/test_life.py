@@ -191,6 +191,28 @@ async def test_who_joined_just_before_the_ending_is_pinged(life: Life, store: Tr
     assert [ping.users for ping in life.reload.pings] == [(11, 12)]
 
 
+async def test_who_was_muted_is_not_pinged_with_the_disk_behind_or_not(
+    life: Life, store: TroubledStore
+) -> None:
+    await live(life, STEPS[:4])
+    await store.notify(ASKED.id, ASKED.owner, wanted=False)
+    await live(life, STEPS[4:5])
+    assert life.reload.muted == (ASKED.owner.user,)
+    store.plan = [FAILS]
+    await live(life, STEPS[5:6])
+    assert life.reload.pings == ()
+
+
+async def test_who_is_muted_while_the_disk_is_behind_is_not_pinged(life: Life, store: TroubledStore) -> None:
+    await live(life, STEPS[:4])
+    row = await store.notify(ASKED.id, ASKED.owner, wanted=False)
+    assert row is not None
+    life.joined(row)
+    store.plan = [FAILS]
+    await live(life, STEPS[5:6])
+    assert life.reload.pings == ()
+
+
 @pytest.mark.parametrize("how", [FAILS, SLOW_LANDS, SLOW_FAILS])
 async def test_who_joins_while_the_ending_is_being_written_is_pinged_whatever_becomes_of_that(
     life: Life, store: TroubledStore, how: str

@@ -21,7 +21,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot.answer import DEFAULT_WAIT, LONGEST_BELIEVED_WAIT, Answer, classify
+from bot.answer import (
+    DEFAULT_WAIT,
+    LONGEST_BELIEVED_WAIT,
+    Answer,
+    Rendering,
+    classify,
+    read_rendering,
+)
 from bot.model_api import (
     BODY_BYTES,
     CHECK_SECONDS,
@@ -873,3 +880,94 @@ def test_not_even_a_cut_key_is_shown(shape: str) -> None:
     body = orjson.dumps({"status": "error", "message": f"No: {text}"})
     said = classify(400, {}, body, SecretStr(key), "sdxl").said
     assert not any(key[at : at + 8] in said for at in range(len(key) - 7))
+
+
+# --- A picture ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "render", "fetch"),
+    [
+        ("v4", "/api/v4/dreambooth", "/api/v4/dreambooth/fetch"),
+        ("v6", "/api/v6/images/text2img", "/api/v6/images/fetch/7"),
+    ],
+)
+async def test_a_picture_is_asked_for_as_documented(
+    api: ModelApiServer, session: aiohttp.ClientSession, version: str, render: str, fetch: str
+) -> None:
+    """What is in the body is checked by the stand-in."""
+    ours = ModelApi(session, api.url, version)
+    api.renders = [stand_in.Answer(api.rendering(eta=7))]
+    assert await ours.render(KEY, "m", "a cup") == Rendering(Outcome.RENDERING, job="7", wait=7.0)
+    assert await ours.rendered(KEY, "m", "7") == Rendering(Outcome.RENDERED, picture=f"{api.url}/picture.png")
+    assert ([call.path for call in api.render_calls], [call.path for call in api.fetch_calls]) == (
+        [render],
+        [fetch],
+    )
+    assert api.render_calls[0].body["prompt"] == "a cup"
+
+
+def rendering(status: int, body: Any) -> Rendering:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    return read_rendering(status, {}, raw, KEY, "sdxl-turbo")
+
+
+URL = "https://pictures.example/1.png"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"status": "success", "output": [URL]}, Rendering(Outcome.RENDERED, picture=URL)),
+        ({"status": "success", "output": [None, URL, "x"]}, Rendering(Outcome.RENDERED, picture=URL)),
+        ({"status": "processing", "output": [URL]}, Rendering(Outcome.RENDERED, picture=URL)),
+        ({"status": "processing", "id": 7}, Rendering(Outcome.RENDERING, job="7", wait=3.0)),
+        (
+            {"status": "processing", "id": "a-b", "eta": "5"},
+            Rendering(Outcome.RENDERING, job="a-b", wait=5.0),
+        ),
+        ({"status": "processing", "id": 7, "eta": 9e9}, Rendering(Outcome.RENDERING, job="7", wait=3.0)),
+        ({"status": "processing", "id": 7, "eta": 999}, Rendering(Outcome.RENDERING, job="7", wait=20.0)),
+        *(
+            ({"status": "processing", "id": odd}, Rendering(Outcome.NO_PICTURE))
+            for odd in ("a/b", "../x", "", "x" * 65, [7], {"a": 1}, "7?key=1")
+        ),
+        ({"status": "success", "output": []}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "output": URL}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "id": 7}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "error", "output": [URL]}, Rendering(Outcome.REFUSED)),
+        (
+            {"status": "failed", "message": "Failed, Try Again"},
+            Rendering(Outcome.REFUSED, said="Failed, Try Again"),
+        ),
+        ({"output": [URL]}, Rendering(Outcome.NO_USABLE_ANSWER)),
+        ([URL], Rendering(Outcome.NO_USABLE_ANSWER)),
+        (b"\xff", Rendering(Outcome.NO_USABLE_ANSWER)),
+    ],
+)
+def test_what_an_answer_about_a_picture_means(body: Any, expected: Rendering) -> None:
+    assert rendering(200, body) == expected
+
+
+@given(
+    status=st.integers(-1, 1000),
+    body=bodies | json_values.map(lambda v: orjson.dumps({"status": "success", "output": v})),
+)
+def test_no_answer_about_a_picture_can_break_the_reading(status: int, body: bytes) -> None:
+    answer = rendering(status, body)
+    assert (answer.outcome is Outcome.RENDERED) == bool(answer.picture)
+    assert (answer.outcome is Outcome.RENDERING) == bool(answer.job)
+    assert answer.wait == 0 or 3 <= answer.wait <= 20
+
+
+async def test_a_picture_whose_answer_is_lost_is_not_asked_for_again(
+    api: ModelApiServer, session: aiohttp.ClientSession
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    api.renders = [stand_in.Answer(handler=cut)]
+    assert (await ModelApi(session, api.url, "v4").render(KEY, "m", "x")).outcome is Outcome.NO_USABLE_ANSWER
+    assert len(api.render_calls) == 1

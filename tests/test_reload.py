@@ -12,21 +12,26 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from bot.errors import TooManyOpen
 from bot.reload import (
     LEGAL,
+    OF_TESTS,
     OPEN_PER_MEMBER,
     OPEN_PER_SERVER,
     Asker,
     Ending,
     IllegalStep,
+    ImageTest,
     Outcome,
     Ping,
     Reload,
     State,
     check_limits,
+    faded,
     join,
+    mute,
     step,
     time_left,
 )
 
+OF_RELOADS = [outcome for outcome in Outcome if outcome not in OF_TESTS]
 ANA, BEN, CLEO = 1, 2, 3
 HERE, THERE = 70, 71
 OWNER = Asker(ANA, HERE, "token-ana")
@@ -43,7 +48,7 @@ A, C, N, T, E, R = (
     State.REMOVED,
 )
 DRAWN = {(A, A), (A, C), (A, T), (A, R), (C, A), (C, N), (C, T), (N, T), (T, T), (T, E)}
-"""The drawing in docs/architecture.md, arrow by arrow."""
+"""The drawing in docs/architecture.md, arrow by arrow; what has ended has steps of its own."""
 
 
 @pytest.mark.parametrize(("from_", "to"), [*itertools.product(State, State)])
@@ -78,7 +83,7 @@ def test_a_step_keeps_what_was_known() -> None:
     assert ASKED.message is None
 
 
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("outcome", OF_RELOADS)
 def test_how_it_ended_shows_only_once_it_has(outcome: Outcome) -> None:
     for state in (State.ASKED, State.CALLING, State.COUNTING):
         assert replace(ASKED, state=state, outcome=outcome).ending is None
@@ -88,7 +93,7 @@ def test_how_it_ended_shows_only_once_it_has(outcome: Outcome) -> None:
 
 def test_only_an_acceptance_is_ready_and_only_doubt_is_unknown() -> None:
     unknown = {Outcome.NO_USABLE_ANSWER, Outcome.INTERRUPTED}
-    for outcome in Outcome:
+    for outcome in OF_RELOADS:
         expected = Ending.UNKNOWN if outcome in unknown else Ending.FAILED
         assert outcome.ending is (Ending.READY if outcome is Outcome.ACCEPTED else expected)
 
@@ -103,7 +108,7 @@ class LifeMachine(RuleBasedStateMachine):
         self.posts = self.steps_back = self.endings = 0
         self.over = False
 
-    @rule(to=st.sampled_from(State), outcome=st.sampled_from(Outcome), seconds=st.floats(0, 200))
+    @rule(to=st.sampled_from(State), outcome=st.sampled_from(OF_RELOADS), seconds=st.floats(0, 200))
     def try_a_step(self, to: State, outcome: Outcome, seconds: float) -> None:
         before, self.now = self.reload, self.now + seconds
         try:
@@ -279,3 +284,115 @@ def test_an_odd_time_leaves_no_time(odd: float) -> None:
 
 def test_a_token_does_not_show() -> None:
     assert "token-ana" not in repr(ASKED)
+
+
+# --- Who does not want to be pinged -------------------------------------------------------------------
+
+
+def ends(reload: Reload, outcome: Outcome = Outcome.ACCEPTED, at: float = 1130.0) -> Reload:
+    calling = step(reload, State.CALLING, message=99, called_at=1001.0)
+    return step(calling, State.ANNOUNCING, outcome=outcome, ended_at=at, deadline=1121.0)
+
+
+def test_who_is_muted_is_pinged_nowhere() -> None:
+    reload = join(join(ASKED, Asker(ANA, THERE, "token-2")), Asker(BEN, THERE, "token-ben"))
+    assert ends(mute(reload, ANA)).pings == (Ping(THERE, (BEN,)),)
+    assert ends(mute(mute(reload, ANA), BEN)).pings == ()
+
+
+def test_muting_twice_is_muting_once() -> None:
+    assert mute(mute(ASKED, ANA), ANA) == mute(ASKED, ANA)
+
+
+def test_who_asks_again_is_muted_no_more() -> None:
+    assert join(mute(ASKED, ANA), OWNER) == ASKED
+    assert join(mute(ASKED, BEN), OWNER).muted == (BEN,)
+
+
+# --- The test image -----------------------------------------------------------------------------------
+
+READY = step(ends(ASKED), State.ENDED)
+BEGUN = ImageTest(Asker(BEN, HERE, "token-ben"), at=5000.0, spoiler=True)
+
+
+def test_a_ready_may_be_tested() -> None:
+    begun = step(READY, State.ENDED, test=BEGUN, message=99)
+    assert begun.is_testing
+    assert begun.ending is Ending.READY
+    assert begun.editor == (BEGUN.by, BEGUN.at)
+    done = step(begun, State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED))
+    assert (done.ending, done.is_testing) == (Ending.CONFIRMED, False)
+
+
+@pytest.mark.parametrize("outcome", [o for o in OF_RELOADS if o is not Outcome.ACCEPTED])
+def test_nothing_else_may_be_tested(outcome: Outcome) -> None:
+    with pytest.raises(IllegalStep):
+        step(step(ends(ASKED, outcome), State.ENDED), State.ENDED, test=BEGUN)
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.ENDED])
+def test_nothing_is_tested_before_it_has_ended(state: State) -> None:
+    with pytest.raises(IllegalStep):
+        step(replace(READY, state=state), State.ENDED if state is not State.ANNOUNCING else State.COUNTING)
+
+
+def test_there_is_one_test_at_a_time() -> None:
+    begun = step(READY, State.ENDED, test=BEGUN)
+    for other in (replace(BEGUN, at=5001.0), replace(BEGUN, by=OWNER)):
+        with pytest.raises(IllegalStep):
+            step(begun, State.ENDED, test=other)
+
+
+def test_a_test_that_has_ended_takes_no_step_and_what_failed_may_be_tried_again() -> None:
+    failed = step(
+        step(READY, State.ENDED, test=BEGUN),
+        State.ENDED,
+        test=replace(BEGUN, outcome=Outcome.REFUSED),
+    )
+    with pytest.raises(IllegalStep):
+        step(failed, State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED))
+    again = step(failed, State.ENDED, test=replace(BEGUN, at=6000.0))
+    assert again.is_testing
+
+
+def test_a_confirmed_is_not_tested_again() -> None:
+    done = step(
+        step(READY, State.ENDED, test=BEGUN), State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED)
+    )
+    with pytest.raises(IllegalStep):
+        step(done, State.ENDED, test=replace(BEGUN, at=6000.0))
+
+
+@pytest.mark.parametrize("facts", [{}, {"outcome": Outcome.REFUSED}, {"test": BEGUN, "deadline": 1.0}])
+def test_what_has_ended_changes_by_its_test_only(facts: dict[str, object]) -> None:
+    with pytest.raises(IllegalStep):
+        step(READY, State.ENDED, **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("outcome", OF_TESTS)
+def test_what_a_test_comes_to_ends_no_reload(outcome: Outcome) -> None:
+    with pytest.raises(IllegalStep, match="outcome and a time"):
+        step(ASKED, State.ANNOUNCING, outcome=outcome, ended_at=1130.0)
+
+
+def test_when_a_model_was_last_used() -> None:
+    assert ends(ASKED, Outcome.REFUSED).used_at is None
+    assert READY.used_at == 1121.0, "as promised, however late it was told"
+    begun = step(READY, State.ENDED, test=BEGUN)
+    assert begun.used_at == 1121.0, "a test that failed is no use"
+    assert replace(begun, test=replace(BEGUN, outcome=Outcome.RENDERED)).used_at == 5000.0
+
+
+def test_a_day_later_only_who_and_what_came_of_it_is_left() -> None:
+    begun = step(READY, State.ENDED, test=replace(BEGUN, job="7", picture="https://x.example"))
+    left = faded(mute(begun, BEN))
+    assert not left.has_tokens
+    assert left.test == ImageTest(
+        Asker(BEN, 0, ""), 5000.0, spoiler=True, outcome=Outcome.INTERRUPTED, said=""
+    )
+    assert (left.message, left.muted, left.owner) == (None, (), Asker(ANA, 0, ""))
+
+
+def test_a_test_counts_as_an_end() -> None:
+    assert READY.last_at == 1130.0
+    assert step(READY, State.ENDED, test=BEGUN).last_at == 5000.0

@@ -1,5 +1,6 @@
 """The layout of a reply: what Discord takes, with nothing in it that lives on."""
 
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given
 
 from bot import words
+from bot.picture import Picture
 from bot.reload import Ending, Outcome, Reload, State
 from bot.view import render
-from tests.test_words import NOW, command, ended, near, reloads
+from tests.test_words import NOW, command, ended, near, reloads, with_test
 
 MOST_COMPONENTS, MOST_TEXT = 40, 4000
-CONTAINER, TEXT = 17, 10
+CONTAINER, TEXT, ROW, GALLERY = 17, 10, 1, 12
 
 
 def laid_out(reload: Reload, now: float = NOW) -> list[dict[str, Any]]:
@@ -28,7 +30,15 @@ def flat(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @given(reload=reloads, now=near)
 def test_any_reload_gives_a_payload_that_discord_takes(reload: Reload, now: float) -> None:
     parts = flat(laid_out(reload, now))
-    assert [part["type"] for part in parts] == [CONTAINER, TEXT]
+    assert [part["type"] for part in parts[:3]] == [CONTAINER, TEXT, ROW]
+    labels = [part["label"] for part in parts[3:]]
+    if reload.ending is None:
+        assert labels == ["Notify me", "Don't notify me"]
+    else:
+        may_be_tested = reload.ending is Ending.READY and not reload.is_testing
+        assert labels == ["Reload again", "Test image"][: 1 + may_be_tested]
+    assert all(part["custom_id"].endswith(f":{reload.id}") for part in parts[3:])
+    assert all(len(part["custom_id"]) <= 100 for part in parts[3:])
     assert len(parts) <= MOST_COMPONENTS
     text = parts[1]["content"]
     assert text == words.reply(reload, now, command)
@@ -43,15 +53,28 @@ def test_each_ending_has_a_colour_of_its_own() -> None:
         outcome.ending: laid_out(ended(outcome))[0]["accent_color"]
         for outcome in (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.INTERRUPTED)
     }
-    assert set(endings) == set(Ending)
+    assert set(endings) == set(Ending) - {Ending.CONFIRMED}
     assert len({running, *endings.values()}) == 4
+    assert laid_out(with_test(Outcome.RENDERED))[0]["accent_color"] == endings[Ending.READY]
+
+
+def test_a_picture_stands_in_the_reply_that_it_confirms() -> None:
+    confirmed = with_test(Outcome.RENDERED)
+    view = render(confirmed, NOW, command, Picture(b"", "test-image.png"))
+    [_, _, gallery, *_] = flat(view.to_components())  # type: ignore[no-untyped-call]
+    [item] = gallery["items"]
+    assert (gallery["type"], item["media"]["url"], item["spoiler"]) == (
+        GALLERY,
+        "attachment://test-image.png",
+        True,
+    )
 
 
 @pytest.mark.parametrize("state", [State.COUNTING, State.ENDED])
-def test_the_layout_leaves_nothing_behind_in_discord_py(state: State) -> None:
-    """A view that can be clicked would stay in its store for ever."""
-    view = render(ended(Outcome.ACCEPTED), NOW, command)
+async def test_the_layout_leaves_nothing_behind_in_discord_py(state: State) -> None:
+    """A view that can be clicked would stay in its store for ever, unless it is over."""
+    view = render(replace(ended(Outcome.ACCEPTED), state=state), NOW, command)
     assert isinstance(view, discord.ui.LayoutView)
     assert view.has_components_v2()
     assert view.timeout is None
-    assert not view.is_dispatchable()
+    assert view.is_finished()

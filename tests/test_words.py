@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from bot import words
 from bot.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen
-from bot.reload import Asker, Ending, Outcome, Ping, Reload, State
+from bot.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
 
 NOW = 1_800_000_000.0
 LONGEST_ID = 2**64 - 1
 MODEL, SAID = "sdxl-turbo", "Vendor said so"
+NO_TESTS_END = (Outcome.ACCEPTED, Outcome.RENDERING)
+OF_RELOADS = [outcome for outcome in Outcome if outcome not in OF_TESTS]
 ASKED = Reload(id=10, server=5, model=MODEL, askers=(Asker(11, 70, "t"),), asked_at=NOW, seconds=120.0)
 
 
@@ -44,7 +46,7 @@ FIRST_WORDS = {
 }
 
 
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("outcome", OF_RELOADS)
 @pytest.mark.parametrize("state", [state for state in State if state is not State.REMOVED])
 def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State, outcome: Outcome) -> None:
     reload = replace(ASKED, state=state, outcome=outcome, deadline=NOW + 60, called_at=NOW, ended_at=NOW)
@@ -86,18 +88,18 @@ def test_after_a_named_wait_something_was_sent(outcome: Outcome) -> None:
 
 
 def test_no_outcome_is_left_out() -> None:
-    texts = {outcome: reply(ended(outcome)) for outcome in Outcome}
-    assert len(set(texts.values())) == len(Outcome), "each ending reads differently"
+    texts = {outcome: reply(ended(outcome)) for outcome in OF_RELOADS}
+    assert len(set(texts.values())) == len(OF_RELOADS), "each ending reads differently"
 
 
-@pytest.mark.parametrize("outcome", [o for o in Outcome if o.ending is not Ending.READY])
+@pytest.mark.parametrize("outcome", [o for o in OF_RELOADS if o.ending is not Ending.READY])
 def test_each_ending_that_is_no_success_says_what_to_do(outcome: Outcome) -> None:
     text = reply(ended(outcome))
     assert command("reload") in text or command("key set") in text or "whoever owns the key" in text
     assert "ready" not in text.lower()
 
 
-@pytest.mark.parametrize("outcome", [o for o in Outcome if o.ending is not Ending.FAILED])
+@pytest.mark.parametrize("outcome", [o for o in OF_RELOADS if o.ending is not Ending.FAILED])
 def test_only_a_failure_may_claim_that_nothing_was_sent(outcome: Outcome) -> None:
     assert "nothing was sent" not in reply(ended(outcome)).lower()
 
@@ -193,6 +195,16 @@ ids = st.integers(0, LONGEST_ID)
 models = st.text(st.sampled_from("aZ9._-/"), min_size=1, max_size=100) | st.just("M" * 100)
 near = st.floats(-1e6, 1e6).map(lambda seconds: NOW + seconds)
 said = st.text(st.characters(codec="utf-8", exclude_characters="`\n"), max_size=60) | st.just("W" * 60)
+tests = st.builds(
+    ImageTest,
+    by=st.builds(Asker, ids, ids, st.just("secret-token")),
+    at=near,
+    spoiler=st.booleans(),
+    job=st.just("secret-job"),
+    picture=st.just("https://secret-picture.example"),
+    outcome=st.none() | st.sampled_from([outcome for outcome in Outcome if outcome not in NO_TESTS_END]),
+    said=said,
+)
 reloads = st.builds(
     Reload,
     id=ids,
@@ -207,13 +219,23 @@ reloads = st.builds(
     waits=st.integers(0, 2),
     called_at=st.none() | near,
     deadline=st.none() | near,
-    outcome=st.none() | st.sampled_from(Outcome),
+    outcome=st.none() | st.sampled_from(OF_RELOADS),
     said=said,
     again_at=st.none() | near,
     ended_at=st.none() | near,
     late=st.booleans(),
     ref=st.sampled_from(["", "7F3A"]),
+    muted=st.lists(ids, max_size=3).map(tuple),
+    test=st.none() | tests,
 )
+
+
+def with_test(outcome: Outcome | None, of: Reload | None = None, said: str = "W" * 60) -> Reload:
+    """A Ready whose test image came to this; None: it is being made."""
+    reload = replace(of or ended(Outcome.ACCEPTED), outcome=Outcome.ACCEPTED)
+    return replace(
+        reload, test=ImageTest(Asker(LONGEST_ID, 70, "secret-token"), NOW, True, outcome=outcome, said=said)
+    )
 
 
 CROWD = tuple(Asker(LONGEST_ID - number, 70, "secret-token") for number in range(99))
@@ -225,6 +247,9 @@ LONGEST = replace(ended(Outcome.REFUSED, said="W" * 60), model="M" * 100, askers
 @example(reload=replace(LONGEST, outcome=Outcome.NO_USABLE_ANSWER, called_at=NOW), now=NOW)
 @example(reload=replace(LONGEST, outcome=Outcome.ACCEPTED, seconds=86399.0, late=True), now=NOW)
 @example(reload=replace(LONGEST, state=State.ASKED, not_before=NOW + 7500), now=NOW)
+@example(reload=with_test(Outcome.REFUSED, LONGEST), now=NOW)
+@example(reload=with_test(None, LONGEST), now=NOW)
+@example(reload=with_test(Outcome.RENDERED, LONGEST), now=NOW)
 def test_no_reply_is_longer_than_300_characters_or_lets_anything_out(reload: Reload, now: float) -> None:
     text = reply(reload, now)
     assert len(text) <= 300
@@ -233,8 +258,9 @@ def test_no_reply_is_longer_than_300_characters_or_lets_anything_out(reload: Rel
     plain = outside_code(text)
     assert reload.model not in plain or len(reload.model) < 12
     assert reload.said not in plain or len(reload.said) < 12
-    assert {int(user) for user in re.findall(r"<@(\d+)>", plain)} <= {a.user for a in reload.askers}
-    assert "secret-token" not in text
+    people = {a.user for a in reload.askers} | ({reload.test.by.user} if reload.test else set())
+    assert {int(user) for user in re.findall(r"<@(\d+)>", plain)} <= people
+    assert "secret" not in text
     assert "nan" not in plain
     assert "None" not in plain
 
@@ -301,7 +327,7 @@ def test_a_late_ping_says_so() -> None:
     assert "told late" in ping(ended(Outcome.ACCEPTED, deadline=NOW - 60))
 
 
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("outcome", OF_RELOADS)
 def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> None:
     text = ping(ended(outcome, said=SAID), alone=True)
     assert text.startswith(f"<@11> <@12> **{outcome.ending.capitalize()}** `sdxl-turbo`\n")
@@ -444,3 +470,38 @@ def test_what_discord_limits_fits() -> None:
 def test_times_are_whole_seconds() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + math.pi)
     assert re.findall(r"<t:(\S+?):", reply(reload)) == [f"{round(NOW + math.pi)}"]
+
+
+# --- The test image -----------------------------------------------------------------------------------
+
+
+def test_a_test_that_runs_says_so_and_confirms_nothing() -> None:
+    text = reply(with_test(None))
+    assert text.startswith("**Ready**")
+    assert "not confirmed.\nA test image is being made for <@" in text
+
+
+def test_only_a_picture_confirms() -> None:
+    for outcome in Outcome:
+        if outcome not in NO_TESTS_END:
+            confirmed = reply(with_test(outcome)).startswith("**Confirmed**")
+            assert confirmed is (outcome is Outcome.RENDERED)
+
+
+@pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED)])
+def test_each_failed_test_says_what_it_means(outcome: Outcome) -> None:
+    text = reply(with_test(outcome))
+    assert "not confirmed.\nTest image: " in text
+    others = {reply(with_test(o)) for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED, outcome)}
+    assert text not in others
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NO_USABLE_ANSWER, Outcome.INTERRUPTED])
+def test_where_nobody_knows_a_generation_may_have_been_paid_for(outcome: Outcome) -> None:
+    assert "It may have cost a generation." in reply(with_test(outcome))
+
+
+def test_a_refusal_of_a_picture_quotes_the_api() -> None:
+    text = reply(with_test(Outcome.REFUSED, said="Failed, Try Again"))
+    assert "the model answered `Failed, Try Again`. It may still be loading." in text
+    assert "the model refused. It may still be loading." in reply(with_test(Outcome.REFUSED, said=""))

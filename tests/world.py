@@ -9,13 +9,15 @@ import simcord
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 from simcord.interactions import base_payload
-from simcord.results import InteractionResult
+from simcord.results import InteractionResult, to_discord_message
+
+from tests.stand_ins.discord_rules import flat
 
 CANARY = "canary-K3y-0123456789abcdef"
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """When simcord's virtual time begins."""
 _EPHEMERAL = 64
-_TEXT_DISPLAY = 10
+_BUTTON, _TEXT_DISPLAY, _GALLERY = 2, 10, 12
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,27 @@ class World:
     ) -> InteractionResult:
         """Type /reload."""
         return await (who or self.ana).slash(where or self.general, "reload", model_id=model)
+
+    async def press(self, who: MemberActor, label: str, seen: Seen | None = None) -> InteractionResult:
+        """Press a button of the newest reply, or of another message."""
+        return await who.click(self.message(seen or self.last()), label=label)
+
+    def buttons(self, seen: Seen | None = None) -> list[str]:
+        """What stands on the buttons of the newest reply, or of another message, as it stands now."""
+        shown = seen or self.last()
+        message = self.env.backend.get_message(shown.channel, shown.message)
+        return [str(part["label"]) for part in flat(message.components) if part["type"] == _BUTTON]
+
+    def pictures(self, seen: Seen | None = None) -> list[dict[str, Any]]:
+        """The pictures in the newest reply, or in another message, as it stands now."""
+        shown = seen or self.last()
+        message = self.env.backend.get_message(shown.channel, shown.message)
+        galleries = [part for part in flat(message.components) if part["type"] == _GALLERY]
+        return [item for gallery in galleries for item in gallery["items"]]
+
+    def message(self, seen: Seen) -> discord.Message:
+        """The message of something seen."""
+        return to_discord_message(self.env, self.env.backend.get_message(seen.channel, seen.message))
 
     def reload_event(self, who: MemberActor, model: str = "sdxl-turbo") -> dict[str, Any]:
         """The gateway event of a /reload, for what simcord's own `slash` cannot do: at once, or twice."""

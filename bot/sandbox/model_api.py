@@ -4,17 +4,20 @@ The model id chooses the answer, so that a person can see every ending. Any key 
 """
 
 import asyncio
+import io
 from types import TracebackType
 from typing import Self
 
 import orjson
 from aiohttp import web
+from PIL import Image, ImageDraw
 
 WRONG_KEY = "wrong-key"
 _RATE_LIMIT = "Rate limit exceeded. Maximum 5 queued requests allowed."
 ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "works": (200, {"status": "success", "message": "Model is reloading"}),
     "slow": (200, {"status": "processing", "messege": "Model is reloading"}),
+    "picture-fails": (200, {"status": "success", "message": "Model is reloading"}),
     "unknown-model": (200, {"status": "error", "message": "Model not found: unknown-model"}),
     "no-credits": (402, {"status": "error", "message": "Insufficient credits. Please top up."}),
     "small-plan": (403, {"status": "error", "message": "This feature requires a premium subscription"}),
@@ -27,6 +30,7 @@ ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
 }
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
 """Seconds before the answer, by model id; and by key."""
+_RENDER_SECONDS = 2.0
 
 
 class StandInModelApi:
@@ -37,6 +41,11 @@ class StandInModelApi:
         app = web.Application()
         for path in ("/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"):
             app.router.add_post(path, self._reload)
+        for path in ("/api/v4/dreambooth", "/api/v6/images/text2img"):
+            app.router.add_post(path, self._render)
+        for path in ("/api/v4/dreambooth/fetch", "/api/v6/images/fetch/{job}"):
+            app.router.add_post(path, self._fetch)
+        app.router.add_get("/picture.png", self._picture)
         app.router.add_post("/api/wallet_balance", self._balance)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
 
@@ -56,6 +65,25 @@ class StandInModelApi:
         asked = await _read(request)
         await asyncio.sleep(_PAUSES.get(asked.get("model_id", ""), 0.0))
         return _answer(asked.get("model_id", ""))
+
+    async def _render(self, request: web.Request) -> web.Response:
+        model = (await _read(request)).get("model_id", "")
+        if model == "picture-fails":
+            return web.json_response({"status": "failed", "message": "Failed, Try Again"})
+        if model == "slow":
+            return web.json_response({"status": "processing", "id": 1, "eta": 4.0, "output": []})
+        await asyncio.sleep(_RENDER_SECONDS)
+        return self._rendered()
+
+    async def _fetch(self, request: web.Request) -> web.Response:
+        await _read(request)
+        return self._rendered()
+
+    def _rendered(self) -> web.Response:
+        return web.json_response({"status": "success", "id": 1, "output": [f"{self.url}/picture.png"]})
+
+    async def _picture(self, _: web.Request) -> web.Response:
+        return web.Response(body=_apple(), content_type="image/png")
 
     async def _balance(self, request: web.Request) -> web.Response:
         key = (await _read(request)).get("key", "")
@@ -81,3 +109,19 @@ def _answer(model: str) -> web.Response:
     if isinstance(body, str):
         return web.Response(status=status, text=body, content_type="text/html")
     return web.json_response(body, status=status)
+
+
+def _apple() -> bytes:
+    """What the form proposes: a red apple on a wooden table."""
+    picture = Image.new("RGB", (512, 512), "#e9e2d5")
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 340, 512, 512), fill="#9c6b3f")
+    draw.ellipse((150, 400, 370, 440), fill="#7d5430")
+    draw.ellipse((140, 170, 290, 420), fill="#c6322b")
+    draw.ellipse((222, 170, 372, 420), fill="#c6322b")
+    draw.ellipse((178, 205, 222, 265), fill="#e2685c")
+    draw.line((256, 190, 272, 130), fill="#5b3b1e", width=10)
+    draw.ellipse((272, 118, 340, 156), fill="#5d8a3a")
+    packed = io.BytesIO()
+    picture.save(packed, "PNG")
+    return packed.getvalue()

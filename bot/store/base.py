@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, Unpack
 
-from bot.reload import Facts, Reload, State
+from bot.reload import Asker, Facts, Reload, State
 
 MISSING_SERVERS = "missing_servers"
 """The name of the value that holds which servers were missing from Discord's list, and since when."""
@@ -31,6 +31,10 @@ class Store(Protocol):
         """
         ...
 
+    async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
+        """Add an asker to a reload that can be joined, or have somebody not pinged; None if it cannot."""
+        ...
+
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
@@ -41,7 +45,11 @@ class Store(Protocol):
         ...
 
     async def open(self) -> list[Reload]:
-        """All reloads that have not ended, of all servers."""
+        """All reloads that have not ended, or whose test image is being made, of all servers."""
+        ...
+
+    async def find(self, server: int, id_: int) -> Reload | None:
+        """A reload of this server, or None."""
         ...
 
     async def history(self, server: int) -> list[Reload]:
@@ -71,6 +79,7 @@ class Store(Protocol):
     async def expire(self, ended_before: float, fade_before: float) -> int:
         """Delete reloads that ended before a time, and take tokens and channels out of those before another.
 
+        A test image counts as an end.
         A part of them at once, so that nobody waits long behind it; answers how many, 0 when all is done.
         """
         ...

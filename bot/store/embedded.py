@@ -22,7 +22,7 @@ from sqlitedict import SqliteDict
 
 from bot.errors import StoreSlow, StoreTrouble
 from bot.metrics import Metrics
-from bot.reload import OPEN, Facts, Reload, State
+from bot.reload import OPEN, Asker, Facts, Reload, State
 from bot.store import file
 from bot.store.base import KeyRow
 from bot.store.memory import Memory
@@ -177,8 +177,14 @@ class EmbeddedStore:
     ) -> Reload | None:
         return await self._call(STEP_SECONDS, self._memory.step, id_, from_, to, facts)
 
+    async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
+        return await self._call(STEP_SECONDS, self._memory.notify, id_, asker, wanted)
+
     async def open(self) -> list[Reload]:
-        return [reload for reload in list(self._memory.reloads.values()) if reload.state in OPEN]
+        return [r for r in list(self._memory.reloads.values()) if r.state in OPEN or r.is_testing]
+
+    async def find(self, server: int, id_: int) -> Reload | None:
+        return self._memory.of_server.get(server, {}).get(id_)
 
     async def history(self, server: int) -> list[Reload]:
         mine = list(self._memory.of_server.get(server, {}).values())

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from bot.errors import NoKey
-from bot.reload import JOINABLE, Facts, Reload, State, check_limits, faded, join
+from bot.reload import JOINABLE, Asker, Facts, Reload, State, check_limits, faded, join, mute
 from bot.reload import step as take_step
 from bot.store.base import KeyRow
 
@@ -84,6 +84,15 @@ class Memory:
         self.change(f"reload:{after.id}", after)
         return after
 
+    def notify(self, id_: int, asker: Asker, wanted: bool) -> Reload | None:
+        known = self.reloads.get(id_)
+        if known is None or known.state not in JOINABLE:
+            return None
+        after = join(known, asker) if wanted else mute(known, asker.user)
+        if after != known:
+            self.change(f"reload:{id_}", after)
+        return after
+
     def step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
         known = self.reloads.get(id_)
         if known is None or known.state not in from_:
@@ -103,9 +112,9 @@ class Memory:
 
     def expire(self, ended_before: float, fade_before: float, most: int) -> int:
         over = (State.ENDED, State.ANNOUNCING)  # also what nobody could be told of for so long
-        ended = [(r.ended_at, r) for r in self.reloads.values() if r.state in over and r.ended_at]
+        ended = [(r.last_at, r) for r in self.reloads.values() if r.state in over and r.last_at]
         old = [r for at, r in ended if at < ended_before]
-        fading = [r for at, r in ended if ended_before <= at < fade_before and any(a.token for a in r.askers)]
+        fading = [r for at, r in ended if ended_before <= at < fade_before and r.has_tokens]
         for reload in old[:most]:
             self.change(f"reload:{reload.id}", None)
         for reload in fading[: most - len(old[:most])]:

@@ -3,14 +3,19 @@
 import math
 
 from bot.errors import (
+    AlreadyEnded,
     BadKey,
     BadModelId,
+    Forgotten,
     KeyRefused,
     NoKey,
     NotAllowed,
+    NotAllowedHere,
     NotAMember,
+    NoTestNow,
     Refusal,
     Restarting,
+    RightsUnknown,
     TooManyOpen,
 )
 from bot.words.common import Command
@@ -43,6 +48,11 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     KeyRefused: f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}",
     Restarting: "The bot is restarting. Nothing was sent to the API. Try again in a minute.",
     NotAllowed: "This needs the Manage Server permission. Ask a moderator.",
+    NotAllowedHere: "This server does not let you use {reload} here. Ask a moderator.",
+    RightsUnknown: "Discord did not say whether you may do this. Type {reload} instead.",
+    Forgotten: "This reload is too old: the bot has forgotten it. {reload} starts a new one.",
+    AlreadyEnded: "This reload has ended: see its reply. {reload} asks again.",
+    NoTestNow: "No test image can be made here now: see the reply. {reload} asks again.",
 }
 
 
@@ -62,7 +72,7 @@ def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
             again = f"[Invite it]({error.invitation}), then {command('key set')} again."
             return f"Rewarm is not a member of this server, so it cannot ping anybody. {again}"
         case _:
-            return _PLAIN_REFUSALS[type(error)]
+            return _PLAIN_REFUSALS[type(error)].format(reload=command("reload"))
 
 
 def _place(error: TooManyOpen) -> str:
@@ -100,6 +110,20 @@ def no_key(command: Command) -> str:
 def key_removed(*, existed: bool) -> str:
     """The key is gone."""
     return "The API key is deleted." if existed else "This server has no API key; nothing to delete."
+
+
+def help_page(command: Command, support_url: str, *, may_manage: bool) -> str:
+    """What the bot does, and its commands."""
+    lines = [
+        "A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:",
+        f"{command('reload')} takes about 2 minutes, counts down, and pings you.",
+        f"{command('models')} shows this server's models: which are warm, and for how long.",
+    ]
+    if may_manage:
+        lines.append(f"{command('key set')} stores this server's API key, {command('key status')} shows it.")
+    if support_url:
+        lines.append(f"Questions: {support_url}")
+    return "\n".join(lines)
 
 
 KEY_TITLE = "API key of this server"

@@ -3,7 +3,7 @@
 import math
 import re
 
-from bot.reload import Ending, Outcome, Ping, Reload, State, time_left
+from bot.reload import Ending, ImageTest, Outcome, Ping, Reload, State, time_left
 from bot.words.common import Command, message_link, span
 
 REPLY_CHARACTERS = 300
@@ -65,11 +65,39 @@ def _asked_by(reload: Reload, named: int) -> str:
 
 
 def _ending(reload: Reload, now: float, command: Command) -> str:
+    if reload.ending is Ending.CONFIRMED and reload.test is not None:
+        return f"It made this test image <t:{round(reload.test.at)}:R>, for <@{reload.test.by.user}>."
     if reload.ending is Ending.READY:
-        return f"The promised {_promise(reload)}; not confirmed.{_late(reload, now)}"
+        more = _late(reload, now) if reload.test is None else _test(reload.test)
+        return f"The promised {_promise(reload)}; not confirmed.{more}"
     if reload.ending is Ending.UNKNOWN:
         return f"{_unknown(reload)} It may be reloading. {command('reload')} asks again."
     return _failed(reload, command)
+
+
+def _test(test: ImageTest) -> str:
+    """How a test image stands that has not confirmed the model."""
+    if test.outcome is None:
+        return f"\nA test image is being made for <@{test.by.user}>."
+    answered = f"the model answered `{test.said}`" if test.said else "the model refused"
+    sentences = {
+        Outcome.REFUSED: f"{answered}. It may still be loading.",
+        Outcome.VENDOR_TROUBLE: "the API reports trouble. The model may still be loading.",
+        Outcome.UNKNOWN_MODEL: "the API does not find the model. It may still be loading.",
+        Outcome.TOOK_TOO_LONG: "no picture after 3 minutes. The model may still be loading.",
+        Outcome.NO_PICTURE: "the API says that it is made, but it could not be shown.",
+        Outcome.NO_USABLE_ANSWER: "no clear answer. It may have cost a generation.",
+        Outcome.INTERRUPTED: "the bot was interrupted. It may have cost a generation.",
+        Outcome.NO_CONNECTION: "the API could not be reached; nothing was sent.",
+        Outcome.WRONG_KEY: "the API does not accept this server's key.",
+        Outcome.NO_CREDITS: "the API account is out of credits.",
+        Outcome.PLAN_TOO_SMALL: "the API plan does not include it.",
+        Outcome.SLOW_DOWN: "the API asks to slow down. Try again in a minute.",
+        Outcome.KEY_GONE: "this server has no usable API key any more.",
+        Outcome.NOT_SENT: "Discord was too slow, so nothing was sent. Press once more.",
+        Outcome.STORAGE: "our storage is in trouble; nothing was sent.",
+    }
+    return f"\nTest image: {sentences[test.outcome]}"
 
 
 def _late(reload: Reload, now: float) -> str:
@@ -130,9 +158,9 @@ def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: boo
 
     `alone`: the reply could not be edited, so the ping carries the whole ending.
     """
-    people = " ".join(f"<@{user}>" for user in ping.users)
+    people = "".join(f"<@{user}> " for user in ping.users)
     if alone:
-        return f"{people} **{state_word(reload)}** `{reload.model}`\n{_ending(reload, now, command)}"
+        return f"{people}**{state_word(reload)}** `{reload.model}`\n{_ending(reload, now, command)}"
     late = ", told late" if reload.is_late(now) else ""
     text = {
         Ending.READY: f"should be ready ({_promise(reload)}, not tested{late}).",
@@ -141,7 +169,7 @@ def ping(reload: Reload, ping: Ping, now: float, command: Command, *, alone: boo
     }[reload.ending or Ending.UNKNOWN]
     here = ping.channel == reload.owner.channel
     link = "" if here else f" {message_link(reload.server, reload.owner.channel, reload.message)}"
-    return f"{people} `{reload.model}` {text}{link}"
+    return f"{people}`{reload.model}` {text}{link}"
 
 
 def joined(reload: Reload, now: float, *, anew: bool) -> str:
@@ -151,3 +179,22 @@ def joined(reload: Reload, now: float, *, anew: bool) -> str:
     state = "asked for" if reload.state is State.ASKED else "reloading"
     then = " You will be pinged too." if anew else ""
     return f"`{reload.model}` is already {state}{left}.{then}\n{link}"
+
+
+def notified(reload: Reload, now: float) -> str:
+    """The private answer to *Notify me*."""
+    left = f" in about {span(time_left(reload.deadline, now))}" if reload.deadline is not None else ""
+    return f"You will be pinged when `{reload.model}` is done{left}."
+
+
+def not_notified(reload: Reload) -> str:
+    """The private answer to *Don't notify me*."""
+    return f"You will not be pinged for `{reload.model}`."
+
+
+NOTIFY, DO_NOT_NOTIFY, RELOAD_AGAIN, TEST_IMAGE = "Notify me", "Don't notify me", "Reload again", "Test image"
+"""What stands on the buttons of a reply."""
+TEST_TITLE = "Test image"
+TEST_COST = "This makes one picture with the model. It **costs one generation** of this server's API account."
+TEST_LABEL = "What is to be in the picture"
+TEST_PROMPT = "a red apple on a wooden table, soft light"

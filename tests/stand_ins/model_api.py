@@ -1,6 +1,8 @@
 """A stand-in for the model API whose answers a test chooses; strict about what it is asked."""
 
 import asyncio
+import struct
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,6 +14,22 @@ from aiohttp import web
 ACCEPTED = {"status": "success", "message": "Model is reloading"}
 BALANCE = {"status": "success", "data": {"balance": 43.6, "currency": "USD"}}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+    + _chunk(b"IDAT", zlib.compress(b"\0\xff\0\0"))
+    + _chunk(b"IEND", b"")
+)
+"""One red pixel."""
+# As the vendor's Text to Image pages have them: v4 as text and with 21 steps at least, v6 with 20 at most.
+_V4 = {"width", "height", "samples", "num_inference_steps", "safety_checker", "enhance_prompt"}
+_STEPS = {"v4": ("21", "31", "41", "51"), "v6": tuple(range(1, 21))}
 
 
 @dataclass
@@ -35,17 +53,31 @@ class Call:
 
 
 class ModelApiServer:
-    """Answers `reload` and `balance` with what stands in `reloads` and `balances`, the last one for ever."""
+    """Answers each kind of call with what stands in its list, the last one for ever.
+
+    `reloads`, `balances`; of a picture: `renders` (asked for), `fetches` (is it there?), `pictures` (files).
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.calls: list[Call] = []
         self.balance_calls: list[Call] = []
+        self.render_calls: list[Call] = []
+        self.fetch_calls: list[Call] = []
+        self.picture_calls: list[Call] = []
         self.reloads: list[Answer] = [Answer(ACCEPTED)]
         self.balances: list[Answer] = [Answer(BALANCE)]
+        self.renders: list[Answer] = []
+        self.fetches: list[Answer] = []
+        self.pictures: list[Answer] = [Answer(PNG)]
         app = web.Application()
         for path in ("/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"):
             app.router.add_post(path, self._reload)
+        for path in ("/api/v4/dreambooth", "/api/v6/images/text2img"):
+            app.router.add_post(path, self._render)
+        for path in ("/api/v4/dreambooth/fetch", "/api/v6/images/fetch/{job}"):
+            app.router.add_post(path, self._fetch)
+        app.router.add_get("/picture.png", self._picture)
         app.router.add_post("/api/wallet_balance", self._balance)
         self._runner = web.AppRunner(app)
 
@@ -53,6 +85,7 @@ class ModelApiServer:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.renders, self.fetches = [Answer(self.rendered())], [Answer(self.rendered())]
         return self
 
     async def __aexit__(
@@ -65,9 +98,48 @@ class ModelApiServer:
         for site in list(self._runner.sites):
             await site.stop()
 
+    def rendered(self, **fields: Any) -> dict[str, Any]:
+        """The answer that a picture is there."""
+        output = [f"{self.url}/picture.png"]
+        return {"status": "success", "generationTime": 1.5, "id": 7, "output": output, **fields}
+
+    @staticmethod
+    def rendering(**fields: Any) -> dict[str, Any]:
+        """The answer that a picture will be there; the address in it is not ours."""
+        evil = "https://evil.example/fetch"
+        return {"status": "processing", "eta": 5, "fetch_result": evil, "id": 7, "output": [], **fields}
+
     async def _reload(self, request: web.Request) -> web.StreamResponse:
-        self.calls.append(await _read(request, {"key", "model_id"}))
+        self.calls.append(call := await _read(request, {"key", "model_id"}))
+        assert isinstance(call.body["model_id"], str)
         return await _answer(request, self.reloads)
+
+    async def _render(self, request: web.Request) -> web.StreamResponse:
+        call = await _read(request, {"key", "model_id", "prompt"} | _V4)
+        version = request.path.split("/")[2]
+        assert call.body["num_inference_steps"] in _STEPS[version]
+        if version == "v4":
+            assert all(isinstance(value, str) for value in call.body.values())
+            assert call.body["safety_checker"] == "yes"
+        else:
+            assert all(isinstance(call.body[name], int) for name in _V4)
+            assert call.body["safety_checker"] is True
+        assert int(call.body["width"]) % 8 == int(call.body["height"]) % 8 == 0
+        self.render_calls.append(call)
+        return await _answer(request, self.renders)
+
+    async def _fetch(self, request: web.Request) -> web.StreamResponse:
+        call = await _read(request, {"key", "request_id"})
+        assert isinstance(call.body["request_id"], str)
+        assert request.match_info.get("job", call.body["request_id"]) == call.body["request_id"]
+        self.fetch_calls.append(call)
+        return await _answer(request, self.fetches)
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        assert "Authorization" not in request.headers
+        assert "Cookie" not in request.headers
+        self.picture_calls.append(Call(asyncio.get_running_loop().time(), request.path, {}, {}))
+        return await _answer(request, self.pictures)
 
     async def _balance(self, request: web.Request) -> web.StreamResponse:
         self.balance_calls.append(await _read(request, {"key"}))
@@ -78,7 +150,7 @@ async def _read(request: web.Request, fields: set[str]) -> Call:
     body = orjson.loads(await request.read())
     assert request.content_type == "application/json", "the API answers 'invalid key' to other content types"
     assert set(body) == fields
-    assert all(isinstance(value, str) for value in body.values())
+    assert isinstance(body["key"], str)
     assert not request.query, "a key in a URL shows up in logs"
     return Call(asyncio.get_running_loop().time(), request.path, body, dict(request.headers))
 

@@ -1,0 +1,63 @@
+"""Pure: a server's models, from its reloads."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.reload import OPEN, WARM_SECONDS, Outcome, Reload
+
+
+class Warmth(StrEnum):
+    """How a model stands, as far as the bot has seen; in the order in which they are listed."""
+
+    RELOADING = "reloading"
+    WARM = "warm"
+    COLD = "cold"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of a server, with its reloads, newest first."""
+
+    id: str
+    reloads: tuple[Reload, ...]
+
+    @property
+    def open(self) -> Reload | None:
+        """The reload that runs."""
+        return next((reload for reload in self.reloads if reload.state in OPEN), None)
+
+    @property
+    def used_at(self) -> float | None:
+        """When the bot last saw it used; None: never."""
+        return max((reload.used_at for reload in self.reloads if reload.used_at is not None), default=None)
+
+    @property
+    def warm_until(self) -> float | None:
+        """When it goes cold, if nobody uses it elsewhere; None: it was not seen warm."""
+        return self.used_at + WARM_SECONDS if self.used_at is not None else None
+
+    def warmth(self, now: float) -> Warmth:
+        """How it stands at `now`."""
+        if self.open is not None:
+            return Warmth.RELOADING
+        return Warmth.WARM if (self.warm_until or 0.0) > now else Warmth.COLD
+
+
+def models_of(history: Iterable[Reload], now: float) -> list[Model]:
+    """A server's models from its reloads, newest first: reloading, warm, cold; each by who was used last.
+
+    Ids that the API does not know are left out.
+    """
+    by_id: dict[str, list[Reload]] = {}
+    for reload in history:
+        by_id.setdefault(reload.model, []).append(reload)
+    models = [
+        Model(id_, tuple(reloads))
+        for id_, reloads in by_id.items()
+        if any(reload.outcome is not Outcome.UNKNOWN_MODEL for reload in reloads)
+    ]
+    order = list(Warmth)
+    models.sort(key=lambda model: model.used_at or 0.0, reverse=True)
+    models.sort(key=lambda model: order.index(model.warmth(now)))
+    return models

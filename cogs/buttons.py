@@ -1,0 +1,130 @@
+"""The buttons of a reply, and the form of the test image."""
+
+import functools
+import re
+from typing import Any
+
+import discord
+import structlog
+from discord.ext import commands
+
+from bot import words
+from bot.app import Rewarm
+from bot.delivery import NeverAcknowledged
+from bot.errors import Forgotten, NoTestNow
+from bot.reload import Asker, Ending, ImageTest, Outcome, Reload, State
+from cogs.error_handler import errors_shown
+from cogs.press import Press
+from cogs.reload import ask
+
+LONGEST_PROMPT = 200
+FORM_ID = "rewarm:prompt:{reload}"
+_FORM = re.compile(r"rewarm:prompt:(\d{1,20})")
+_BOX = "prompt"
+
+
+class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test):(?P<reload>\d{1,20})"):
+    """Any button of any reply."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """A press carries the reload's id, and nothing else."""
+        reload = await _known(interaction, int(self.match["reload"]))
+        match self.match["what"]:
+            case "again":
+                await interaction.client.rights.require(interaction, "reload")
+                await ask(interaction, reload.model)
+            case "test":
+                await _check_test(interaction, reload)
+                show = functools.partial(interaction.response.send_modal, _form(reload))
+                await interaction.client.delivery.first_answer(interaction, show)
+            case what:
+                await _notify(interaction, reload, wanted=what == "notify")
+
+
+async def _known(interaction: discord.Interaction[Rewarm], id_: int) -> Reload:
+    """The reload that a press is about, of the presser's server. Raises Forgotten."""
+    structlog.contextvars.bind_contextvars(reload=id_)
+    reload = await interaction.client.store.find(interaction.guild_id or 0, id_)
+    if reload is None:
+        raise Forgotten
+    return reload
+
+
+async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, wanted: bool) -> None:
+    bot = interaction.client
+    asker = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
+    stored = await bot.runner.notify(reload.id, asker, wanted=wanted)
+    text = words.notified(stored, bot.now()) if wanted else words.not_notified(stored)
+    await bot.delivery.say(interaction, text)
+
+
+async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload) -> None:
+    """Raises NoTestNow, NoKey, NotAllowedHere, RightsUnknown."""
+    message = interaction.message
+    its_own = message is not None and reload.message in (None, message.id)
+    ready = reload.state is State.ENDED and reload.ending is Ending.READY and not reload.is_testing
+    if not (its_own and ready):
+        raise NoTestNow
+    await interaction.client.keys.open(reload.server)
+    await interaction.client.rights.require(interaction, "reload")
+
+
+def _form(reload: Reload) -> discord.ui.Modal:
+    """Says what it costs, and asks for the prompt; discord.py is not to keep it."""
+    form = discord.ui.Modal(title=words.TEST_TITLE, timeout=None, custom_id=FORM_ID.format(reload=reload.id))
+    form.add_item(discord.ui.TextDisplay(words.TEST_COST))
+    box: discord.ui.TextInput[Any] = discord.ui.TextInput(
+        custom_id=_BOX, default=words.TEST_PROMPT, max_length=LONGEST_PROMPT
+    )
+    form.add_item(discord.ui.Label(text=words.TEST_LABEL, component=box))
+    form.stop()
+    return form
+
+
+class ButtonsCog(commands.Cog):
+    """Hears what comes back from the form."""
+
+    def __init__(self, bot: Rewarm) -> None:
+        self.bot = bot
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """A form is known by its id alone, so that one from before a restart works."""
+        data: Any = interaction.data or {}
+        found = _FORM.fullmatch(str(data.get("custom_id")))
+        if interaction.type is discord.InteractionType.modal_submit and found is not None:
+            await errors_shown(interaction, self._test(interaction, int(found[1]), _typed(data)))
+
+    async def _test(self, interaction: discord.Interaction[Rewarm], id_: int, prompt: str) -> None:
+        """Store that a test image is being made, answer, make it. Everything is checked once more."""
+        reload = await _known(interaction, id_)
+        await _check_test(interaction, reload)
+        by = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
+        test = ImageTest(by, self.bot.now(), spoiler=not _is_age_restricted(interaction.channel))
+        message = interaction.message.id if interaction.message is not None else 0
+        stored = await self.bot.runner.begin_test(reload, test, message)
+        try:
+            await self.bot.delivery.first_answer(interaction, interaction.response.defer)
+        except NeverAcknowledged:
+            self.bot.runner.drop_test(stored, Outcome.NOT_SENT)
+        else:
+            self.bot.runner.start_test(stored, prompt)
+
+
+def _typed(data: Any) -> str:
+    """The prompt in a form that came back; the usual one where there is none."""
+    parts = [part.get("component") for part in data.get("components", ()) if isinstance(part, dict)]
+    boxes = [part for part in parts if isinstance(part, dict) and part.get("custom_id") == _BOX]
+    text = " ".join(str(boxes[0].get("value") or "").split()) if boxes else ""
+    return text[:LONGEST_PROMPT] or words.TEST_PROMPT
+
+
+def _is_age_restricted(channel: object) -> bool:
+    may_be = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
+    return isinstance(channel, may_be) and channel.is_nsfw()
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    bot.add_dynamic_items(ReplyButton)
+    await bot.add_cog(ButtonsCog(bot))

@@ -1,0 +1,30 @@
+"""/help: what the bot does, in private."""
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import words
+from bot.app import Rewarm
+
+
+class HelpCog(commands.Cog):
+    """Explains the bot."""
+
+    def __init__(self, bot: Rewarm) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="help", description="What Rewarm does, and its commands")
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    async def help(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Commands that are hidden from the person are left out."""
+        text = words.help_page(
+            self.bot.command_mention, self.bot.support_url, may_manage=interaction.permissions.manage_guild
+        )
+        await self.bot.delivery.say(interaction, text)
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    await bot.add_cog(HelpCog(bot))

@@ -1,0 +1,76 @@
+"""/models: this server's models in a private list made for a phone, and each of them."""
+
+import functools
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import view
+from bot.app import Rewarm
+from bot.models import Model, models_of
+from cogs.press import Press
+
+
+class PageButton(Press, template=r"rewarm:models:(?P<page>\d{1,4})"):
+    """Turns to a page of the list."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Show it in place."""
+        await _turn(interaction, int(self.match["page"]))
+
+
+class ModelMenu(Press, template=r"rewarm:model:(?P<page>\d{1,4})"):
+    """Shows the model that was chosen."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Show it in place; the list, where it is no longer known."""
+        chosen, page = next(iter(self.item.values), ""), int(self.match["page"])
+        model = next((model for model in await _models(interaction) if model.id == chosen), None)
+        if model is None:
+            await _turn(interaction, page)
+            return
+        who = interaction.permissions.manage_guild
+        await _show(interaction, view.model_page(model, page, interaction.client.now(), who=who))
+
+
+async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
+    bot = interaction.client
+    return models_of(await bot.store.history(interaction.guild_id or 0), bot.now())
+
+
+async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
+    await _show(interaction, view.models_page(await _models(interaction), page, interaction.client.now()))
+
+
+async def _show(interaction: discord.Interaction[Rewarm], layout: discord.ui.LayoutView) -> None:
+    """In a new private message; in place where it was a press."""
+    quiet = discord.AllowedMentions.none()
+    if interaction.type is discord.InteractionType.component:
+        send = functools.partial(interaction.response.edit_message, view=layout, allowed_mentions=quiet)
+        await interaction.client.delivery.first_answer(interaction, send)
+        return
+    say = interaction.response.send_message
+    await interaction.client.delivery.first_answer(
+        interaction, functools.partial(say, view=layout, ephemeral=True, allowed_mentions=quiet)
+    )
+
+
+class ModelsCog(commands.Cog):
+    """Shows a server's models."""
+
+    def __init__(self, bot: Rewarm) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="models", description="This server's models: reloading, warm, cold")
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    async def models(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Show the first page, from what is stored."""
+        await _turn(interaction, 0)
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    bot.add_dynamic_items(PageButton, ModelMenu)
+    await bot.add_cog(ModelsCog(bot))

@@ -1,0 +1,36 @@
+"""What all buttons and menus share: found by their custom id, before and after a restart alike."""
+
+import re
+from typing import Any, Self
+
+import discord
+
+from bot.app import Rewarm
+from cogs.error_handler import errors_shown
+
+
+class Press(discord.ui.DynamicItem[Any], template="(?!)"):
+    """A press of what the template of a subclass matches; `match` is what the custom id carries."""
+
+    def __init__(self, item: discord.ui.Item[Any], match: re.Match[str]) -> None:
+        super().__init__(item)
+        self.match = match
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],  # noqa: ARG003  # as discord.py calls it
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py."""
+        return cls(item, match)
+
+    async def callback(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
+        """Called by discord.py."""
+        await errors_shown(interaction, self.press(interaction))
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Look what is stored, and do it."""
+        raise NotImplementedError
