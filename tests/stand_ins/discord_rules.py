@@ -75,8 +75,10 @@ INSIDE_MODAL = INSIDE | {(1, "components"): {4}}
 MESSAGE = rules(
     "content text 0..2000, embeds list 0..10, allowed_mentions object, components list 0..40, flags int",
     "tts bool",  # meaningless in an edit, yet discord.py always sends it
-    "attachments list 0..0",  # no uploads here
+    "attachments list 0..10",
 )
+ATTACHMENT = rules("id! id, filename text 1..260, description text 0..1024, is_spoiler bool")
+MEDIA_ITEM = rules("media! object, description text 1..1024, spoiler bool")
 CHANNEL_MESSAGE = MESSAGE | rules("nonce text 0..25, enforce_nonce bool, message_reference object")
 REFERENCE = rules("message_id! id, channel_id id, guild_id id, fail_if_not_exists bool, type int 0..0")
 MENTIONS = rules("parse list 0..3, users list 0..100, roles list 0..100, replied_user bool")
@@ -143,6 +145,10 @@ def broken_components(
         yield from broken(here, part, COMPONENT | COMPONENTS[kind])
         if kind == 2 and (part.get("style") == 5) == ("custom_id" in part):
             yield here, "a link button needs a url and no custom_id, any other button a custom_id"
+        for number, item in enumerate(
+            part["items"] if kind == 12 and isinstance(part.get("items"), list) else []
+        ):
+            yield from broken(f"{here}.items.{number}", item, MEDIA_ITEM)
         for name in ("components", "component", "accessory"):
             nested = part.get(name)
             nested = [nested] if isinstance(nested, dict) else nested
@@ -177,6 +183,24 @@ def broken_whole(components: list[Json], *, v2: bool) -> Iterator[Problem]:
         yield "components", "must be at most 4000 characters of text in all"
     if len(ids) > len(set(ids)):
         yield "components", "custom_id must be unique"
+
+
+def broken_attachments(attachments: Any, known: set[str], components: list[Json]) -> Iterator[Problem]:
+    """`known`: ids of files that came along, and of attachments that are there already."""
+    names = set()
+    for index, attachment in enumerate(attachments if isinstance(attachments, list) else []):
+        yield from broken(f"attachments.{index}", attachment, ATTACHMENT)
+        if isinstance(attachment, dict):
+            names.add(attachment.get("filename"))
+            if str(attachment.get("id")) not in known:
+                yield f"attachments.{index}.id", "has no file"
+    for part in flat(components):
+        for item in part.get("items", []):
+            url = str(item.get("media", {}).get("url"))
+            if not url.startswith(("https://", "attachment://")):
+                yield "components", "a picture is an https address or an attachment"
+            elif url.startswith("attachment://") and url.removeprefix("attachment://") not in names:
+                yield "components", f"{url} is not attached"
 
 
 def broken_mentions(allowed: Any) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import BodyPartReader, WSMsgType, web
 
 from tests.stand_ins.discord_rules import (
     CALLBACK,
@@ -41,6 +41,7 @@ from tests.stand_ins.discord_rules import (
     RefusedError,
     Rules,
     broken,
+    broken_attachments,
     broken_choices,
     broken_commands,
     broken_components,
@@ -54,13 +55,15 @@ from tests.stand_ins.discord_rules import (
 EPHEMERAL, LOADING, SILENT, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 12, 1 << 15
 SUPPRESS_EMBEDS = 1 << 2
 MANAGE_GUILD, VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY = 1 << 5, 1 << 10, 1 << 11, 1 << 16
+USE_APPLICATION_COMMANDS = 1 << 31
 SEND_IN_THREADS = 1 << 38
 _BOTS_RIGHTS = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | SEND_IN_THREADS
 _PRIVILEGED_INTENTS = 1 << 1 | 1 << 8 | 1 << 15
 _EPOCH_MS = 1420070400000
 _BASE = "/api/v10"
 _HEARTBEAT_SECONDS = 41.25
-_COMMAND_CALL, _AUTOCOMPLETE, _MODAL_SUBMIT = 2, 4, 5
+_COMMAND_CALL, _COMPONENT, _AUTOCOMPLETE, _MODAL_SUBMIT = 2, 3, 4, 5
+_MOST_UPLOAD = 10 * 2**20
 
 
 # --- What a test sees and sets --------------------------------------------------------------------------
@@ -77,6 +80,8 @@ class Request:
     body: Any
     query: dict[str, str]
     status: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What was uploaded with it, by id."""
 
 
 @dataclass
@@ -131,6 +136,8 @@ class Channel:
     locked: bool = False
     """An archived thread that only moderators wake up."""
     deleted: bool = False
+    nsfw: bool = False
+    """Age-restricted."""
 
     @property
     def app_permissions(self) -> int:
@@ -151,7 +158,7 @@ class Member:
 
 @dataclass(eq=False)
 class Interaction:
-    """A command, an autocomplete request or a submitted modal, and how the bot answered."""
+    """A command, an autocomplete request, a press or a submitted modal, and how the bot answered."""
 
     id: int
     token: str
@@ -167,6 +174,8 @@ class Interaction:
     modal: Json | None = None
     choices: list[Json] | None = None
     killed: bool = False
+    source: "Message | None" = None
+    """The message whose button was pressed."""
 
 
 @dataclass(eq=False)
@@ -183,6 +192,7 @@ class Message:
     reply_to: int | None = None
     mentions: set[int] = field(default_factory=set)
     mentions_everyone: bool = False
+    attachments: list[Json] = field(default_factory=list)
     nonce: str | None = None
     edited: str | None = None
     deleted: bool = False
@@ -335,11 +345,11 @@ class DiscordServer:
         self.identifies: list[Json] = []
         self.resumes = 0
         self.gateway_refuses = False
+        """Whether new websockets are answered with a 503."""
         self.application: Json = {}
         """What the owner set in the portal, beside the usual."""
         self.clock_ahead = 0.0
         """Seconds by which the Date of its answers is ahead of ours."""
-        """Whether new websockets are answered with a 503."""
         self.gateway_refused = 0
         self.gateway_trouble: list[str] = []
         """What happens to the next websockets, before they are greeted."""
@@ -349,6 +359,8 @@ class DiscordServer:
         self._lines: set[_Line] = set()
         self._buckets: dict[str, _Bucket] = {}
         self._nonces: dict[str, tuple[float, Message]] = {}
+        self.permissions: dict[int, list[Json]] = {}
+        """What a server has set for a command or the whole bot, by their id."""
         methods = ("GET", "PATCH", "DELETE")
         message, webhook = "/channels/{channel}/messages", "/webhooks/{app}/{token}"
         self._routes = [
@@ -362,6 +374,12 @@ class DiscordServer:
             _Route("GET", "/gateway/bot", "bot", self._get_gateway),
             _Route("PUT", "/applications/{app}/commands", "bot", self._put_commands),
             _Route("GET", "/applications/{app}/commands", "bot", self._get_commands),
+            _Route(
+                "GET",
+                "/applications/{app}/guilds/{guild}/commands/{command}/permissions",
+                "bot",
+                self._get_permissions,
+            ),
             _Route("POST", "/interactions/{id}/{token}/callback", "callback", self._callback),
             _Route("POST", webhook, "token", self._follow_up),
             _Route("POST", message, "bot", self._send),
@@ -431,6 +449,10 @@ class DiscordServer:
         channel.guild.channels.remove(channel)
         self._emit(channel.guild, "CHANNEL_DELETE", _channel_payload(channel))
 
+    def channel_changed(self, channel: Channel) -> None:
+        """Somebody has changed a channel's settings."""
+        self._emit(channel.guild, "CHANNEL_UPDATE", _channel_payload(channel))
+
     def delete_message(self, message_id: int) -> None:
         """Somebody deletes a message; without the messages intent the bot is not told."""
         self.messages[message_id].deleted = True
@@ -474,6 +496,24 @@ class DiscordServer:
             raise TimeoutError("no choices came")
         return interaction.choices
 
+    async def press(self, member: Member, message: Message, label: str, wait: float = 3.0) -> Interaction:
+        """Press a button of a message."""
+        [button] = [part for part in flat(message.components) if part.get("label") == label]
+        data = {"custom_id": button["custom_id"], "component_type": 2, "id": button["id"]}
+        return await self._interact(
+            _COMPONENT, member, self.channels[message.channel_id], data, wait, message
+        )
+
+    async def choose(self, member: Member, message: Message, value: str, wait: float = 3.0) -> Interaction:
+        """Choose in the menu of a message."""
+        [menu] = [part for part in flat(message.components) if part["type"] == 3]
+        if value not in [option["value"] for option in menu["options"]]:
+            raise LookupError(f"the menu has no {value}")
+        data = {"custom_id": menu["custom_id"], "component_type": 3, "id": menu["id"], "values": [value]}
+        return await self._interact(
+            _COMPONENT, member, self.channels[message.channel_id], data, wait, message
+        )
+
     async def submit_modal(
         self, interaction: Interaction, values: dict[str | int, str], wait: float = 3.0
     ) -> Interaction:
@@ -493,7 +533,8 @@ class DiscordServer:
                 raise ValueError(f"Discord's client would not submit this value of {box['custom_id']}")
         parts = [_submitted(part, filled) for part in modal["components"] if part["type"] != 10]
         data = {"custom_id": modal["custom_id"], "components": parts}
-        return await self._interact(_MODAL_SUBMIT, interaction.member, interaction.channel, data, wait)
+        who, where, source = interaction.member, interaction.channel, interaction.source
+        return await self._interact(_MODAL_SUBMIT, who, where, data, wait, source)
 
     def deliver(self, interaction: Interaction) -> None:
         """Send an interaction's event (once more: it happens that one comes twice)."""
@@ -520,9 +561,17 @@ class DiscordServer:
         return {"id": nodes[0]["id"], "name": root, "type": 1, "options": options}
 
     async def _interact(
-        self, kind: int, member: Member, channel: Channel, data: Json, wait: float
+        self,
+        kind: int,
+        member: Member,
+        channel: Channel,
+        data: Json,
+        wait: float,
+        source: Message | None = None,
     ) -> Interaction:
-        new = Interaction(self._new_id(), secrets.token_urlsafe(60), kind, member, channel, _now())
+        new = Interaction(
+            self._new_id(), secrets.token_urlsafe(60), kind, member, channel, _now(), source=source
+        )
         self.interactions[new.id] = new
         guild = channel.guild
         new.event = {
@@ -543,8 +592,10 @@ class DiscordServer:
             "entitlements": [],
             "authorizing_integration_owners": {"0": str(guild.id)},
             "context": 0,
-            "attachment_size_limit": 10 * 2**20,
+            "attachment_size_limit": _MOST_UPLOAD,
         }
+        if source is not None:
+            new.event["message"] = self._message_payload(source)
         self.deliver(new)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
@@ -554,7 +605,7 @@ class DiscordServer:
     # REST: one call
 
     async def _serve(self, http: web.Request) -> web.StreamResponse:
-        raw = await http.read()
+        files, raw = await _uploaded(http)
         path = http.path.removeprefix(_BASE)
         found = [(r, m) for r in self._routes if (m := r.match(http.method, path)) is not None]
         route, params = found[0] if found else (None, {})
@@ -562,7 +613,7 @@ class DiscordServer:
         with contextlib.suppress(orjson.JSONDecodeError):
             body = orjson.loads(raw) if raw else None
         template = route.template if route is not None else ""
-        request = Request(_now(), http.method, path, template, body, dict(http.query))
+        request = Request(_now(), http.method, path, template, body, dict(http.query), files=files)
         self.requests.append(request)
         self._keep(request)
         fault = self._fault(request)
@@ -722,6 +773,15 @@ class DiscordServer:
     def _get_commands(self, request: Request, app: str) -> Answer:
         return 200, self.commands
 
+    def _get_permissions(self, request: Request, app: str, guild: str, command: str) -> Answer:
+        self._known_guild(guild)
+        if app != str(self.application_id):
+            raise RefusedError(403, 50001, "Missing Access")
+        if int(command) not in self.permissions:
+            raise RefusedError(404, 10066, "Unknown application command permissions")
+        ids = {"id": command, "application_id": app, "guild_id": guild}
+        return 200, {**ids, "permissions": self.permissions[int(command)]}
+
     def _put_commands(self, request: Request, app: str) -> Answer:
         if app != str(self.application_id):
             raise RefusedError(
@@ -755,32 +815,7 @@ class DiscordServer:
             raise RefusedError(404, 10062, "Unknown interaction")
         insist(broken("", request.body, CALLBACK))
         kind, data = request.body["type"], request.body.get("data") or {}
-        fitting = {_COMMAND_CALL: (4, 5, 9), _AUTOCOMPLETE: (8,), _MODAL_SUBMIT: (4, 5)}
-        if kind not in fitting[interaction.kind]:
-            insist([("type", f"{kind} does not answer an interaction of type {interaction.kind}")])
-        resource: Json = {"type": kind}
-        if kind in (4, 5):
-            message = Message(self._new_id(), interaction.channel.id, interaction)
-            if kind == 5:
-                insist(broken("data", data, DEFERRAL))
-                insist([("data.flags", "only EPHEMERAL")] if data.get("flags", 0) & ~EPHEMERAL else [])
-                message.flags = LOADING | data.get("flags", 0)
-                message.history.append((_now(), self._message_payload(message)))
-            else:
-                silent = EPHEMERAL | SILENT | SUPPRESS_EMBEDS | COMPONENTS_V2
-                self._write(request, message, data, MESSAGE, silent, pings=True)
-                resource["message"] = self._message_payload(message)
-            self.messages[message.id] = message
-            interaction.message_id, interaction.ephemeral = message.id, message.ephemeral
-        elif kind == 8:
-            insist(broken("data", data, CHOICES))
-            insist(broken_choices("data.choices", data["choices"]))
-            interaction.choices = data["choices"]
-        else:
-            insist(broken("data", data, MODAL))
-            insist(broken_components("data.components", data["components"], IN_MODAL, INSIDE_MODAL))
-            insist(broken_whole(data["components"], v2=True))
-            interaction.modal = {**data, "components": _numbered(data["components"], itertools.count(1))}
+        resource = self._take_answer(request, interaction, kind, data)
         interaction.callback_type = kind
         interaction.answered.set()
         if request.query.get("with_response", "").lower() not in ("1", "true"):
@@ -791,6 +826,55 @@ class DiscordServer:
             about["response_message_loading"] = kind == 5
             about["response_message_ephemeral"] = interaction.ephemeral
         return 200, {"interaction": about, "resource": resource}
+
+    def _take_answer(self, request: Request, interaction: Interaction, kind: int, data: Json) -> Json:
+        """Do what the first answer says; answers what became of it."""
+        in_place = () if interaction.source is None else (6, 7)
+        fitting = {
+            _COMMAND_CALL: (4, 5, 9),
+            _COMPONENT: (4, 5, 9, *in_place),
+            _AUTOCOMPLETE: (8,),
+            _MODAL_SUBMIT: (4, 5, *in_place),
+        }
+        if kind not in fitting[interaction.kind]:
+            insist([("type", f"{kind} does not answer an interaction of type {interaction.kind}")])
+        resource: Json = {"type": kind}
+        if kind in (4, 5, 6, 7):
+            message = self._answer_with_message(request, interaction, kind, data)
+            if kind in (4, 7):
+                resource["message"] = self._message_payload(message)
+            interaction.message_id, interaction.ephemeral = message.id, message.ephemeral
+        elif kind == 8:
+            insist(broken("data", data, CHOICES))
+            insist(broken_choices("data.choices", data["choices"]))
+            interaction.choices = data["choices"]
+        else:
+            insist(broken("data", data, MODAL))
+            insist(broken_components("data.components", data["components"], IN_MODAL, INSIDE_MODAL))
+            insist(broken_whole(data["components"], v2=True))
+            interaction.modal = {**data, "components": _numbered(data["components"], itertools.count(1))}
+        return resource
+
+    def _answer_with_message(
+        self, request: Request, interaction: Interaction, kind: int, data: Json
+    ) -> Message:
+        """A new message (4, 5), or the one that was pressed (6, 7); later (5, 6) or at once (4, 7)."""
+        if kind == 6:
+            insist([("data", "is not for a deferral")] if data else [])
+        if interaction.source is not None and kind in (6, 7):
+            message = interaction.source
+        else:
+            message = Message(self._new_id(), interaction.channel.id, interaction)
+        if kind == 5:
+            insist(broken("data", data, DEFERRAL))
+            insist([("data.flags", "only EPHEMERAL")] if data.get("flags", 0) & ~EPHEMERAL else [])
+            message.flags = LOADING | data.get("flags", 0)
+            message.history.append((_now(), self._message_payload(message)))
+        elif kind in (4, 7):
+            silent = SUPPRESS_EMBEDS | COMPONENTS_V2 | ((EPHEMERAL | SILENT) if kind == 4 else 0)
+            self._write(request, message, data, MESSAGE, silent, pings=kind == 4)
+        self.messages[message.id] = message
+        return message
 
     def _hook(self, app: str, token: str) -> Interaction:
         known = (i for i in self.interactions.values() if i.token == token)
@@ -809,7 +893,10 @@ class DiscordServer:
         interaction = self._hook(app, token)
         number = interaction.message_id if message == "@original" else int(message)
         found = self.messages.get(number or 0)
-        if found is None or found.deleted or found.interaction is not interaction:
+        its_own = found is not None and (
+            found.interaction is interaction or found.id == interaction.message_id
+        )
+        if found is None or found.deleted or not its_own:
             raise RefusedError(404, 10008, "Unknown Message")
         return found
 
@@ -915,21 +1002,38 @@ class DiscordServer:
         content = (body["content"] or "") if "content" in body else message.content
         embeds = (body["embeds"] or []) if "embeds" in body else message.embeds
         components = (body["components"] or []) if "components" in body else message.components
+        kept = {attachment["id"] for attachment in message.attachments}
+        if sum(map(len, request.files.values())) > _MOST_UPLOAD:
+            raise RefusedError(413, 40005, "Request entity too large")
+        attachments = body.get("attachments")
+        insist(broken_attachments(attachments, {*request.files, *kept}, components if attachments else []))
         v2 = bool(((body.get("flags") or 0) | message.flags) & COMPONENTS_V2)
         insist(broken_whole(components, v2=v2))
         if v2 and (content or embeds):
             insist([("content", "no content or embeds beside the flag IS_COMPONENTS_V2")])
         if not (content or embeds or components):
             raise RefusedError(400, 50006, "Cannot send an empty message", [("", "an empty message")])
-        kept = message.flags & (EPHEMERAL | COMPONENTS_V2 | SILENT)
+        stays = message.flags & (EPHEMERAL | COMPONENTS_V2 | SILENT)
         seen_by = (body.get("flags") or 0) & (~EPHEMERAL if message.history else ~0)
-        message.flags = kept | seen_by
+        message.flags = stays | seen_by
+        if attachments is not None:
+            message.attachments = [self._attachment(one, message, request.files) for one in attachments]
         message.content, message.embeds = content, embeds
         message.edited = datetime.now(UTC).isoformat() if message.history else None
         message.components = _numbered(components, itertools.count(1))
         if pings and not message.flags & (EPHEMERAL | SILENT):
             message.mentions, message.mentions_everyone = _pinged(message.text, allowed)
         message.history.append((_now(), self._message_payload(message)))
+
+    def _attachment(self, named: Json, message: Message, files: dict[str, bytes]) -> Json:
+        known = {attachment["id"]: attachment for attachment in message.attachments}
+        id_ = str(named["id"])
+        if id_ not in files:
+            return known[id_]
+        number = str(self._new_id())
+        url = f"https://cdn.discordapp.com/attachments/{message.channel_id}/{number}/{named['filename']}"
+        size = len(files[id_])
+        return {"id": number, "filename": named["filename"], "size": size, "url": url, "proxy_url": url}
 
     def _message_payload(self, message: Message) -> Json:
         members = self.channels[message.channel_id].guild.members
@@ -949,7 +1053,7 @@ class DiscordServer:
             "mentions": mentioned,
             "mention_roles": [],
             "mention_everyone": message.mentions_everyone,
-            "attachments": [],
+            "attachments": message.attachments,
             "pinned": False,
             "tts": False,
         }
@@ -1089,6 +1193,23 @@ class DiscordServer:
         }
 
 
+async def _uploaded(http: web.Request) -> tuple[dict[str, bytes], bytes]:
+    """The files of a call, by their id, and its JSON."""
+    if http.content_type != "multipart/form-data":
+        return {}, await http.read()
+    files, raw = {}, b""
+    async for part in await http.multipart():
+        if not isinstance(part, BodyPartReader):
+            continue
+        data = bytes(await part.read())
+        number = re.fullmatch(r"files\[(\d+)\]", part.name or "")
+        if number is not None:
+            files[number[1]] = data
+        elif part.name == "payload_json":
+            raw = data
+    return files, raw
+
+
 def _joined(payload: Json) -> Json:
     """A server that the bot joins says nothing of being available."""
     return {name: value for name, value in payload.items() if name != "unavailable"}
@@ -1109,12 +1230,14 @@ def _member_payload(member: Member) -> Json:
 
 
 def _member_permissions(member: Member) -> int:
-    return VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | MANAGE_GUILD * member.manage_guild
+    usual = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | USE_APPLICATION_COMMANDS
+    return usual | MANAGE_GUILD * member.manage_guild
 
 
 def _channel_payload(channel: Channel) -> Json:
     ids = {"id": str(channel.id), "guild_id": str(channel.guild.id)}
-    return {**ids, "type": 0, "name": channel.name, "position": 0, "permission_overwrites": []}
+    about = {"type": 0, "name": channel.name, "position": 0, "nsfw": channel.nsfw}
+    return {**ids, **about, "permission_overwrites": []}
 
 
 def _submitted(part: Json, values: dict[str | int, str]) -> Json:
