@@ -74,7 +74,10 @@ def _form(reload: Reload) -> discord.ui.Modal:
     form = discord.ui.Modal(title=words.TEST_TITLE, timeout=None, custom_id=FORM_ID.format(reload=reload.id))
     form.add_item(discord.ui.TextDisplay(words.TEST_COST))
     box: discord.ui.TextInput[Any] = discord.ui.TextInput(
-        custom_id=_BOX, default=words.TEST_PROMPT, max_length=LONGEST_PROMPT
+        custom_id=_BOX,
+        style=discord.TextStyle.long,  # all of it is seen on a phone
+        default=words.TEST_PROMPT,
+        max_length=LONGEST_PROMPT,
     )
     form.add_item(discord.ui.Label(text=words.TEST_LABEL, component=box))
     form.stop()

@@ -123,6 +123,10 @@ class Person:
         await self.page.keyboard.press("Enter")
         await self.page.keyboard.press("Enter")
 
+    async def press(self, label: str) -> None:
+        """Press the newest button of that label."""
+        await self.page.get_by_role("button", name=label, exact=True).last.click()
+
     async def open_key_form(self) -> None:
         """Type `/key set`, and send it."""
         await self.type_command("/key set")

@@ -88,8 +88,8 @@ async def test_two_people(tmp_path: Path) -> None:
         await ana.composer.focus()
         await ana.page.keyboard.type("/")
         offered = ana.page.locator(".command-popup [role=option]")
-        await expect(offered).to_have_count(1)
-        await expect(offered).to_contain_text("/reload")
+        await expect(offered).to_have_count(3)
+        await expect(offered).to_contain_text(["/help", "/models", "/reload"])
         await ana.composer.fill("")
         await ana.reload("works")
         await expect(ana.messages.last).to_contain_text("Ask a moderator")
@@ -107,6 +107,56 @@ async def test_two_people(tmp_path: Path) -> None:
         await ana.become("mod")
         await expect(ana.messages.last).to_contain_text("should be ready")
         await ana.set_key()  # who switches has the other's rights
+
+
+async def test_buttons_and_a_test_image(tmp_path: Path) -> None:
+    """On a phone: who asks for a ping gets it, and a picture confirms the model; also after a restart."""
+    async with sandbox(tmp_path, seconds=8) as it, browser(it.url) as mod, browser(it.url) as ana:
+        await ana.become("ana")
+        await mod.set_key()
+        await mod.reload("works")
+        await ana.press("Notify me")
+        await expect(ana.messages.last).to_contain_text("You will be pinged when works is done")
+        await expect(ana.messages.last).to_contain_text("@mod @ana works should be ready")
+        await ana.fits()
+
+        await mod.page.get_by_role("button", name="Restart the bot").click()
+        await expect(mod.note).to_contain_text("The bot is away")
+        await expect(mod.note).to_contain_text("A reload takes")
+        await ana.press("Test image")
+        await expect(ana.form).to_contain_text("costs one generation")
+        await expect(ana.form.locator("textarea")).to_have_value("a red apple on a wooden table, soft light")
+        await ana.fits()
+        await ana.page.get_by_role("button", name="Submit").click()
+        await expect(mod.reply).to_contain_text("A test image is being made for @ana")
+        await expect(mod.reply).to_contain_text("Confirmed works")
+        picture = ana.reply.locator("img")
+        await expect(picture).to_have_count(1)
+        await expect(ana.reply.locator("[class*=spoiler]").first).to_be_visible()
+        assert await picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 512
+        await ana.fits()
+
+
+async def test_a_list_of_models_on_a_phone(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.type_command("/models")
+        await person.page.keyboard.press("Enter")
+        listed = person.messages.last
+        await expect(listed).to_contain_text("Page 1 of 2")
+        await expect(listed).to_contain_text("works since")
+        await person.fits()
+        await person.press("Next")
+        await expect(listed).to_contain_text("Page 2 of 2")
+        await person.press("Previous")
+        await expect(listed).to_contain_text("Page 1 of 2")
+        await listed.get_by_role("combobox").click()
+        await listed.get_by_role("option", name="works").click()
+        await expect(listed).to_contain_text("Cold works")
+        await expect(listed).to_contain_text("Ready")
+        await person.fits()
+        await person.press("Reload")
+        await expect(person.messages.last).to_contain_text("left")
 
 
 async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:

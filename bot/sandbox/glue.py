@@ -215,6 +215,15 @@ class _Server(PreviewServer):
         }
         self._STATIC_FILES = {**PreviewServer._STATIC_FILES, **ours, self.ticket: "index.html"}  # type: ignore[misc]
 
+    async def start(self) -> None:
+        """Serve at the wanted port; at any that is free, where that one is taken."""
+        try:
+            await super().start()
+        except simcord.SetupError:
+            await self.close()
+            self._requested_port = 0
+            await super().start()
+
     async def close(self) -> None:
         """Do not wait for who never finishes their request."""
         with suppress(TimeoutError):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import threading
 import webbrowser
@@ -52,7 +51,7 @@ class _Sandbox:
             self._env,
             world.channel,
             (world.mod, world.ana),
-            port=_port(),
+            port=PORT,
             wait=words.span(self._settings.reload_seconds),
             restart=self.restart,
         )
@@ -84,16 +83,6 @@ class _Sandbox:
         if bot is not None:
             await bot.close()
             bot.store.close()
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", PORT))
-        except OSError:
-            return 0  # any that is free
-    return PORT
 
 
 def _on_a_desktop() -> bool:

@@ -80,6 +80,7 @@ class World:
                     seconds=0.0,
                     state=State.ENDED,
                     outcome=Outcome.ACCEPTED,
+                    deadline=at,
                     ended_at=at,
                 ),
                 limit=5.0,
