@@ -16,7 +16,7 @@ SCALE = 2.0
 
 
 async def take() -> None:
-    """Play a reload between two people, and take a picture of its countdown, its end, and the whole page."""
+    """Play a reload between two people: pictures of its countdown, its end, a test image, the whole page."""
     expect.set_options(timeout=(RELOAD_SECONDS + 30) * 1000)
     with tempfile.TemporaryDirectory() as folder:
         async with (
@@ -35,6 +35,13 @@ async def take() -> None:
             await mod.page.screenshot(path=DOCS / "sandbox.png")
             await expect(ana.messages.last).to_contain_text("should be ready")
             await _picture(ana.page, "ready")
+            await ana.press("Test image")
+            await ana.page.get_by_role("button", name="Submit").click()
+            await expect(ana.reply).to_contain_text("Confirmed")
+            await ana.reply.locator("img").evaluate("img => img.decode()")
+            await ana.reply.locator("[class*=spoiler]").first.click()
+            await ana.reply.evaluate("it => it.closest('article').scrollIntoView({block: 'start'})")
+            await _picture(ana.page, "confirmed")
 
 
 async def _picture(page: Page, name: str) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, cast
 from discord import app_commands
 
 from bot.settings import Settings
+from cogs.help import HelpCog
 from cogs.key import KeyCog
+from cogs.models import ModelsCog
 from cogs.reload import ReloadCog
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-COGS = (ReloadCog, KeyCog)
+COGS = (ReloadCog, ModelsCog, HelpCog, KeyCog)
 
 
 def settings() -> str:
