@@ -28,6 +28,7 @@ soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (
 
 bench: .venv/.ok ## measure: 40 and 1,000 reloads at once, and a stop in their midst (three minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
+	@$(BIN)/python -m tests.bench_suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
 
 pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs Chromium; two minutes)

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import hashlib
 import itertools
+import random
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from bot.delivery import Delivery
 from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
+from bot.listing import Listing
 from bot.metrics import Metrics
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
@@ -104,6 +106,7 @@ class Rewarm(commands.AutoShardedBot):
         self._own_discord = bool(settings.discord_api_url)
         self._command_ids: dict[str, int] = {}
         self._launching: set[int] = set()
+        self.listing = Listing(settings.data_dir, store, self.keys, api, now, random.choice)
         self._retention = Retention(store, now, settings.history_days)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -162,7 +165,11 @@ class Rewarm(commands.AutoShardedBot):
             resumed = await self.runner.resume()
         except Exception as error:  # a defect of ours: a second try would fail on the first one's leavings
             raise RuntimeError("the bot cannot be put together") from error
-        for name, work in (("sync-commands", self._sync()), ("retention", self._retention.run())):
+        for name, work in (
+            ("sync-commands", self._sync()),
+            ("retention", self._retention.run()),
+            ("list-models", self.listing.run()),
+        ):
             self._tasks.append(task := asyncio.create_task(work, name=name))
             task.add_done_callback(_log_failure)
         log.info("bot.ready_to_run", resumed=resumed)

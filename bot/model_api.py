@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-import zlib
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ import structlog
 from pydantic import SecretStr
 
 from bot.answer import Answer, Rendering, by_words, classify, read, read_rendering, word_of
+from bot.body import PACKINGS, bounded, read_list, unpacked
+from bot.catalogue import MOST_ROWS, Row, read_row
 from bot.metrics import Metrics
 from bot.picture import Picture, fetch
 from bot.reload import Outcome
@@ -21,8 +23,8 @@ CONNECT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
 RENDER_SECONDS = 60.0
 """The vendor's own clients wait 30 to 60 s for a picture."""
+LIST_SECONDS = 120.0
 RETRY_SECONDS = 2.0
-BODY_BYTES = 64 * 1024
 
 
 class _Paths(NamedTuple):
@@ -68,7 +70,8 @@ _PATHS = {
     ),
 }
 _BALANCE_PATH = "/api/wallet_balance"
-_PACKINGS = ("gzip", "deflate")
+_LIST_PATH = "/api/v4/dreambooth/model_list"
+"""Of both versions: the vendor documents it under its new host, too."""
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -96,6 +99,7 @@ class ModelApi:
             host + path for path in (paths.reload, paths.render, paths.fetch)
         )
         self._balance_url = host + _BALANCE_PATH
+        self._list_url = host + _LIST_PATH
 
     async def reload(self, key: SecretStr, model: str) -> Answer:
         """Ask once for a model; asked again, once, only where no connection was made. Never raises."""
@@ -129,6 +133,30 @@ class ModelApi:
     async def picture(self, address: str) -> Picture | None:
         """Fetch a rendered picture, over a few seconds; None: it cannot be had."""
         return await fetch(self._session, address, self._host)
+
+    async def models(self, key: SecretStr) -> list[Row] | None:
+        """The public models, read as they come in; None: no list, or not all of it. Never raises."""
+        began = time.monotonic()
+        rows, outcome = None, "failed"
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                rows = await self._models(key)
+            outcome = "listed" if rows else "empty"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("model_api.no_list", error=type(error).__name__)
+        self._count("models", outcome, began)
+        return rows
+
+    async def _models(self, key: SecretStr) -> list[Row]:
+        rows: list[Row] = []
+        async with self._sent(self._list_url, LIST_SECONDS, key) as response:
+            if response.status != 200:
+                raise ValueError("no list")
+            async for raw in read_list(unpacked(response)):
+                row = read_row(raw)
+                if row is not None and len(rows) < MOST_ROWS:
+                    rows.append(row)
+        return rows
 
     async def _once(
         self, url: str, limit: float, key: SecretStr, **fields: Any
@@ -175,20 +203,25 @@ class ModelApi:
     async def _post(
         self, url: str, limit: float, key: SecretStr, **fields: Any
     ) -> tuple[int, dict[str, str], bytes]:
-        async with self._session.post(
+        async with self._sent(url, limit, key, **fields) as response:
+            body = await bounded(response)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, headers, body
+
+    def _sent(
+        self, url: str, limit: float, key: SecretStr, **fields: Any
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.post(
             url,
             data=orjson.dumps({"key": key.get_secret_value(), **fields}),
             headers={
                 "Content-Type": "application/json",
                 "Accept": "application/json",
-                "Accept-Encoding": ", ".join(_PACKINGS),
+                "Accept-Encoding": ", ".join(PACKINGS),
             },
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=limit, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS),
-        ) as response:
-            body = await _bounded(response)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return response.status, headers, body
+        )
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -203,25 +236,3 @@ def open_session() -> aiohttp.ClientSession:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Read at most BODY_BYTES, before and after unpacking. Raises ValueError beyond that."""
-    raw = bytearray()
-    async for chunk in response.content.iter_chunked(BODY_BYTES):
-        raw += chunk
-        if len(raw) > BODY_BYTES:
-            raise ValueError("body too long")
-    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if packing in ("identity", ""):
-        return bytes(raw)
-    if packing not in _PACKINGS:
-        raise ValueError("unknown content encoding")
-    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    try:
-        body = unpack.decompress(bytes(raw), BODY_BYTES + 1)
-    except zlib.error:
-        raise ValueError("broken content encoding") from None
-    if len(body) > BODY_BYTES or not unpack.eof:
-        raise ValueError("body too long or cut off")
-    return body

@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.catalogue import Catalogue, Row
 from bot.reload import OPEN, WARM_SECONDS, Outcome, Reload
+
+_HALF_LIFE = 14 * 86400.0
+"""After two weeks a reload counts half for what is suggested."""
 
 
 class Warmth(StrEnum):
@@ -61,3 +65,14 @@ def models_of(history: Iterable[Reload], now: float) -> list[Model]:
     models.sort(key=lambda model: model.used_at or 0.0, reverse=True)
     models.sort(key=lambda model: order.index(model.warmth(now)))
     return models
+
+
+def own_models(history: Iterable[Reload], typed: str, now: float) -> list[str]:
+    """Ids of a server's models that match what was typed, those first that are used lately and often."""
+    weight: dict[str, float] = {}
+    for model in models_of(history, now):
+        ages = (max(0.0, now - reload.asked_at) for reload in model.reloads)
+        weight[model.id] = sum(0.5 ** (age / _HALF_LIFE) for age in ages)
+    by_weight = sorted(weight, key=lambda id_: weight[id_], reverse=True)
+    found = Catalogue(Row(id_, "", len(by_weight) - place) for place, id_ in enumerate(by_weight))
+    return [row.id for row in found.search(typed, len(by_weight))]

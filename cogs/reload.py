@@ -9,7 +9,8 @@ from bot import words
 from bot.app import Rewarm
 from bot.delivery import NeverAcknowledged
 from bot.model_id import parse_model_id
-from bot.reload import Asker, Outcome, Reload
+from bot.models import own_models
+from bot.reload import Asker, Reload
 
 MOST_CHOICES = 25  # Discord takes no more
 
@@ -64,13 +65,13 @@ class ReloadCog(commands.Cog):
     async def recent(
         self, interaction: discord.Interaction[Rewarm], typed: str
     ) -> list[app_commands.Choice[str]]:
-        """This server's recent models, best match first; from memory, as there is no time for more."""
-        typed = typed.strip().lower()
-        past = await self.bot.store.history(interaction.guild_id or 0)
-        models = dict.fromkeys(r.model for r in past if r.outcome is not Outcome.UNKNOWN_MODEL)
-        matches = [model for model in models if typed in model.lower()]
-        matches.sort(key=lambda model: not model.lower().startswith(typed))
-        return [app_commands.Choice(name=model, value=model) for model in matches[:MOST_CHOICES]]
+        """This server's models first, then the API's public ones; from memory: there is no time for more."""
+        bot = self.bot
+        own = own_models(await bot.store.history(interaction.guild_id or 0), typed, bot.now())
+        public = bot.listing.catalogue.search(typed, 2 * MOST_CHOICES)
+        names = {id_: id_ for id_ in own} | {r.id: words.choice(r) for r in public if r.id not in own}
+        offered = list(names.items())[:MOST_CHOICES]
+        return [app_commands.Choice(name=name, value=id_) for id_, name in offered]
 
 
 async def setup(bot: Rewarm) -> None:

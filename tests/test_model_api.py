@@ -29,8 +29,8 @@ from bot.answer import (
     classify,
     read_rendering,
 )
+from bot.body import BODY_BYTES
 from bot.model_api import (
-    BODY_BYTES,
     CHECK_SECONDS,
     CONNECT_SECONDS,
     RETRY_SECONDS,

@@ -5,6 +5,7 @@ import pytest
 import cogs.guilds
 from bot import (
     answer,
+    body,
     cadence,
     delivery,
     keys,
@@ -26,7 +27,7 @@ NUMBERS = {
     "POST in all": (model_api.TOTAL_SECONDS, 20),
     "POST, to connect": (model_api.CONNECT_SECONDS, 5),
     "POST, again after no connection": (model_api.RETRY_SECONDS, 2),
-    "body": (model_api.BODY_BYTES, 65536),
+    "body": (body.BODY_BYTES, 65536),
     "same model again": (reload.SPAM_FILTER_SECONDS, 30),
     "longest named wait": (answer.LONGEST_NAMED_WAIT, 60),
     "named waits": (reload.NAMED_WAITS, 2),

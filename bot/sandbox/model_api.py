@@ -28,6 +28,18 @@ ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "garbage": (200, "<html>Bad gateway</html>"),
     "hangs": (200, {"status": "success", "message": "Too late: nobody waits that long"}),
 }
+_PUBLIC = [
+    {"model_id": id_, "model_name": name, "api_calls": 1000 - place}
+    for place, (id_, name) in enumerate(
+        (
+            ("midjourney", "MidJourney"),
+            ("anything-v3", "Anything V3"),
+            ("realistic-vision-v13", "Realistic Vision"),
+            ("dream-shaper-8797", "DreamShaper"),
+            ("sdxl-turbo", "SDXL Turbo"),
+        )
+    )
+]
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
 """Seconds before the answer, by model id; and by key."""
 _RENDER_SECONDS = 2.0
@@ -46,6 +58,7 @@ class StandInModelApi:
         for path in ("/api/v4/dreambooth/fetch", "/api/v6/images/fetch/{job}"):
             app.router.add_post(path, self._fetch)
         app.router.add_get("/picture.png", self._picture)
+        app.router.add_post("/api/v4/dreambooth/model_list", self._list)
         app.router.add_post("/api/wallet_balance", self._balance)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
 
@@ -84,6 +97,10 @@ class StandInModelApi:
 
     async def _picture(self, _: web.Request) -> web.Response:
         return web.Response(body=_apple(), content_type="image/png")
+
+    async def _list(self, request: web.Request) -> web.Response:
+        await _read(request)
+        return web.json_response(_PUBLIC)
 
     async def _balance(self, request: web.Request) -> web.Response:
         key = (await _read(request)).get("key", "")

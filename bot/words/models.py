@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from bot.catalogue import Row
 from bot.models import Model, Warmth
 from bot.reload import Reload, time_left
 from bot.words.common import message_link, span
 from bot.words.reload import state_word
 
+CHOICE_CHARACTERS = 100
+"""Discord takes no more."""
 NO_MODELS = "Nobody has reloaded a model in this server yet."
 CHOOSE_MODEL = "Look at a model"
 EARLIER, LATER, BACK, RELOAD = "Previous", "Next", "All models", "Reload"
@@ -16,6 +19,12 @@ _SMALL_PRINT = (
     "-# Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
     "Use elsewhere is not seen."
 )
+
+
+def choice(row: Row) -> str:
+    """What is offered for a public model: its id, and its name where that says more."""
+    same = row.name.lower().replace(" ", "-") == row.id.lower()
+    return row.id if same or not row.name else f"{row.id} · {row.name}"[:CHOICE_CHARACTERS]
 
 
 def models_page(models: Sequence[Model], page: int, pages: int, now: float) -> str:

@@ -12,6 +12,12 @@ import orjson
 from aiohttp import web
 
 ACCEPTED = {"status": "success", "message": "Model is reloading"}
+LIST = [
+    {"model_id": "midjourney", "model_name": "MidJourney", "api_calls": "90", "status": "model_ready"},
+    {"model_id": "realistic-vision", "model_name": "Realistic Vision", "api_calls": 70, "created_at": None},
+    {"model_id": "more_details", "model_name": "More details", "model_subcategory": "lora", "api_calls": 999},
+    {"model_id": None, "screenshots": {}},
+]
 BALANCE = {"status": "success", "data": {"balance": 43.6, "currency": "USD"}}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -55,7 +61,8 @@ class Call:
 class ModelApiServer:
     """Answers each kind of call with what stands in its list, the last one for ever.
 
-    `reloads`, `balances`; of a picture: `renders` (asked for), `fetches` (is it there?), `pictures` (files).
+    `reloads`, `balances`; of a picture: `renders` (asked for), `fetches` (is it there?), `pictures` (files);
+    `lists` (the public models).
     """
 
     def __init__(self) -> None:
@@ -65,11 +72,13 @@ class ModelApiServer:
         self.render_calls: list[Call] = []
         self.fetch_calls: list[Call] = []
         self.picture_calls: list[Call] = []
+        self.list_calls: list[Call] = []
         self.reloads: list[Answer] = [Answer(ACCEPTED)]
         self.balances: list[Answer] = [Answer(BALANCE)]
         self.renders: list[Answer] = []
         self.fetches: list[Answer] = []
         self.pictures: list[Answer] = [Answer(PNG)]
+        self.lists: list[Answer] = [Answer(LIST)]
         app = web.Application()
         for path in ("/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"):
             app.router.add_post(path, self._reload)
@@ -78,6 +87,7 @@ class ModelApiServer:
         for path in ("/api/v4/dreambooth/fetch", "/api/v6/images/fetch/{job}"):
             app.router.add_post(path, self._fetch)
         app.router.add_get("/picture.png", self._picture)
+        app.router.add_post("/api/v4/dreambooth/model_list", self._list)
         app.router.add_post("/api/wallet_balance", self._balance)
         self._runner = web.AppRunner(app)
 
@@ -140,6 +150,10 @@ class ModelApiServer:
         assert "Cookie" not in request.headers
         self.picture_calls.append(Call(asyncio.get_running_loop().time(), request.path, {}, {}))
         return await _answer(request, self.pictures)
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        self.list_calls.append(await _read(request, {"key"}))
+        return await _answer(request, self.lists)
 
     async def _balance(self, request: web.Request) -> web.StreamResponse:
         self.balance_calls.append(await _read(request, {"key"}))

@@ -1,0 +1,107 @@
+"""Keeps the API's public list of models: fetched in the background, on disk with its age, renewed daily."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+import structlog
+
+from bot.catalogue import Catalogue, Row
+from bot.errors import NoKey
+from bot.keys import Keys
+from bot.model_api import ModelApi
+from bot.store.base import Store
+
+FILE = "models.json"
+RENEW_SECONDS = 86400.0
+FIRST_SECONDS = 20.0
+"""A start has better things to do."""
+TRY_SECONDS = 3600.0
+"""Between two tries, whatever came of the first."""
+NO_KEY_SECONDS = 60.0
+"""Until somebody has stored a key."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Listing:
+    """The newest good copy of the list, as a `catalogue` that can be searched.
+
+    It is fetched with one server's key, and is the same for all: nobody's own models are asked for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        keys: Keys,
+        api: ModelApi,
+        now: Callable[[], float],
+        choose: Callable[[Sequence[int]], int],
+    ) -> None:
+        self._path = folder / FILE
+        self._store = store
+        self._keys = keys
+        self._api = api
+        self._now = now
+        self._choose = choose
+        self._fetched_at: float | None = None
+        self.catalogue = Catalogue()
+
+    async def run(self) -> NoReturn:
+        """Read the copy on disk; then renew it, for ever."""
+        await self._read()
+        await asyncio.sleep(FIRST_SECONDS)
+        while True:
+            pause = TRY_SECONDS
+            if not self._is_fresh():
+                servers = sorted(await self._store.keys())
+                pause = TRY_SECONDS if servers else NO_KEY_SECONDS
+                if servers:
+                    await self._renew(self._choose(servers))
+            await asyncio.sleep(pause)
+
+    def _is_fresh(self) -> bool:
+        age = self._now() - self._fetched_at if self._fetched_at is not None else RENEW_SECONDS
+        return 0 <= age < RENEW_SECONDS  # below 0: the clock was set back
+
+    async def _renew(self, server: int) -> None:
+        """Fetch the list with a server's key; one that is not whole, or empty, leaves the last good copy."""
+        try:
+            key = await self._keys.open(server)
+        except NoKey:
+            return
+        rows = await self._api.models(key)
+        if not rows:
+            log.warning("models.not_listed", server=server)
+            return
+        self.catalogue = await asyncio.to_thread(Catalogue, rows)
+        self._fetched_at = self._now()
+        log.info("models.listed", count=len(self.catalogue.rows))
+        try:
+            await asyncio.to_thread(self._write, self.catalogue.rows, self._fetched_at)
+        except OSError as error:
+            log.warning("models.not_kept", error=type(error).__name__)
+
+    def _write(self, rows: Sequence[Row], fetched_at: float) -> None:
+        new = self._path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_bytes(orjson.dumps({"fetched_at": fetched_at, "rows": [list(row) for row in rows]}))
+        new.replace(self._path)  # all of it, or the last one
+
+    async def _read(self) -> None:
+        try:
+            self._fetched_at, self.catalogue = await asyncio.to_thread(_kept, self._path)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            log.warning("models.not_read", error=type(error).__name__)
+
+
+def _kept(path: Path) -> tuple[float, Catalogue]:
+    """The copy on disk. Raises OSError, ValueError, TypeError, KeyError."""
+    kept: Any = orjson.loads(path.read_bytes())
+    rows = [Row(str(id_), str(name), int(calls)) for id_, name, calls in kept["rows"]]
+    return float(kept["fetched_at"]), Catalogue(rows)
