@@ -26,6 +26,7 @@ from bot.delivery import Delivery
 from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
+from bot.languages import Languages
 from bot.listing import Listing
 from bot.metrics import Metrics
 from bot.model_api import ModelApi, open_session
@@ -87,7 +88,8 @@ class Rewarm(commands.AutoShardedBot):
             shard_ids=settings.shard_ids,  # type: ignore[arg-type]  # None is its default
         )
         api = ModelApi(session, settings.model_api_host, settings.model_api_version, metrics)
-        delivery = Delivery(self, self.command_mention, now, pace, metrics)
+        self.languages = Languages(self.command_mention)
+        delivery = Delivery(self, self.languages, now, pace, metrics)
         self.now = now
         self.store = store
         self.blocked = Blocked(settings.data_dir)

@@ -10,8 +10,8 @@ import discord
 import structlog
 from discord.webhook.async_ import async_context
 
-from bot import words
 from bot.cadence import retry_pause
+from bot.languages import Languages
 from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.reload import Reload
@@ -44,21 +44,21 @@ class Delivery:
     def __init__(
         self,
         bot: discord.Client,
-        command: words.Command,
+        languages: Languages,
         now: Callable[[], float],
         pace: Pace,
         metrics: Metrics,
     ) -> None:
         self._bot = bot
         self._metrics = metrics
-        self._command = command
+        self._languages = languages
         self._now = now
         self._pace = pace
 
     def reply(self, reload: Reload) -> Reply:
         """The reply of a reload, live or resumed."""
         routes = Routes(self._bot, self._now, self._pace, self._metrics, reload.id)
-        return Reply(routes, self._metrics, self._command, self._now)
+        return Reply(routes, self._metrics, self._languages.of(reload.locale), self._now)
 
     async def acknowledge(self, interaction: discord.Interaction) -> int | None:
         """Defer in public; answers the reply's message id.

@@ -163,6 +163,8 @@ class Reload:
     muted: tuple[int, ...] = ()
     """Who asked, and does not want to be pinged."""
     test: ImageTest | None = None
+    locale: str = ""
+    """The language of its messages, as Discord names it; empty: English."""
 
     @property
     def owner(self) -> Asker:

@@ -28,16 +28,16 @@ class Reply:
     """Shows and tells one reload, live or resumed."""
 
     def __init__(
-        self, routes: Routes, metrics: Metrics, command: words.Command, now: Callable[[], float]
+        self, routes: Routes, metrics: Metrics, say: words.Language, now: Callable[[], float]
     ) -> None:
         self._routes = routes
         self._metrics = metrics
-        self._command = command
+        self._say = say
         self._now = now
 
     async def show(self, reload: Reload, now: float, limit: float) -> None:
         """Show the countdown as of `now`, within `limit` seconds or not at all."""
-        layout = view.render(reload, now, self._command)
+        layout = view.render(reload, now, self._say)
         await self._routes.edit(reload, layout, min(limit, EDIT_LIMIT), tick=True)
 
     async def tell(self, reload: Reload, sent: Sent) -> bool:
@@ -75,7 +75,7 @@ class Reply:
         self._routes.reopen()
         limit = UPLOAD_SECONDS if picture is not None else CALL_SECONDS
         for attempt in itertools.count():
-            layout = view.render(reload, self._now(), self._command, picture)
+            layout = view.render(reload, self._now(), self._say, picture)
             result = await self._routes.edit(reload, layout, limit, tick=False, picture=picture)
             if result is not Result.LATER or clock() >= until:
                 break
@@ -83,7 +83,7 @@ class Reply:
         return result is Result.DONE
 
     async def _show_ending(self, reload: Reload, limit: float) -> Result:
-        layout = view.render(reload, self._now(), self._command)
+        layout = view.render(reload, self._now(), self._say)
         return await self._routes.edit(reload, layout, limit, tick=False)
 
     async def _ping_all(
@@ -103,7 +103,7 @@ class Reply:
         return dict(itertools.chain(*found))
 
     async def _ping(self, reload: Reload, number: int, ping: Ping, sent: Sent, *, alone: bool) -> Result:
-        text = words.ping(reload, ping, self._now(), self._command, alone=alone)
+        text = words.ping(reload, ping, self._now(), self._say, alone=alone)
         result = await self._routes.ping(reload, number, ping, text)
         if result is Result.DONE:
             await sent(number)
@@ -115,10 +115,11 @@ class Reply:
             await asyncio.sleep(EDIT_LIMIT)
             await self._show_ending(reload, CALL_SECONDS)
 
-    async def last_words(self, reload: Reload, text: str) -> None:
+    async def last_words(self, reload: Reload, ref: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
         ping = Ping(reload.owner.channel, (reload.owner.user,))
-        await self._routes.ping(reload, len(reload.pings), ping, f"<@{reload.owner.user}> {text}")
+        text = f"<@{reload.owner.user}> {words.broken(ref, self._say)}"
+        await self._routes.ping(reload, len(reload.pings), ping, text)
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:

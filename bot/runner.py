@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from bot import words
 from bot.errors import AlreadyEnded, NoTestNow, Refusal, Restarting, StoreSlow, StoreTrouble
 from bot.image_test import ImageTestStory
 from bot.reload import JOINABLE, Asker, IllegalStep, ImageTest, Outcome, Reload, State
@@ -215,7 +214,7 @@ class Runner:
                 outcome = Outcome.NOT_SENT if reload.state is State.ASKED else Outcome.INTERRUPTED
                 rescue = self._keep(reload, story.end(outcome, ref=ref), "rescue")
             elif reload.state is State.ANNOUNCING:
-                rescue = self._keep(reload, story.last_words(words.broken(ref)), "rescue")
+                rescue = self._keep(reload, story.last_words(ref), "rescue")
         if rescue is None:
             self._close(story)
         else:  # until then, who joins must not start a second story of it

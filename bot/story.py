@@ -79,9 +79,9 @@ class Story:
         self.life = Life(by.store, reload)
         self._reply = by.delivery.reply(reload)
 
-    async def last_words(self, text: str) -> None:
+    async def last_words(self, ref: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
-        await self._reply.last_words(self.life.reload, text)
+        await self._reply.last_words(self.life.reload, ref)
 
     async def begin(self, message: int | None) -> None:
         """Go on after the first answer; None: find out which message it is, if it arrived at all."""

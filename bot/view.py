@@ -23,11 +23,11 @@ _ACCENTS = {
 
 
 def render(
-    reload: Reload, now: float, command: words.Command, picture: Picture | None = None
+    reload: Reload, now: float, say: words.Language, picture: Picture | None = None
 ) -> discord.ui.LayoutView:
     """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
     text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.reply(reload, now, command)
+        words.reply(reload, now, say)
     )
     box: discord.ui.Container[discord.ui.LayoutView] = discord.ui.Container(
         text, accent_colour=_ACCENTS[reload.ending]
@@ -35,7 +35,7 @@ def render(
     if picture is not None and reload.test is not None:
         shown = MediaGalleryItem(f"attachment://{picture.name}", spoiler=reload.test.spoiler)
         box.add_item(discord.ui.MediaGallery(shown))
-    return layout(box, discord.ui.ActionRow(*_buttons(reload)))
+    return layout(box, discord.ui.ActionRow(*_buttons(reload, say)))
 
 
 def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutView:
@@ -58,44 +58,46 @@ def button(
     return discord.ui.Button(label=label, style=style, custom_id=custom_id)
 
 
-def _buttons(reload: Reload) -> Iterator[discord.ui.Button[discord.ui.LayoutView]]:
+def _buttons(reload: Reload, say: words.Language) -> Iterator[discord.ui.Button[discord.ui.LayoutView]]:
     whats = {"again": words.RELOAD_AGAIN}
     if reload.ending is None:
         whats = {"notify": words.NOTIFY, "mute": words.DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:
         whats |= {"test": words.TEST_IMAGE}
     for what, label in whats.items():
-        yield button(label, BUTTON_ID.format(what=what, reload=reload.id))
+        yield button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
 
 
-def models_page(models: Sequence[Model], page: int, now: float) -> discord.ui.LayoutView:
+def models_page(models: Sequence[Model], page: int, now: float, say: words.Language) -> discord.ui.LayoutView:
     """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
     if not models:
-        return layout(discord.ui.TextDisplay(words.NO_MODELS))
+        return layout(discord.ui.TextDisplay(say(words.NO_MODELS)))
     pages = -(-len(models) // MODELS_PER_PAGE)
     page = min(page, pages - 1)
     shown = models[page * MODELS_PER_PAGE : (page + 1) * MODELS_PER_PAGE]
     menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=MODEL_ID.format(page=page), placeholder=words.CHOOSE_MODEL
+        custom_id=MODEL_ID.format(page=page), placeholder=say(words.CHOOSE_MODEL)
     )
     for model in shown:
-        menu.add_option(label=model.id, value=model.id, description=words.warmth_word(model, now))
+        menu.add_option(label=model.id, value=model.id, description=words.warmth_word(model, now, say))
     turns = [
-        button(label, LIST_ID.format(page=to))
+        button(say(label), LIST_ID.format(page=to))
         for label, to in ((words.EARLIER, page - 1), (words.LATER, page + 1))
         if 0 <= to < pages
     ]
     text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.models_page(shown, page, pages, now)
+        words.models_page(shown, page, pages, now, say)
     )
     return layout(text, discord.ui.ActionRow(menu), *([discord.ui.ActionRow(*turns)] if turns else []))
 
 
-def model_page(model: Model, page: int, now: float, *, who: bool) -> discord.ui.LayoutView:
+def model_page(
+    model: Model, page: int, now: float, say: words.Language, *, who: bool
+) -> discord.ui.LayoutView:
     """One model; `page`: of the list, to go back to; `who`: also who reloaded it."""
     text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.model_page(model, now, who=who)
+        words.model_page(model, now, say, who=who)
     )
-    again = button(words.RELOAD, BUTTON_ID.format(what="again", reload=model.reloads[0].id))
-    back = button(words.BACK, LIST_ID.format(page=page))
+    again = button(say(words.RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
+    back = button(say(words.BACK), LIST_ID.format(page=page))
     return layout(text, discord.ui.ActionRow(again, back))

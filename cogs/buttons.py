@@ -35,7 +35,10 @@ class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test):(?P<
                 await ask(interaction, reload.model)
             case "test":
                 await _check_test(interaction, reload)
-                show = functools.partial(interaction.response.send_modal, _form(reload))
+                show = functools.partial(
+                    interaction.response.send_modal,
+                    _form(reload, interaction.client.languages.of(interaction.locale)),
+                )
                 await interaction.client.delivery.first_answer(interaction, show)
             case what:
                 await _notify(interaction, reload, wanted=what == "notify")
@@ -54,7 +57,8 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
     bot = interaction.client
     asker = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
     stored = await bot.runner.notify(reload.id, asker, wanted=wanted)
-    text = words.notified(stored, bot.now()) if wanted else words.not_notified(stored)
+    say = bot.languages.of(interaction.locale)
+    text = words.notified(stored, bot.now(), say) if wanted else words.not_notified(stored, say)
     await bot.delivery.say(interaction, text)
 
 
@@ -69,17 +73,19 @@ async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload) 
     await interaction.client.rights.require(interaction, "reload")
 
 
-def _form(reload: Reload) -> discord.ui.Modal:
+def _form(reload: Reload, say: words.Language) -> discord.ui.Modal:
     """Says what it costs, and asks for the prompt; discord.py is not to keep it."""
-    form = discord.ui.Modal(title=words.TEST_TITLE, timeout=None, custom_id=FORM_ID.format(reload=reload.id))
-    form.add_item(discord.ui.TextDisplay(words.TEST_COST))
+    form = discord.ui.Modal(
+        title=say(words.TEST_TITLE), timeout=None, custom_id=FORM_ID.format(reload=reload.id)
+    )
+    form.add_item(discord.ui.TextDisplay(say(words.TEST_COST)))
     box: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id=_BOX,
         style=discord.TextStyle.long,  # all of it is seen on a phone
         default=words.TEST_PROMPT,
         max_length=LONGEST_PROMPT,
     )
-    form.add_item(discord.ui.Label(text=words.TEST_LABEL, component=box))
+    form.add_item(discord.ui.Label(text=say(words.TEST_LABEL), component=box))
     form.stop()
     return form
 

@@ -44,18 +44,17 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> str:
+    say = interaction.client.languages.of(interaction.locale)
     if isinstance(cause, Refusal):
-        may_manage = interaction.permissions.manage_guild
-        return words.refusal(cause, interaction.client.command_mention, may_manage=may_manage)
+        return words.refusal(cause, say, may_manage=interaction.permissions.manage_guild)
     if isinstance(cause, app_commands.CommandSignatureMismatch | app_commands.CommandNotFound):
-        return words.stale_command()
+        return words.stale_command(say)
     ref = secrets.token_hex(2).upper()
     log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
     if isinstance(cause, StoreTrouble | SealBroken):
-        command = interaction.client.command_mention
         of_reload = interaction.command is not None and interaction.command.qualified_name == "reload"
-        return words.storage_trouble(ref, command, of_reload=of_reload)
-    return words.broken(ref)
+        return words.storage_trouble(ref, say, of_reload=of_reload)
+    return words.broken(ref, say)
 
 
 async def setup(bot: Rewarm) -> None:

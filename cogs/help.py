@@ -20,7 +20,9 @@ class HelpCog(commands.Cog):
     async def help(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Commands that are hidden from the person are left out."""
         text = words.help_page(
-            self.bot.command_mention, self.bot.support_url, may_manage=interaction.permissions.manage_guild
+            self.bot.languages.of(interaction.locale),
+            self.bot.support_url,
+            may_manage=interaction.permissions.manage_guild,
         )
         await self.bot.delivery.say(interaction, text)
 

@@ -31,21 +31,23 @@ def require_member(interaction: discord.Interaction[Rewarm]) -> int:
     return server
 
 
-class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
+class KeyModal(discord.ui.Modal):
     """Asks for the key where nobody else sees it."""
 
-    key: discord.ui.Label["KeyModal"] = discord.ui.Label(
-        text=words.KEY_LABEL,
-        description=words.KEY_HINT,
+    def __init__(self, say: words.Language) -> None:
+        super().__init__(title=say(words.KEY_TITLE), timeout=FORM_SECONDS)
         # Longer than a key may be, so that surrounding space does not count.
-        component=discord.ui.TextInput(max_length=2 * LONGEST_KEY, custom_id="key"),
-    )
+        self._box: discord.ui.TextInput[KeyModal] = discord.ui.TextInput(
+            max_length=2 * LONGEST_KEY, custom_id="key"
+        )
+        label, hint = say(words.KEY_LABEL), say(words.KEY_HINT)
+        self.add_item(discord.ui.Label(text=label, description=hint, component=self._box))
 
     async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
         """Check the right once more: it may have been taken away while the modal was open."""
         require_manager(interaction)
-        box = self.key.component
-        key = parse_key(box.value if isinstance(box, discord.ui.TextInput) else "")
+        key = parse_key(self._box.value)
+        say = interaction.client.languages.of(interaction.locale)
         deliver = interaction.client.delivery
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
         await deliver.first_answer(interaction, defer)
@@ -53,7 +55,7 @@ class KeyModal(discord.ui.Modal, title=words.KEY_TITLE):
         checked = await keys.check(key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
         await keys.set(server, key, who.id, who.display_name)
-        await deliver.say(interaction, words.key_stored(checked=checked))
+        await deliver.say(interaction, words.key_stored(say, checked=checked))
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -73,7 +75,7 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         require_member(interaction)
-        modal = KeyModal(timeout=FORM_SECONDS)
+        modal = KeyModal(self.bot.languages.of(interaction.locale))
         # discord.py keeps a form only once it has seen its answer arrive: one whose answer was slow or lost
         # is open on somebody's phone all the same.
         self.bot._connection.store_view(modal)  # noqa: SLF001
@@ -84,14 +86,14 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         status = await self.bot.keys.status(interaction.guild_id or 0)
-        command = self.bot.command_mention
+        say = self.bot.languages.of(interaction.locale)
         if status is None:
-            text = words.no_key(command)
+            text = words.no_key(say)
         elif status.tail is None:
-            text = words.key_unreadable(command)
+            text = words.key_unreadable(say)
         else:
             text = words.key_status(
-                escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, command
+                escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, say
             )
         await self.bot.delivery.say(interaction, text)
 
@@ -101,7 +103,8 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
         await self.bot.delivery.first_answer(interaction, defer)
         existed = await self.bot.keys.remove(interaction.guild_id or 0)
-        await self.bot.delivery.say(interaction, words.key_removed(existed=existed))
+        say = self.bot.languages.of(interaction.locale)
+        await self.bot.delivery.say(interaction, words.key_removed(say, existed=existed))
 
 
 async def setup(bot: Rewarm) -> None:

@@ -31,7 +31,9 @@ class ModelMenu(Press, template=r"rewarm:model:(?P<page>\d{1,4})"):
             await _turn(interaction, page)
             return
         who = interaction.permissions.manage_guild
-        await _show(interaction, view.model_page(model, page, interaction.client.now(), who=who))
+        bot = interaction.client
+        say = bot.languages.of(interaction.locale)
+        await _show(interaction, view.model_page(model, page, bot.now(), say, who=who))
 
 
 async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
@@ -40,7 +42,9 @@ async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
 
 
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
-    await _show(interaction, view.models_page(await _models(interaction), page, interaction.client.now()))
+    bot = interaction.client
+    say = bot.languages.of(interaction.locale)
+    await _show(interaction, view.models_page(await _models(interaction), page, bot.now(), say))
 
 
 async def _show(interaction: discord.Interaction[Rewarm], layout: discord.ui.LayoutView) -> None:

@@ -29,6 +29,7 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
         askers=(Asker(interaction.user.id, interaction.channel_id or 0, interaction.token),),
         asked_at=now,
         seconds=bot.runner.seconds,
+        locale=str(interaction.guild_locale or ""),
     )
     stored = await bot.runner.ask(new)
     if stored is None:
@@ -37,7 +38,8 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
     log.info("reload.asked" if stored.id == new.id else "reload.joined", server=stored.server)
     if stored.id != new.id:
         anew = new.owner in stored.askers
-        await bot.delivery.say(interaction, words.joined(stored, now, anew=anew))
+        say = bot.languages.of(interaction.locale)
+        await bot.delivery.say(interaction, words.joined(stored, now, say, anew=anew))
         return
     try:
         message = await bot.delivery.acknowledge(interaction)

@@ -38,7 +38,7 @@ async def test_notify_me_joins(world: World, api: ModelApiServer) -> None:
     await world.reload(world.ana)
     await world.env.advance_time(75)
     assert said(await world.press(world.ben, NOTIFY)) == (
-        "You will be pinged when `sdxl-turbo` is done in about 45 s."
+        "You will be pinged when `sdxl-turbo` is done, in about 45 s."
     )
     await world.env.advance_time(5)
     assert f"Asked by <@{world.ana.id}>, <@{world.ben.id}>" in world.last().text

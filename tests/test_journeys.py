@@ -139,7 +139,7 @@ async def test_after_a_named_wait_nobody_says_that_nothing_was_sent(
     world: World, api: ModelApiServer
 ) -> None:
     await unreachable_after_a_named_wait(world, api)
-    assert "could not be reached, so nothing was reloaded" in world.last().text
+    assert "could not be reached. Nothing was reloaded." in world.last().text
 
 
 async def test_after_a_named_wait_the_spam_filter_still_counts(world: World, api: ModelApiServer) -> None:

@@ -11,7 +11,7 @@ from bot import words
 from bot.models import Model, Warmth, models_of
 from bot.reload import WARM_SECONDS, Asker, ImageTest, Outcome, Reload, State
 from bot.view import MODELS_PER_PAGE, model_page, models_page
-from tests.test_words import NOW, reloads
+from tests.test_words import NOW, reloads, say
 
 DAY = 86400.0
 ANA, BEN = 11, 12
@@ -81,12 +81,12 @@ def test_a_test_image_keeps_it_warm() -> None:
 def test_what_may_never_have_been_loaded_is_not_called_warm(outcome: Outcome) -> None:
     [model] = models_of([past("m", 60, outcome)], NOW)
     assert model.warmth(NOW) is Warmth.COLD
-    assert "not seen warm" in words.model_page(model, NOW, who=False)
+    assert "not seen warm" in words.model_page(model, NOW, say, who=False)
 
 
 def test_the_list_says_how_each_stands() -> None:
     models = models_of(HISTORY, NOW)
-    assert words.models_page(models, 0, 1, NOW).splitlines() == [
+    assert words.models_page(models, 0, 1, NOW, say).splitlines() == [
         "**Models of this server**",
         "",
         "**Reloading now**",
@@ -106,7 +106,7 @@ def test_the_list_says_how_each_stands() -> None:
 
 def test_only_a_moderator_sees_who() -> None:
     [_, _, warm, *_] = models_of(HISTORY, NOW)
-    mods, members = (words.model_page(warm, NOW, who=who) for who in (True, False))
+    mods, members = (words.model_page(warm, NOW, say, who=who) for who in (True, False))
     assert f"Ready · <@{ANA}> and 1 more" in mods
     assert "<@" not in members
     assert members.count("Ready") == 2
@@ -115,14 +115,14 @@ def test_only_a_moderator_sees_who() -> None:
 @given(history=st.lists(reloads, max_size=40), page=st.integers(0, 9999), who=st.booleans())
 def test_any_history_makes_pages_that_discord_takes(history: list[Reload], page: int, who: bool) -> None:
     models = models_of(history, NOW)
-    layouts = [models_page(models, page, NOW), *(model_page(m, page, NOW, who=who) for m in models)]
+    layouts = [models_page(models, page, NOW, say), *(model_page(m, page, NOW, say, who=who) for m in models)]
     for layout in layouts:
         assert 0 < layout.content_length() <= 4000
 
 
 def test_a_page_has_ten_models_and_buttons_to_the_others() -> None:
     models = [Model(f"m{n}", (past(f"m{n}", n),)) for n in range(25)]
-    turns = {page: [b.label for b in _buttons(models_page(models, page, NOW))] for page in range(4)}
+    turns = {page: [b.label for b in _buttons(models_page(models, page, NOW, say))] for page in range(4)}
     assert turns == {0: ["Next"], 1: ["Previous", "Next"], 2: ["Previous"], 3: ["Previous"]}
     assert MODELS_PER_PAGE == 10
 
@@ -132,4 +132,4 @@ def _buttons(layout: discord.ui.LayoutView) -> list[discord.ui.Button[discord.ui
 
 
 def test_an_empty_list_says_so() -> None:
-    assert models_page([], 0, NOW).content_length() == len(words.NO_MODELS)
+    assert models_page([], 0, NOW, say).content_length() == len(words.NO_MODELS)

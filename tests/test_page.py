@@ -68,7 +68,7 @@ async def test_first_minute(size: tuple[int, int], tmp_path: Path) -> None:
         assert len(left) >= 2
         assert all(before > after for before, after in pairwise(left)), left
         assert seen[0].startswith("Reloading works")
-        assert "The promised 8 s have passed; not confirmed." in seen[-1]
+        assert "The promised time, 8 s, has passed; not confirmed." in seen[-1]
         ping = person.messages.last
         await expect(ping).to_contain_text("@mod works should be ready")
         await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))

@@ -57,7 +57,7 @@ class Left:
 
 NOTHING_KNOWN = {"message": None, "deadline": None, "called_at": None}
 LEFT = {
-    "asked, not yet answered": Left(State.ASKED, NOTHING_KNOWN, "Failed", "nothing was sent"),
+    "asked, not yet answered": Left(State.ASKED, NOTHING_KNOWN, "Failed", "Nothing was sent"),
     "calling": Left(State.CALLING, {"deadline": None}, "Unknown", "restarted in the middle of the call"),
     "counting, overdue": Left(State.COUNTING, {}, "Ready", "This comes late", 130.0),
     "announcing a failure": Left(

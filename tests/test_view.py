@@ -12,14 +12,14 @@ from bot import words
 from bot.picture import Picture
 from bot.reload import Ending, Outcome, Reload, State
 from bot.view import render
-from tests.test_words import NOW, command, ended, near, reloads, with_test
+from tests.test_words import NOW, ended, near, reloads, say, with_test
 
 MOST_COMPONENTS, MOST_TEXT = 40, 4000
 CONTAINER, TEXT, ROW, GALLERY = 17, 10, 1, 12
 
 
 def laid_out(reload: Reload, now: float = NOW) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = render(reload, now, command).to_components()  # type: ignore[no-untyped-call]
+    parts: list[dict[str, Any]] = render(reload, now, say).to_components()  # type: ignore[no-untyped-call]
     return parts
 
 
@@ -41,7 +41,7 @@ def test_any_reload_gives_a_payload_that_discord_takes(reload: Reload, now: floa
     assert all(len(part["custom_id"]) <= 100 for part in parts[3:])
     assert len(parts) <= MOST_COMPONENTS
     text = parts[1]["content"]
-    assert text == words.reply(reload, now, command)
+    assert text == words.reply(reload, now, say)
     assert 0 < len(text) <= MOST_TEXT
     assert 0 <= parts[0]["accent_color"] <= 0xFFFFFF
     assert orjson.dumps(parts)
@@ -60,7 +60,7 @@ def test_each_ending_has_a_colour_of_its_own() -> None:
 
 def test_a_picture_stands_in_the_reply_that_it_confirms() -> None:
     confirmed = with_test(Outcome.RENDERED)
-    view = render(confirmed, NOW, command, Picture(b"", "test-image.png"))
+    view = render(confirmed, NOW, say, Picture(b"", "test-image.png"))
     [_, _, gallery, *_] = flat(view.to_components())  # type: ignore[no-untyped-call]
     [item] = gallery["items"]
     assert (gallery["type"], item["media"]["url"], item["spoiler"]) == (
@@ -73,7 +73,7 @@ def test_a_picture_stands_in_the_reply_that_it_confirms() -> None:
 @pytest.mark.parametrize("state", [State.COUNTING, State.ENDED])
 async def test_the_layout_leaves_nothing_behind_in_discord_py(state: State) -> None:
     """A view that can be clicked would stay in its store for ever, unless it is over."""
-    view = render(replace(ended(Outcome.ACCEPTED), state=state), NOW, command)
+    view = render(replace(ended(Outcome.ACCEPTED), state=state), NOW, say)
     assert isinstance(view, discord.ui.LayoutView)
     assert view.has_components_v2()
     assert view.timeout is None

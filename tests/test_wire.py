@@ -234,7 +234,7 @@ async def test_stop_in_the_middle_of_the_first_answer_calls_nobody(
     assert wire.api.calls == []
     async with running(wire.settings(), monkeypatch) as bot:
         assert (await ended(wire, bot, asked)).startswith("Failed")
-    assert "nothing was sent" in wire.reply(asked).text
+    assert "Nothing was sent" in wire.reply(asked).text
     assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot import words
 from bot.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen
+from bot.languages import Languages
 from bot.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
 
 NOW = 1_800_000_000.0
@@ -24,6 +25,9 @@ def command(name: str) -> str:
     return f"</{name}:{LONGEST_ID}>"
 
 
+say = Languages(command).of("en-US")
+
+
 def outside_code(text: str) -> str:
     return re.sub(r"`[^`]*`", "", text)
 
@@ -34,7 +38,7 @@ def ended(outcome: Outcome, **facts: object) -> Reload:
 
 
 def reply(reload: Reload, now: float = NOW) -> str:
-    return words.reply(reload, now, command)
+    return words.reply(reload, now, say)
 
 
 # --- The reply ----------------------------------------------------------------------------------------
@@ -68,10 +72,10 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
         (Outcome.SLOW_DOWN, "slow down"),
         (Outcome.REFUSED, "The API refused: `Vendor said so`."),
         (Outcome.VENDOR_TROUBLE, "trouble on its side"),
-        (Outcome.NO_CONNECTION, "nothing was sent"),
-        (Outcome.NOT_SENT, "nothing was sent"),
-        (Outcome.KEY_GONE, "nothing was sent"),
-        (Outcome.STORAGE, "nothing was sent"),
+        (Outcome.NO_CONNECTION, "Nothing was sent"),
+        (Outcome.NOT_SENT, "Nothing was sent"),
+        (Outcome.KEY_GONE, "Nothing was sent"),
+        (Outcome.STORAGE, "Nothing was sent"),
         (Outcome.NO_USABLE_ANSWER, "no clear answer came back. It may be reloading."),
         (Outcome.INTERRUPTED, "restarted in the middle of the call. It may be reloading."),
     ],
@@ -83,7 +87,7 @@ def test_each_ending_says_what_happened(outcome: Outcome, says: str) -> None:
 @pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.KEY_GONE, Outcome.STORAGE])
 def test_after_a_named_wait_something_was_sent(outcome: Outcome) -> None:
     text = reply(ended(outcome, called_at=NOW - 100))
-    assert "nothing was reloaded" in text
+    assert "Nothing was reloaded" in text
     assert "sent" not in text
 
 
@@ -115,7 +119,7 @@ def test_a_defect_before_the_call_is_failed_and_named() -> None:
     text = reply(ended(Outcome.NOT_SENT, ref="7F3A", called_at=None))
     assert text.startswith("**Failed**")
     assert "ref 7F3A" in text
-    assert "nothing was sent" in text
+    assert "Nothing was sent" in text
 
 
 def test_a_refusal_without_words_says_so() -> None:
@@ -140,8 +144,9 @@ def test_late_is_said_with_the_time_it_was_due() -> None:
 @pytest.mark.parametrize(
     ("seconds", "promise"),
     [
-        (1, "1 s has"), (45, "45 s have"), (60, "1 minute has"), (90, "1 min 30 s have"),
-        (120, "2 minutes have"), (3600, "1 h has"), (86400, "24 h have"), (5430, "1 h 30 min have"),
+        (1, "time, 1 s, has"), (45, "time, 45 s, has"), (60, "1 minute has"), (90, "time, 1 min 30 s, has"),
+        (120, "2 minutes have"), (3600, "time, 1 h, has"), (86400, "time, 24 h, has"),
+        (5430, "time, 1 h 30 min, has"),
     ],
 )  # fmt: skip
 def test_the_promise_is_the_setting(seconds: float, promise: str) -> None:
@@ -253,7 +258,7 @@ LONGEST = replace(ended(Outcome.REFUSED, said="W" * 60), model="M" * 100, askers
 def test_no_reply_is_longer_than_300_characters_or_lets_anything_out(reload: Reload, now: float) -> None:
     text = reply(reload, now)
     assert len(text) <= 300
-    assert text.startswith(f"**{words.state_word(reload)}** `{reload.model}`")
+    assert text.startswith(f"**{words.state_word(reload, say)}** `{reload.model}`")
     assert text.count("`") % 2 == 0
     plain = outside_code(text)
     assert reload.model not in plain or len(reload.model) < 12
@@ -270,7 +275,7 @@ def test_no_ping_is_longer_than_discord_takes(
     reload: Reload, now: float, alone: bool, people: list[int]
 ) -> None:
     done = replace(reload, state=State.ANNOUNCING, outcome=reload.outcome or Outcome.ACCEPTED)
-    text = words.ping(done, Ping(reload.owner.channel + 1, tuple(people)), now, command, alone=alone)
+    text = words.ping(done, Ping(reload.owner.channel + 1, tuple(people)), now, say, alone=alone)
     assert len(text) <= 2000
     assert all(f"<@{user}>" in text for user in people)
     assert f"`{reload.model}`" in text
@@ -280,7 +285,7 @@ def test_no_ping_is_longer_than_discord_takes(
 @given(seconds=st.floats(0, 86400))
 def test_a_length_of_time_reads_as_it_is(seconds: float) -> None:
     units = {"h": 3600, "min": 60, "s": 1}
-    parts = words.span(seconds).split()
+    parts = words.span(seconds, say).split()
     numbers = [(int(number), unit) for number, unit in zip(parts[::2], parts[1::2], strict=True)]
     total = sum(number * units[unit] for number, unit in numbers)
     assert abs(total - seconds) <= (0.5 if seconds < 3599 else 60)
@@ -295,14 +300,14 @@ def test_a_length_of_time_reads_as_it_is(seconds: float) -> None:
     ],
 )  # fmt: skip
 def test_lengths_of_time_are_full_seconds(seconds: float, text: str) -> None:
-    assert words.span(seconds) == text
+    assert words.span(seconds, say) == text
 
 
 # --- The ping -----------------------------------------------------------------------------------------
 
 
 def ping(reload: Reload, channel: int = 70, now: float = NOW, *, alone: bool = False) -> str:
-    return words.ping(reload, Ping(channel, (11, 12)), now, command, alone=alone)
+    return words.ping(reload, Ping(channel, (11, 12)), now, say, alone=alone)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +329,7 @@ def test_in_another_channel_the_ping_links_to_the_reply() -> None:
 
 
 def test_a_late_ping_says_so() -> None:
-    assert "told late" in ping(ended(Outcome.ACCEPTED, deadline=NOW - 60))
+    assert ping(ended(Outcome.ACCEPTED, deadline=NOW - 60)).endswith("not tested). This comes late.")
 
 
 @pytest.mark.parametrize("outcome", OF_RELOADS)
@@ -339,14 +344,14 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
 
 def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
-    assert words.joined(reload, NOW, anew=True) == (
+    assert words.joined(reload, NOW, say, anew=True) == (
         "`sdxl-turbo` is already reloading: 48 s left. You will be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
 
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
-    text = words.joined(ASKED, NOW, anew=True)
+    text = words.joined(ASKED, NOW, say, anew=True)
     assert "already asked for" in text
     assert text.endswith("\nhttps://discord.com/channels/5/70")
     assert "left" not in text
@@ -354,7 +359,7 @@ def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
 
 def test_who_had_asked_already_is_promised_no_ping() -> None:
     """A quick failure pings nobody who still looks at the reply."""
-    assert "pinged" not in words.joined(ASKED, NOW, anew=False)
+    assert "pinged" not in words.joined(ASKED, NOW, say, anew=False)
 
 
 def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
@@ -370,13 +375,13 @@ def made(kind: type[Refusal]) -> Refusal:
 @pytest.mark.parametrize("kind", refusals(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("may_manage", [False, True])
 def test_every_refusal_has_its_words(kind: type[Refusal], may_manage: bool) -> None:
-    text = words.refusal(made(kind), command, may_manage=may_manage)
+    text = words.refusal(made(kind), say, may_manage=may_manage)
     assert text.endswith(".")
     assert 20 < len(text) <= 200
 
 
 def test_refusals_read_differently() -> None:
-    texts = {words.refusal(made(kind), command, may_manage=False) for kind in refusals()}
+    texts = {words.refusal(made(kind), say, may_manage=False) for kind in refusals()}
     assert len(texts) == len(refusals()) > 5
 
 
@@ -385,33 +390,33 @@ def test_a_refusal_without_words_is_a_defect_not_an_empty_message() -> None:
         pass
 
     with pytest.raises(KeyError, match="Unworded"):
-        words.refusal(Unworded(), command, may_manage=False)  # type: ignore[arg-type]
+        words.refusal(Unworded(), say, may_manage=False)  # type: ignore[arg-type]
 
 
 def test_without_a_key_each_person_is_told_what_they_can_do() -> None:
-    assert "Ask a moderator" in words.refusal(NoKey(), command, may_manage=False)
-    assert f"Store it with {command('key set')}" in words.refusal(NoKey(), command, may_manage=True)
+    assert "Ask a moderator" in words.refusal(NoKey(), say, may_manage=False)
+    assert f"Store it with {command('key set')}" in words.refusal(NoKey(), say, may_manage=True)
 
 
 def test_too_many_open_says_whose_and_when_a_place_frees() -> None:
-    mine = words.refusal(TooManyOpen("member", 5, NOW + 0.5), command, may_manage=False)
+    mine = words.refusal(TooManyOpen("member", 5, NOW + 0.5), say, may_manage=False)
     assert mine == f"You have 5 reloads running, the most at once. The next one ends <t:{NOW + 1:.0f}:R>."
-    ours = words.refusal(TooManyOpen("server", 20, None), command, may_manage=False)
+    ours = words.refusal(TooManyOpen("server", 20, None), say, may_manage=False)
     assert ours == "This server has 20 reloads running, the most at once. Wait until one of them ends."
 
 
 def test_a_refusal_does_not_repeat_what_was_typed() -> None:
     error = BadModelId("@everyone")
-    assert "everyone" not in words.refusal(error, command, may_manage=False)
-    assert "Manage Server" in words.refusal(NotAllowed(), command, may_manage=False)
+    assert "everyone" not in words.refusal(error, say, may_manage=False)
+    assert "Manage Server" in words.refusal(NotAllowed(), say, may_manage=False)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        words.broken("7F3A"),
-        words.storage_trouble("7F3A", command, of_reload=True),
-        words.storage_trouble("7F3A", command, of_reload=False),
+        words.broken("7F3A", say),
+        words.storage_trouble("7F3A", say, of_reload=True),
+        words.storage_trouble("7F3A", say, of_reload=False),
     ],
 )
 def test_trouble_is_named_so_that_it_can_be_found_in_the_log(text: str) -> None:
@@ -421,7 +426,7 @@ def test_trouble_is_named_so_that_it_can_be_found_in_the_log(text: str) -> None:
 
 def test_storage_trouble_with_a_key_promises_nothing() -> None:
     """A slow write may land yet; and the key has been sent to be checked."""
-    text = words.storage_trouble("7F3A", command, of_reload=False)
+    text = words.storage_trouble("7F3A", say, of_reload=False)
     assert "othing" not in text
     assert command("key status") in text
 
@@ -437,28 +442,28 @@ def test_at_most_four_characters_of_a_key_are_shown_and_none_of_a_short_one(key:
 
 
 def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
-    text = words.key_status("Ana", NOW, "cdef", command)
+    text = words.key_status("Ana", NOW, "cdef", say)
     assert "set by Ana" in text
     assert f"<t:{round(NOW)}:f>" in text
     assert "`cdef`" in text
     assert command("key set") in text
     assert command("key remove") in text
-    assert "ends in" not in words.key_status("Ana", NOW, "", command)
+    assert "ends in" not in words.key_status("Ana", NOW, "", say)
 
 
 def test_an_unchecked_key_is_not_called_working() -> None:
-    assert "works" in words.key_stored(checked=True)
-    assert "could not say" in words.key_stored(checked=False)
+    assert "works" in words.key_stored(say, checked=True)
+    assert "could not say" in words.key_stored(say, checked=False)
 
 
 def test_removing_says_whether_there_was_something_to_remove() -> None:
-    assert words.key_removed(existed=True) != words.key_removed(existed=False)
+    assert words.key_removed(say, existed=True) != words.key_removed(say, existed=False)
 
 
 def test_other_sentences_point_to_the_command_that_helps() -> None:
-    assert command("key set") in words.no_key(command)
-    assert command("key set") in words.key_unreadable(command)
-    assert "once more" in words.stale_command()
+    assert command("key set") in words.no_key(say)
+    assert command("key set") in words.key_unreadable(say)
+    assert "once more" in words.stale_command(say)
 
 
 def test_what_discord_limits_fits() -> None:

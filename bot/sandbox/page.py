@@ -45,14 +45,16 @@ class _Sandbox:
         """Open the page, and keep it live until told to stop."""
         await self._env.start()
         world = World.of(self._env)
-        if self._bot is not None:
-            await world.remember_models(self._bot.store)
+        bot = self._bot
+        if bot is None:
+            raise RuntimeError("the bot has been stopped")
+        await world.remember_models(bot.store)
         page = LivePage(
             self._env,
             world.channel,
             (world.mod, world.ana),
             port=PORT,
-            wait=words.span(self._settings.reload_seconds),
+            wait=words.span(self._settings.reload_seconds, bot.languages.of("")),
             restart=self.restart,
         )
         async with page, asyncio.TaskGroup() as tasks:

@@ -16,7 +16,8 @@ from bot.words.answers import (
     stale_command,
     storage_trouble,
 )
-from bot.words.common import Command, message_link, span
+from bot.words.common import message_link, span
+from bot.words.language import Language, n_
 from bot.words.models import (
     BACK,
     CHOOSE_MODEL,
@@ -66,7 +67,7 @@ __all__ = [
     "TEST_LABEL",
     "TEST_PROMPT",
     "TEST_TITLE",
-    "Command",
+    "Language",
     "broken",
     "choice",
     "help_page",
@@ -79,6 +80,7 @@ __all__ = [
     "message_link",
     "model_page",
     "models_page",
+    "n_",
     "no_key",
     "not_notified",
     "notified",

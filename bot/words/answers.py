@@ -18,117 +18,134 @@ from bot.errors import (
     RightsUnknown,
     TooManyOpen,
 )
-from bot.words.common import Command
+from bot.words.language import Language, n_
 
 _KEY_TAIL = 4
-_COPY_AGAIN = "Copy it again from your API account."
 
 
-def broken(ref: str) -> str:
+def broken(ref: str, say: Language) -> str:
     """Something broke on our side."""
-    return f"Something went wrong on our side (ref {ref}). Try again in a minute."
+    return say("Something went wrong on our side (ref {ref}). Try again in a minute.", ref=ref)
 
 
-def storage_trouble(ref: str, command: Command, *, of_reload: bool) -> str:
+def storage_trouble(ref: str, say: Language, *, of_reload: bool) -> str:
     """Storage failed: before anything was sent for a reload; with a key, who knows."""
-    nothing = (
-        "Nothing was sent to the API" if of_reload else f"See what is stored with {command('key status')}"
-    )
-    return f"Our storage is in trouble (ref {ref}). {nothing}. Try again in a minute."
+    if of_reload:
+        text = n_(
+            "Our storage is in trouble (ref {ref}). Nothing was sent to the API. Try again in a minute."
+        )
+    else:
+        text = n_(
+            "Our storage is in trouble (ref {ref}). See what is stored with {key_status}. "
+            "Try again in a minute."
+        )
+    return say(text, ref=ref)
 
 
-def stale_command() -> str:
+def stale_command(say: Language) -> str:
     """Discord sent a command in a form that we no longer know."""
-    return "This command has just changed. Please type it once more."
+    return say("This command has just changed. Please type it once more.")
 
 
 _PLAIN_REFUSALS: dict[type[Refusal], str] = {
-    BadModelId: "That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page.",
-    BadKey: f"That is not an API key: no spaces, at most 256 characters. {_COPY_AGAIN}",
-    KeyRefused: f"The API says that this key is invalid, so it was not stored. {_COPY_AGAIN}",
-    Restarting: "The bot is restarting. Nothing was sent to the API. Try again in a minute.",
-    NotAllowed: "This needs the Manage Server permission. Ask a moderator.",
-    NotAllowedHere: "This server does not let you use {reload} here. Ask a moderator.",
-    RightsUnknown: "Discord did not say whether you may do this. Type {reload} instead.",
-    Forgotten: "This reload is too old: the bot has forgotten it. {reload} starts a new one.",
-    AlreadyEnded: "This reload has ended: see its reply. {reload} asks again.",
-    NoTestNow: "No test image can be made here now: see the reply. {reload} asks again.",
+    BadModelId: n_("That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page."),
+    BadKey: n_(
+        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account."
+    ),
+    KeyRefused: n_(
+        "The API says that this key is invalid, so it was not stored. Copy it again from your API account."
+    ),
+    Restarting: n_("The bot is restarting. Nothing was sent to the API. Try again in a minute."),
+    NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),
+    NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
+    RightsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
+    Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
+    AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
+    NoTestNow: n_("No test image can be made here now: see the reply. {reload} asks again."),
 }
 
 
-def refusal(error: Refusal, command: Command, *, may_manage: bool) -> str:
+def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
     """One sentence or two for something that the person can change."""
     match error:
         case NoKey() if may_manage:
-            set_key = command("key set")
-            return f"This server has no API key yet. Store it with {set_key}; it is kept encrypted."
+            return say("This server has no API key yet. Store it with {key_set}; it is kept encrypted.")
         case NoKey():
-            return f"This server has no API key yet. Ask a moderator to run {command('key set')}."
+            return say("This server has no API key yet. Ask a moderator to run {key_set}.")
         case TooManyOpen(whose="member"):
-            return f"You have {error.limit} reloads running, the most at once. {_place(error)}"
+            most = say("You have {number} reloads running, the most at once.", number=error.limit)
+            return f"{most} {_place(error, say)}"
         case TooManyOpen():
-            return f"This server has {error.limit} reloads running, the most at once. {_place(error)}"
+            most = say("This server has {number} reloads running, the most at once.", number=error.limit)
+            return f"{most} {_place(error, say)}"
         case NotAMember():
-            again = f"[Invite it]({error.invitation}), then {command('key set')} again."
-            return f"Rewarm is not a member of this server, so it cannot ping anybody. {again}"
+            return say(
+                "Rewarm is not a member of this server, so it cannot ping anybody. "
+                "[Invite it]({link}), then {key_set} again.",
+                link=error.invitation,
+            )
         case _:
-            return _PLAIN_REFUSALS[type(error)].format(reload=command("reload"))
+            return say(_PLAIN_REFUSALS[type(error)])
 
 
-def _place(error: TooManyOpen) -> str:
+def _place(error: TooManyOpen, say: Language) -> str:
     if error.free_at is None:
-        return "Wait until one of them ends."
-    return f"The next one ends <t:{math.ceil(error.free_at)}:R>."
+        return say("Wait until one of them ends.")
+    return say("The next one ends {time}.", time=f"<t:{math.ceil(error.free_at)}:R>")
 
 
-def key_stored(*, checked: bool) -> str:
+def key_stored(say: Language, *, checked: bool) -> str:
     """The key is stored."""
     if checked:
-        return "The key works and is stored, encrypted. Members can reload models now."
-    return "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
-
-
-def key_status(by_name: str, at: float, tail: str, command: Command) -> str:
-    """Who set the key and when; `by_name` must be escaped already."""
-    ends = f" It ends in `{tail}`." if tail else ""
-    return (
-        f"This server has an API key, set by {by_name} on <t:{round(at)}:f>.{ends} "
-        f"{command('key set')} replaces it, {command('key remove')} deletes it."
+        return say("The key works and is stored, encrypted. Members can reload models now.")
+    return say(
+        "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
     )
 
 
-def key_unreadable(command: Command) -> str:
+def key_status(by_name: str, at: float, tail: str, say: Language) -> str:
+    """Who set the key and when; `by_name` must be escaped already."""
+    time = f"<t:{round(at)}:f>"
+    who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
+    ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
+    return f"{who}{ends} {say('{key_set} replaces it, {key_remove} deletes it.')}"
+
+
+def key_unreadable(say: Language) -> str:
     """A key is stored, and does not open."""
-    return f"The stored API key cannot be opened. Store it again with {command('key set')}."
+    return say("The stored API key cannot be opened. Store it again with {key_set}.")
 
 
-def no_key(command: Command) -> str:
+def no_key(say: Language) -> str:
     """There is no key, said to somebody who may set one."""
-    return f"This server has no API key. Store one with {command('key set')}."
+    return say("This server has no API key. Store one with {key_set}.")
 
 
-def key_removed(*, existed: bool) -> str:
+def key_removed(say: Language, *, existed: bool) -> str:
     """The key is gone."""
-    return "The API key is deleted." if existed else "This server has no API key; nothing to delete."
+    if existed:
+        return say("The API key is deleted.")
+    return say("This server has no API key; nothing to delete.")
 
 
-def help_page(command: Command, support_url: str, *, may_manage: bool) -> str:
+def help_page(say: Language, support_url: str, *, may_manage: bool) -> str:
     """What the bot does, and its commands."""
     lines = [
-        "A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:",
-        f"{command('reload')} takes about 2 minutes, counts down, and pings you.",
-        f"{command('models')} shows this server's models: which are warm, and for how long.",
+        say("A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:"),
+        say("{reload} takes about 2 minutes, counts down, and pings you."),
+        say("{models} shows this server's models: which are warm, and for how long."),
     ]
     if may_manage:
-        lines.append(f"{command('key set')} stores this server's API key, {command('key status')} shows it.")
+        lines.append(say("{key_set} stores this server's API key, {key_status} shows it."))
+        lines.append(say("{settings} is about pings, the language, and where cold models are announced."))
     if support_url:
-        lines.append(f"Questions: {support_url}")
+        lines.append(say("Questions: {link}", link=support_url))
     return "\n".join(lines)
 
 
-KEY_TITLE = "API key of this server"
-KEY_LABEL = "Key of Stable Diffusion API / ModelsLab"
-KEY_HINT = "Stored encrypted; used only to check it and to reload models."
+KEY_TITLE = n_("API key of this server")
+KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
+KEY_HINT = n_("Stored encrypted; sent to the model API only.")
 
 
 def key_tail(key: str) -> str:

@@ -1,21 +1,22 @@
 """What sentences are made of.
 
-`Command` turns a command's name into something tappable. Model ids and the API's own words stand in code
-spans: there they cannot ping, format or link, and neither can hold a backtick.
+Model ids and the API's own words stand in code spans: there they cannot ping, format or link, and neither can
+hold a backtick.
 """
 
-from collections.abc import Callable
-
-Command = Callable[[str], str]
-"""From a command's full name ("key set") to its mention."""
+from bot.words.language import Language
 
 
-def span(seconds: float) -> str:
+def span(seconds: float, say: Language) -> str:
     """A length of time, in full seconds: "45 s", "1 min 45 s", "2 h 5 min"."""
     whole = max(0, round(seconds))
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+    parts = [
+        say("{number} h", number=hours) if hours else "",
+        say("{number} min", number=minutes) if minutes else "",
+        say("{number} s", number=rest) if rest and not hours else "",
+    ]
+    return " ".join(filter(None, parts)) or say("{number} s", number=0)
 
 
 def message_link(server: int, channel: int, message: int | None) -> str:

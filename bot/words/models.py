@@ -6,17 +6,19 @@ from bot.catalogue import Row
 from bot.models import Model, Warmth
 from bot.reload import Reload, time_left
 from bot.words.common import message_link, span
+from bot.words.language import Language, n_
 from bot.words.reload import state_word
 
 CHOICE_CHARACTERS = 100
 """Discord takes no more."""
-NO_MODELS = "Nobody has reloaded a model in this server yet."
-CHOOSE_MODEL = "Look at a model"
-EARLIER, LATER, BACK, RELOAD = "Previous", "Next", "All models", "Reload"
+NO_MODELS = n_("Nobody has reloaded a model in this server yet.")
+CHOOSE_MODEL = n_("Look at a model")
+EARLIER, LATER = n_("Previous"), n_("Next")
+BACK, RELOAD = n_("All models"), n_("Reload")
 SHOWN_RELOADS = 5
-_HEADINGS = {Warmth.RELOADING: "Reloading now", Warmth.WARM: "Warm", Warmth.COLD: "Cold"}
-_SMALL_PRINT = (
-    "-# Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
+_HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
+_SMALL_PRINT = n_(
+    "Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
     "Use elsewhere is not seen."
 )
 
@@ -27,47 +29,52 @@ def choice(row: Row) -> str:
     return row.id if same or not row.name else f"{row.id} · {row.name}"[:CHOICE_CHARACTERS]
 
 
-def models_page(models: Sequence[Model], page: int, pages: int, now: float) -> str:
+def models_page(models: Sequence[Model], page: int, pages: int, now: float, say: Language) -> str:
     """The `models` of one page of the list; the first page is 0."""
-    lines, before = ["**Models of this server**"], None
+    lines, before = [f"**{say('Models of this server')}**"], None
     for model in models:
         warmth = model.warmth(now)
         if warmth is not before:
-            lines.append(f"\n**{_HEADINGS[warmth]}**")
+            lines.append(f"\n**{say(_HEADINGS[warmth])}**")
         before = warmth
-        lines.append(f"`{model.id}` {_stands(model, now)}")
-    number = f"-# Page {page + 1} of {pages}\n" if pages > 1 else ""
-    return "\n".join(lines) + f"\n\n{number}{_SMALL_PRINT}"
+        lines.append(f"`{model.id}` {_stands(model, now, say)}")
+    number = say("Page {page} of {pages}", page=page + 1, pages=pages)
+    return "\n".join([*lines, "", *([f"-# {number}"] if pages > 1 else []), f"-# {say(_SMALL_PRINT)}"])
 
 
-def model_page(model: Model, now: float, *, who: bool) -> str:
+def model_page(model: Model, now: float, say: Language, *, who: bool) -> str:
     """One model: how it stands, its last reloads; `who`: also by whom."""
-    head = f"**{_HEADINGS[model.warmth(now)]}** `{model.id}`\n{_stands(model, now)}"
-    return "\n".join([head, "", *_past(model.reloads[:SHOWN_RELOADS], who=who), "", _SMALL_PRINT])
+    head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
+    past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
+    return "\n".join([head, "", *past, "", f"-# {say(_SMALL_PRINT)}"])
 
 
-def warmth_word(model: Model, now: float) -> str:
+def warmth_word(model: Model, now: float, say: Language) -> str:
     """How a model stands, in two words."""
-    return _HEADINGS[model.warmth(now)]
+    return say(_HEADINGS[model.warmth(now)])
 
 
-def _stands(model: Model, now: float) -> str:
+def _stands(model: Model, now: float, say: Language) -> str:
     running = model.open
     if running is not None:
-        left = (
-            f"{span(time_left(running.deadline, now))} left" if running.deadline is not None else "asked for"
-        )
-        return f"{left} {message_link(running.server, running.owner.channel, running.message)}"
+        link = message_link(running.server, running.owner.channel, running.message)
+        if running.deadline is None:
+            return f"{say('asked for')} {link}"
+        return f"{say('{span} left', span=span(time_left(running.deadline, now), say))} {link}"
     if model.warm_until is None:
-        return "not seen warm"
+        return say("not seen warm")
+    day = f"<t:{round(model.warm_until)}:d>"
     if model.warm_until > now:
-        return f"until <t:{round(model.warm_until)}:d> (<t:{round(model.warm_until)}:R>)"
-    return f"since <t:{round(model.warm_until)}:d>"
+        return say("until {day} ({time})", day=day, time=f"<t:{round(model.warm_until)}:R>")
+    return say("since {day}", day=day)
 
 
-def _past(reloads: Sequence[Reload], *, who: bool) -> Iterator[str]:
+def _past(reloads: Sequence[Reload], say: Language, *, who: bool) -> Iterator[str]:
     for reload in reloads:
         people = list(dict.fromkeys(asker.user for asker in reload.askers))
-        by = f" · <@{people[0]}>" if who else ""
-        more = f" and {len(people) - 1} more" if who and len(people) > 1 else ""
-        yield f"<t:{round(reload.asked_at)}:f> · {state_word(reload)}{by}{more}"
+        by = ""
+        if who and len(people) > 1:
+            by = " · " + say("{people} and {number} more", people=f"<@{people[0]}>", number=len(people) - 1)
+        elif who:
+            by = f" · <@{people[0]}>"
+        yield f"<t:{round(reload.asked_at)}:f> · {state_word(reload, say)}{by}"

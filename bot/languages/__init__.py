@@ -1,0 +1,52 @@
+"""Who hears which language: gettext catalogues, read once at start."""
+
+import io
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+from bot.words.language import Command, Language
+
+NAMES = {
+    "en": "English",
+    "de": "Deutsch",
+    "es": "Español",
+    "fr": "Français",
+    "ja": "日本語",
+    "pt_BR": "Português (Brasil)",
+}
+"""Each language, in itself; by the name of its file here."""
+_OURS = {
+    "de": "de",
+    "es-ES": "es",
+    "es-419": "es",
+    "fr": "fr",
+    "ja": "ja",
+    "pt-BR": "pt_BR",
+}
+"""By Discord's name; what is not here hears English (Discord's page on locales)."""
+
+
+class Languages:
+    """All languages of this process."""
+
+    def __init__(self, command: Command) -> None:
+        self._by_code = {code: Language(code, translations(code), command) for code in NAMES}
+
+    def of(self, locale: object) -> Language:
+        """The language for one of Discord's locales, or for one of our own codes; English for any other."""
+        code = str(locale)
+        return self._by_code.get(_OURS.get(code, code), self._by_code["en"])
+
+
+def translations(code: str) -> NullTranslations:
+    """The sentences of a language; those that are not sure ("fuzzy") stay English."""
+    if code == "en":
+        return NullTranslations()
+    packed = io.BytesIO()
+    with (Path(__file__).parent / f"{code}.po").open("rb") as file:
+        write_mo(packed, read_po(file, locale=code))
+    packed.seek(0)
+    return GNUTranslations(packed)
