@@ -36,6 +36,7 @@ DEFAULT_WAIT = 30.0
 LONGEST_NAMED_WAIT = 60.0
 SOONEST_FETCH, LATEST_FETCH = 3.0, 20.0
 """Seconds after which a picture is first asked for, whatever the API estimates."""
+LONGEST_ADDRESS = 2048
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YES = ("success", "processing")
 _NO = ("error", "failed")
@@ -116,17 +117,20 @@ def read_rendering(
     """Say what an answer about a picture means (Text to Image pages); takes any bytes and never raises."""
     refused = classify(status, headers, body, key, model)
     if refused.outcome is not Outcome.ACCEPTED:
-        return Rendering(refused.outcome, said=refused.said)
+        return Rendering(refused.outcome, said=refused.said, wait=refused.wait or 0.0)
     answer = read(body) or {}
     output = answer.get("output")
-    pictures = [one for one in output if isinstance(one, str)] if isinstance(output, list) else []
+    pictures = [one for one in output if isinstance(one, str) and one] if isinstance(output, list) else []
+    job, secret = str(answer.get("id")), key.get_secret_value()
     if pictures:
-        return Rendering(Outcome.RENDERED, picture=pictures[0])
-    job = str(answer.get("id"))
-    if word_of(answer) == "processing" and _JOB.fullmatch(job):
-        eta = _seconds(answer.get("eta")) or 0.0
-        return Rendering(Outcome.RENDERING, job=job, wait=min(max(eta, SOONEST_FETCH), LATEST_FETCH))
-    return Rendering(Outcome.NO_PICTURE)
+        safe = len(pictures[0]) <= LONGEST_ADDRESS and not _repeats(pictures[0], secret)
+        return Rendering(Outcome.RENDERED, picture=pictures[0]) if safe else Rendering(Outcome.NO_PICTURE)
+    if word_of(answer) != "processing":
+        return Rendering(Outcome.NO_PICTURE)
+    if not _JOB.fullmatch(job) or _repeats(job, secret):
+        return Rendering(Outcome.NO_USABLE_ANSWER)
+    eta = _seconds(answer.get("eta")) or 0.0
+    return Rendering(Outcome.RENDERING, job=job, wait=min(max(eta, SOONEST_FETCH), LATEST_FETCH))
 
 
 def read(body: bytes) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ RewarmError
     ├── NotAMember           the server has the commands, but the bot is not a member of it
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
-    └── NoTestNow            a test image is being made already, or none can be made
+    └── NoTestNow            a test image is being made already, or none can be made, or not yet
 
 The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
 """
@@ -115,7 +115,11 @@ class AlreadyEnded(Refusal):
 
 
 class NoTestNow(Refusal):
-    """No test image can be made: one is being made, or was; or the reload is not ready."""
+    """No test image can be made: one is `running`; the ending is being told `yet`; or it is not a Ready."""
+
+    def __init__(self, why: Literal["running", "yet", "over"] = "over") -> None:
+        super().__init__(f"no test image: {why}")
+        self.why = why
 
 
 class NotAMember(Refusal):

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from bot.answer import Rendering
+from bot.answer import LONGEST_NAMED_WAIT, Rendering
 from bot.errors import NoKey
 from bot.life import Life
 from bot.picture import Picture
@@ -47,17 +47,24 @@ class ImageTestStory:
 
     def is_calling(self) -> bool:
         """Whether the call that costs is out, so that a stop would lose what comes of it."""
-        return self.test.outcome is None and not (self.test.job or self.test.picture)
+        test = self.test
+        return test.called and test.outcome is None and not (test.job or test.picture)
 
     async def begin(self, prompt: str) -> None:
         """Ask for the picture, once; then wait for it and show it."""
+        reload = self.life.reload
         try:
-            key = await self._by.keys.open(self.life.reload.server)
+            key = await self._by.keys.open(reload.server)
         except NoKey:
             await self.end(Outcome.KEY_GONE)
             return
-        await self._reply.show(self.life.reload, self._by.now(), SHOW_CALLING_SECONDS)
-        answer = await self._by.api.render(key, self.life.reload.model, prompt)
+        await self._reply.show(reload, self._by.now(), SHOW_CALLING_SECONDS)
+        if self._by.is_stopping():  # the next start says that nothing was sent
+            return
+        if not await self._note(called=True):
+            await self.end(Outcome.STORAGE)
+            return
+        answer = await self._by.api.render(key, reload.model, prompt)
         log.info("image_test.answer", outcome=answer.outcome)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)
@@ -66,47 +73,61 @@ class ImageTestStory:
 
     async def resume(self) -> None:
         """Go on where the last process stopped."""
-        if self.test.picture:
-            await self._finish(Rendering(Outcome.RENDERED, picture=self.test.picture))
-        elif self.test.job:
-            await self._finish(await self._wait_for(Rendering(Outcome.RENDERING, job=self.test.job)))
+        test = self.test
+        if test.outcome is not None:
+            await self.end(test.outcome, test.said)
+        elif test.picture:
+            await self._finish(Rendering(Outcome.RENDERED, picture=test.picture))
+        elif test.job:
+            await self._finish(await self._wait_for(Rendering(Outcome.RENDERING, job=test.job)))
         else:
-            await self.end(Outcome.INTERRUPTED)
+            await self.end(Outcome.INTERRUPTED if test.called else Outcome.NOT_SENT)
 
     async def _wait_for(self, answer: Rendering) -> Rendering:
         until, job = clock() + FETCH_SECONDS, answer.job
         while answer.outcome in _MAY_PASS:
             if clock() >= until:
                 return Rendering(Outcome.TOOK_TOO_LONG)
-            await asyncio.sleep(answer.wait or FETCH_EVERY)
+            await asyncio.sleep(min(answer.wait or FETCH_EVERY, LONGEST_NAMED_WAIT))
             try:
                 key = await self._by.keys.open(self.life.reload.server)
             except NoKey:
                 return Rendering(Outcome.KEY_GONE)
-            answer = replace(await self._by.api.rendered(key, self.life.reload.model, job), wait=FETCH_EVERY)
+            answer = await self._by.api.rendered(key, self.life.reload.model, job)
+            answer = replace(answer, wait=max(answer.wait, FETCH_EVERY))
+        if answer.outcome is Outcome.UNKNOWN_MODEL:  # what it does not find is the picture
+            return Rendering(Outcome.NO_USABLE_ANSWER)
         return answer
 
     async def _finish(self, answer: Rendering) -> None:
         if answer.outcome is not Outcome.RENDERED:
             await self.end(answer.outcome, answer.said)
             return
-        await self._note(picture=answer.picture)
+        if answer.picture != self.test.picture:
+            await self._note(picture=answer.picture)
         picture = await self._by.api.picture(answer.picture)
-        if picture is None:
+        if picture is None or not await self._show(picture):
             await self.end(Outcome.NO_PICTURE)
-        else:
-            await self.end(Outcome.RENDERED, picture=picture)
 
-    async def end(self, why: Outcome, said: str = "", picture: Picture | None = None) -> None:
-        """Show what came of it, then store that: after a crash in between it is shown once more."""
-        done = replace(self.life.reload, test=replace(self.test, outcome=why, said=said))
-        if not await self._reply.show_test(done, picture) and picture is not None:
+    async def _show(self, picture: Picture) -> bool:
+        """Show it, then store that it is shown: after a crash in between it is fetched once more."""
+        done = replace(self.test, outcome=Outcome.RENDERED)
+        if not await self._reply.show_test(replace(self.life.reload, test=done), picture):
             log.warning("image_test.not_shown")
-            done = replace(done, test=replace(self.test, outcome=Outcome.NO_PICTURE))
-            await self._reply.show_test(done)
-        await self._note(outcome=done.test.outcome if done.test else why, said=said)
-        log.info("image_test.ended", outcome=self.test.outcome)
+            return False
+        await self._note(outcome=Outcome.RENDERED, shown=True)
+        log.info("image_test.ended", outcome=Outcome.RENDERED)
+        await self.life.catch_up()
+        return True
+
+    async def end(self, why: Outcome, said: str = "") -> None:
+        """Store that there is no picture, and why; then show it."""
+        if self.test.outcome is None:
+            await self._note(outcome=why, said=said)
+        await self._reply.show_test(self.life.reload)
+        await self._note(shown=True)
+        log.info("image_test.ended", outcome=why)
         await self.life.catch_up()
 
-    async def _note(self, **changes: Any) -> None:
-        await self.life.step(State.ENDED, test=replace(self.test, **changes))
+    async def _note(self, **changes: Any) -> bool:
+        return await self.life.step(State.ENDED, test=replace(self.test, **changes))

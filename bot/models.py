@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.catalogue import Catalogue, Row
-from bot.reload import OPEN, WARM_SECONDS, Outcome, Reload
+from bot.reload import JOINABLE, WARM_SECONDS, Outcome, Reload
 
 _HALF_LIFE = 14 * 86400.0
 """After two weeks a reload counts half for what is suggested."""
@@ -29,7 +29,7 @@ class Model:
     @property
     def open(self) -> Reload | None:
         """The reload that runs."""
-        return next((reload for reload in self.reloads if reload.state in OPEN), None)
+        return next((reload for reload in self.reloads if reload.state in JOINABLE), None)
 
     @property
     def used_at(self) -> float | None:

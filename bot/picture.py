@@ -1,8 +1,8 @@
 """Fetches a picture from an address that came from outside: it may be anything."""
 
 import asyncio
+import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 import aiohttp
 import structlog
@@ -14,7 +14,9 @@ FETCH_SECONDS = 20.0
 TRIES = 4
 """A picture may not be where its address says at once."""
 PAUSE_SECONDS = 3.0
-_LONGEST_ADDRESS = 2048
+_NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*")
+"""Of a host: no number is one, however it is written."""
+_OWN_NETWORK = (".local", ".localhost", ".internal", ".lan", ".home")
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -50,26 +52,17 @@ async def fetch(session: aiohttp.ClientSession, address: str, own_host: str) -> 
 
 def safe(address: str, own_host: str) -> URL | None:
     """The address as a URL: https to a named host at the usual port, or the model API's own host; or None."""
-    if len(address) > _LONGEST_ADDRESS:
-        return None
     try:
         url = URL(address)
-        origin = url.origin()
+        origin, host = url.origin(), url.raw_host or ""
     except ValueError:
         return None
     if url.user is not None or url.password is not None:
         return None
     if origin == URL(own_host).origin():
         return url
-    return url if url.scheme == "https" and url.port == 443 and _is_name(url.host or "") else None
-
-
-def _is_name(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return "." in host.strip(".") and not host.rstrip(".").endswith((".local", ".internal", ".localhost"))
-    return False
+    named = _NAME.fullmatch(host) is not None and not host.endswith(_OWN_NETWORK)
+    return url if named and url.scheme == "https" and url.port == 443 else None
 
 
 async def _read(session: aiohttp.ClientSession, url: URL) -> bytes | None:

@@ -110,12 +110,16 @@ class ImageTest:
     spoiler: bool
     job: str = ""
     """The API's number of a picture that it has not rendered yet."""
-    picture: str = ""
+    called: bool = False
+    """The call that costs may have gone out."""
+    picture: str = field(default="", repr=False)
     """The picture's address, as the API gives it."""
     outcome: Outcome | None = None
-    """None while it runs."""
+    """None while it is made."""
     said: str = ""
     """The API's own words, shortened and harmless."""
+    shown: bool = False
+    """What came of it has been shown, or cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,11 @@ class Reload:
     def is_testing(self) -> bool:
         """Whether a test image is being made."""
         return self.test is not None and self.test.outcome is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has yet to be shown something of it: its ending, or that of its test image."""
+        return self.state in OPEN or (self.test is not None and not self.test.shown)
 
     @property
     def has_tokens(self) -> bool:
@@ -262,15 +271,25 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
 
 
 def _check_test(reload: Reload, facts: Facts) -> None:
-    """What has ended takes no step but those of a test image: begun on a Ready, one at a time."""
+    """What has ended takes no step but those of a test image: begun on a Ready, one at a time.
+
+    A test is known by its interaction's token: the same one delivered again begins no second.
+    """
     new, known = facts.get("test"), reload.test
     if new is None or set(facts) - {"test", "message"}:
         raise IllegalStep("it has ended")
-    begins = known is None or (new.by, new.at) != (known.by, known.at)
-    if begins and (reload.ending is not Ending.READY or reload.is_testing):
-        raise IllegalStep("no test image can be made now")
-    if not begins and not reload.is_testing:
-        raise IllegalStep("the test image has ended")
+    if known is None or known.by.token != new.by.token:
+        if reload.ending is not Ending.READY or (known is not None and not known.shown):
+            raise IllegalStep("no test image can be made now")
+    elif known.shown or new == known or not _goes_on(known, new):
+        raise IllegalStep("the test image has got further")
+
+
+def _goes_on(known: ImageTest, new: ImageTest) -> bool:
+    """Whether a note takes nothing back."""
+    same = (new.by, new.at, new.called or not known.called) == (known.by, known.at, True)
+    kept = known.job in ("", new.job) and known.picture in ("", new.picture)
+    return same and kept and known.outcome in (None, new.outcome)
 
 
 def pings(reload: Reload) -> tuple[Ping, ...]:
@@ -308,7 +327,8 @@ def faded(reload: Reload) -> Reload:
     people = tuple(Asker(asker.user, 0, "") for asker in reload.askers)
     test = reload.test
     if test is not None:
-        test = replace(test, by=Asker(test.by.user, 0, ""), job="", picture="", outcome=test.outcome or _LOST)
+        by = Asker(test.by.user, 0, "")
+        test = replace(test, by=by, job="", picture="", outcome=test.outcome or _LOST, shown=True)
     return replace(
         reload, state=State.ENDED, askers=people, message=None, pings=(), pinged=(), muted=(), test=test
     )

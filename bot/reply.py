@@ -70,17 +70,23 @@ class Reply:
         return all_told
 
     async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
-        """Show how a test image stands, tried again and again; False: it cannot be shown."""
+        """Show what came of a test image, tried again until it is shown; False: it cannot be."""
         until = clock() + PATIENCE_SECONDS
-        self._routes.reopen()
         limit = UPLOAD_SECONDS if picture is not None else CALL_SECONDS
         for attempt in itertools.count():
-            layout = view.render(reload, self._now(), self._say, picture)
-            result = await self._routes.edit(reload, layout, limit, tick=False, picture=picture)
-            if result is not Result.LATER or clock() >= until:
+            self._routes.reopen()
+            result = await self._show_picture(reload, picture, limit)
+            if result not in (Result.LATER, Result.ASLEEP):  # a thread that rests may be woken up
                 break
-            await asyncio.sleep(retry_pause(attempt))
+            await asyncio.sleep(retry_pause(attempt) if clock() < until else PATIENCE_SECONDS)
+        if result is Result.DONE and self._routes.dropped_within(2 * EDIT_LIMIT):
+            await asyncio.sleep(EDIT_LIMIT)  # "is being made" may still land over it
+            await self._show_picture(reload, picture, limit)
         return result is Result.DONE
+
+    async def _show_picture(self, reload: Reload, picture: Picture | None, limit: float) -> Result:
+        layout = view.render(reload, self._now(), self._say, picture)
+        return await self._routes.edit(reload, layout, limit, tick=False, picture=picture)
 
     async def _show_ending(self, reload: Reload, limit: float) -> Result:
         layout = view.render(reload, self._now(), self._say)

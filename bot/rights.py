@@ -4,8 +4,7 @@ Discord checks that for commands and never for buttons, so a button that does wh
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import discord
 import structlog
@@ -13,11 +12,11 @@ import structlog
 from bot.errors import NotAllowedHere, RightsUnknown
 from bot.trace import TROUBLE
 
-SECONDS = 1.0
-"""Of the 3 s in which a press must be answered."""
+SECONDS = 1.5
+"""Of the 3 s in which a press must be answered; the two calls may come one after the other."""
 _ROLE, _USER, _CHANNEL = 1, 2, 3
-Rules = Sequence[Mapping[str, Any]]
-"""What a server has set for one command, or for the whole bot: type, id, permission."""
+Rules = dict[tuple[int, int], bool]
+"""What a server has set for one command, or for the whole bot, by type and id."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -37,7 +36,8 @@ class Rights:
             raise NotAllowedHere
         server, channel = interaction.guild_id or 0, interaction.channel
         member = interaction.user
-        roles = [role.id for role in member.roles] if isinstance(member, discord.Member) else []
+        # As Discord sent them: `roles` leaves out those that are not in the cache.
+        roles = list(member._roles) if isinstance(member, discord.Member) else []  # noqa: SLF001
         places = [interaction.channel_id or 0]
         if isinstance(channel, discord.Thread):
             places.append(channel.parent_id)
@@ -60,8 +60,8 @@ class Rights:
         try:
             found = await self._bot.http.get_application_command_permissions(bot, server, of)
         except discord.NotFound:  # nothing is set
-            return []
-        return found["permissions"]
+            return {}
+        return {(int(r["type"]), int(r["id"])): bool(r["permission"]) for r in found["permissions"]}
 
 
 def may_use(
@@ -74,8 +74,7 @@ def may_use(
     """
     everyone, everywhere = server, server - 1
     person = place = None
-    for rules in levels:
-        said = {(rule["type"], int(rule["id"])): bool(rule["permission"]) for rule in rules}
+    for said in levels:
         of_roles = {said[_ROLE, role] for role in roles if role != everyone and (_ROLE, role) in said}
         steps = (said.get((_USER, user)), max(of_roles, default=None), said.get((_ROLE, everyone)))
         person = _first(person, *steps)

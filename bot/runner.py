@@ -9,9 +9,27 @@ from typing import Any
 
 import structlog
 
-from bot.errors import AlreadyEnded, NoTestNow, Refusal, Restarting, StoreSlow, StoreTrouble
+from bot.errors import (
+    AlreadyEnded,
+    NoTestNow,
+    Refusal,
+    Restarting,
+    StoreSlow,
+    StoreTrouble,
+    TooManyOpen,
+)
 from bot.image_test import ImageTestStory
-from bot.reload import JOINABLE, Asker, IllegalStep, ImageTest, Outcome, Reload, State
+from bot.reload import (
+    JOINABLE,
+    OPEN_PER_MEMBER,
+    OPEN_PER_SERVER,
+    Asker,
+    IllegalStep,
+    ImageTest,
+    Outcome,
+    Reload,
+    State,
+)
 from bot.story import Story, Storyteller, new_ref
 
 FIRST_ANSWER_SECONDS = 1.0
@@ -32,6 +50,8 @@ class Runner:
         by.metrics.open.set_function(lambda: len(self._stories))
         self._stories: dict[int, Story] = {}
         self._tests: dict[int, ImageTestStory] = {}
+        self._testing: dict[int, tuple[int, int]] = {}
+        """Server and member of each test image that is being made, by reload."""
         self._tasks: dict[asyncio.Task[None], Reload] = {}
         self._starting: dict[int, Reload] = {}
         """Asked and not yet started: their first answer is on its way."""
@@ -76,22 +96,38 @@ class Runner:
     async def begin_test(self, reload: Reload, test: ImageTest, message: int) -> Reload:
         """Store a test image that is to be made, so that there is no second one.
 
-        Raises NoTestNow, Restarting, StoreTrouble.
+        Raises NoTestNow, TooManyOpen, Restarting, StoreTrouble.
         """
         if self._by.is_stopping():
             raise Restarting
+        self._check_tests(reload, test)
+        self._testing[reload.id] = (reload.server, test.by.user)
+        stored = None
         try:
             stored = await self._by.store.step(
                 reload.id, {State.ENDED}, State.ENDED, test=test, message=message
             )
         except IllegalStep:
-            stored = None
+            pass
         except StoreSlow as slow:
             self._keep(reload, self._take_back_test(slow.landing), "take-back")
             raise
+        finally:
+            if stored is None:
+                del self._testing[reload.id]
         if stored is None:
-            raise NoTestNow
+            raise NoTestNow("running")
         return stored
+
+    def _check_tests(self, reload: Reload, test: ImageTest) -> None:
+        """As many test images at once as reloads, and of a reload one."""
+        if reload.id in self._testing:
+            raise NoTestNow("running")
+        places = list(self._testing.values())
+        if sum(server == reload.server for server, _ in places) >= OPEN_PER_SERVER:
+            raise TooManyOpen("server", OPEN_PER_SERVER, None)
+        if places.count((reload.server, test.by.user)) >= OPEN_PER_MEMBER:
+            raise TooManyOpen("member", OPEN_PER_MEMBER, None)
 
     def start_test(self, reload: Reload, prompt: str) -> None:
         """Make the test image that was begun."""
@@ -110,6 +146,7 @@ class Runner:
         self, reload: Reload, tell: Callable[[ImageTestStory], Coroutine[Any, Any, None]]
     ) -> None:
         story = self._tests[reload.id] = ImageTestStory(self._by, reload)
+        self._testing[reload.id] = (reload.server, story.test.by.user)
         task = self._keep(reload, tell(story), "image-test")
         if task is not None:
             task.add_done_callback(lambda task: self._after_test(task, story))
@@ -117,7 +154,8 @@ class Runner:
     def _after_test(self, task: asyncio.Task[None], story: ImageTestStory) -> None:
         """A defect of ours must not leave anybody waiting for a picture."""
         reload = story.life.reload
-        del self._tests[reload.id]
+        if self._tests.get(reload.id) is story:  # the disk may be behind, and the next one begun
+            del self._tests[reload.id], self._testing[reload.id]
         if not task.cancelled() and task.exception() is not None and reload.is_testing:
             self._keep(reload, ImageTestStory(self._by, reload).end(Outcome.INTERRUPTED), "rescue")
 
@@ -142,7 +180,7 @@ class Runner:
         """Go on with everything that the last process left open, most overdue first; answers how many."""
         left = sorted(await self._by.store.open(), key=lambda reload: reload.deadline or reload.asked_at)
         for place, reload in enumerate(left):
-            if reload.is_testing:
+            if reload.state is State.ENDED:
                 self._spawn_test(reload, ImageTestStory.resume)
                 continue
             pause = RESUME_SPREAD_SECONDS * place / len(left)

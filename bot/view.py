@@ -30,12 +30,18 @@ def render(
         words.reply(reload, now, say)
     )
     box: discord.ui.Container[discord.ui.LayoutView] = discord.ui.Container(
-        text, accent_colour=_ACCENTS[reload.ending]
+        text, accent_colour=_accent(reload)
     )
     if picture is not None and reload.test is not None:
         shown = MediaGalleryItem(f"attachment://{picture.name}", spoiler=reload.test.spoiler)
         box.add_item(discord.ui.MediaGallery(shown))
     return layout(box, discord.ui.ActionRow(*_buttons(reload, say)))
+
+
+def _accent(reload: Reload) -> discord.Colour:
+    """A Ready whose test image failed is not as green as it was."""
+    failed = reload.ending is Ending.READY and reload.test is not None and not reload.is_testing
+    return _ACCENTS[Ending.UNKNOWN if failed else reload.ending]
 
 
 def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutView:

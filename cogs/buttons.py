@@ -64,11 +64,12 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
 
 async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload) -> None:
     """Raises NoTestNow, NoKey, NotAllowedHere, RightsUnknown."""
-    message = interaction.message
-    its_own = message is not None and reload.message in (None, message.id)
-    ready = reload.state is State.ENDED and reload.ending is Ending.READY and not reload.is_testing
-    if not (its_own and ready):
+    if reload.is_testing:
+        raise NoTestNow("running")
+    if reload.ending is not Ending.READY:
         raise NoTestNow
+    if reload.state is not State.ENDED:
+        raise NoTestNow("yet")
     await interaction.client.keys.open(reload.server)
     await interaction.client.rights.require(interaction, "reload")
 
@@ -78,7 +79,7 @@ def _form(reload: Reload, say: words.Language) -> discord.ui.Modal:
     form = discord.ui.Modal(
         title=say(words.TEST_TITLE), timeout=None, custom_id=FORM_ID.format(reload=reload.id)
     )
-    form.add_item(discord.ui.TextDisplay(say(words.TEST_COST)))
+    form.add_item(discord.ui.TextDisplay(words.test_cost(reload, say)))
     box: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id=_BOX,
         style=discord.TextStyle.long,  # all of it is seen on a phone

@@ -52,7 +52,8 @@ def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> 
     ref = secrets.token_hex(2).upper()
     log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
     if isinstance(cause, StoreTrouble | SealBroken):
-        of_reload = interaction.command is not None and interaction.command.qualified_name == "reload"
+        command = interaction.command  # None: a press or a form of a reply
+        of_reload = command is None or command.qualified_name == "reload"
         return words.storage_trouble(ref, say, of_reload=of_reload)
     return words.broken(ref, say)
 

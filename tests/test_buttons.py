@@ -251,7 +251,7 @@ async def test_without_a_key_the_button_says_so(world: World, api: ModelApiServe
     await world.reload(world.ana)
     await world.env.advance_time(125)
     await world.mod.slash(world.general, "key remove")
-    assert said(await world.press(world.ben, AGAIN)).startswith("This server has no API key yet.")
+    assert said(await world.press(world.ben, AGAIN)).startswith("This server has no API key.")
     assert len(api.calls) == 1
 
 

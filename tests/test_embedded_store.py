@@ -144,7 +144,10 @@ async def test_a_test_that_runs_is_open_and_outlives_the_process(tmp_path: Path)
     store.close()
     again = EmbeddedStore(tmp_path)
     assert await again.open() == [begun]
-    await again.step(1, {State.ENDED}, State.ENDED, test=replace(test, outcome=Outcome.RENDERED))
+    done = replace(test, outcome=Outcome.RENDERED)
+    await again.step(1, {State.ENDED}, State.ENDED, test=done)
+    assert len(await again.open()) == 1, "it has not been shown"
+    await again.step(1, {State.ENDED}, State.ENDED, test=replace(done, shown=True))
     assert await again.open() == []
     again.close()
 

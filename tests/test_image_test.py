@@ -50,6 +50,7 @@ async def test_the_form_says_what_it_costs_and_proposes_something_harmless(
     form = await ready.press(ready.ben, TEST)
     assert form.modal is not None
     cost, label = form.modal["components"]
+    assert "one picture with `sdxl-turbo`" in cost["content"]
     assert "costs one generation" in cost["content"]
     assert label["component"]["value"] == words.TEST_PROMPT
     assert api.render_calls == [], "nothing is asked for before the form comes back"
@@ -92,7 +93,7 @@ async def test_two_forms_make_one_picture(ready: World, api: ModelApiServer) -> 
     first, second = await ready.press(ready.ana, TEST), await ready.press(ready.ben, TEST)
     await send(first, ready.ana)
     refused = said(await send(second, ready.ben))
-    assert refused.startswith("No test image can be made here now: see the reply.")
+    assert refused.startswith("A test image is being made already.")
     await later(ready)
     assert len(api.render_calls) == 1
     assert ready.last().word == "Confirmed"
@@ -118,7 +119,7 @@ async def test_a_picture_that_never_comes(ready: World, api: ModelApiServer) -> 
     await try_it(ready)
     await later(ready, 200)
     assert ready.last().word == "Ready"
-    assert "Test image: no picture after 3 minutes. The model may still be loading." in ready.last().text
+    assert "): no picture after 3 minutes. The model may still be loading." in ready.last().text
     assert len(api.render_calls) == 1
     assert len(api.fetch_calls) < 30
     assert ready.buttons() == [AGAIN, TEST], "it may be tried again"
@@ -127,7 +128,7 @@ async def test_a_picture_that_never_comes(ready: World, api: ModelApiServer) -> 
 FAILURES: dict[str, tuple[Answer, str]] = {
     "failed": (
         Answer({"status": "failed", "message": "Failed, Try Again"}),
-        "the model answered `Failed, Try Again`. It may still be loading.",
+        "the API says `Failed, Try Again`. It may still be loading.",
     ),
     "not loaded": (Answer({"status": "error", "message": "Model not found: x"}), "does not find the model"),
     "credits": (Answer({"status": "error", "message": "Insufficient credits"}, 402), "out of credits"),
@@ -142,7 +143,7 @@ FAILURES: dict[str, tuple[Answer, str]] = {
     ),
     "trouble": (Answer({"status": "error", "message": "Try again"}, 500), "reports trouble"),
     "page": (Answer(b"<html>", 502), "no clear answer. It may have cost a generation."),
-    "no number": (Answer({"status": "processing", "id": "../../x", "output": []}), "could not be shown"),
+    "no number": (Answer({"status": "processing", "id": "../../x", "output": []}), "no clear answer"),
     "no picture": (Answer({"status": "success", "output": {"a": 1}}), "could not be shown"),
     "echo": (Answer({"status": "error", "message": f"Bad thing {CANARY}"}), "[hidden: it repeats the key]"),
 }
@@ -279,7 +280,7 @@ async def test_it_needs_the_right_to_reload_also_when_the_form_comes_back(
 
 async def test_without_a_key_no_form(ready: World) -> None:
     await ready.mod.slash(ready.general, "key remove")
-    assert said(await ready.press(ready.ben, TEST)).startswith("This server has no API key yet.")
+    assert said(await ready.press(ready.ben, TEST)).startswith("This server has no API key.")
 
 
 async def test_a_prompt_of_spaces_is_the_usual_one(ready: World, api: ModelApiServer) -> None:

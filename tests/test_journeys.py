@@ -262,8 +262,8 @@ async def test_pasted_page_is_understood(world: World, api: ModelApiServer) -> N
 
 async def test_no_key_member_is_sent_to_a_moderator(env: simcord.Env, api: ModelApiServer) -> None:
     world = World(env)
-    assert re.search(r"Ask a moderator to run </key set:\d+>", said(await world.reload(world.ana)))
-    assert re.search(r"Store it with </key set:\d+>", said(await world.reload(world.mod)))
+    assert re.search(r"Ask a moderator to run `/key set`", said(await world.reload(world.ana)))
+    assert re.search(r"Store one with </key set:\d+>", said(await world.reload(world.mod)))
     assert api.calls == []
 
 

@@ -929,10 +929,13 @@ URL = "https://pictures.example/1.png"
         ({"status": "processing", "id": 7, "eta": 9e9}, Rendering(Outcome.RENDERING, job="7", wait=3.0)),
         ({"status": "processing", "id": 7, "eta": 999}, Rendering(Outcome.RENDERING, job="7", wait=20.0)),
         *(
-            ({"status": "processing", "id": odd}, Rendering(Outcome.NO_PICTURE))
+            ({"status": "processing", "id": odd}, Rendering(Outcome.NO_USABLE_ANSWER))
             for odd in ("a/b", "../x", "", "x" * 65, [7], {"a": 1}, "7?key=1")
         ),
         ({"status": "success", "output": []}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "output": [f"{URL}?key={CANARY}"]}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "output": [f"{URL}?{'x' * 2048}"]}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "processing", "id": CANARY}, Rendering(Outcome.NO_USABLE_ANSWER)),
         ({"status": "success", "output": URL}, Rendering(Outcome.NO_PICTURE)),
         ({"status": "success", "id": 7}, Rendering(Outcome.NO_PICTURE)),
         ({"status": "error", "output": [URL]}, Rendering(Outcome.REFUSED)),
@@ -957,7 +960,8 @@ def test_no_answer_about_a_picture_can_break_the_reading(status: int, body: byte
     answer = rendering(status, body)
     assert (answer.outcome is Outcome.RENDERED) == bool(answer.picture)
     assert (answer.outcome is Outcome.RENDERING) == bool(answer.job)
-    assert answer.wait == 0 or 3 <= answer.wait <= 20
+    assert answer.outcome is not Outcome.RENDERING or 3 <= answer.wait <= 20
+    assert math.isfinite(answer.wait)
 
 
 async def test_a_picture_whose_answer_is_lost_is_not_asked_for_again(

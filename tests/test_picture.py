@@ -59,7 +59,11 @@ def test_https_to_a_named_host_is_asked(address: str) -> None:
         "https://user:secret@pictures.example/x.png",
         "https://user@modelslab.com/x.png",
         "https://[pictures.example/x.png",
-        "https://pictures.example/" + "x" * 2048,
+        "https://127.1/x.png",
+        "https://0x7f.1/x.png",
+        "https://0177.0.0.1/x.png",
+        "https://a..b/x.png",
+        "https://db.lan/x.png",
     ],
 )
 def test_anything_else_is_not(address: str) -> None:
@@ -116,6 +120,14 @@ async def test_what_is_no_picture_is_none(
     api.pictures = [ODD[case]]
     assert await fetch(session, f"{api.url}/picture.png", api.url) is None
     assert len(api.picture_calls) <= TRIES
+
+
+@pytest.mark.parametrize(
+    "address", ["https://xn--a.b/x.png", "http://127.0.0.1:1/x.png", "https://no.invalid/x"]
+)
+@pytest.mark.usefixtures("virtual")
+async def test_a_host_that_cannot_be_asked_is_no_defect(session: aiohttp.ClientSession, address: str) -> None:
+    assert await fetch(session, address, "http://127.0.0.1:1") is None
 
 
 @pytest.mark.usefixtures("virtual")

@@ -1,7 +1,10 @@
 """Presses over real sockets with the real discord.py: what is sent, what goes wrong on the way, restarts."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import web
@@ -18,7 +21,10 @@ from tests.world import CANARY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bot.store.embedded import EmbeddedStore
+
 pytestmark = pytest.mark.usefixtures("virtual")
+PING = r"^/channels/\d+/messages$"
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 NOTIFY, MUTE, AGAIN, TEST = "Notify me", "Don't notify me", "Reload again", "Test image"
 
@@ -147,7 +153,7 @@ async def test_a_form_that_is_too_late_sends_nothing(wire: Wire, bot: Rewarm) ->
     form = await wire.server.press(wire.ben, message, TEST)
     wire.server.faults.append(Fault("POST", CALLBACK, status=404, code=10062))
     await wire.server.submit_modal(form, {"prompt": "x"}, wait=0.5)
-    await shows(wire, message, "Discord was too slow, so nothing was sent. Press once more.")
+    await shows(wire, message, "nothing was sent. Press once more.")
     assert wire.api.render_calls == []
     assert labels(message) == [AGAIN, TEST]
 
@@ -320,3 +326,236 @@ async def test_no_press_brings_a_key_or_a_token_into_the_log(
     assert "image_test.ended" in output
     assert CANARY not in output
     assert asked.token not in output
+
+
+# --- What an attack found ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [1.2, 2.0, 4.0])
+@pytest.mark.parametrize("ends", ["picture", "refusal"])
+async def test_being_made_that_lands_late_does_not_stay(
+    wire: Wire, bot: Rewarm, late: float, ends: str
+) -> None:
+    message = await ready(wire)
+    form = await wire.server.press(wire.ben, message, TEST)
+    if ends == "refusal":
+        wire.api.renders = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+    wire.server.faults.append(Fault("PATCH", BY_TOKEN, delay=late))
+    await wire.server.submit_modal(form, {"prompt": "x"})
+    await asyncio.sleep(30)
+    assert ("**Confirmed**" if ends == "picture" else "out of credits") in message.text
+
+
+@pytest.mark.parametrize("ends", ["picture", "refusal"])
+async def test_what_came_of_it_is_shown_after_an_outage_of_twenty_minutes(
+    wire: Wire, bot: Rewarm, ends: str
+) -> None:
+    message = await ready(wire)
+    form = await wire.server.press(wire.ben, message, TEST)
+    if ends == "refusal":
+        wire.api.renders = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+    await wire.server.submit_modal(form, {"prompt": "x"})
+    until = asyncio.get_running_loop().time() + 1300
+    wire.server.faults += [Fault("PATCH", way, times=10**6, status=503) for way in (BY_TOKEN, BY_CHANNEL)]
+    while asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(10)
+    wire.server.faults.clear()
+    await shows(wire, message, "**Confirmed**" if ends == "picture" else "out of credits", 1300)
+
+
+async def test_a_thread_that_rests_meanwhile_is_shown_it_once_it_is_awake(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer(wire.api.rendering(eta=5))]
+    await try_it(wire, message)
+    wire.general.archived = True
+    await asyncio.sleep(90)
+    wire.general.archived = False
+    await shows(wire, message, "**Confirmed**")
+
+
+async def test_the_form_delivered_twice_costs_once(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer({"status": "failed", "message": "Failed, Try Again"})]
+    asked = await try_it(wire, message)
+    wire.server.deliver(asked)
+    await shows(wire, message, "Failed, Try Again")
+    wire.server.deliver(asked)
+    await asyncio.sleep(10)
+    assert len(wire.api.render_calls) == 1
+    assert "Failed, Try Again" in message.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "success", "output": [f"https://pictures.example/x.png?key={CANARY}"]},
+        {"status": "processing", "id": CANARY, "eta": 3},
+    ],
+    ids=["address", "number"],
+)
+async def test_a_key_in_the_apis_answer_goes_nowhere(wire: Wire, bot: Rewarm, answer: dict[str, Any]) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer(answer)]
+    await try_it(wire, message)
+    await shows(wire, message, "Test image (")
+    await asyncio.sleep(30)
+    assert wire.api.fetch_calls == []
+    kept = b"".join(path.read_bytes() for path in (wire.folder / "data").iterdir() if path.is_file())
+    assert CANARY.encode() not in kept
+    assert CANARY not in message.text
+
+
+async def test_a_stop_before_the_call_sends_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        message = await ready(wire)
+        form = await wire.server.press(wire.ben, message, TEST)
+        wire.server.faults.append(Fault("PATCH", BY_TOKEN, delay=0.9))  # "is being made" is on its way
+        await wire.server.submit_modal(form, {"prompt": "x"})
+    assert wire.api.render_calls == []
+    async with running(wire.settings(), monkeypatch):
+        await shows(wire, message, "the bot was interrupted; nothing was sent. Press once more.")
+    assert wire.api.render_calls == []
+
+
+async def test_what_is_known_is_not_forgotten_by_a_stop(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        message = await ready(wire)
+        form = await wire.server.press(wire.ben, message, TEST)
+        wire.api.renders = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+        wire.server.faults += [
+            Fault("PATCH", BY_TOKEN),
+            *(Fault("PATCH", way, times=99, status=503) for way in (BY_TOKEN, BY_CHANNEL)),
+        ]
+        await wire.server.submit_modal(form, {"prompt": "x"})
+        await wire.server.wait_for(lambda: wire.api.render_calls)
+        await asyncio.sleep(1)
+    wire.server.faults.clear()
+    async with running(wire.settings(), monkeypatch):
+        await shows(wire, message, "the API account is out of credits.")
+
+
+async def test_a_day_without_the_bot_in_mid_test(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        message = await ready(wire)
+        wire.api.renders = wire.api.fetches = [Answer(wire.api.rendering(eta=20))]
+        await try_it(wire, message)
+        await wire.server.wait_for(lambda: wire.api.render_calls)
+        await asyncio.sleep(1)
+    await asyncio.sleep(25 * 3600)
+    async with running(wire.settings(), monkeypatch):
+        await shows(wire, message, "no picture after 3 minutes", 400)
+
+
+async def test_a_ready_that_is_still_being_told(wire: Wire, bot: Rewarm) -> None:
+    """Its ping is stuck: it has ended all the same."""
+    wire.server.faults.append(Fault("POST", PING, times=10**6, status=500))
+    message = wire.reply(await wire.reload())
+    await shows(wire, message, "Ready")
+    early = await wire.server.press(wire.ben, message, TEST)
+    assert wire.reply(early).text == "This has only just ended. Try again in a minute."
+    page = wire.reply(await wire.server.slash(wire.ana, wire.general, "models"))
+    assert "**Warm**" in page.text
+    assert "Reloading now" not in page.text
+    wire.server.faults.clear()
+
+
+async def test_a_member_has_five_test_images_at_once(wire: Wire, bot: Rewarm) -> None:
+    replies = []
+    for n in range(6):
+        replies.append(wire.reply(await wire.reload(model=f"m-{n}")))
+        await shows(wire, replies[-1], "Ready")
+        await asyncio.sleep(6)
+    wire.api.renders = [Answer(wire.api.rendering(eta=20))]
+    wire.api.fetches = [Answer(wire.api.rendering())]
+    for message in replies[:5]:
+        await try_it(wire, message)
+    refused = await try_it(wire, replies[5])
+    assert "the most at once" in wire.reply(refused).text
+    assert len(wire.api.render_calls) == 5
+
+
+async def test_a_key_that_is_removed_meanwhile(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer(wire.api.rendering(eta=20))]
+    await try_it(wire, message)
+    await wire.server.slash(wire.mod, wire.general, "key remove")
+    await shows(wire, message, "this server has no usable API key any more.")
+    assert wire.api.fetch_calls == []
+
+
+async def test_a_fetch_that_is_not_found_is_no_word_about_the_model(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer(wire.api.rendering(eta=3))]
+    wire.api.fetches = [Answer({"status": "error", "message": "Request not found"}, 404)]
+    await try_it(wire, message)
+    await shows(wire, message, "no clear answer. It may have cost a generation.")
+
+
+async def test_a_test_by_channel_a_day_later(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    await bot.store.expire(0.0, bot.now())
+    form = await wire.server.press(wire.ben, message, TEST)
+    wire.server.faults.append(Fault("PATCH", BY_TOKEN, times=99, status=401, code=50027))
+    await wire.server.submit_modal(form, {"prompt": "x"})
+    await shows(wire, message, "**Confirmed**")
+
+
+async def test_a_long_prompt_is_cut(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    form = await wire.server.press(wire.ben, message, TEST)
+    assert form.modal is not None
+    for part in flat(form.modal["components"]):
+        part.pop("max_length", None)
+    await wire.server.submit_modal(form, {"prompt": "x" * 4000})
+    await shows(wire, message, "**Confirmed**")
+    assert wire.api.render_calls[0].body["prompt"] == "x" * 200
+
+
+@contextmanager
+def slow_disk(bot: Rewarm, seconds: float) -> Iterator[None]:
+    """Writes take so long."""
+    store = cast("EmbeddedStore", bot.store)
+    write = store._write
+
+    def slowly() -> None:
+        time.sleep(seconds)
+        write()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_write", slowly)
+        yield
+
+
+async def test_a_test_that_the_disk_takes_too_late_sends_nothing(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    form = await wire.server.press(wire.ben, message, TEST)
+    with slow_disk(bot, 1.5):
+        refused = await wire.server.submit_modal(form, {"prompt": "x"})
+        assert "Our storage is in trouble" in wire.reply(refused).text
+        assert "Nothing was sent to the API" in wire.reply(refused).text
+        await asyncio.sleep(10)
+    assert wire.api.render_calls == []
+    [reload] = await bot.store.history(wire.guild.id)
+    assert not reload.is_open
+    await try_it(wire, message)
+    await shows(wire, message, "**Confirmed**")
+
+
+async def test_in_a_thread_its_channels_rule_counts_and_an_administrator_may_all(
+    wire: Wire, bot: Rewarm
+) -> None:
+    message = await ready(wire)
+    [command] = [c for c in wire.server.commands if c["name"] == "reload"]
+    wire.server.permissions[int(command["id"])] = [
+        {"id": str(wire.guild.id - 1), "type": 3, "permission": False}
+    ]
+    assert "does not let you" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
+    wire.ben.administrator = True
+    again = wire.reply(await wire.server.press(wire.ben, message, AGAIN))
+    assert "does not let you" not in again.text
+    wire.server.permissions.clear()
+    wire.ben.administrator, wire.ben.may_use_commands = False, False
+    assert "does not let you" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text

@@ -338,21 +338,50 @@ def test_nothing_is_tested_before_it_has_ended(state: State) -> None:
 
 def test_there_is_one_test_at_a_time() -> None:
     begun = step(READY, State.ENDED, test=BEGUN)
-    for other in (replace(BEGUN, at=5001.0), replace(BEGUN, by=OWNER)):
-        with pytest.raises(IllegalStep):
-            step(begun, State.ENDED, test=other)
-
-
-def test_a_test_that_has_ended_takes_no_step_and_what_failed_may_be_tried_again() -> None:
-    failed = step(
-        step(READY, State.ENDED, test=BEGUN),
-        State.ENDED,
-        test=replace(BEGUN, outcome=Outcome.REFUSED),
-    )
     with pytest.raises(IllegalStep):
-        step(failed, State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED))
-    again = step(failed, State.ENDED, test=replace(BEGUN, at=6000.0))
+        step(begun, State.ENDED, test=replace(BEGUN, by=Asker(ANA, HERE, "another token")))
+
+
+def test_a_test_that_is_not_shown_yet_is_not_over() -> None:
+    failed = step(
+        step(READY, State.ENDED, test=BEGUN), State.ENDED, test=replace(BEGUN, outcome=Outcome.REFUSED)
+    )
+    assert (failed.is_testing, failed.is_open) == (False, True)
+    with pytest.raises(IllegalStep):
+        step(failed, State.ENDED, test=replace(BEGUN, by=Asker(ANA, HERE, "another token")))
+
+
+def test_what_failed_and_was_shown_may_be_tried_again() -> None:
+    failed = replace(READY, test=replace(BEGUN, outcome=Outcome.REFUSED, shown=True))
+    assert not failed.is_open
+    again = step(failed, State.ENDED, test=replace(BEGUN, by=Asker(ANA, HERE, "another token")))
     assert again.is_testing
+
+
+ON_THE_WAY = (
+    BEGUN,
+    replace(BEGUN, called=True),
+    replace(BEGUN, called=True, job="7"),
+    replace(BEGUN, called=True, job="7", picture="https://x.example"),
+    replace(BEGUN, called=True, outcome=Outcome.REFUSED),
+    replace(BEGUN, called=True, outcome=Outcome.REFUSED, shown=True),
+)
+
+
+@pytest.mark.parametrize("known", ON_THE_WAY)
+@pytest.mark.parametrize("at", [BEGUN.at, BEGUN.at + 1])
+def test_the_same_form_delivered_twice_begins_no_second_test(known: ImageTest, at: float) -> None:
+    with pytest.raises(IllegalStep):
+        step(replace(READY, test=known), State.ENDED, test=replace(BEGUN, at=at))
+
+
+def test_a_test_only_goes_on() -> None:
+    for before, after in itertools.pairwise(ON_THE_WAY[:4]):
+        assert step(replace(READY, test=before), State.ENDED, test=after).test == after
+        with pytest.raises(IllegalStep):
+            step(replace(READY, test=after), State.ENDED, test=before)
+    with pytest.raises(IllegalStep):
+        step(replace(READY, test=ON_THE_WAY[5]), State.ENDED, test=ON_THE_WAY[1])
 
 
 def test_a_confirmed_is_not_tested_again() -> None:
@@ -388,7 +417,7 @@ def test_a_day_later_only_who_and_what_came_of_it_is_left() -> None:
     left = faded(mute(begun, BEN))
     assert not left.has_tokens
     assert left.test == ImageTest(
-        Asker(BEN, 0, ""), 5000.0, spoiler=True, outcome=Outcome.INTERRUPTED, said=""
+        Asker(BEN, 0, ""), 5000.0, spoiler=True, outcome=Outcome.INTERRUPTED, shown=True
     )
     assert (left.message, left.muted, left.owner) == (None, (), Asker(ANA, 0, ""))
 

@@ -1,7 +1,5 @@
 """Who may use a command: by the settings of the command, of the bot, and of the channel."""
 
-from typing import Any
-
 import pytest
 
 from bot.rights import may_use
@@ -11,14 +9,15 @@ EVERYWHERE = SERVER - 1
 ROLE, USER, CHANNEL = 1, 2, 3
 
 
-def rule(kind: int, id_: int, permission: bool) -> dict[str, Any]:
-    return {"type": kind, "id": str(id_), "permission": permission}
+Rule = tuple[tuple[int, int], bool]
 
 
-def allowed(
-    command: list[dict[str, Any]], bot: list[dict[str, Any]], roles: tuple[int, ...] = (MODS, FANS)
-) -> bool:
-    return may_use([command, bot], SERVER, ANA, (SERVER, *roles), (HERE,))
+def rule(kind: int, id_: int, permission: bool) -> Rule:
+    return (kind, id_), permission
+
+
+def allowed(command: list[Rule], bot: list[Rule], roles: tuple[int, ...] = (MODS, FANS)) -> bool:
+    return may_use([dict(command), dict(bot)], SERVER, ANA, (SERVER, *roles), (HERE,))
 
 
 NOBODY = rule(ROLE, SERVER, False)
@@ -53,13 +52,11 @@ NOWHERE = rule(CHANNEL, EVERYWHERE, False)
         ([rule(USER, ANA, True), NOWHERE], [], False),
     ],
 )
-def test_the_more_special_rule_counts(
-    command: list[dict[str, Any]], bot: list[dict[str, Any]], may: bool
-) -> None:
+def test_the_more_special_rule_counts(command: list[Rule], bot: list[Rule], may: bool) -> None:
     assert allowed(command, bot) is may
 
 
 def test_in_a_thread_its_channels_rule_counts() -> None:
     forbidden = [rule(CHANNEL, THREADS_CHANNEL, False)]
-    assert not may_use([forbidden, []], SERVER, ANA, (), (HERE, THREADS_CHANNEL))
-    assert may_use([forbidden, []], SERVER, ANA, (), (HERE,))
+    assert not may_use([dict(forbidden), {}], SERVER, ANA, (), (HERE, THREADS_CHANNEL))
+    assert may_use([dict(forbidden), {}], SERVER, ANA, (), (HERE,))

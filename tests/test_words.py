@@ -99,7 +99,7 @@ def test_no_outcome_is_left_out() -> None:
 @pytest.mark.parametrize("outcome", [o for o in OF_RELOADS if o.ending is not Ending.READY])
 def test_each_ending_that_is_no_success_says_what_to_do(outcome: Outcome) -> None:
     text = reply(ended(outcome))
-    assert command("reload") in text or command("key set") in text or "whoever owns the key" in text
+    assert any(turn in text for turn in (command("reload"), "`/key set`", "whoever owns the key"))
     assert "ready" not in text.lower()
 
 
@@ -174,7 +174,7 @@ def counting(left: float, seconds: float = 120.0) -> str:
 )
 def test_the_countdown_shows_bar_time_left_and_ready_time(left: float, bar: str, says: str) -> None:
     text = counting(left)
-    assert f"{bar} {says}\nReady at <t:{round(NOW + left)}:t>\nAsked by <@11>" in text
+    assert f"{bar} {says}\nExpected at <t:{round(NOW + left)}:t>\nAsked by <@11>" in text
 
 
 def test_a_wait_says_why_and_when_it_starts() -> None:
@@ -395,7 +395,7 @@ def test_a_refusal_without_words_is_a_defect_not_an_empty_message() -> None:
 
 def test_without_a_key_each_person_is_told_what_they_can_do() -> None:
     assert "Ask a moderator" in words.refusal(NoKey(), say, may_manage=False)
-    assert f"Store it with {command('key set')}" in words.refusal(NoKey(), say, may_manage=True)
+    assert f"Store one with {command('key set')}" in words.refusal(NoKey(), say, may_manage=True)
 
 
 def test_too_many_open_says_whose_and_when_a_place_frees() -> None:
@@ -496,7 +496,7 @@ def test_only_a_picture_confirms() -> None:
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED)])
 def test_each_failed_test_says_what_it_means(outcome: Outcome) -> None:
     text = reply(with_test(outcome))
-    assert "not confirmed.\nTest image: " in text
+    assert "not confirmed.\nTest image (<t:" in text
     others = {reply(with_test(o)) for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED, outcome)}
     assert text not in others
 
@@ -508,5 +508,5 @@ def test_where_nobody_knows_a_generation_may_have_been_paid_for(outcome: Outcome
 
 def test_a_refusal_of_a_picture_quotes_the_api() -> None:
     text = reply(with_test(Outcome.REFUSED, said="Failed, Try Again"))
-    assert "the model answered `Failed, Try Again`. It may still be loading." in text
+    assert "the API says `Failed, Try Again`. It may still be loading." in text
     assert "the model refused. It may still be loading." in reply(with_test(Outcome.REFUSED, said=""))

@@ -45,7 +45,7 @@ class Store(Protocol):
         ...
 
     async def open(self) -> list[Reload]:
-        """All reloads that have not ended, or whose test image is being made, of all servers."""
+        """All reloads of which something has yet to be shown, of all servers: an ending, a test image."""
         ...
 
     async def find(self, server: int, id_: int) -> Reload | None:

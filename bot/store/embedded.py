@@ -22,7 +22,7 @@ from sqlitedict import SqliteDict
 
 from bot.errors import StoreSlow, StoreTrouble
 from bot.metrics import Metrics
-from bot.reload import OPEN, Asker, Facts, Reload, State
+from bot.reload import Asker, Facts, Reload, State
 from bot.store import file
 from bot.store.base import KeyRow
 from bot.store.memory import Memory
@@ -181,7 +181,7 @@ class EmbeddedStore:
         return await self._call(STEP_SECONDS, self._memory.notify, id_, asker, wanted)
 
     async def open(self) -> list[Reload]:
-        return [r for r in list(self._memory.reloads.values()) if r.state in OPEN or r.is_testing]
+        return [reload for reload in list(self._memory.reloads.values()) if reload.is_open]
 
     async def find(self, server: int, id_: int) -> Reload | None:
         return self._memory.of_server.get(server, {}).get(id_)

@@ -114,7 +114,8 @@ class Memory:
         over = (State.ENDED, State.ANNOUNCING)  # also what nobody could be told of for so long
         ended = [(r.last_at, r) for r in self.reloads.values() if r.state in over and r.last_at]
         old = [r for at, r in ended if at < ended_before]
-        fading = [r for at, r in ended if ended_before <= at < fade_before and r.has_tokens]
+        resting = [r for at, r in ended if ended_before <= at < fade_before and not r.is_testing]
+        fading = [r for r in resting if r.has_tokens]
         for reload in old[:most]:
             self.change(f"reload:{reload.id}", None)
         for reload in fading[: most - len(old[:most])]:

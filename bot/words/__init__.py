@@ -35,7 +35,6 @@ from bot.words.reload import (
     NOTIFY,
     RELOAD_AGAIN,
     REPLY_CHARACTERS,
-    TEST_COST,
     TEST_IMAGE,
     TEST_LABEL,
     TEST_PROMPT,
@@ -46,6 +45,7 @@ from bot.words.reload import (
     ping,
     reply,
     state_word,
+    test_cost,
 )
 
 __all__ = [
@@ -62,7 +62,6 @@ __all__ = [
     "RELOAD",
     "RELOAD_AGAIN",
     "REPLY_CHARACTERS",
-    "TEST_COST",
     "TEST_IMAGE",
     "TEST_LABEL",
     "TEST_PROMPT",
@@ -91,5 +90,6 @@ __all__ = [
     "stale_command",
     "state_word",
     "storage_trouble",
+    "test_cost",
     "warmth_word",
 ]

@@ -61,7 +61,13 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     RightsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
     Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
     AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
-    NoTestNow: n_("No test image can be made here now: see the reply. {reload} asks again."),
+}
+
+
+_NO_TEST = {
+    "running": n_("A test image is being made already. It will show in the reply."),
+    "yet": n_("This has only just ended. Try again in a minute."),
+    "over": n_("No test image can be made of this reload any more. {reload} starts a new one."),
 }
 
 
@@ -69,15 +75,17 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
     """One sentence or two for something that the person can change."""
     match error:
         case NoKey() if may_manage:
-            return say("This server has no API key yet. Store it with {key_set}; it is kept encrypted.")
+            return say("This server has no API key. Store one with {key_set}; it is kept encrypted.")
         case NoKey():
-            return say("This server has no API key yet. Ask a moderator to run {key_set}.")
+            return say("This server has no API key. Ask a moderator to run `/key set`.")
         case TooManyOpen(whose="member"):
             most = say("You have {number} reloads running, the most at once.", number=error.limit)
             return f"{most} {_place(error, say)}"
         case TooManyOpen():
             most = say("This server has {number} reloads running, the most at once.", number=error.limit)
             return f"{most} {_place(error, say)}"
+        case NoTestNow():
+            return say(_NO_TEST[error.why])
         case NotAMember():
             return say(
                 "Rewarm is not a member of this server, so it cannot ping anybody. "
@@ -97,7 +105,10 @@ def _place(error: TooManyOpen, say: Language) -> str:
 def key_stored(say: Language, *, checked: bool) -> str:
     """The key is stored."""
     if checked:
-        return say("The key works and is stored, encrypted. Members can reload models now.")
+        return say(
+            "The key works and is stored, encrypted. Members can reload models now, and make test images, "
+            "which cost a generation each."
+        )
     return say(
         "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
     )
@@ -124,7 +135,7 @@ def no_key(say: Language) -> str:
 def key_removed(say: Language, *, existed: bool) -> str:
     """The key is gone."""
     if existed:
-        return say("The API key is deleted.")
+        return say("The API key is deleted. What is counting goes on; new reloads need a new key.")
     return say("This server has no API key; nothing to delete.")
 
 
@@ -133,10 +144,11 @@ def help_page(say: Language, support_url: str, *, may_manage: bool) -> str:
     lines = [
         say("A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:"),
         say("{reload} takes about 2 minutes, counts down, and pings you."),
+        say("Its buttons: be pinged or not; once it is ready, a test image (costs one generation) or again."),
         say("{models} shows this server's models: which are warm, and for how long."),
     ]
     if may_manage:
-        lines.append(say("{key_set} stores this server's API key, {key_status} shows it."))
+        lines.append(say("{key_set} stores this server's API key, {key_status} says who set it."))
         lines.append(say("{settings} is about pings, the language, and where cold models are announced."))
     if support_url:
         lines.append(say("Questions: {link}", link=support_url))
@@ -145,7 +157,7 @@ def help_page(say: Language, support_url: str, *, may_manage: bool) -> str:
 
 KEY_TITLE = n_("API key of this server")
 KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
-KEY_HINT = n_("Stored encrypted; sent to the model API only.")
+KEY_HINT = n_("For reloads, and members' test images, which cost credits. Stored encrypted.")
 
 
 def key_tail(key: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bot.catalogue import Row
 from bot.models import Model, Warmth
-from bot.reload import Reload, time_left
+from bot.reload import Outcome, Reload, time_left
 from bot.words.common import message_link, span
 from bot.words.language import Language, n_
 from bot.words.reload import state_word
@@ -65,7 +65,7 @@ def _stands(model: Model, now: float, say: Language) -> str:
         return say("not seen warm")
     day = f"<t:{round(model.warm_until)}:d>"
     if model.warm_until > now:
-        return say("until {day} ({time})", day=day, time=f"<t:{round(model.warm_until)}:R>")
+        return say("until {day}", day=day)
     return say("since {day}", day=day)
 
 
@@ -77,4 +77,7 @@ def _past(reloads: Sequence[Reload], say: Language, *, who: bool) -> Iterator[st
             by = " · " + say("{people} and {number} more", people=f"<@{people[0]}>", number=len(people) - 1)
         elif who:
             by = f" · <@{people[0]}>"
-        yield f"<t:{round(reload.asked_at)}:f> · {state_word(reload, say)}{by}"
+        test = reload.test
+        failed = test is not None and test.outcome not in (None, Outcome.RENDERED)
+        tested = f" · {say('the test image failed')}" if failed else ""
+        yield f"<t:{round(reload.asked_at)}:f> · {state_word(reload, say)}{tested}{by}"

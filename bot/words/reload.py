@@ -51,13 +51,13 @@ def _body(reload: Reload, now: float, say: Language) -> str:
         left = time_left(reload.deadline, now)
         done = math.floor(_BAR_CELLS * (1 - min(1.0, left / reload.seconds)))
         bar = "▰" * done + "▱" * (_BAR_CELLS - done)
-        ready = say("Ready at {time}", time=f"<t:{round(reload.deadline)}:t>")
+        ready = say("Expected at {time}", time=f"<t:{round(reload.deadline)}:t>")
         return f"{bar} {say('{span} left', span=span(left, say))}\n{ready}"
     if reload.state is State.ASKED and reload.not_before is not None:
         wait = span(time_left(reload.not_before, now), say)
         if reload.waits:
-            return say("The API asks to wait. Starts in {span}", span=wait)
-        return say("This model was asked for moments ago. Starts in {span}", span=wait)
+            return say("The API asks to wait. Starts in {span}.", span=wait)
+        return say("This model was asked for moments ago. Starts in {span}.", span=wait)
     return say("Asking the API")
 
 
@@ -102,10 +102,10 @@ def _test(test: ImageTest, say: Language) -> str:
         making = say("A test image is being made for {person}.", person=f"<@{test.by.user}>")
         return f"\n{making}"
     if test.outcome is Outcome.REFUSED and test.said:
-        why = say("the model answered {said}. It may still be loading.", said=f"`{test.said}`")
+        why = say("the API says {said}. It may still be loading.", said=f"`{test.said}`")
     else:
         why = say(_TESTS[test.outcome])
-    return "\n" + say("Test image: {why}", why=why)
+    return "\n" + say("Test image ({time}): {why}", time=f"<t:{round(test.at)}:t>", why=why)
 
 
 _TESTS = {
@@ -122,7 +122,7 @@ _TESTS = {
     Outcome.PLAN_TOO_SMALL: n_("the API plan does not include it."),
     Outcome.SLOW_DOWN: n_("the API asks to slow down. Try again in a minute."),
     Outcome.KEY_GONE: n_("this server has no usable API key any more."),
-    Outcome.NOT_SENT: n_("Discord was too slow, so nothing was sent. Press once more."),
+    Outcome.NOT_SENT: n_("the bot was interrupted; nothing was sent. Press once more."),
     Outcome.STORAGE: n_("our storage is in trouble; nothing was sent."),
 }
 
@@ -157,7 +157,7 @@ def _failed(reload: Reload, say: Language) -> str:
 
 _FAILURES = {
     Outcome.WRONG_KEY: n_(
-        "The API does not accept this server's key. A moderator can store a new one with {key_set}."
+        "The API does not accept this server's key. A moderator can store a new one with `/key set`."
     ),
     Outcome.UNKNOWN_MODEL: n_(
         "The API does not know this model. Check the id on the models page, then {reload} again."
@@ -173,7 +173,7 @@ _FAILURES = {
     Outcome.NO_CONNECTION: n_("The API could not be reached. {nothing} {reload} again in a minute."),
     Outcome.NOT_SENT: n_("The bot was interrupted. {nothing} {reload} asks again."),
     Outcome.KEY_GONE: n_(
-        "This server has no usable API key any more. {nothing} A moderator can store one with {key_set}."
+        "This server has no usable API key any more. {nothing} A moderator can store one with `/key set`."
     ),
     Outcome.STORAGE: n_("Our storage is in trouble (ref {ref}). {nothing} {reload} again in a minute."),
 }
@@ -204,7 +204,7 @@ def _ended(reload: Reload, now: float, say: Language) -> str:
     model, minutes = f"`{reload.model}`", _whole_minutes(reload)
     if reload.ending is Ending.FAILED:
         return say("{model} was not reloaded: see the reply.", model=model)
-    if reload.ending is not Ending.READY:
+    if reload.ending not in (Ending.READY, Ending.CONFIRMED):
         return say("{model} may or may not be reloading: see the reply.", model=model)
     if minutes is None:
         promised = span(reload.seconds, say)
@@ -251,9 +251,15 @@ NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
 RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
 """What stands on the buttons of a reply."""
 TEST_TITLE = n_("Test image")
-TEST_COST = n_(
-    "This makes one picture with the model. It **costs one generation** of this server's API account."
-)
-TEST_LABEL = n_("What is to be in the picture")
+TEST_LABEL = n_("Prompt")
 TEST_PROMPT = "a red apple on a wooden table, soft light"
 """English in any language: it goes to the model."""
+
+
+def test_cost(reload: Reload, say: Language) -> str:
+    """What the form of a test image says first."""
+    return say(
+        "Makes one picture with {model} and shows it in the reply, to everybody here. "
+        "It **costs one generation** of this server's API account.",
+        model=f"`{reload.model}`",
+    )

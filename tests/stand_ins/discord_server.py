@@ -55,7 +55,7 @@ from tests.stand_ins.discord_rules import (
 EPHEMERAL, LOADING, SILENT, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 12, 1 << 15
 SUPPRESS_EMBEDS = 1 << 2
 MANAGE_GUILD, VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY = 1 << 5, 1 << 10, 1 << 11, 1 << 16
-USE_APPLICATION_COMMANDS = 1 << 31
+ADMINISTRATOR, USE_APPLICATION_COMMANDS = 1 << 3, 1 << 31
 SEND_IN_THREADS = 1 << 38
 _BOTS_RIGHTS = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | SEND_IN_THREADS
 _PRIVILEGED_INTENTS = 1 << 1 | 1 << 8 | 1 << 15
@@ -154,6 +154,8 @@ class Member:
     guild: Guild
     name: str
     manage_guild: bool = False
+    administrator: bool = False
+    may_use_commands: bool = True
 
 
 @dataclass(eq=False)
@@ -1230,8 +1232,9 @@ def _member_payload(member: Member) -> Json:
 
 
 def _member_permissions(member: Member) -> int:
-    usual = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | USE_APPLICATION_COMMANDS
-    return usual | MANAGE_GUILD * member.manage_guild
+    usual = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY
+    commands = USE_APPLICATION_COMMANDS * member.may_use_commands
+    return usual | commands | MANAGE_GUILD * member.manage_guild | ADMINISTRATOR * member.administrator
 
 
 def _channel_payload(channel: Channel) -> Json:
