@@ -544,9 +544,7 @@ async def test_a_test_that_the_disk_takes_too_late_sends_nothing(wire: Wire, bot
     await shows(wire, message, "**Confirmed**")
 
 
-async def test_in_a_thread_its_channels_rule_counts_and_an_administrator_may_all(
-    wire: Wire, bot: Rewarm
-) -> None:
+async def test_a_channels_rule_counts_and_an_administrator_may_all(wire: Wire, bot: Rewarm) -> None:
     message = await ready(wire)
     [command] = [c for c in wire.server.commands if c["name"] == "reload"]
     wire.server.permissions[int(command["id"])] = [
