@@ -27,6 +27,7 @@ from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
 from bot.languages import Languages
+from bot.ledger import Ledger
 from bot.listing import Listing
 from bot.metrics import Metrics
 from bot.model_api import ModelApi, open_session
@@ -48,6 +49,7 @@ COGS = (
     "cogs.reload",
     "cogs.buttons",
     "cogs.models",
+    "cogs.settings",
     "cogs.help",
 )
 SYNC_SECONDS = 60.0
@@ -98,6 +100,7 @@ class Rewarm(commands.AutoShardedBot):
         self.delivery = delivery
         self.metrics = metrics
         self.support_url = settings.support_url
+        self.ledger = Ledger(self, store, self.languages, pace, metrics, now)
         metrics.servers.set_function(lambda: len(self.guilds))
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         forms = self._connection._view_store._modals  # noqa: SLF001  # nothing else knows how many there are
@@ -171,6 +174,7 @@ class Rewarm(commands.AutoShardedBot):
             ("sync-commands", self._sync()),
             ("retention", self._retention.run()),
             ("list-models", self.listing.run()),
+            ("ledger", self.ledger.run()),
         ):
             self._tasks.append(task := asyncio.create_task(work, name=name))
             task.add_done_callback(_log_failure)

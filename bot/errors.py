@@ -17,6 +17,7 @@ RewarmError
     ├── NotAllowedHere       the server lets this person not use the command, or not here
     ├── RightsUnknown        Discord did not say whether this person may use the command
     ├── NotAMember           the server has the commands, but the bot is not a member of it
+    ├── TooManyWatched       the server watches as many models as it may
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
@@ -104,6 +105,14 @@ class NotAllowedHere(Refusal):
 
 class RightsUnknown(Refusal):
     """Discord did not say whether this person may use the command: typing it lets Discord check."""
+
+
+class TooManyWatched(Refusal):
+    """As many models as allowed are watched."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} models are watched")
+        self.limit = limit
 
 
 class Forgotten(Refusal):

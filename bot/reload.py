@@ -167,6 +167,8 @@ class Reload:
     muted: tuple[int, ...] = ()
     """Who asked, and does not want to be pinged."""
     test: ImageTest | None = None
+    confirmed_at: float | None = None
+    """When a test image was last asked for that was rendered."""
     locale: str = ""
     """The language of its messages, as Discord names it; empty: English."""
 
@@ -202,10 +204,9 @@ class Reload:
 
     @property
     def used_at(self) -> float | None:
-        """When the bot saw the model used by this reload, or by its test image; None where it did not."""
-        if self.ending is Ending.CONFIRMED and self.test is not None:
-            return self.test.at
-        return self.deadline if self.ending is Ending.READY else None
+        """When the bot saw the model used by this reload, or by its test images; None where it did not."""
+        ready = self.ending in (Ending.READY, Ending.CONFIRMED)
+        return self.confirmed_at or self.deadline if ready else None
 
     @property
     def ending(self) -> Ending | None:
@@ -262,6 +263,8 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
     if reload.state is State.ENDED:
         _check_test(reload, facts)
     after = replace(reload, state=to, **facts)
+    if after.test is not None and after.test.outcome is Outcome.RENDERED:
+        after = replace(after, confirmed_at=after.test.at)
     if to is State.ANNOUNCING:
         if after.outcome in (None, *OF_TESTS) or after.ended_at is None:
             raise IllegalStep("an ending needs an outcome and a time")
@@ -271,7 +274,7 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
 
 
 def _check_test(reload: Reload, facts: Facts) -> None:
-    """What has ended takes no step but those of a test image: begun on a Ready, one at a time.
+    """What has ended takes no step but those of a test image: begun on a Ready or Confirmed, one at a time.
 
     A test is known by its interaction's token: the same one delivered again begins no second.
     """
@@ -279,7 +282,8 @@ def _check_test(reload: Reload, facts: Facts) -> None:
     if new is None or set(facts) - {"test", "message"}:
         raise IllegalStep("it has ended")
     if known is None or known.by.token != new.by.token:
-        if reload.ending is not Ending.READY or (known is not None and not known.shown):
+        ready = reload.ending in (Ending.READY, Ending.CONFIRMED)
+        if not ready or (known is not None and not known.shown):
             raise IllegalStep("no test image can be made now")
     elif known.shown or new == known or not _goes_on(known, new):
         raise IllegalStep("the test image has got further")

@@ -6,12 +6,15 @@ import discord
 from discord import ButtonStyle, MediaGalleryItem
 
 from bot import words
+from bot.languages import NAMES
 from bot.models import Model
 from bot.picture import Picture
 from bot.reload import Ending, Reload
+from bot.store.base import ServerSettings
 
 BUTTON_ID = "rewarm:{what}:{reload}"
 LIST_ID, MODEL_ID = "rewarm:models:{page}", "rewarm:model:{page}"
+WATCH_ID, SETTING_ID = "rewarm:{what}:{page}:{reload}", "rewarm:set:{what}"
 MODELS_PER_PAGE = 10
 _ACCENTS = {
     None: discord.Colour.blurple(),
@@ -98,12 +101,54 @@ def models_page(models: Sequence[Model], page: int, now: float, say: words.Langu
 
 
 def model_page(
-    model: Model, page: int, now: float, say: words.Language, *, who: bool
+    model: Model, page: int, now: float, say: words.Language, *, who: bool, watched: bool
 ) -> discord.ui.LayoutView:
-    """One model; `page`: of the list, to go back to; `who`: also who reloaded it."""
+    """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched` by the ledger."""
     text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.model_page(model, now, say, who=who)
+        words.model_page(model, now, say, who=who, watched=watched)
     )
     again = button(say(words.RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
+    what, label = ("unwatch", words.UNWATCH) if watched else ("watch", words.WATCH)
+    watch = button(say(label), WATCH_ID.format(what=what, page=page, reload=model.reloads[0].id))
     back = button(say(words.BACK), LIST_ID.format(page=page))
-    return layout(text, discord.ui.ActionRow(again, back))
+    return layout(text, discord.ui.ActionRow(again, watch, back))
+
+
+def ledger(text: str, reload: Reload | None, say: words.Language, *, cold: bool) -> discord.ui.LayoutView:
+    """What the ledger says; its button needs the model's last reload."""
+    shown: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(text)
+    if reload is None:
+        return layout(shown)
+    what, label = ("again", words.RELOAD_IT) if cold else ("keep", words.KEEP_WARM)
+    return layout(
+        shown, discord.ui.ActionRow(button(say(label), BUTTON_ID.format(what=what, reload=reload.id)))
+    )
+
+
+def settings_panel(chosen: ServerSettings, say: words.Language, *, may_write: bool) -> discord.ui.LayoutView:
+    """The panel of a server's settings, each with a menu of its own."""
+    pings: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
+        custom_id=SETTING_ID.format(what="ping")
+    )
+    pings.add_option(label=say(words.EVERYBODY), value="all", default=not chosen.quiet)
+    pings.add_option(label=say(words.ON_DEMAND), value="some", default=chosen.quiet)
+    tongue: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
+        custom_id=SETTING_ID.format(what="language")
+    )
+    for code, name in {"": say(words.AS_DISCORD), **NAMES}.items():
+        tongue.add_option(label=name, value=code or "auto", default=code == chosen.language)
+    known = (chosen.ledger_channel,) if chosen.ledger_channel is not None else ()
+    kind = discord.SelectDefaultValueType.channel
+    place: discord.ui.ChannelSelect[discord.ui.LayoutView] = discord.ui.ChannelSelect(
+        custom_id=SETTING_ID.format(what="channel"),
+        channel_types=[discord.ChannelType.text, discord.ChannelType.news],
+        placeholder=say(words.CHANNEL_UNSET),
+        min_values=0,
+        default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in known],
+    )
+    items: list[discord.ui.Item[discord.ui.LayoutView]] = [
+        discord.ui.TextDisplay(words.settings_panel(chosen, say, may_write=may_write))
+    ]
+    for title, menu in ((words.PINGS, pings), (words.LANGUAGE, tongue), (words.CHANNEL, place)):
+        items += [discord.ui.TextDisplay(say(title)), discord.ui.ActionRow(menu)]
+    return layout(*items)

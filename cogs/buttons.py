@@ -18,12 +18,12 @@ from cogs.press import Press
 from cogs.reload import ask
 
 LONGEST_PROMPT = 200
-FORM_ID = "rewarm:prompt:{reload}"
-_FORM = re.compile(r"rewarm:prompt:(\d{1,20})")
+FORM_ID = "rewarm:prompt:{what}:{reload}"
+_FORM = re.compile(r"rewarm:prompt:(test|keep):(\d{1,20})")
 _BOX = "prompt"
 
 
-class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test):(?P<reload>\d{1,20})"):
+class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test|keep):(?P<reload>\d{1,20})"):
     """Any button of any reply."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -33,12 +33,10 @@ class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test):(?P<
             case "again":
                 await interaction.client.rights.require(interaction, "reload")
                 await ask(interaction, reload.model)
-            case "test":
-                await _check_test(interaction, reload)
-                show = functools.partial(
-                    interaction.response.send_modal,
-                    _form(reload, interaction.client.languages.of(interaction.locale)),
-                )
+            case "test" | "keep" as what:
+                await _check_test(interaction, reload, what)
+                form = _form(reload, what, interaction.client.languages.of(interaction.locale))
+                show = functools.partial(interaction.response.send_modal, form)
                 await interaction.client.delivery.first_answer(interaction, show)
             case what:
                 await _notify(interaction, reload, wanted=what == "notify")
@@ -62,11 +60,14 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
     await bot.delivery.say(interaction, text)
 
 
-async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload) -> None:
-    """Raises NoTestNow, NoKey, NotAllowedHere, RightsUnknown."""
+async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, what: str) -> None:
+    """What is to be kept warm may have been confirmed before.
+
+    Raises NoTestNow, NoKey, NotAllowedHere, RightsUnknown.
+    """
     if reload.is_testing:
         raise NoTestNow("running")
-    if reload.ending is not Ending.READY:
+    if reload.ending is not Ending.READY and (what, reload.ending) != ("keep", Ending.CONFIRMED):
         raise NoTestNow
     if reload.state is not State.ENDED:
         raise NoTestNow("yet")
@@ -74,10 +75,10 @@ async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload) 
     await interaction.client.rights.require(interaction, "reload")
 
 
-def _form(reload: Reload, say: words.Language) -> discord.ui.Modal:
+def _form(reload: Reload, what: str, say: words.Language) -> discord.ui.Modal:
     """Says what it costs, and asks for the prompt; discord.py is not to keep it."""
     form = discord.ui.Modal(
-        title=say(words.TEST_TITLE), timeout=None, custom_id=FORM_ID.format(reload=reload.id)
+        title=say(words.TEST_TITLE), timeout=None, custom_id=FORM_ID.format(what=what, reload=reload.id)
     )
     form.add_item(discord.ui.TextDisplay(words.test_cost(reload, say)))
     box: discord.ui.TextInput[Any] = discord.ui.TextInput(
@@ -103,12 +104,12 @@ class ButtonsCog(commands.Cog):
         data: Any = interaction.data or {}
         found = _FORM.fullmatch(str(data.get("custom_id")))
         if interaction.type is discord.InteractionType.modal_submit and found is not None:
-            await errors_shown(interaction, self._test(interaction, int(found[1]), _typed(data)))
+            await errors_shown(interaction, self._test(interaction, found[1], int(found[2]), _typed(data)))
 
-    async def _test(self, interaction: discord.Interaction[Rewarm], id_: int, prompt: str) -> None:
+    async def _test(self, interaction: discord.Interaction[Rewarm], what: str, id_: int, prompt: str) -> None:
         """Store that a test image is being made, answer, make it. Everything is checked once more."""
         reload = await _known(interaction, id_)
-        await _check_test(interaction, reload)
+        await _check_test(interaction, reload, what)
         by = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
         test = ImageTest(by, self.bot.now(), spoiler=not _is_age_restricted(interaction.channel))
         message = interaction.message.id if interaction.message is not None else 0

@@ -8,6 +8,7 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.errors import Forgotten
 from bot.models import Model, models_of
 from cogs.press import Press
 
@@ -25,15 +26,35 @@ class ModelMenu(Press, template=r"rewarm:model:(?P<page>\d{1,4})"):
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Show it in place; the list, where it is no longer known."""
-        chosen, page = next(iter(self.item.values), ""), int(self.match["page"])
-        model = next((model for model in await _models(interaction) if model.id == chosen), None)
-        if model is None:
-            await _turn(interaction, page)
-            return
-        who = interaction.permissions.manage_guild
-        bot = interaction.client
-        say = bot.languages.of(interaction.locale)
-        await _show(interaction, view.model_page(model, page, bot.now(), say, who=who))
+        await _show_model(interaction, next(iter(self.item.values), ""), int(self.match["page"]))
+
+
+class WatchButton(Press, template=r"rewarm:(?P<what>watch|unwatch):(?P<page>\d{1,4}):(?P<reload>\d{1,20})"):
+    """Watches the model of a reload, or no more."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Do it, and show the model anew."""
+        bot, server = interaction.client, interaction.guild_id or 0
+        reload = await bot.store.find(server, int(self.match["reload"]))
+        if reload is None:
+            raise Forgotten
+        if self.match["what"] == "watch":
+            await bot.ledger.watch(server, reload.model, interaction.user.id, interaction.channel_id or 0)
+        else:
+            await bot.store.remove_watch(server, reload.model)
+        await _show_model(interaction, reload.model, int(self.match["page"]))
+
+
+async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: int) -> None:
+    model = next((model for model in await _models(interaction) if model.id == id_), None)
+    if model is None:
+        await _turn(interaction, page)
+        return
+    bot, who = interaction.client, interaction.permissions.manage_guild
+    watches = await bot.store.watches()
+    watched = any((watch.server, watch.model) == (interaction.guild_id, id_) for watch in watches)
+    say = bot.languages.of(interaction.locale)
+    await _show(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
 
 
 async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
@@ -76,5 +97,5 @@ class ModelsCog(commands.Cog):
 
 async def setup(bot: Rewarm) -> None:
     """Called by discord.py."""
-    bot.add_dynamic_items(PageButton, ModelMenu)
+    bot.add_dynamic_items(PageButton, ModelMenu, WatchButton)
     await bot.add_cog(ModelsCog(bot))

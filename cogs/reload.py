@@ -22,6 +22,7 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
     structlog.contextvars.bind_contextvars(reload=interaction.id)
     bot = interaction.client
     now = bot.now()
+    chosen = await bot.store.settings(interaction.guild_id or 0)
     new = Reload(
         id=interaction.id,
         server=interaction.guild_id or 0,
@@ -29,7 +30,8 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
         askers=(Asker(interaction.user.id, interaction.channel_id or 0, interaction.token),),
         asked_at=now,
         seconds=bot.runner.seconds,
-        locale=str(interaction.guild_locale or ""),
+        locale=chosen.language or str(interaction.guild_locale or ""),
+        muted=(interaction.user.id,) if chosen.quiet else (),
     )
     stored = await bot.runner.ask(new)
     if stored is None:
@@ -37,7 +39,7 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
     structlog.contextvars.bind_contextvars(reload=stored.id)
     log.info("reload.asked" if stored.id == new.id else "reload.joined", server=stored.server)
     if stored.id != new.id:
-        anew = new.owner in stored.askers
+        anew = new.owner in stored.askers and new.owner.user not in stored.muted
         say = bot.languages.of(interaction.locale)
         await bot.delivery.say(interaction, words.joined(stored, now, say, anew=anew))
         return

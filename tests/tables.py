@@ -12,13 +12,14 @@ from cogs.help import HelpCog
 from cogs.key import KeyCog
 from cogs.models import ModelsCog
 from cogs.reload import ReloadCog
+from cogs.settings import SettingsCog
 
 if TYPE_CHECKING:
     from bot.app import Rewarm
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-COGS = (ReloadCog, ModelsCog, HelpCog, KeyCog)
+COGS = (ReloadCog, ModelsCog, HelpCog, KeyCog, SettingsCog)
 
 
 def settings() -> str:

@@ -433,7 +433,7 @@ async def test_removed_from_the_server_forgets_it(world: World, api: ModelApiSer
 async def test_commands_are_guild_only_and_key_is_hidden(world: World) -> None:
     [sync] = [r for r in world.env.http_requests if r.method == "PUT" and r.path.endswith("/commands")]
     by_name = {command["name"]: command for command in orjson.loads(orjson.dumps(sync.json))}
-    assert set(by_name) == {"reload", "key", "models", "help"}
+    assert set(by_name) == {"reload", "key", "models", "help", "settings"}
     for command in by_name.values():
         assert command["integration_types"] == [0]
         assert command["contexts"] == [0]

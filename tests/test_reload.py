@@ -384,14 +384,6 @@ def test_a_test_only_goes_on() -> None:
         step(replace(READY, test=ON_THE_WAY[5]), State.ENDED, test=ON_THE_WAY[1])
 
 
-def test_a_confirmed_is_not_tested_again() -> None:
-    done = step(
-        step(READY, State.ENDED, test=BEGUN), State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED)
-    )
-    with pytest.raises(IllegalStep):
-        step(done, State.ENDED, test=replace(BEGUN, at=6000.0))
-
-
 @pytest.mark.parametrize("facts", [{}, {"outcome": Outcome.REFUSED}, {"test": BEGUN, "deadline": 1.0}])
 def test_what_has_ended_changes_by_its_test_only(facts: dict[str, object]) -> None:
     with pytest.raises(IllegalStep):
@@ -409,7 +401,11 @@ def test_when_a_model_was_last_used() -> None:
     assert READY.used_at == 1121.0, "as promised, however late it was told"
     begun = step(READY, State.ENDED, test=BEGUN)
     assert begun.used_at == 1121.0, "a test that failed is no use"
-    assert replace(begun, test=replace(BEGUN, outcome=Outcome.RENDERED)).used_at == 5000.0
+    confirmed = step(begun, State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED, shown=True))
+    assert confirmed.used_at == 5000.0
+    again = ImageTest(Asker(ANA, HERE, "another token"), at=9000.0, spoiler=True)
+    kept = step(confirmed, State.ENDED, test=again)
+    assert kept.used_at == 5000.0, "what a later one comes to takes nothing back"
 
 
 def test_a_day_later_only_who_and_what_came_of_it_is_left() -> None:

@@ -20,6 +20,37 @@ class KeyRow:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a server's moderators chose."""
+
+    quiet: bool = False
+    """Only who presses *Notify me* is pinged, not everybody who asks."""
+    language: str = ""
+    """One of `bot.languages.NAMES`; empty: as Discord says of the server."""
+    ledger_channel: int | None = None
+    """Where cold models are announced; None: where *Watch* was pressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A model that somebody watches, and what was said of it; times in seconds since 1970, UTC."""
+
+    server: int
+    model: str
+    by: int
+    channel: int
+    """Where it was asked for."""
+    used_at: float | None = None
+    """When the model was last seen used: reloads are deleted by age."""
+    said_of: float | None = None
+    """The last use of which it was said that it ends."""
+    said_cold: bool = False
+    message: int | None = None
+    """What said so, and where."""
+    place: int | None = None
+
+
 class Store(Protocol):
     """What the bot needs kept. All verbs raise StoreTrouble when storage fails."""
 
@@ -70,6 +101,26 @@ class Store(Protocol):
 
     async def remove_key(self, server: int) -> bool:
         """Delete a key so that its bytes are gone from disk; False if there was none."""
+        ...
+
+    async def settings(self, server: int) -> ServerSettings:
+        """What the server's moderators chose; the usual where they chose nothing."""
+        ...
+
+    async def set_settings(self, server: int, chosen: ServerSettings) -> None:
+        """Store what they chose."""
+        ...
+
+    async def watches(self) -> list[Watch]:
+        """All watched models, of all servers."""
+        ...
+
+    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
+        """Store a watch; one that is not there is only begun `anew`. False: it was not stored."""
+        ...
+
+    async def remove_watch(self, server: int, model: str) -> bool:
+        """Watch a model no more; False if nobody did."""
         ...
 
     async def servers(self) -> set[int]:

@@ -24,7 +24,7 @@ from bot.errors import StoreSlow, StoreTrouble
 from bot.metrics import Metrics
 from bot.reload import Asker, Facts, Reload, State
 from bot.store import file
-from bot.store.base import KeyRow
+from bot.store.base import KeyRow, ServerSettings, Watch
 from bot.store.memory import Memory
 
 CALL_SECONDS = 5.0
@@ -202,9 +202,26 @@ class EmbeddedStore:
     async def remove_key(self, server: int) -> bool:
         return await self._call_and_wipe(self._memory.remove_key, server)
 
+    async def settings(self, server: int) -> ServerSettings:
+        return self._memory.settings.get(server, ServerSettings())
+
+    async def set_settings(self, server: int, chosen: ServerSettings) -> None:
+        await self._call(CALL_SECONDS, self._memory.change, f"settings:{server}", chosen)
+
+    async def watches(self) -> list[Watch]:
+        return list(self._memory.watches.values())
+
+    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
+        return await self._call(CALL_SECONDS, self._memory.set_watch, watch, anew)
+
+    async def remove_watch(self, server: int, model: str) -> bool:
+        return await self._call(CALL_SECONDS, self._memory.remove_watch, server, model)
+
     async def servers(self) -> set[int]:
-        known = list(self._memory.keys) + list(self._memory.of_server)  # the other thread may add to them
-        return {s for s in known if s in self._memory.keys or self._memory.of_server.get(s)}
+        memory = self._memory  # copied in one go, as the other thread may add to it
+        with_reloads = {server for server, reloads in list(memory.of_server.items()) if reloads}
+        watching = {server for server, _ in list(memory.watches)}
+        return set(memory.keys) | with_reloads | set(memory.settings) | watching
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
         done = await self._call(CALL_SECONDS, self._memory.expire, ended_before, fade_before, EXPIRE_AT_ONCE)

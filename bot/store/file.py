@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import StoreUnusable
 from bot.reload import Reload
-from bot.store.base import KeyRow
+from bot.store.base import KeyRow, ServerSettings, Watch
+from bot.store.memory import Row
 
 NAME = "rewarm.db"
 FORMAT = 1
@@ -22,8 +23,12 @@ _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
 """As sqlitedict makes it."""
 _LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
 """A row that is gone has no value; it is swept away with the next wipe."""
-_RELOAD = TypeAdapter(Reload)
-_KEY_ROW = TypeAdapter(KeyRow)
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "reload": TypeAdapter(Reload),
+    "key": TypeAdapter(KeyRow),
+    "settings": TypeAdapter(ServerSettings),
+    "watch": TypeAdapter(Watch),
+}
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def claim(folder: Path) -> TextIO:
     return lock
 
 
-def read(path: Path) -> dict[str, Reload | KeyRow | Any]:
+def read(path: Path) -> dict[str, Row]:
     """Check the file, read it, and see that it can be written.
 
     With plain sqlite3: sqlitedict can hang on a damaged one. Raises StoreUnusable.
@@ -80,7 +85,7 @@ def read(path: Path) -> dict[str, Reload | KeyRow | Any]:
         raise StoreUnusable(damaged) from None
 
 
-def rows(db: sqlite3.Connection, path: Path) -> dict[str, Reload | KeyRow | Any]:
+def rows(db: sqlite3.Connection, path: Path) -> dict[str, Row]:
     """All rows by name. Raises StoreUnusable for those of another version; sqlite3.Error, ValueError."""
     found = dict(db.execute(_LIVE).fetchall())
     if orjson.loads(found.get("value:format", b"0")) > FORMAT:
@@ -92,28 +97,20 @@ def rows(db: sqlite3.Connection, path: Path) -> dict[str, Reload | KeyRow | Any]
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
 
 
-def pack(value: Reload | KeyRow | Any | None) -> bytes | None:
+def pack(value: Row | None) -> bytes | None:
     """A row's value as it is written; None for a row that is gone."""
-    if value is None:
-        return None
-    if isinstance(value, Reload):
-        value = _RELOAD.dump_python(value, mode="json")
-    elif isinstance(value, KeyRow):
-        value = _KEY_ROW.dump_python(value, mode="json")
-    return orjson.dumps(value)
+    return None if value is None else orjson.dumps(value)  # dataclasses as objects
 
 
-def _unpack(name: str, value: Any) -> Reload | KeyRow | Any:
+def _unpack(name: str, value: Any) -> Row:
     kind, _, rest = name.partition(":")
-    if kind == "reload":
-        reload = _RELOAD.validate_python(value)
-        if reload.id != int(rest) or not reload.askers:
-            raise ValueError("not a row of ours")
-        return reload
-    if kind == "key":
-        int(rest)
-        return _KEY_ROW.validate_python(value)
-    return value
+    if kind not in _KINDS:
+        return value
+    row = _KINDS[kind].validate_python(value)
+    int(rest.partition(":")[0])
+    if isinstance(row, Reload) and (row.id != int(rest) or not row.askers):
+        raise ValueError("not a row of ours")
+    return row
 
 
 def _make(folder: Path) -> None:

@@ -6,14 +6,18 @@ from typing import Any
 from bot.errors import NoKey
 from bot.reload import JOINABLE, Asker, Facts, Reload, State, check_limits, faded, join, mute
 from bot.reload import step as take_step
-from bot.store.base import KeyRow
+from bot.store.base import KeyRow, ServerSettings, Watch
 
 TOKEN_SECONDS = 900.0
 """How long Discord's token answers an interaction, and how long one may be delivered again."""
 
 
+Row = Reload | KeyRow | ServerSettings | Watch | Any
+"""The last: a named value."""
+
+
 class Memory:
-    """Rows by name ("reload:<id>", "key:<server>", "value:<name>"), and the verbs that change them.
+    """Rows by name ("reload:<id>", "key:<server>", "value:<name>" …), and the verbs that change them.
 
     One verb runs at a time. `changed` is what the disk does not have yet; `undo` takes it back.
     """
@@ -22,6 +26,8 @@ class Memory:
         self.reloads: dict[int, Reload] = {}
         self.of_server: dict[int, dict[int, Reload]] = {}
         self.keys: dict[int, KeyRow] = {}
+        self.settings: dict[int, ServerSettings] = {}
+        self.watches: dict[tuple[int, str], Watch] = {}
         self.values: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}
         """None: deleted."""
@@ -36,33 +42,38 @@ class Memory:
         for name, value in self._before.items():
             self.remember(name, value)
 
-    def known(self, name: str) -> Reload | KeyRow | Any | None:
+    def _table(self, name: str) -> tuple[dict[Any, Any], Any]:
+        """Where the row of a name stands."""
+        kind, _, rest = name.partition(":")
+        match kind:
+            case "reload":
+                return self.reloads, int(rest)
+            case "key":
+                return self.keys, int(rest)
+            case "settings":
+                return self.settings, int(rest)
+            case "watch":
+                server, _, model = rest.partition(":")
+                return self.watches, (int(server), model)
+            case _:
+                return self.values, rest
+
+    def known(self, name: str) -> Row | None:
         """The row of a name, or None."""
-        kind, _, rest = name.partition(":")
-        if kind == "reload":
-            return self.reloads.get(int(rest))
-        return self.keys.get(int(rest)) if kind == "key" else self.values.get(rest)
+        table, place = self._table(name)
+        return table.get(place)
 
-    def remember(self, name: str, value: Reload | KeyRow | Any | None) -> None:
+    def remember(self, name: str, value: Row | None) -> None:
         """Hold a row that the disk has; None: it has none."""
-        kind, _, rest = name.partition(":")
+        table, place = self._table(name)
+        if value is not None:  # in one go: the other thread reads meanwhile
+            table[place] = value
+        elif isinstance(gone := table.pop(place, None), Reload):
+            del self.of_server[gone.server][gone.id]
         if isinstance(value, Reload):
-            self.reloads[value.id] = value
             self.of_server.setdefault(value.server, {})[value.id] = value
-        elif kind == "reload":
-            gone = self.reloads.pop(int(rest), None)
-            if gone is not None:
-                del self.of_server[gone.server][gone.id]
-        elif isinstance(value, KeyRow):
-            self.keys[int(rest)] = value
-        elif kind == "key":
-            self.keys.pop(int(rest), None)
-        elif value is None:
-            self.values.pop(rest, None)
-        else:
-            self.values[rest] = value
 
-    def change(self, name: str, value: Reload | KeyRow | Any | None) -> None:
+    def change(self, name: str, value: Row | None) -> None:
         """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
         self._before.setdefault(name, self.known(name))
         self.changed[name] = value
@@ -80,7 +91,7 @@ class Memory:
         twin = next((reload for reload in running if reload.model == new.model), None)
         if twin is None:
             check_limits(new, running)
-        after = new if twin is None else join(twin, new.owner)
+        after = new if twin is None else _joined(twin, new)
         self.change(f"reload:{after.id}", after)
         return after
 
@@ -122,7 +133,32 @@ class Memory:
             self.change(f"reload:{reload.id}", faded(reload))
         return min(most, len(old) + len(fading))
 
+    def set_watch(self, watch: Watch, anew: bool) -> bool:
+        known = (watch.server, watch.model) in self.watches
+        if not (known or anew):
+            return False
+        self.change(f"watch:{watch.server}:{watch.model}", watch)
+        return True
+
+    def remove_watch(self, server: int, model: str) -> bool:
+        existed = (server, model) in self.watches
+        if existed:
+            self.change(f"watch:{server}:{model}", None)
+        return existed
+
     def forget(self, server: int) -> None:
+        if server in self.settings:
+            self.change(f"settings:{server}", None)
+        for of, model in [place for place in self.watches if place[0] == server]:
+            self.remove_watch(of, model)
         for id_ in list(self.of_server.get(server, {})):
             self.change(f"reload:{id_}", None)
         self.remove_key(server)
+
+
+def _joined(twin: Reload, new: Reload) -> Reload:
+    """Where only who presses *Notify me* is pinged, a second asker is not."""
+    known = any(asker.user == new.owner.user for asker in twin.askers)
+    muted = new.muted and (not known or new.owner.user in twin.muted)
+    after = join(twin, new.owner)
+    return mute(after, new.owner.user) if muted else after

@@ -17,6 +17,7 @@ from bot.errors import (
     Restarting,
     RightsUnknown,
     TooManyOpen,
+    TooManyWatched,
 )
 from bot.words.language import Language, n_
 
@@ -84,6 +85,8 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
         case TooManyOpen():
             most = say("This server has {number} reloads running, the most at once.", number=error.limit)
             return f"{most} {_place(error, say)}"
+        case TooManyWatched():
+            return say("This server watches {number} models, the most at once.", number=error.limit)
         case NoTestNow():
             return say(_NO_TEST[error.why])
         case NotAMember():

@@ -15,6 +15,7 @@ NO_MODELS = n_("Nobody has reloaded a model in this server yet.")
 CHOOSE_MODEL = n_("Look at a model")
 EARLIER, LATER = n_("Previous"), n_("Next")
 BACK, RELOAD = n_("All models"), n_("Reload")
+WATCH, UNWATCH = n_("Watch"), n_("Stop watching")
 SHOWN_RELOADS = 5
 _HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
 _SMALL_PRINT = n_(
@@ -42,11 +43,12 @@ def models_page(models: Sequence[Model], page: int, pages: int, now: float, say:
     return "\n".join([*lines, "", *([f"-# {number}"] if pages > 1 else []), f"-# {say(_SMALL_PRINT)}"])
 
 
-def model_page(model: Model, now: float, say: Language, *, who: bool) -> str:
-    """One model: how it stands, its last reloads; `who`: also by whom."""
+def model_page(model: Model, now: float, say: Language, *, who: bool, watched: bool) -> str:
+    """One model: how it stands, its last reloads; `who`: also by whom; `watched`: by the ledger."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
-    return "\n".join([head, "", *past, "", f"-# {say(_SMALL_PRINT)}"])
+    told = say("Watched: it is said here, or where {settings} says, when it is about to go cold.")
+    return "\n".join([head, *([told] if watched else []), "", *past, "", f"-# {say(_SMALL_PRINT)}"])
 
 
 def warmth_word(model: Model, now: float, say: Language) -> str:

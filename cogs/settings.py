@@ -1,0 +1,93 @@
+"""/settings: one private panel for moderators."""
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import view
+from bot.app import Rewarm
+from bot.languages import NAMES
+from bot.store.base import ServerSettings
+from cogs.key import require_manager
+from cogs.press import Press
+
+
+class SettingMenu(Press, template=r"rewarm:set:(?P<what>ping|language|channel)"):
+    """Stores what was chosen."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Check the right once more, store it, show the panel anew."""
+        require_manager(interaction)
+        store, server = interaction.client.store, interaction.guild_id or 0
+        chosen = _change(await store.settings(server), self.match["what"], _values(interaction))
+        await store.set_settings(server, chosen)
+        await _show(interaction, chosen)
+
+
+def _values(interaction: discord.Interaction[Rewarm]) -> list[str]:
+    data: Any = interaction.data or {}
+    values = data.get("values", [])
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
+def _change(known: ServerSettings, what: str, values: list[str]) -> ServerSettings:
+    """The settings after a choice; one that is none of ours changes nothing."""
+    value = values[0] if values else ""
+    match what:
+        case "ping":
+            return replace(known, quiet=value == "some")
+        case "language":
+            return replace(known, language=value if value in NAMES else "")
+        case _:
+            return replace(known, ledger_channel=int(value) if value.isdecimal() else None)
+
+
+async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings) -> None:
+    bot = interaction.client
+    say, quiet = bot.languages.of(interaction.locale), discord.AllowedMentions.none()
+    may_write = _may_write(interaction.guild, chosen.ledger_channel)
+    panel = view.settings_panel(chosen, say, may_write=may_write)
+    if interaction.type is discord.InteractionType.component:
+        send = functools.partial(interaction.response.edit_message, view=panel, allowed_mentions=quiet)
+        await bot.delivery.first_answer(interaction, send)
+        return
+    say_it = interaction.response.send_message
+    await bot.delivery.first_answer(
+        interaction, functools.partial(say_it, view=panel, ephemeral=True, allowed_mentions=quiet)
+    )
+
+
+def _may_write(server: discord.Guild | None, channel: int | None) -> bool:
+    """Whether the bot may write in the ledger's channel, as far as it can see."""
+    place = server.get_channel(channel) if server is not None and channel is not None else None
+    if server is None or place is None or server.me is None:  # not known: the first message will tell
+        return True
+    rights = place.permissions_for(server.me)
+    return rights.view_channel and rights.send_messages
+
+
+@app_commands.default_permissions(manage_guild=True)
+class SettingsCog(commands.Cog):
+    """A server's settings."""
+
+    def __init__(self, bot: Rewarm) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="settings", description="Pings, language, and where cold models are announced")
+    @app_commands.default_permissions(manage_guild=True)
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    async def settings(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Show the panel."""
+        require_manager(interaction)
+        await _show(interaction, await self.bot.store.settings(interaction.guild_id or 0))
+
+
+async def setup(bot: Rewarm) -> None:
+    """Called by discord.py."""
+    bot.add_dynamic_items(SettingMenu)
+    await bot.add_cog(SettingsCog(bot))
