@@ -50,6 +50,10 @@ COMPONENTS: dict[int, Rules] = {
         "custom_id! text 1..100, options! list 1..25, placeholder text 0..150, disabled bool, required bool",
         "min_values int 0..25, max_values int 1..25",
     ),
+    8: rules(
+        "custom_id! text 1..100, placeholder text 0..150, disabled bool, required bool",
+        "channel_types list 0..25, min_values int 0..25, max_values int 1..25, default_values list 0..25",
+    ),
     4: rules(
         "custom_id! text 1..100, style! int 1..2, label text 1..45, value text 0..4000",
         "placeholder text 0..100, required bool, min_length int 0..4000, max_length int 1..4000",
@@ -65,7 +69,7 @@ COMPONENTS: dict[int, Rules] = {
 ONLY_V2 = {9, 10, 11, 12, 14, 17}
 IN_MESSAGE, IN_MODAL = {1, 9, 10, 12, 14, 17}, {1, 10, 18}
 INSIDE = {
-    (1, "components"): {2, 3},
+    (1, "components"): {2, 3, 8},
     (9, "components"): {10},
     (9, "accessory"): {2, 11},
     (17, "components"): IN_MESSAGE - {17},

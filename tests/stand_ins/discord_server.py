@@ -506,15 +506,21 @@ class DiscordServer:
             _COMPONENT, member, self.channels[message.channel_id], data, wait, message
         )
 
-    async def choose(self, member: Member, message: Message, value: str, wait: float = 3.0) -> Interaction:
-        """Choose in the menu of a message."""
-        [menu] = [part for part in flat(message.components) if part["type"] == 3]
-        if value not in [option["value"] for option in menu["options"]]:
+    async def choose(
+        self, member: Member, message: Message, value: str, custom_id: str = "", wait: float = 3.0
+    ) -> Interaction:
+        """Choose in a menu of a message: an option's value, or a channel's id."""
+        menus = [part for part in flat(message.components) if part["type"] in (3, 8)]
+        [menu] = [part for part in menus if custom_id in ("", part["custom_id"])]
+        kind, place = menu["type"], self.channels[message.channel_id]
+        if kind == 3 and value not in [option["value"] for option in menu["options"]]:
             raise LookupError(f"the menu has no {value}")
-        data = {"custom_id": menu["custom_id"], "component_type": 3, "id": menu["id"], "values": [value]}
-        return await self._interact(
-            _COMPONENT, member, self.channels[message.channel_id], data, wait, message
-        )
+        data = {"custom_id": menu["custom_id"], "component_type": kind, "id": menu["id"], "values": [value]}
+        if kind == 8:
+            channel = self.channels[int(value)]
+            rights = str(_member_permissions(member))
+            data["resolved"] = {"channels": {value: _channel_payload(channel) | {"permissions": rights}}}
+        return await self._interact(_COMPONENT, member, place, data, wait, message)
 
     async def submit_modal(
         self, interaction: Interaction, values: dict[str | int, str], wait: float = 3.0
