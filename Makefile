@@ -37,6 +37,9 @@ pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs 
 tables: .venv/.ok ## write the README's tables of commands and settings, from the code
 	@$(BIN)/python -m tests.tables
 
+catalogues: .venv/.ok ## bring the languages' files up to date with what the code says
+	@$(BIN)/python -m tests.languages
+
 # Not in the lock: 25 packages that nobody needs to run or test the bot. The three ids are one flaw of
 # sqlitedict, its pickle, which is never used here: docs/SECURITY.md.
 audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Python package index)
@@ -75,4 +78,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help sandbox init check run new-key torture soak bench pictures tables audit test dist-test lock clean
+.PHONY: catalogues help sandbox init check run new-key torture soak bench pictures tables audit test dist-test lock clean

@@ -26,7 +26,7 @@ from bot.delivery import Delivery
 from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
 from bot.keys import Keys, unlock
-from bot.languages import Languages
+from bot.languages import CommandTranslator, Languages
 from bot.ledger import Ledger
 from bot.listing import Listing
 from bot.metrics import Metrics
@@ -165,6 +165,7 @@ class Rewarm(commands.AutoShardedBot):
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
         try:
+            await self.tree.set_translator(CommandTranslator(self.languages))
             for cog in COGS:
                 await self.load_extension(cog)
             resumed = await self.runner.resume()
@@ -200,7 +201,10 @@ class Rewarm(commands.AutoShardedBot):
 
     async def _sync(self) -> None:
         """Send the commands to Discord if they changed since the last time; try until it works."""
-        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        payload: list[Any] = [
+            await command.get_translated_payload(self.tree, CommandTranslator(self.languages))
+            for command in self.tree.get_commands()
+        ]
         digest = hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()
         name = f"commands:{self.application_id}"
         known = await self.store.value(name) or {}

@@ -6,6 +6,7 @@ from discord.ext import commands
 
 from bot import words
 from bot.app import Rewarm
+from bot.words.language import n_
 
 
 class HelpCog(commands.Cog):
@@ -14,7 +15,7 @@ class HelpCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name="help", description="What Rewarm does, and its commands")
+    @app_commands.command(name=n_("help"), description=n_("What Rewarm does, and its commands"))
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def help(self, interaction: discord.Interaction[Rewarm]) -> None:

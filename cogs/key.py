@@ -12,6 +12,7 @@ from bot.app import Rewarm
 from bot.errors import NotAllowed, NotAMember
 from bot.invite import invitation
 from bot.keys import LONGEST_KEY, parse_key
+from bot.words.language import n_
 
 FORM_SECONDS = 900.0
 """How long an open form is waited for."""
@@ -65,13 +66,13 @@ class KeyModal(discord.ui.Modal):
 @app_commands.default_permissions(manage_guild=True)
 @app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
-class KeyCog(commands.GroupCog, group_name="key", group_description="This server's API key"):
+class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This server's API key")):
     """Keeps a server's API key."""
 
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name="set", description="Store or replace this server's API key")
+    @app_commands.command(name=n_("set"), description=n_("Store or replace this server's API key"))
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         require_member(interaction)
@@ -82,7 +83,7 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
         show = functools.partial(interaction.response.send_modal, modal)
         await self.bot.delivery.first_answer(interaction, show)
 
-    @app_commands.command(name="status", description="Who set this server's API key, and when")
+    @app_commands.command(name=n_("status"), description=n_("Who set this server's API key, and when"))
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         status = await self.bot.keys.status(interaction.guild_id or 0)
@@ -97,7 +98,7 @@ class KeyCog(commands.GroupCog, group_name="key", group_description="This server
             )
         await self.bot.delivery.say(interaction, text)
 
-    @app_commands.command(name="remove", description="Delete this server's API key for good")
+    @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)

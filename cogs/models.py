@@ -10,6 +10,7 @@ from bot import view
 from bot.app import Rewarm
 from bot.errors import Forgotten
 from bot.models import Model, models_of
+from bot.words.language import n_
 from cogs.press import Press
 
 
@@ -87,7 +88,7 @@ class ModelsCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name="models", description="This server's models: reloading, warm, cold")
+    @app_commands.command(name=n_("models"), description=n_("This server's models: reloading, warm, cold"))
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def models(self, interaction: discord.Interaction[Rewarm]) -> None:

@@ -11,6 +11,7 @@ from bot.delivery import NeverAcknowledged
 from bot.model_id import parse_model_id
 from bot.models import own_models
 from bot.reload import Asker, Reload
+from bot.words.language import n_
 
 MOST_CHOICES = 25  # Discord takes no more
 
@@ -57,8 +58,9 @@ class ReloadCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name="reload", description="Wake up a model that has gone cold")
-    @app_commands.describe(model_id="The model's id, or the link of its page")
+    @app_commands.command(name=n_("reload"), description=n_("Wake up a model that has gone cold"))
+    @app_commands.describe(model_id=n_("The model's id, or the link of its page"))
+    @app_commands.rename(model_id=n_("model_id"))
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:

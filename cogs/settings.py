@@ -12,6 +12,7 @@ from bot import view
 from bot.app import Rewarm
 from bot.languages import NAMES
 from bot.store.base import ServerSettings
+from bot.words.language import n_
 from cogs.key import require_manager
 from cogs.press import Press
 
@@ -77,7 +78,9 @@ class SettingsCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name="settings", description="Pings, language, and where cold models are announced")
+    @app_commands.command(
+        name=n_("settings"), description=n_("Pings, language, and where cold models are announced")
+    )
     @app_commands.default_permissions(manage_guild=True)
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)

@@ -42,6 +42,16 @@ async def take() -> None:
             await ana.reply.locator("[class*=spoiler]").first.click()
             await ana.reply.evaluate("it => it.closest('article').scrollIntoView({block: 'start'})")
             await _picture(ana.page, "confirmed")
+            await mod.type_command("/settings")
+            await mod.page.keyboard.press("Enter")
+            menu = mod.messages.last.get_by_role("combobox").nth(1)
+            await menu.click()
+            await mod.messages.last.get_by_role("option", name="Deutsch").click()
+            await expect(menu).to_contain_text("Deutsch")
+            await ana.reload("anything-v3")
+            await expect(ana.reply).to_contain_text("noch 1 min 45 s")
+            await ana.reply.scroll_into_view_if_needed()
+            await _picture(ana.page, "german")
 
 
 async def _picture(page: Page, name: str) -> None:

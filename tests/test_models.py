@@ -91,7 +91,7 @@ def test_the_list_says_how_each_stands() -> None:
         "**Models of this server**",
         "",
         "**Reloading now**",
-        "`run` 1 min 15 s left https://discord.com/channels/5/70/99",
+        "`run` 1 min 15 s left: https://discord.com/channels/5/70/99",
         "",
         "**Warm**",
         f"`warmer` until <t:{round(NOW + 6 * DAY)}:d>",

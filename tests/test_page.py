@@ -159,6 +159,51 @@ async def test_a_list_of_models_on_a_phone(tmp_path: Path) -> None:
         await expect(person.messages.last).to_contain_text("left")
 
 
+async def test_days_pass_and_the_ledger_speaks(tmp_path: Path) -> None:
+    """A model is watched; six days later it is said, and a day after that the message changes."""
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.reload("works")
+        await expect(person.messages.last).to_contain_text("should be ready")
+        await person.type_command("/models")
+        await person.page.keyboard.press("Enter")
+        listed = person.messages.last
+        await expect(listed).to_contain_text("Models of this server")
+        await listed.get_by_role("combobox").click()
+        await listed.get_by_role("option", name="works").click()
+        await person.press("Watch")
+        await expect(listed).to_contain_text("Watched")
+        later = person.page.get_by_role("button", name="A day later")
+        for _ in range(6):
+            await later.click()
+            await expect(person.note).to_contain_text("A reload takes")
+            await expect(later).to_be_enabled()
+        await expect(person.messages.last).to_contain_text("works goes cold tomorrow")
+        await person.fits()
+        await person.press("Keep it warm")
+        await expect(person.form).to_contain_text("costs one generation")
+        await person.page.keyboard.press("Escape")
+        await later.click()
+        await expect(person.messages.last).to_contain_text("works has gone cold")
+        await person.fits()
+
+
+async def test_settings_change_the_language(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+        await person.set_key()
+        await person.type_command("/settings")
+        await person.page.keyboard.press("Enter")
+        panel = person.messages.last
+        await expect(panel).to_contain_text("Settings of this server")
+        await person.fits()
+        await panel.get_by_role("combobox").nth(1).click()
+        await panel.get_by_role("option", name="Deutsch").click()
+        await expect(panel.get_by_role("combobox").nth(1)).to_contain_text("Deutsch")
+        await person.reload("works")
+        await expect(person.reply).to_contain_text("Bereit works")
+        await person.fits()
+
+
 async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=20) as it, browser(it.url) as person:
         await person.set_key()

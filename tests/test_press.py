@@ -557,3 +557,51 @@ async def test_a_channels_rule_counts_and_an_administrator_may_all(wire: Wire, b
     wire.server.permissions.clear()
     wire.ben.administrator, wire.ben.may_use_commands = False, False
     assert "does not let you" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
+
+
+# --- Languages --------------------------------------------------------------------------------------------
+
+
+async def test_the_channel_in_the_servers_language_and_private_answers_in_the_persons(
+    wire: Wire, bot: Rewarm
+) -> None:
+    wire.guild.locale, wire.ben.locale = "de", "ja"
+    message = wire.reply(await wire.reload())
+    await shows(wire, message, "**Lädt**")
+    assert labels(message)[0] != NOTIFY
+    joined = wire.reply(await wire.reload(wire.ben))
+    assert "リロード" in joined.text
+    await shows(wire, message, "**Bereit**")
+    await ended(wire)
+    [ping] = wire.pings()
+    assert "sdxl-turbo" in ping.text
+    assert "ready" not in ping.text
+
+
+async def test_the_setting_goes_before_what_discord_says(wire: Wire, bot: Rewarm) -> None:
+    wire.guild.locale = "de"
+    panel = wire.reply(await wire.server.slash(wire.mod, wire.general, "settings"))
+    await wire.server.choose(wire.mod, panel, "fr", "rewarm:set:language")
+    message = wire.reply(await wire.reload())
+    await shows(wire, message, "**Prêt**")
+
+
+async def test_a_countdown_keeps_its_language_over_a_restart(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.guild.locale = "es-ES"
+    async with running(wire.settings(reload_seconds=30), monkeypatch):
+        await wire.set_key()
+        message = wire.reply(await wire.reload())
+        await shows(wire, message, "**Recargando**")
+    wire.guild.locale = "en-US"
+    async with running(wire.settings(reload_seconds=30), monkeypatch):
+        await shows(wire, message, "**Listo**", 60)
+
+
+async def test_commands_are_registered_in_all_languages(wire: Wire, bot: Rewarm) -> None:
+    [command] = [c for c in wire.server.commands if c["name"] == "reload"]
+    assert set(command["name_localizations"]) == {"de", "fr", "es-ES", "es-419", "pt-BR", "ja"}
+    assert set(command["description_localizations"]) == set(command["name_localizations"])
+    assert command["options"][0]["description_localizations"]
+    nothing_odd(wire)

@@ -76,8 +76,8 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
         (Outcome.NOT_SENT, "Nothing was sent"),
         (Outcome.KEY_GONE, "Nothing was sent"),
         (Outcome.STORAGE, "Nothing was sent"),
-        (Outcome.NO_USABLE_ANSWER, "no clear answer came back. It may be reloading."),
-        (Outcome.INTERRUPTED, "restarted in the middle of the call. It may be reloading."),
+        (Outcome.NO_USABLE_ANSWER, "no clear answer came back. The model may be reloading."),
+        (Outcome.INTERRUPTED, "restarted in the middle of the call. The model may be reloading."),
     ],
 )
 def test_each_ending_says_what_happened(outcome: Outcome, says: str) -> None:

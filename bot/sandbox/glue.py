@@ -81,6 +81,10 @@ class LiveEnv(simcord.Env):
         self.backend.clock._epoch = datetime.now(UTC)
         self._began = time.monotonic()
 
+    def pass_time(self, seconds: float) -> None:
+        """From now on be so much later; the next `catch_up` lets it pass."""
+        self._began -= seconds
+
     async def catch_up(self) -> None:
         """Move Discord's clock to where the real one is, and let the bot's timers go off that are due."""
         behind = time.monotonic() - self._began - self.backend.clock.elapsed
@@ -111,6 +115,7 @@ class LivePage(Preview):
         port: int,
         wait: str,
         restart: Callable[[], Awaitable[None]],
+        day: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(
             env,
@@ -128,7 +133,7 @@ class LivePage(Preview):
         )
         self._server = self._ours = _Server(self, port, wait)
         self._live = env
-        self._restart = restart
+        self._restart, self._day = restart, day
         self._restarting: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         """simcord does one thing at a time, and refuses another meanwhile: here it waits."""
@@ -183,11 +188,17 @@ class LivePage(Preview):
                 self._changed.set()
 
     async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what was clicked, also where the page has changed since; or restart the bot."""
+        """Do what was clicked, also where the page has changed since; restart the bot; let a day pass."""
         if isinstance(body, dict) and body.get("kind") == "restart":
             self._get_page(context_id)
             await self._restart_once()
             return {"restarted": True}
+        if isinstance(body, dict) and body.get("kind") == "day":
+            self._get_page(context_id)
+            async with self._turn:
+                await self._day()
+            self._changed.set()
+            return {"passed": True}
         async with self._turn:
             page = self._get_page(context_id)
             if isinstance(body, dict) and "published_revision" in body:

@@ -7,6 +7,8 @@ import sys
 import threading
 import webbrowser
 
+import discord
+
 from bot import logs, words
 from bot.app import Rewarm, build
 from bot.sandbox.glue import LiveEnv, LivePage
@@ -25,7 +27,7 @@ async def serve(seconds: float) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with settings_for_a_while(seconds) as settings:
-        sandbox = _Sandbox(settings, await build(settings))
+        sandbox = _Sandbox(settings, await build(settings, _now))
         try:
             await sandbox.show(told)
         finally:
@@ -56,6 +58,7 @@ class _Sandbox:
             port=PORT,
             wait=words.span(self._settings.reload_seconds, bot.languages.of("")),
             restart=self.restart,
+            day=self.day,
         )
         async with page, asyncio.TaskGroup() as tasks:
             living = tasks.create_task(page.run(), name="page")
@@ -72,8 +75,16 @@ class _Sandbox:
         await self._close()
         await asyncio.sleep(AWAY_SECONDS)
         await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
-        bot = self._bot = await build(self._settings)
+        bot = self._bot = await build(self._settings, _now)
         await self._env.restart_bot(bot)
+
+    async def day(self) -> None:
+        """Let a day pass: countdowns end, and the ledger looks as it would have meanwhile."""
+        self._env.pass_time(86400.0)
+        await self._env.catch_up()
+        if self._bot is not None:
+            for _ in range(2):  # what is due in two looks is said
+                await self._bot.ledger.look()
 
     async def stop(self) -> None:
         """Stop the bot and its Discord."""
@@ -85,6 +96,11 @@ class _Sandbox:
         if bot is not None:
             await bot.close()
             bot.store.close()
+
+
+def _now() -> float:
+    """The time in this Discord, which may be ahead by days."""
+    return discord.utils.utcnow().timestamp()
 
 
 def _on_a_desktop() -> bool:

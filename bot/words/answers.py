@@ -122,7 +122,8 @@ def key_status(by_name: str, at: float, tail: str, say: Language) -> str:
     time = f"<t:{round(at)}:f>"
     who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
     ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
-    return f"{who}{ends} {say('{key_set} replaces it, {key_remove} deletes it.')}"
+    more = say("{key_set} replaces it, {key_remove} deletes it.")
+    return f"{who}{ends} {more}"
 
 
 def key_unreadable(say: Language) -> str:

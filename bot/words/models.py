@@ -32,7 +32,7 @@ def choice(row: Row) -> str:
 
 def models_page(models: Sequence[Model], page: int, pages: int, now: float, say: Language) -> str:
     """The `models` of one page of the list; the first page is 0."""
-    lines, before = [f"**{say('Models of this server')}**"], None
+    lines, before = [say("**Models of this server**")], None
     for model in models:
         warmth = model.warmth(now)
         if warmth is not before:
@@ -61,8 +61,9 @@ def _stands(model: Model, now: float, say: Language) -> str:
     if running is not None:
         link = message_link(running.server, running.owner.channel, running.message)
         if running.deadline is None:
-            return f"{say('asked for')} {link}"
-        return f"{say('{span} left', span=span(time_left(running.deadline, now), say))} {link}"
+            return say("asked for: {link}", link=link)
+        left = span(time_left(running.deadline, now), say)
+        return say("{span} left: {link}", span=left, link=link)
     if model.warm_until is None:
         return say("not seen warm")
     day = f"<t:{round(model.warm_until)}:d>"
@@ -81,5 +82,5 @@ def _past(reloads: Sequence[Reload], say: Language, *, who: bool) -> Iterator[st
             by = f" · <@{people[0]}>"
         test = reload.test
         failed = test is not None and test.outcome not in (None, Outcome.RENDERED)
-        tested = f" · {say('the test image failed')}" if failed else ""
+        tested = " · " + say("the test image failed") if failed else ""
         yield f"<t:{round(reload.asked_at)}:f> · {state_word(reload, say)}{tested}{by}"

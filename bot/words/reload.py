@@ -52,7 +52,7 @@ def _body(reload: Reload, now: float, say: Language) -> str:
         done = math.floor(_BAR_CELLS * (1 - min(1.0, left / reload.seconds)))
         bar = "▰" * done + "▱" * (_BAR_CELLS - done)
         ready = say("Expected at {time}", time=f"<t:{round(reload.deadline)}:t>")
-        return f"{bar} {say('{span} left', span=span(left, say))}\n{ready}"
+        return say("{bar} {span} left", bar=bar, span=span(left, say)) + f"\n{ready}"
     if reload.state is State.ASKED and reload.not_before is not None:
         wait = span(time_left(reload.not_before, now), say)
         if reload.waits:
@@ -80,7 +80,8 @@ def _ending(reload: Reload, now: float, say: Language) -> str:
         more = _late(reload, now, say) if reload.test is None else _test(reload.test, say)
         return _passed(reload, say) + more
     if reload.ending is Ending.UNKNOWN:
-        return f"{_unknown(reload, say)} {say('It may be reloading. {reload} asks again.')}"
+        maybe = say("The model may be reloading. {reload} asks again.")
+        return f"{_unknown(reload, say)} {maybe}"
     return _failed(reload, say)
 
 
@@ -147,7 +148,8 @@ def _failed(reload: Reload, say: Language) -> str:
     nothing = say(sent if nothing_sent else reloaded)
     if reload.ref and reload.outcome is not Outcome.STORAGE:
         wrong = say("Something went wrong on our side (ref {ref}).", ref=reload.ref)
-        return f"{wrong} {nothing} {say('Try again in a minute.')}"
+        again = say("Try again in a minute.")
+        return f"{wrong} {nothing} {again}"
     if reload.outcome is Outcome.REFUSED and reload.said:
         refused = n_("The API refused: {said}. Mend that or ask a moderator, then {reload} again.")
         return say(refused, said=f"`{reload.said}`")
@@ -216,7 +218,8 @@ def _ended(reload: Reload, now: float, say: Language) -> str:
             minutes,
             model=model,
         )
-    return f"{text} {say('This comes late.')}" if reload.is_late(now) else text
+    late = say("This comes late.")
+    return f"{text} {late}" if reload.is_late(now) else text
 
 
 def joined(reload: Reload, now: float, say: Language, *, anew: bool) -> str:

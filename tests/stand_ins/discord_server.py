@@ -119,6 +119,7 @@ class Guild:
     members: list["Member"] = field(default_factory=list)
     removed: bool = False
     outage: bool = False
+    locale: str = "en-US"
 
 
 @dataclass(eq=False)
@@ -155,6 +156,7 @@ class Member:
     name: str
     manage_guild: bool = False
     administrator: bool = False
+    locale: str = "en-US"
     may_use_commands: bool = True
 
 
@@ -590,13 +592,13 @@ class DiscordServer:
             "version": 1,
             "data": data,
             "guild_id": str(guild.id),
-            "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
+            "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
             "channel_id": str(channel.id),
             "channel": {**_channel_payload(channel), "permissions": str(_member_permissions(member))},
             "member": _member_payload(member) | {"permissions": str(_member_permissions(member))},
             "app_permissions": str(channel.app_permissions),
-            "locale": "en-US",
-            "guild_locale": "en-US",
+            "locale": member.locale,
+            "guild_locale": guild.locale,
             "entitlements": [],
             "authorizing_integration_owners": {"0": str(guild.id)},
             "context": 0,

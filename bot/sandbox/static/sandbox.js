@@ -1,10 +1,10 @@
-// What simcord's page does not do by itself: restart the bot, show a ping, tap a command, begin in a form's field,
+// What simcord's page does not do by itself: restart the bot, let a day pass, show a ping, tap a command, begin in a form's field,
 // stay at the newest message.
 
 const byId = (id) => document.getElementById(id);
 const [timeline, messages, composer, form] =
   ["channel-timeline", "channel-message-list", "channel-composer-input", "modal-root"].map(byId);
-const [restart, note, viewer] = ["restart", "sandbox-note", "viewer-picker"].map(byId);
+const [restart, day, note, viewer] = ["restart", "day", "sandbox-note", "viewer-picker"].map(byId);
 const explained = note.textContent;
 const ENDED = "No sandbox answers here any more. Reload this page, or start it again: make sandbox";
 const UNANSWERED = "The bot did not answer that. If it was restarted meanwhile, begin anew.";
@@ -14,26 +14,31 @@ function say(text, isOver = false) {
   note.classList.toggle("is-over", isOver);
 }
 
-restart.addEventListener("click", async () => {
-  restart.disabled = true;
-  say("The bot is away. What is counting goes on when it is back …");
-  try {
-    const answer = await fetch("/api/action", {
-      method: "POST",
-      headers: {
-        "Content-Type": "application/json",
-        "X-Simcord-Capability": location.hash.slice(1),
-        "X-Simcord-Context": window.simcordPreview.contextId,
-      },
-      body: JSON.stringify({ kind: "restart" }),
-    });
-    say(answer.ok ? explained : "The bot did not come back. The terminal says why.", !answer.ok);
-  } catch {
-    say(ENDED, true);
-  } finally {
-    restart.disabled = false;
-  }
-});
+function offer(button, kind, meanwhile, failed) {
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    say(meanwhile);
+    try {
+      const answer = await fetch("/api/action", {
+        method: "POST",
+        headers: {
+          "Content-Type": "application/json",
+          "X-Simcord-Capability": location.hash.slice(1),
+          "X-Simcord-Context": window.simcordPreview.contextId,
+        },
+        body: JSON.stringify({ kind }),
+      });
+      say(answer.ok ? explained : failed, !answer.ok);
+    } catch {
+      say(ENDED, true);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+offer(restart, "restart", "The bot is away. What is counting goes on when it is back …",
+  "The bot did not come back. The terminal says why.");
+offer(day, "day", "A day passes …", "The day did not pass. The terminal says why.");
 
 const MESSAGE_LINK = 'a[href^="https://discord.com/channels/"]';
 
