@@ -117,7 +117,7 @@ def build_bot(settings: Settings) -> BuildBot:
 @pytest.fixture
 async def env(build_bot: BuildBot) -> AsyncIterator[simcord.Env]:
     """The real bot in an in-process Discord whose time is virtual."""
-    env = simcord.Env(await build_bot(), settle_timeout=1.0)
+    env = simcord.Env(await build_bot(), settle_timeout=2.0)
     await env.start()
     yield env
     await close(env)

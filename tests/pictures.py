@@ -38,7 +38,7 @@ async def take() -> None:
             await ana.press("Test image")
             await ana.page.get_by_role("button", name="Submit").click()
             await expect(ana.reply).to_contain_text("Confirmed")
-            await ana.reply.locator("img").evaluate("img => img.decode()")
+            await expect(ana.reply.locator("img")).to_have_js_property("naturalWidth", 512)
             await ana.reply.locator("[class*=spoiler]").first.click()
             await ana.reply.evaluate("it => it.closest('article').scrollIntoView({block: 'start'})")
             await _picture(ana.page, "confirmed")

@@ -133,7 +133,7 @@ async def test_buttons_and_a_test_image(tmp_path: Path) -> None:
         picture = ana.reply.locator("img")
         await expect(picture).to_have_count(1)
         await expect(ana.reply.locator("[class*=spoiler]").first).to_be_visible()
-        assert await picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 512
+        await expect(picture).to_have_js_property("naturalWidth", 512)
         await ana.fits()
 
 

@@ -474,6 +474,8 @@ async def test_a_member_has_five_test_images_at_once(wire: Wire, bot: Rewarm) ->
         await try_it(wire, message)
     refused = await try_it(wire, replies[5])
     assert "the most at once" in wire.reply(refused).text
+    await wire.server.wait_for(lambda: len(wire.api.render_calls) == 5)
+    await asyncio.sleep(10)
     assert len(wire.api.render_calls) == 5
 
 

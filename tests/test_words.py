@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot import words
-from bot.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen
+from bot.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen, TooManyWatched
 from bot.languages import Languages
 from bot.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
 
@@ -369,6 +369,8 @@ def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
 def made(kind: type[Refusal]) -> Refusal:
     if kind is NotAMember:
         return NotAMember("https://invite.example")
+    if kind is TooManyWatched:
+        return TooManyWatched(25)
     return TooManyOpen("server", 20, NOW) if kind is TooManyOpen else kind()
 
 

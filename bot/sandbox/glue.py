@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,8 +82,8 @@ class LiveEnv(simcord.Env):
         self._began = time.monotonic()
 
     def pass_time(self, seconds: float) -> None:
-        """From now on be so much later; the next `catch_up` lets it pass."""
-        self._began -= seconds
+        """From now on it is so much later here; nothing that waits goes off, as when a machine has slept."""
+        self.backend.clock._epoch += timedelta(seconds=seconds)
 
     async def catch_up(self) -> None:
         """Move Discord's clock to where the real one is, and let the bot's timers go off that are due."""

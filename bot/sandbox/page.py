@@ -5,9 +5,8 @@ import os
 import signal
 import sys
 import threading
+import time
 import webbrowser
-
-import discord
 
 from bot import logs, words
 from bot.app import Rewarm, build
@@ -16,6 +15,7 @@ from bot.sandbox.world import World, settings_for_a_while
 from bot.settings import Settings
 
 PORT = 8017
+_DAY = 86400.0
 AWAY_SECONDS = 3.0
 """How long a restart takes: long enough to see that the bot is away."""
 
@@ -27,7 +27,8 @@ async def serve(seconds: float) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with settings_for_a_while(seconds) as settings:
-        sandbox = _Sandbox(settings, await build(settings, _now))
+        clock = _Clock()
+        sandbox = _Sandbox(settings, await build(settings, clock), clock)
         try:
             await sandbox.show(told)
         finally:
@@ -38,8 +39,9 @@ async def serve(seconds: float) -> int:
 class _Sandbox:
     """The bot in its made-up Discord."""
 
-    def __init__(self, settings: Settings, bot: Rewarm) -> None:
+    def __init__(self, settings: Settings, bot: Rewarm, clock: "_Clock") -> None:
         self._settings = settings
+        self._clock = clock
         self._bot: Rewarm | None = bot
         self._env = LiveEnv(bot, "Rewarm")
 
@@ -75,13 +77,13 @@ class _Sandbox:
         await self._close()
         await asyncio.sleep(AWAY_SECONDS)
         await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
-        bot = self._bot = await build(self._settings, _now)
+        bot = self._bot = await build(self._settings, self._clock)
         await self._env.restart_bot(bot)
 
     async def day(self) -> None:
-        """Let a day pass: countdowns end, and the ledger looks as it would have meanwhile."""
-        self._env.pass_time(86400.0)
-        await self._env.catch_up()
+        """Let a day pass, and the ledger look as it would have meanwhile."""
+        self._clock.ahead += _DAY
+        self._env.pass_time(_DAY)
         if self._bot is not None:
             for _ in range(2):  # what is due in two looks is said
                 await self._bot.ledger.look()
@@ -98,9 +100,14 @@ class _Sandbox:
             bot.store.close()
 
 
-def _now() -> float:
-    """The time in this Discord, which may be ahead by days."""
-    return discord.utils.utcnow().timestamp()
+class _Clock:
+    """The time here: the real one, ahead by the days that have passed."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
 
 
 def _on_a_desktop() -> bool:
