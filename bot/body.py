@@ -1,5 +1,6 @@
 """The bodies of the model API's answers: unpacked and bounded, as they come from outside."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -69,6 +70,7 @@ async def read_list(chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
             for row in rows.of(events):
                 yield row
             del events[:]
+            await asyncio.sleep(0)  # what has arrived already is read without a pause otherwise
         parser.close()
     except ijson.JSONError:
         raise ValueError("not JSON, or not all of it") from None

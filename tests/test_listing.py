@@ -163,6 +163,28 @@ async def test_a_packed_list_is_unpacked(place: Place) -> None:
     assert place.ids()[0] == "m-4999"
 
 
+async def test_while_a_long_list_is_read_others_get_their_turn(place: Place) -> None:
+    """All of it arrives at once: without a pause of ours it would be read in one go."""
+    rows = [{"model_id": f"m-{n}", "description": "x" * 300} for n in range(10_000)]
+    packed = gzip.compress(orjson.dumps(rows))
+    place.api.lists = [Answer(packed, headers={"Content-Encoding": "gzip"})]
+    await place.set_keys()
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    rows_read = await place.model_api.models(SecretStr(CANARY))
+    counting.cancel()
+    assert rows_read is not None
+    assert len(rows_read) == 10_000
+    assert turns > len(orjson.dumps(rows)) / (16 * 1024)
+
+
 async def test_a_bomb_is_bounded(place: Place) -> None:
     bomb = gzip.compress(b"[" + b" " * (LIST_BYTES + 1024) + b"]")
     place.api.lists = [Answer(bomb, headers={"Content-Encoding": "gzip"})]
