@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import discord
 import pytest
 import simcord
 from simcord.actors import MemberActor
@@ -278,3 +279,18 @@ async def test_nothing_is_left_in_discord_pys_view_store(world: World) -> None:
 def test_outcomes_of_tests_end_no_reload() -> None:
     owner = Asker(1, 2, "t")
     assert Reload(1, 2, "m", (owner,), 0.0, 1.0, State.ENDED, outcome=Outcome.ACCEPTED).test is None
+
+
+async def test_in_a_thread_its_channels_rule_counts(world: World, api: ModelApiServer) -> None:
+    channel = world.env.bot.get_channel(world.general.id)
+    assert isinstance(channel, discord.TextChannel)
+    await channel.create_thread(name="pictures", type=discord.ChannelType.public_thread)
+    [thread] = world.general.threads
+    await world.reload(world.ana, where=thread)
+    await world.env.advance_time(125)
+    [command] = [c for c in world.env.backend.commands[None].values() if c["name"] == "reload"]
+    world.guild.set_command_permissions(int(command["id"]), {world.general: False})
+    assert "does not let you use" in said(await world.press(world.ben, AGAIN))
+    world.guild.set_command_permissions(int(command["id"]), {world.art: False})
+    await world.press(world.ben, AGAIN)
+    assert len(api.calls) == 2

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord_rules import flat
+from tests.stand_ins.discord_server import Fault, Message
 from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.test_health import free_port, samples
 from tests.wire import Wire
@@ -64,7 +65,8 @@ class Load:
         rare = [self.bad_id, self.status, self.left_form, self.new_key, self.lose_gateway, self.other_server]
         acts: list[Callable[[], Awaitable[object]]] = [
             *[self.reload] * 10,
-            *[self.suggest, self.fail] * 2,
+            *[self.suggest, self.fail, self.press, self.test] * 2,
+            self.models,
             *rare,
         ]
         while True:
@@ -82,6 +84,32 @@ class Load:
     async def suggest(self) -> None:
         person = self.dice.choice(self.people)
         await self.wire.server.autocomplete(person, self.wire.general, "reload", "model_id", "mod")
+
+    def _labelled(self, *labels: str) -> list[tuple[Message, str]]:
+        """The newest messages with one of these buttons."""
+        newest = list(self.wire.server.messages.values())[-60:]
+        found = [(message, part.get("label")) for message in newest for part in flat(message.components)]
+        return [(message, label) for message, label in found if label in labels]
+
+    async def press(self) -> None:
+        if found := self._labelled("Notify me", "Don't notify me", "Reload again"):
+            message, label = self.dice.choice(found)
+            await self.wire.server.press(self.dice.choice(self.people), message, label, wait=0)
+
+    async def test(self) -> None:
+        if found := self._labelled("Test image"):
+            message, label = self.dice.choice(found)
+            form = await self.wire.server.press(self.dice.choice(self.people), message, label, wait=1)
+            if form.modal is not None:
+                await self.wire.server.submit_modal(form, {"prompt": "an apple"}, wait=0)
+
+    async def models(self) -> None:
+        listed = await self.wire.server.slash(
+            self.dice.choice(self.people), self.wire.general, "models", wait=1
+        )
+        if listed.message_id is not None:
+            page = self.wire.reply(listed)
+            await self.wire.server.press(self.dice.choice(self.people), page, "Next", wait=0)
 
     async def bad_id(self) -> None:
         await self.wire.reload(model="no id at all")
