@@ -192,6 +192,12 @@ def _repeats(text: str, key: str) -> bool:
     return _shares_piece(spelled, [key]) or _shares_piece([_bare(one, key) for one in spelled], hidden)
 
 
+def pieces_of(key: SecretStr) -> set[str]:
+    """What of a key must stand nowhere, in lower case: for texts that are too many to look at closely."""
+    secret = key.get_secret_value().lower()
+    return {secret[at : at + _PIECE_OF_KEY] for at in range(_last_piece(secret) + 1)}
+
+
 def _shares_piece(texts: Iterable[str], secrets: Iterable[str]) -> bool:
     pieces = {
         secret[at : at + _PIECE_OF_KEY]

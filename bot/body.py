@@ -12,6 +12,8 @@ BODY_BYTES = 64 * 1024
 LIST_BYTES = 96 * 2**20
 """Of the list of models, unpacked: a row has some 600 bytes, and there are said to be over 50,000."""
 PACKINGS = ("gzip", "deflate")
+_WHERE_ROWS_ARE = (["start_array"], ["start_map", "start_array"])
+_DEEPEST = 32
 _CHUNK = 16 * 1024
 """A chunk of a list is read in under a millisecond, so that nobody waits behind it."""
 
@@ -61,7 +63,7 @@ async def read_list(chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     Raises ValueError for what is not JSON, or not all of it.
     """
     events = ijson.sendable_list()
-    parser = ijson.parse_coro(events, use_float=True)
+    parser = ijson.basic_parse_coro(events, use_float=True)
     rows, begun = _Rows(), False
     try:
         async for chunk in chunks:
@@ -81,18 +83,26 @@ class _Rows:
 
     def __init__(self) -> None:
         self._builder: Any = None
-        self._prefix = ""
+        self._inside: list[str] = []
+        """What is open: an array or an object each."""
 
-    def of(self, events: list[tuple[str, str, Any]]) -> list[Any]:
+    def of(self, events: list[tuple[str, Any]]) -> list[Any]:
+        """The rows that these events complete. Raises ValueError for what is nested too deeply."""
         rows = []
-        for prefix, event, value in events:
-            begins = event == "start_map" and prefix.endswith("item") and prefix.count(".") <= 1
-            if self._builder is None and begins:
-                self._builder, self._prefix = ijson.ObjectBuilder(), prefix
+        for event, value in events:
+            begins = event == "start_map" and self._inside in _WHERE_ROWS_ARE
+            if event.startswith("start_"):
+                self._inside.append(event)
+                if len(self._inside) > _DEEPEST:
+                    raise ValueError("nested too deeply")
+            elif event.startswith("end_"):
+                self._inside.pop()
+            if begins:
+                self._builder = ijson.ObjectBuilder()
             if self._builder is None:
                 continue
             self._builder.event(event, value)
-            if event == "end_map" and prefix == self._prefix:
+            if event == "end_map" and self._inside in _WHERE_ROWS_ARE:
                 rows.append(self._builder.value)
                 self._builder = None
         return rows

@@ -18,6 +18,8 @@ _CLOSE = 75
 """Of 100: so alike are two words that are taken for the same with a typo."""
 _GUESSES = 3
 _MOST_WORDS, _READINGS = 4, 8
+_MOST_LIKE = 30_000
+"""Words, those of much used models first, that a typo is compared with; of those typed, two at most."""
 _WORD = re.compile(r"[^\W_]+")
 _NO_MODEL = (
     "lora",
@@ -88,7 +90,8 @@ class Catalogue:
         for number, line in enumerate(lines):
             for word in set(_WORD.findall(line)):
                 self._with_word.setdefault(word, []).append(number)
-        self._words = [w for w in self._with_word if len(w) >= _SHORTEST_TYPO and not w.isdigit()]
+        words = (word for word in self._with_word if len(word) >= _SHORTEST_TYPO and not word.isdigit())
+        self._words = list(itertools.islice(words, _MOST_LIKE))
 
     def search(self, typed: str, most: int) -> list[Row]:
         """The best matches: beginning with what was typed, holding it, holding its words but for typos."""
@@ -123,7 +126,9 @@ class Catalogue:
 
         Words that no row has, nor anything like them, do not count.
         """
-        guesses = [close for word in _WORD.findall(typed)[:_MOST_WORDS] if (close := self._close(word))]
+        words = _WORD.findall(typed)[:_MOST_WORDS]
+        unknown = [word for word in words if word not in self._with_word]
+        guesses = [close for w in words if w not in unknown[2:] and (close := self._close(w))]
         readings = sorted(itertools.product(*guesses), key=lambda words: -sum(score for _, score in words))
         for reading in readings[:_READINGS] if guesses else ():
             first, *others = (self._with_word[word] for word, _ in reading)

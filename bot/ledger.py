@@ -4,6 +4,7 @@ It never calls the model API. What is to be said is stored before it is sent, so
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, NoReturn
@@ -13,12 +14,12 @@ import structlog
 
 from bot import view, words
 from bot.calls import Calls, Result, Tried
-from bot.errors import StoreTrouble, TooManyWatched
+from bot.errors import StoreTrouble
 from bot.languages import Languages
 from bot.metrics import Metrics
 from bot.models import Model, models_of
 from bot.pace import Pace
-from bot.reload import WARM_SECONDS, Reload
+from bot.reload import LATE_SECONDS, WARM_SECONDS, Reload
 from bot.routes import CALL_SECONDS
 from bot.store.base import Store, Watch
 
@@ -27,8 +28,9 @@ FIRST_SECONDS = 30.0
 SOON_SECONDS = WARM_SECONDS - 86400.0
 TOO_LATE_SECONDS = 2 * WARM_SECONDS
 """So long after its last use nobody wants to hear of a model any more."""
-WATCHED_PER_SERVER = 25
 TURN_SECONDS = 30.0
+AGAIN_AFTER_SECONDS = (2.0, 10.0, 30.0)
+"""Within the few minutes for which Discord remembers a nonce."""
 Due = Literal["soon", "cold"]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -63,15 +65,12 @@ class Ledger:
         self._languages = languages
         self._calls = Calls(pace, metrics)
         self._now = now
+        self._looking = asyncio.Lock()
         self._seen_due: dict[tuple[int, str], tuple[Due, float | None]] = {}
 
     async def watch(self, server: int, model: str, by: int, channel: int) -> None:
         """Watch a model of a server. Raises TooManyWatched, StoreTrouble."""
-        mine = [watch for watch in await self._store.watches() if watch.server == server]
-        if len(mine) >= WATCHED_PER_SERVER:
-            raise TooManyWatched(WATCHED_PER_SERVER)
-        if all(watch.model != model for watch in mine):
-            await self._store.set_watch(Watch(server, model, by, channel), anew=True)
+        await self._store.set_watch(Watch(server, model, by, channel), anew=True)
 
     async def run(self) -> NoReturn:
         """Look, for ever; with storage in trouble, the next look is another try."""
@@ -85,22 +84,31 @@ class Ledger:
 
     async def look(self) -> None:
         """Say what is due, and was due at the last look: a clock that jumps and comes back says nothing."""
-        seen: dict[tuple[int, str], tuple[Due, float | None]] = {}
-        for watch in await self._store.watches():
-            model = await self._model(watch)
-            seen_used = (watch.used_at, model.used_at if model is not None else None)
-            used_at = max((at for at in seen_used if at is not None), default=None)
-            if used_at != watch.used_at:
-                watch = replace(watch, used_at=used_at)  # noqa: PLW2901  # the same one, up to date
-                await self._store.set_watch(watch)
-            what = due(watch, self._now())
-            if what is None:
-                continue
-            place = watch.server, watch.model
+        async with self._looking:
+            seen: dict[tuple[int, str], tuple[Due, float | None]] = {}
+            for known in await self._store.watches():
+                await asyncio.sleep(0)  # there may be thousands, and nothing to wait for
+                try:
+                    await self._look_at(known, seen)
+                except StoreTrouble as error:  # one server's row: the others are looked at
+                    log.warning("ledger.not_looked", server=known.server, error=type(error).__name__)
+            self._seen_due = seen
+
+    async def _look_at(self, known: Watch, seen: dict[tuple[int, str], tuple[Due, float | None]]) -> None:
+        model, now, place = await self._model(known), self._now(), (known.server, known.model)
+        uses = (known.used_at, *((reload.used_at for reload in model.reloads) if model is not None else ()))
+        used_at = max((at for at in uses if at is not None and at <= now + LATE_SECONDS), default=None)
+        if (used_at is None and model is None) or (used_at is not None and now - used_at >= TOO_LATE_SECONDS):
+            await self._store.remove_watch(*place)  # nobody wants to hear of it any more
+            return
+        watch = replace(known, used_at=used_at)
+        if watch != known:
+            await self._store.set_watch(watch)
+        what = due(watch, now)
+        if what is not None:
             seen[place] = (what, used_at)
             if self._seen_due.get(place) == seen[place]:
                 await self._say(watch, what, model)
-        self._seen_due = seen
 
     async def _model(self, watch: Watch) -> Model | None:
         history = await self._store.history(watch.server)
@@ -112,46 +120,65 @@ class Ledger:
         chosen = await self._store.settings(watch.server)
         server = self._bot.get_guild(watch.server)
         say = self._languages.of(chosen.language or (server.preferred_locale if server is not None else ""))
-        sayer = words.went_cold if what == "cold" else words.goes_cold
-        text = sayer(watch, watch.used_at or 0.0, say)
-        layout = view.ledger(text, _last_ready(model), say, cold=what == "cold")
+        last = _last_ready(model)
+        text = words.went_cold if what == "cold" else words.goes_cold
+        layout = view.ledger(
+            text(watch, watch.used_at or 0.0, say, button=last is not None), last, say, cold=what == "cold"
+        )
         said = replace(watch, said_of=watch.used_at, said_cold=what == "cold")
-        if not await self._store.set_watch(said):
-            return
         if watch.said_of == watch.used_at and watch.message is not None and watch.place is not None:
-            await self._edit(watch.place, watch.message, layout, watch.server)
+            result = await self._edit(watch.place, watch.message, layout, watch.server)
+            if result is not Result.LATER:
+                await self._store.set_watch(said)  # an edit may be done twice, so it is stored afterwards
             return
-        place = chosen.ledger_channel or watch.channel
-        tried, message = await self._send(watch, place, layout)
-        log.info("ledger.said", server=watch.server, what=what, result=tried.result.name)
-        if message is not None:
-            await self._store.set_watch(replace(said, message=message, place=place))
-        elif tried.result is Result.LATER and not (tried.unanswered or tried.broken):
-            await self._store.set_watch(watch)  # nothing was said: the next look is another try
+        said = replace(said, message=None, place=None)
+        for place in dict.fromkeys((chosen.ledger_channel or watch.channel, watch.channel)):
+            if not await self._calls.turn(watch.server, place, TURN_SECONDS):
+                return  # the next look is another try
+            if not await self._store.set_watch(said):
+                return
+            tried, message = await self._send(said, place, layout)
+            log.info("ledger.said", server=watch.server, what=what, result=tried.result.name)
+            if message is not None:
+                await self._store.set_watch(replace(said, message=message, place=place))
+            elif tried.result is Result.LATER and not (tried.unanswered or tried.broken):
+                await self._store.set_watch(watch)  # nothing was said: the next look is another try
+            if tried.result in (Result.DONE, Result.LATER):
+                return
 
     async def _send(
         self, watch: Watch, place: int, layout: discord.ui.LayoutView
     ) -> tuple[Tried, int | None]:
-        if not await self._calls.turn(watch.server, place, TURN_SECONDS):
-            return Tried(Result.LATER), None
+        """Answers also the message's id, where it was sent; tried again at once, guarded by a nonce."""
         mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(watch.by)])
+        about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
+        nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
         sent: list[int] = []
 
         async def send() -> None:
             channel = self._bot.get_partial_messageable(place)
-            sent.append((await channel.send(view=layout, allowed_mentions=mentions)).id)
+            message = await channel.send(view=layout, nonce=nonce, allowed_mentions=mentions)
+            sent.append(message.id)
 
-        tried = await self._calls.make("ledger", CALL_SECONDS, send)
-        return tried, sent[0] if sent else None
+        perhaps = False
+        for pause in (*AGAIN_AFTER_SECONDS, None):
+            tried = await self._calls.make("ledger", CALL_SECONDS, send)
+            perhaps = perhaps or tried.unanswered or tried.broken
+            if sent or tried.result is not Result.LATER or pause is None:
+                break
+            await asyncio.sleep(max(pause, min(tried.wait, LOOK_SECONDS)))
+        return tried._replace(unanswered=perhaps), sent[0] if sent else None
 
-    async def _edit(self, place: int, message: int, layout: discord.ui.LayoutView, server: int) -> None:
-        """The message of the sixth day; where it is gone, or in trouble, so be it: it has said so before."""
-        if await self._calls.turn(server, place, TURN_SECONDS):
-            quiet = discord.AllowedMentions.none()
-            target = self._bot.get_partial_messageable(place).get_partial_message(message)
-            await self._calls.make(
-                "ledger", CALL_SECONDS, lambda: target.edit(view=layout, allowed_mentions=quiet)
-            )
+    async def _edit(self, place: int, message: int, layout: discord.ui.LayoutView, server: int) -> Result:
+        """The message of the sixth day; where it is gone, so be it: it has said so before."""
+        if not await self._calls.turn(server, place, TURN_SECONDS):
+            return Result.LATER
+        quiet = discord.AllowedMentions.none()
+        target = self._bot.get_partial_messageable(place).get_partial_message(message)
+        tried = await self._calls.make(
+            "ledger", CALL_SECONDS, lambda: target.edit(view=layout, allowed_mentions=quiet)
+        )
+        return tried.result
 
 
 def _last_ready(model: Model | None) -> Reload | None:

@@ -11,7 +11,16 @@ import orjson
 import structlog
 from pydantic import SecretStr
 
-from bot.answer import Answer, Rendering, by_words, classify, read, read_rendering, word_of
+from bot.answer import (
+    Answer,
+    Rendering,
+    by_words,
+    classify,
+    pieces_of,
+    read,
+    read_rendering,
+    word_of,
+)
 from bot.body import PACKINGS, bounded, read_list, unpacked
 from bot.catalogue import MOST_ROWS, Row, read_row
 from bot.metrics import Metrics
@@ -149,12 +158,14 @@ class ModelApi:
 
     async def _models(self, key: SecretStr) -> list[Row]:
         rows: list[Row] = []
+        pieces = pieces_of(key)
         async with self._sent(self._list_url, LIST_SECONDS, key) as response:
             if response.status != 200:
                 raise ValueError("no list")
             async for raw in read_list(unpacked(response)):
                 row = read_row(raw)
-                if row is not None and len(rows) < MOST_ROWS:
+                echoes = row is not None and any(piece in f"{row.id} {row.name}".lower() for piece in pieces)
+                if row is not None and not echoes and len(rows) < MOST_ROWS:
                     rows.append(row)
         return rows
 

@@ -1,12 +1,13 @@
 """Pure: a server's models, from its reloads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.catalogue import Catalogue, Row
 from bot.reload import JOINABLE, WARM_SECONDS, Outcome, Reload
 
+_MOST_LOOKED_AT = 2000
 _HALF_LIFE = 14 * 86400.0
 """After two weeks a reload counts half for what is suggested."""
 
@@ -67,12 +68,16 @@ def models_of(history: Iterable[Reload], now: float) -> list[Model]:
     return models
 
 
-def own_models(history: Iterable[Reload], typed: str, now: float) -> list[str]:
-    """Ids of a server's models that match what was typed, those first that are used lately and often."""
+def own_models(history: Sequence[Reload], typed: str, now: float) -> list[str]:
+    """Ids of a server's models that match what was typed, those first that are used lately and often.
+
+    `history`: newest first; what is very old does not count.
+    """
     weight: dict[str, float] = {}
-    for model in models_of(history, now):
-        ages = (max(0.0, now - reload.asked_at) for reload in model.reloads)
-        weight[model.id] = sum(0.5 ** (age / _HALF_LIFE) for age in ages)
+    for reload in history[:_MOST_LOOKED_AT]:
+        if reload.outcome is not Outcome.UNKNOWN_MODEL:
+            age = max(0.0, now - reload.asked_at)
+            weight[reload.model] = weight.get(reload.model, 0.0) + 0.5 ** (age / _HALF_LIFE)
     by_weight = sorted(weight, key=lambda id_: weight[id_], reverse=True)
     found = Catalogue(Row(id_, "", len(by_weight) - place) for place, id_ in enumerate(by_weight))
     return [row.id for row in found.search(typed, len(by_weight))]

@@ -206,7 +206,8 @@ class Reload:
     def used_at(self) -> float | None:
         """When the bot saw the model used by this reload, or by its test images; None where it did not."""
         ready = self.ending in (Ending.READY, Ending.CONFIRMED)
-        return self.confirmed_at or self.deadline if ready else None
+        confirmed = self.test.at if self.test is not None and self.ending is Ending.CONFIRMED else None
+        return (self.confirmed_at or confirmed or self.deadline) if ready else None
 
     @property
     def ending(self) -> Ending | None:
@@ -243,6 +244,7 @@ class Facts(TypedDict, total=False):
     ref: str
     pinged: tuple[int, ...]
     test: ImageTest
+    locale: str
 
 
 class IllegalStep(ValueError):
@@ -279,7 +281,7 @@ def _check_test(reload: Reload, facts: Facts) -> None:
     A test is known by its interaction's token: the same one delivered again begins no second.
     """
     new, known = facts.get("test"), reload.test
-    if new is None or set(facts) - {"test", "message"}:
+    if new is None or set(facts) - {"test", "message", "locale"}:
         raise IllegalStep("it has ended")
     if known is None or known.by.token != new.by.token:
         ready = reload.ending in (Ending.READY, Ending.CONFIRMED)

@@ -93,7 +93,7 @@ class Runner:
         self._join(stored)
         return stored
 
-    async def begin_test(self, reload: Reload, test: ImageTest, message: int) -> Reload:
+    async def begin_test(self, reload: Reload, test: ImageTest, message: int, locale: str) -> Reload:
         """Store a test image that is to be made, so that there is no second one.
 
         Raises NoTestNow, TooManyOpen, Restarting, StoreTrouble.
@@ -105,7 +105,7 @@ class Runner:
         stored = None
         try:
             stored = await self._by.store.step(
-                reload.id, {State.ENDED}, State.ENDED, test=test, message=message
+                reload.id, {State.ENDED}, State.ENDED, test=test, message=message, locale=locale
             )
         except IllegalStep:
             pass

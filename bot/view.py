@@ -101,14 +101,14 @@ def models_page(models: Sequence[Model], page: int, now: float, say: words.Langu
 
 
 def model_page(
-    model: Model, page: int, now: float, say: words.Language, *, who: bool, watched: bool
+    model: Model, page: int, now: float, say: words.Language, *, who: bool, watched: int | None
 ) -> discord.ui.LayoutView:
-    """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched` by the ledger."""
+    """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched`: told where."""
     text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
         words.model_page(model, now, say, who=who, watched=watched)
     )
     again = button(say(words.RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
-    what, label = ("unwatch", words.UNWATCH) if watched else ("watch", words.WATCH)
+    what, label = ("unwatch", words.UNWATCH) if watched is not None else ("watch", words.WATCH)
     watch = button(say(label), WATCH_ID.format(what=what, page=page, reload=model.reloads[0].id))
     back = button(say(words.BACK), LIST_ID.format(page=page))
     return layout(text, discord.ui.ActionRow(again, watch, back))

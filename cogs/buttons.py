@@ -113,7 +113,9 @@ class ButtonsCog(commands.Cog):
         by = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
         test = ImageTest(by, self.bot.now(), spoiler=not _is_age_restricted(interaction.channel))
         message = interaction.message.id if interaction.message is not None else 0
-        stored = await self.bot.runner.begin_test(reload, test, message)
+        chosen = await self.bot.store.settings(reload.server)
+        locale = chosen.language or str(interaction.guild_locale or "")
+        stored = await self.bot.runner.begin_test(reload, test, message, locale)
         try:
             await self.bot.delivery.first_answer(interaction, interaction.response.defer)
         except NeverAcknowledged:

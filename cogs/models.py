@@ -52,8 +52,9 @@ async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: 
         await _turn(interaction, page)
         return
     bot, who = interaction.client, interaction.permissions.manage_guild
-    watches = await bot.store.watches()
-    watched = any((watch.server, watch.model) == (interaction.guild_id, id_) for watch in watches)
+    chosen, mine = await bot.store.settings(interaction.guild_id or 0), (interaction.guild_id, id_)
+    watches = (w for w in await bot.store.watches() if (w.server, w.model) == mine)
+    watched = next((chosen.ledger_channel or watch.channel for watch in watches), None)
     say = bot.languages.of(interaction.locale)
     await _show(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
 

@@ -1,7 +1,6 @@
 """/settings: one private panel for moderators."""
 
 import functools
-from dataclasses import replace
 from typing import Any
 
 import discord
@@ -24,9 +23,8 @@ class SettingMenu(Press, template=r"rewarm:set:(?P<what>ping|language|channel)")
         """Check the right once more, store it, show the panel anew."""
         require_manager(interaction)
         store, server = interaction.client.store, interaction.guild_id or 0
-        chosen = _change(await store.settings(server), self.match["what"], _values(interaction))
-        await store.set_settings(server, chosen)
-        await _show(interaction, chosen)
+        changes = _changes(self.match["what"], _values(interaction), interaction.guild)
+        await _show(interaction, await store.change_settings(server, **changes))
 
 
 def _values(interaction: discord.Interaction[Rewarm]) -> list[str]:
@@ -35,16 +33,17 @@ def _values(interaction: discord.Interaction[Rewarm]) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
-def _change(known: ServerSettings, what: str, values: list[str]) -> ServerSettings:
-    """The settings after a choice; one that is none of ours changes nothing."""
+def _changes(what: str, values: list[str], server: discord.Guild | None) -> dict[str, Any]:
+    """What a choice changes; a channel of another server is none."""
     value = values[0] if values else ""
     match what:
         case "ping":
-            return replace(known, quiet=value == "some")
+            return {"quiet": value == "some"}
         case "language":
-            return replace(known, language=value if value in NAMES else "")
+            return {"language": value if value in NAMES else ""}
         case _:
-            return replace(known, ledger_channel=int(value) if value.isdecimal() else None)
+            known = {str(channel.id): channel.id for channel in server.channels} if server is not None else {}
+            return {"ledger_channel": known.get(value)}
 
 
 async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings) -> None:
@@ -64,10 +63,10 @@ async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings
 
 def _may_write(server: discord.Guild | None, channel: int | None) -> bool:
     """Whether the bot may write in the ledger's channel, as far as it can see."""
-    place = server.get_channel(channel) if server is not None and channel is not None else None
-    if server is None or place is None or server.me is None:  # not known: the first message will tell
+    if server is None or channel is None or server.me is None:  # the first message will tell
         return True
-    rights = place.permissions_for(server.me)
+    place = server.get_channel(channel)
+    rights = place.permissions_for(server.me) if place is not None else discord.Permissions.none()
     return rights.view_channel and rights.send_messages
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen
+from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen, TooManyWatched
 from bot.reload import Asker, IllegalStep, ImageTest, Outcome, Reload, State
-from bot.store.base import KeyRow
+from bot.store.base import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME as FILE_NAME
 from bot.store.file import pack
@@ -174,6 +174,48 @@ async def test_a_row_of_the_version_before_is_read(tmp_path: Path) -> None:
     again = EmbeddedStore(tmp_path)
     assert await again.open() == [make(1)]
     again.close()
+
+
+async def test_forgetting_a_server_spares_the_others_settings_and_watches(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    for server in (100, 101):
+        await store.change_settings(server, quiet=True)
+        await store.set_watch(Watch(server, "a:b/c", 7, 11), anew=True)
+    assert await store.servers() == {100, 101}
+    await store.forget(100)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.watches() == [Watch(101, "a:b/c", 7, 11)]
+    assert (await again.settings(100), await again.settings(101)) == (
+        ServerSettings(),
+        ServerSettings(quiet=True),
+    )
+    assert await again.servers() == {101}
+    again.close()
+
+
+async def test_two_settings_in_the_same_instant_are_both_kept(store: EmbeddedStore) -> None:
+    await asyncio.gather(store.change_settings(100, quiet=True), store.change_settings(100, language="fr"))
+    assert await store.settings(100) == ServerSettings(quiet=True, language="fr")
+
+
+async def test_watches_have_a_limit_in_the_same_instant(store: EmbeddedStore) -> None:
+    watches = [store.set_watch(Watch(100, f"m{n}", 7, 11), anew=True) for n in range(60)]
+    done = await asyncio.gather(*watches, return_exceptions=True)
+    assert done.count(True) == WATCHED_PER_SERVER
+    assert sum(isinstance(one, TooManyWatched) for one in done) == 60 - WATCHED_PER_SERVER
+    assert await store.set_watch(Watch(101, "m", 7, 11), anew=True)
+
+
+async def test_a_watch_is_begun_once_and_changed_only_while_it_is_there(store: EmbeddedStore) -> None:
+    watch = Watch(100, "m", 7, 11)
+    assert not await store.set_watch(watch)
+    assert await store.set_watch(watch, anew=True)
+    assert not await store.set_watch(replace(watch, by=8), anew=True)
+    assert await store.set_watch(replace(watch, used_at=5.0))
+    assert await store.remove_watch(100, "m")
+    assert not await store.remove_watch(100, "m")
+    assert not await store.set_watch(watch)
 
 
 async def test_limits_hold_in_the_same_instant(store: EmbeddedStore) -> None:
@@ -518,7 +560,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from bot.reload import State
-from bot.store.base import KeyRow
+from bot.store.base import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
 from bot.store.embedded import EmbeddedStore
 from tests.test_embedded_store import make
 

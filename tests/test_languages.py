@@ -105,7 +105,7 @@ async def test_labels_fit(code: str) -> None:
         render(ended(Outcome.ACCEPTED), NOW, say),
         render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say),
         models_page(models, 0, NOW, say),
-        model_page(models[0], 0, NOW, say, who=True, watched=True),
+        model_page(models[0], 0, NOW, say, who=True, watched=70),
         settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
     ]
     for layout in layouts:

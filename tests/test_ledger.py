@@ -10,9 +10,9 @@ from simcord.results import InteractionResult
 
 from bot import words
 from bot.app import Rewarm
-from bot.ledger import WATCHED_PER_SERVER, due
+from bot.ledger import due
 from bot.reload import WARM_SECONDS
-from bot.store.base import Watch
+from bot.store.base import WATCHED_PER_SERVER, Watch
 from tests.stand_ins.model_api import ModelApiServer
 from tests.test_lists import choose, days, models, press, shown
 from tests.world import Seen, World, said
@@ -80,7 +80,7 @@ async def watched(world: World) -> World:
     """A model that was reloaded, and is watched by ana."""
     await world.reload(world.ben)
     await world.env.advance_time(125)
-    assert "Watched: it is said here" in shown(await watch(world))
+    assert f"Watched: <#{world.general.id}> hears of it" in shown(await watch(world))
     return world
 
 

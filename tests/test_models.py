@@ -82,7 +82,7 @@ def test_a_test_image_keeps_it_warm() -> None:
 def test_what_may_never_have_been_loaded_is_not_called_warm(outcome: Outcome) -> None:
     [model] = models_of([past("m", 60, outcome)], NOW)
     assert model.warmth(NOW) is Warmth.COLD
-    assert "not seen warm" in words.model_page(model, NOW, say, who=False, watched=False)
+    assert "not seen warm" in words.model_page(model, NOW, say, who=False, watched=None)
 
 
 def test_the_list_says_how_each_stands() -> None:
@@ -107,7 +107,9 @@ def test_the_list_says_how_each_stands() -> None:
 
 def test_only_a_moderator_sees_who() -> None:
     [_, _, warm, *_] = models_of(HISTORY, NOW)
-    mods, members = (words.model_page(warm, NOW, say, who=who, watched=who) for who in (True, False))
+    mods, members = (
+        words.model_page(warm, NOW, say, who=who, watched=70 if who else None) for who in (True, False)
+    )
     assert f"Ready · <@{ANA}> and 1 more" in mods
     assert "<@" not in members
     assert members.count("Ready") == 2
@@ -118,7 +120,7 @@ def test_any_history_makes_pages_that_discord_takes(history: list[Reload], page:
     models = models_of(history, NOW)
     layouts = [
         models_page(models, page, NOW, say),
-        *(model_page(m, page, NOW, say, who=who, watched=who) for m in models),
+        *(model_page(m, page, NOW, say, who=who, watched=70 if who else None) for m in models),
     ]
     for layout in layouts:
         assert 0 < layout.content_length() <= 4000

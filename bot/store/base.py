@@ -32,6 +32,9 @@ class ServerSettings:
     """Where cold models are announced; None: where *Watch* was pressed."""
 
 
+WATCHED_PER_SERVER = 25
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A model that somebody watches, and what was said of it; times in seconds since 1970, UTC."""
@@ -107,8 +110,8 @@ class Store(Protocol):
         """What the server's moderators chose; the usual where they chose nothing."""
         ...
 
-    async def set_settings(self, server: int, chosen: ServerSettings) -> None:
-        """Store what they chose."""
+    async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
+        """Store what they chose, and leave the rest as it is; answers all of it."""
         ...
 
     async def watches(self) -> list[Watch]:
@@ -116,7 +119,10 @@ class Store(Protocol):
         ...
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        """Store a watch; one that is not there is only begun `anew`. False: it was not stored."""
+        """Store a watch; one that is not there is only begun `anew`, and then left as it is if it is there.
+
+        False: it was not stored. Raises TooManyWatched.
+        """
         ...
 
     async def remove_watch(self, server: int, model: str) -> bool:

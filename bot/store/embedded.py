@@ -205,17 +205,17 @@ class EmbeddedStore:
     async def settings(self, server: int) -> ServerSettings:
         return self._memory.settings.get(server, ServerSettings())
 
-    async def set_settings(self, server: int, chosen: ServerSettings) -> None:
-        await self._call(CALL_SECONDS, self._memory.change, f"settings:{server}", chosen)
+    async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
+        return await self._call(STEP_SECONDS, self._memory.change_settings, server, changes)
 
     async def watches(self) -> list[Watch]:
         return list(self._memory.watches.values())
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        return await self._call(CALL_SECONDS, self._memory.set_watch, watch, anew)
+        return await self._call(STEP_SECONDS, self._memory.set_watch, watch, anew)
 
     async def remove_watch(self, server: int, model: str) -> bool:
-        return await self._call(CALL_SECONDS, self._memory.remove_watch, server, model)
+        return await self._call(STEP_SECONDS, self._memory.remove_watch, server, model)
 
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it

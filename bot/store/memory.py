@@ -1,12 +1,13 @@
 """Pure: all that a store holds, in memory; its verbs, and what they have changed since the last write."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
-from bot.errors import NoKey
+from bot.errors import NoKey, TooManyWatched
 from bot.reload import JOINABLE, Asker, Facts, Reload, State, check_limits, faded, join, mute
 from bot.reload import step as take_step
-from bot.store.base import KeyRow, ServerSettings, Watch
+from bot.store.base import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
 
 TOKEN_SECONDS = 900.0
 """How long Discord's token answers an interaction, and how long one may be delivered again."""
@@ -133,10 +134,17 @@ class Memory:
             self.change(f"reload:{reload.id}", faded(reload))
         return min(most, len(old) + len(fading))
 
+    def change_settings(self, server: int, changes: dict[str, Any]) -> ServerSettings:
+        after = replace(self.settings.get(server, ServerSettings()), **changes)
+        self.change(f"settings:{server}", after)
+        return after
+
     def set_watch(self, watch: Watch, anew: bool) -> bool:
         known = (watch.server, watch.model) in self.watches
-        if not (known or anew):
+        if known is anew:
             return False
+        if anew and sum(server == watch.server for server, _ in self.watches) >= WATCHED_PER_SERVER:
+            raise TooManyWatched(WATCHED_PER_SERVER)
         self.change(f"watch:{watch.server}:{watch.model}", watch)
         return True
 

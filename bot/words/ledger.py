@@ -13,18 +13,19 @@ CHANNEL = n_("Where it is said that a watched model goes cold")
 CHANNEL_UNSET = n_("Where Watch was pressed")
 
 
-def goes_cold(watch: Watch, used_at: float, say: Language) -> str:
+def goes_cold(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:
     """On the sixth day without use."""
-    return say(
-        "{person} {model} goes cold tomorrow: the bot last saw it used {time}. "
-        "*Keep it warm* makes one test image, which costs one generation.",
+    cold = say(
+        "{person} {model} goes cold tomorrow: the bot last saw it used {time}.",
         person=f"<@{watch.by}>",
         model=f"`{watch.model}`",
         time=f"<t:{round(used_at)}:R>",
     )
+    more = say("*Keep it warm* makes one test image, which costs one generation.")
+    return f"{cold} {more}" if button else cold
 
 
-def went_cold(watch: Watch, used_at: float, say: Language) -> str:
+def went_cold(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:  # noqa: ARG001  # as above
     """After the seventh day."""
     return say(
         "{person} {model} has gone cold: the bot last saw it used {time}. {reload} wakes it up.",

@@ -43,12 +43,14 @@ def models_page(models: Sequence[Model], page: int, pages: int, now: float, say:
     return "\n".join([*lines, "", *([f"-# {number}"] if pages > 1 else []), f"-# {say(_SMALL_PRINT)}"])
 
 
-def model_page(model: Model, now: float, say: Language, *, who: bool, watched: bool) -> str:
-    """One model: how it stands, its last reloads; `who`: also by whom; `watched`: by the ledger."""
+def model_page(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
+    """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where the ledger speaks."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
-    told = say("Watched: it is said here, or where {settings} says, when it is about to go cold.")
-    return "\n".join([head, *([told] if watched else []), "", *past, "", f"-# {say(_SMALL_PRINT)}"])
+    told = say("Watched: {channel} hears of it before it goes cold.", channel=f"<#{watched}>")
+    return "\n".join(
+        [head, *([told] if watched is not None else []), "", *past, "", f"-# {say(_SMALL_PRINT)}"]
+    )
 
 
 def warmth_word(model: Model, now: float, say: Language) -> str:
