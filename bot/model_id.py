@@ -25,6 +25,15 @@ def parse_model_id(text: str) -> str:
     return text
 
 
+def linked_model(text: str) -> str | None:
+    """The id of the model whose page was pasted; None where it is no page."""
+    try:
+        id_ = parse_model_id(text)
+    except BadModelId:
+        return None
+    return id_ if id_ != text.strip() and _could_be_page(text.strip()) else None
+
+
 def _could_be_page(text: str) -> bool:
     host = text.partition("://")[2] if text.lower().startswith(("http://", "https://")) else text
     host = host.partition("/")[0].lower().removeprefix("www.")

@@ -8,7 +8,7 @@ from discord.ext import commands
 from bot import words
 from bot.app import Rewarm
 from bot.delivery import NeverAcknowledged
-from bot.model_id import parse_model_id
+from bot.model_id import linked_model, parse_model_id
 from bot.models import own_models
 from bot.reload import Asker, Reload
 from bot.words.language import n_
@@ -42,7 +42,7 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
     if stored.id != new.id:
         anew = new.owner in stored.askers and new.owner.user not in stored.muted
         say = bot.languages.of(interaction.locale)
-        await bot.delivery.say(interaction, words.joined(stored, now, say, anew=anew))
+        await bot.delivery.say(interaction, words.joined(stored, now, say, user=new.owner.user, anew=anew))
         return
     try:
         message = await bot.delivery.acknowledge(interaction)
@@ -72,10 +72,12 @@ class ReloadCog(commands.Cog):
         self, interaction: discord.Interaction[Rewarm], typed: str
     ) -> list[app_commands.Choice[str]]:
         """This server's models first, then the API's public ones; from memory: there is no time for more."""
-        bot = self.bot
+        bot, linked = self.bot, linked_model(typed)
+        typed = linked or typed
         own = own_models(await bot.store.history(interaction.guild_id or 0), typed, bot.now())
         public = bot.listing.catalogue.search(typed, 2 * MOST_CHOICES)
-        names = {id_: id_ for id_ in own} | {r.id: words.choice(r) for r in public if r.id not in own}
+        names = {linked: linked} if linked is not None else {}
+        names |= {id_: id_ for id_ in own} | {r.id: words.choice(r) for r in public if r.id not in own}
         offered = list(names.items())[:MOST_CHOICES]
         return [app_commands.Choice(name=name, value=id_) for id_, name in offered]
 

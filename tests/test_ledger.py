@@ -1,7 +1,9 @@
 """The ledger: on the sixth day one message, which changes after the seventh; and nothing twice."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,11 +12,14 @@ from simcord.results import InteractionResult
 
 from bot import words
 from bot.app import Rewarm
+from bot.errors import StoreTrouble
 from bot.ledger import due
-from bot.reload import WARM_SECONDS
+from bot.reload import WARM_SECONDS, Asker, Outcome, Reload, State
 from bot.store.base import WATCHED_PER_SERVER, Watch
+from tests.stand_ins.discord_server import Fault
 from tests.stand_ins.model_api import ModelApiServer
 from tests.test_lists import choose, days, models, press, shown
+from tests.wire import Wire
 from tests.world import Seen, World, said
 
 Restart = Callable[[], Awaitable[None]]
@@ -249,6 +254,154 @@ async def test_where_the_bot_may_not_write_it_tries_no_more(watched: World) -> N
     await hours(watched, 5)
     posts = [r for r in watched.env.http_requests if r.method == "POST" and r.path.endswith("/messages")]
     assert len(posts) == 2, "the reload's ping, and one try"
+
+
+async def test_a_picture_that_kept_it_warm_is_not_written_over(watched: World) -> None:
+    await days(watched, 6)
+    await hours(watched, 3)
+    [soon] = told(watched)
+    form = await watched.press(watched.ben, "Keep it warm", soon)
+    await watched.ben.submit_modal(form, {"prompt": words.TEST_PROMPT})
+    await watched.env.advance_time(20)
+    watched.env.inject_error("POST", "/channels/*/messages", status=403, code=50013, times=3)
+    await days(watched, 6)
+    await hours(watched, 3)
+    await days(watched, 1)
+    await hours(watched, 3)
+    assert len(watched.pictures(soon)) == 1
+    assert [seen.message for seen in told(watched)].count(soon.message) == 1
+
+
+async def test_what_nobody_wants_to_hear_of_any_more_is_watched_no_more(watched: World) -> None:
+    await days(watched, 15)
+    assert await bot_of(watched).store.watches() == []
+
+
+async def test_a_use_in_the_future_does_not_count(watched: World) -> None:
+    """The clock was ahead for a while."""
+    bot = bot_of(watched)
+    [known] = await bot.store.watches()
+    await bot.store.set_watch(replace(known, used_at=bot.now() + 300 * DAY))
+    await days(watched, 6)
+    await hours(watched, 3)
+    assert len(told(watched)) == 1
+
+
+# --- Over sockets: trouble on the way ---------------------------------------------------------------------
+
+POST = r"^/channels/\d+/messages$"
+PATCH = r"^/channels/\d+/messages/\d+$"
+
+
+async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
+    """A watched model was last used so many days ago, and the ledger looks twice."""
+    [known] = await bot.store.watches()
+    await bot.store.set_watch(replace(known, used_at=bot.now() - days_ * DAY))
+    for _ in range(2):
+        await bot.ledger.look()
+
+
+@pytest.fixture
+async def watching(virtual: None, wire: Wire, bot: Rewarm) -> Wire:
+    old = Reload(
+        1,
+        wire.guild.id,
+        "m",
+        (Asker(wire.ana.id, wire.general.id, "t"),),
+        asked_at=bot.now() - 30 * DAY,
+        seconds=120.0,
+        state=State.ENDED,
+        outcome=Outcome.ACCEPTED,
+        deadline=bot.now() - 30 * DAY,
+        ended_at=bot.now() - 30 * DAY,
+    )
+    await bot.store.ask(old, 5.0)
+    await bot.ledger.watch(wire.guild.id, "m", wire.ben.id, wire.general.id)
+    return wire
+
+
+def spoken(wire: Wire) -> list[str]:
+    return [message.text for message in wire.server.messages.values() if "cold" in message.text]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("POST", POST, times=2, status=503),
+        Fault("POST", POST, reset="before"),
+        Fault("POST", POST, reset="after"),
+        Fault("POST", POST, done_and_status=503),
+        Fault("POST", POST, late=9.0),
+        Fault("POST", POST, status=429, headers={"Retry-After": "2", "Via": "1.1"}),
+    ],
+    ids=["503", "reset before", "reset after", "503 although done", "late", "429"],
+)
+async def test_a_hiccup_neither_loses_nor_doubles_it(watching: Wire, bot: Rewarm, fault: Fault) -> None:
+    watching.server.faults.append(fault)
+    await idle(watching, bot, 6.2)
+    await bot.ledger.look()
+    assert len(spoken(watching)) == 1
+    [known] = await bot.store.watches()
+    assert known.message in watching.server.messages
+
+
+async def test_the_seventh_days_edit_is_tried_again(watching: Wire, bot: Rewarm) -> None:
+    await idle(watching, bot, 6.2)
+    watching.server.faults.append(Fault("PATCH", PATCH, times=6, status=503))
+    [known] = await bot.store.watches()
+    assert known.said_of is not None
+    bot.ledger._now = lambda: (known.used_at or 0) + 7.1 * DAY
+    for _ in range(2):
+        await bot.ledger.look()
+    watching.server.faults.clear()
+    await bot.ledger.look()
+    [text] = spoken(watching)
+    assert "has gone cold" in text
+
+
+async def test_in_a_channel_that_is_gone_it_speaks_where_watch_was_pressed(
+    watching: Wire, bot: Rewarm
+) -> None:
+    await bot.store.change_settings(watching.guild.id, ledger_channel=watching.art.id)
+    watching.server.delete_channel(watching.art)
+    await idle(watching, bot, 6.2)
+    [message] = [m for m in watching.server.messages.values() if "cold" in m.text]
+    assert message.channel_id == watching.general.id
+    assert message.mentions == {watching.ben.id}
+
+
+async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> None:
+    [known] = await bot.store.watches()
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
+    await bot.ledger.look()
+    await asyncio.gather(bot.ledger.look(), bot.ledger.look())
+    assert len(spoken(watching)) == 1
+
+
+async def test_it_is_said_in_the_servers_language(watching: Wire, bot: Rewarm) -> None:
+    await bot.store.change_settings(watching.guild.id, language="fr")
+    await idle(watching, bot, 6.2)
+    [text] = [m.text for m in watching.server.messages.values() if "`m`" in m.text]
+    assert "froid" in text
+
+
+async def test_trouble_with_one_row_does_not_keep_the_others_from_being_looked_at(
+    watching: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bot.ledger.watch(watching.guild.id, "aaa", watching.ben.id, watching.general.id)
+    look_at = bot.ledger._look_at
+
+    async def trouble(known: Watch, seen: Any) -> None:
+        if known.model == "aaa":
+            raise StoreTrouble("made to fail")
+        await look_at(known, seen)
+
+    monkeypatch.setattr(bot.ledger, "_look_at", trouble)
+    [known] = [watch for watch in await bot.store.watches() if watch.model == "m"]
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
+    for _ in range(2):
+        await bot.ledger.look()
+    assert len(spoken(watching)) == 1
 
 
 def test_seven_days_are_seven_days() -> None:

@@ -279,3 +279,23 @@ def test_no_bytes_break_the_reading(raw: bytes, size: int) -> None:
         asyncio.run(read(raw, size))
     except ValueError:
         return
+
+
+@pytest.mark.parametrize("deep", [b"[" * 60_000, b'{"a":' * 60_000, b'[{"a":' + b"[" * 60_000])
+def test_what_is_nested_too_deeply_is_refused_before_it_costs_memory(deep: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="nested too deeply"):
+        asyncio.run(read(deep, 16 * 1024))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 32 * 2**20
+
+
+async def test_a_row_that_repeats_the_key_is_left_out(place: Place) -> None:
+    await place.set_keys()
+    echoes = [{"model_id": f"{CANARY}-{server}"} for server in (A, B)]
+    named = [{"model_id": "a", "model_name": f"see {CANARY.upper()}"}, {"model_id": "fine"}]
+    place.api.lists = [Answer([*echoes, *named])]
+    await place.run(FIRST_SECONDS + 5)
+    assert place.ids() == ["fine"]
+    assert CANARY.encode().lower() not in (place.folder / FILE).read_bytes().lower()

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.errors import BadModelId
-from bot.model_id import parse_model_id
+from bot.model_id import linked_model, parse_model_id
 
 IDS = (
     *(
@@ -119,3 +119,20 @@ def test_an_id_that_was_read_is_read_again_as_itself(text: str) -> None:
     except BadModelId:
         return
     assert parse_model_id(model) in (model, model.rpartition("/")[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "linked"),
+    [
+        ("https://modelslab.com/models/dream-shaper", "dream-shaper"),
+        (" modelslab.com/models/x/Y-z ", "Y-z"),
+        ("dream-shaper", None),
+        ("Org/Model-7B", None),
+        ("`dream-shaper`", None),
+        ("https://modelslab.com/", None),
+        ("https://evil.example/models/x", None),
+        ("", None),
+    ],
+)
+def test_a_page_leads_to_its_model(text: str, linked: str | None) -> None:
+    assert linked_model(text) == linked

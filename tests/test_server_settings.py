@@ -72,7 +72,7 @@ async def test_only_who_presses_notify_me_is_pinged(world: World) -> None:
     await choose(world, await panel(world), "ping", ["some"])
     await world.reload(world.ana)
     await world.press(world.ben, NOTIFY)
-    assert "pinged" not in said(await world.reload(world.mod))
+    assert "Press *Notify me* there to be pinged." in said(await world.reload(world.mod))
     await world.env.advance_time(125)
     [ping] = world.pings()
     assert ping.pinged == {world.ben.id}

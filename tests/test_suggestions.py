@@ -89,3 +89,9 @@ async def test_there_are_at_most_25(world: World, api: ModelApiServer) -> None:
     assert choices[0]["value"] == "model-7"
     assert len({choice["value"] for choice in choices}) == 25
     assert all(1 <= len(choice["name"]) <= 100 for choice in choices)
+
+
+async def test_a_pasted_page_suggests_its_own_model_first(listed: World) -> None:
+    await listed.reload(model="unknown-model")
+    assert (await suggested(listed, "https://modelslab.com/models/realistic-visio"))[0] == "realistic-visio"
+    assert (await suggested(listed, "modelslab.com/models/midjourney")) == ["midjourney"]

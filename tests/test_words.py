@@ -344,14 +344,14 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
 
 def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
-    assert words.joined(reload, NOW, say, anew=True) == (
+    assert words.joined(reload, NOW, say, user=11, anew=True) == (
         "`sdxl-turbo` is already reloading: 48 s left. You will be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
 
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
-    text = words.joined(ASKED, NOW, say, anew=True)
+    text = words.joined(ASKED, NOW, say, user=11, anew=True)
     assert "already asked for" in text
     assert text.endswith("\nhttps://discord.com/channels/5/70")
     assert "left" not in text
@@ -359,7 +359,7 @@ def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
 
 def test_who_had_asked_already_is_promised_no_ping() -> None:
     """A quick failure pings nobody who still looks at the reply."""
-    assert "pinged" not in words.joined(ASKED, NOW, say, anew=False)
+    assert "pinged" not in words.joined(ASKED, NOW, say, user=11, anew=False)
 
 
 def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:

@@ -222,8 +222,8 @@ def _ended(reload: Reload, now: float, say: Language) -> str:
     return f"{text} {late}" if reload.is_late(now) else text
 
 
-def joined(reload: Reload, now: float, say: Language, *, anew: bool) -> str:
-    """The private answer to somebody who joined a reload that runs, or who had asked already."""
+def joined(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
+    """The private answer to a user who joined a reload that runs, or who had asked already."""
     model, link = f"`{reload.model}`", message_link(reload.server, reload.owner.channel, reload.message)
     if reload.deadline is not None:
         left = span(time_left(reload.deadline, now), say)
@@ -232,8 +232,10 @@ def joined(reload: Reload, now: float, say: Language, *, anew: bool) -> str:
         text = say("{model} is already asked for.", model=model)
     else:
         text = say("{model} is already reloading.", model=model)
-    then = " " + say("You will be pinged too.") if anew else ""
-    return f"{text}{then}\n{link}"
+    then = say("You will be pinged too.") if anew else ""
+    if reload.muted and user in reload.muted:
+        then = say("Press *Notify me* there to be pinged.")
+    return f"{text} {then}".rstrip() + f"\n{link}"
 
 
 def notified(reload: Reload, now: float, say: Language) -> str:
