@@ -1,7 +1,5 @@
 """/models: this server's models in a private list made for a phone, and each of them."""
 
-import functools
-
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -11,7 +9,7 @@ from bot.app import Rewarm
 from bot.errors import Forgotten
 from bot.models import Model, models_of
 from bot.words.language import n_
-from cogs.press import Press
+from cogs.press import Press, show_in_private
 
 
 class PageButton(Press, template=r"rewarm:models:(?P<page>\d{1,4})"):
@@ -56,7 +54,7 @@ async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: 
     watches = (w for w in await bot.store.watches() if (w.server, w.model) == mine)
     watched = next((chosen.ledger_channel or watch.channel for watch in watches), None)
     say = bot.languages.of(interaction.locale)
-    await _show(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
+    await show_in_private(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
 
 
 async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
@@ -67,20 +65,7 @@ async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
     bot = interaction.client
     say = bot.languages.of(interaction.locale)
-    await _show(interaction, view.models_page(await _models(interaction), page, bot.now(), say))
-
-
-async def _show(interaction: discord.Interaction[Rewarm], layout: discord.ui.LayoutView) -> None:
-    """In a new private message; in place where it was a press."""
-    quiet = discord.AllowedMentions.none()
-    if interaction.type is discord.InteractionType.component:
-        send = functools.partial(interaction.response.edit_message, view=layout, allowed_mentions=quiet)
-        await interaction.client.delivery.first_answer(interaction, send)
-        return
-    say = interaction.response.send_message
-    await interaction.client.delivery.first_answer(
-        interaction, functools.partial(say, view=layout, ephemeral=True, allowed_mentions=quiet)
-    )
+    await show_in_private(interaction, view.models_page(await _models(interaction), page, bot.now(), say))
 
 
 class ModelsCog(commands.Cog):

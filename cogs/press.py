@@ -1,5 +1,6 @@
 """What all buttons and menus share: found by their custom id, before and after a restart alike."""
 
+import functools
 import re
 from typing import Any, Self
 
@@ -34,3 +35,15 @@ class Press(discord.ui.DynamicItem[Any], template="(?!)"):
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Look what is stored, and do it."""
         raise NotImplementedError
+
+
+async def show_in_private(interaction: discord.Interaction[Rewarm], layout: discord.ui.LayoutView) -> None:
+    """Show a layout to one person: in place where they pressed something in it, else as a new message."""
+    quiet = discord.AllowedMentions.none()
+    if interaction.type is discord.InteractionType.component:
+        show = functools.partial(interaction.response.edit_message, view=layout, allowed_mentions=quiet)
+    else:
+        show = functools.partial(
+            interaction.response.send_message, view=layout, ephemeral=True, allowed_mentions=quiet
+        )
+    await interaction.client.delivery.first_answer(interaction, show)

@@ -1,6 +1,5 @@
 """/settings: one private panel for moderators."""
 
-import functools
 from typing import Any
 
 import discord
@@ -13,7 +12,7 @@ from bot.languages import NAMES
 from bot.store.base import ServerSettings
 from bot.words.language import n_
 from cogs.key import require_manager
-from cogs.press import Press
+from cogs.press import Press, show_in_private
 
 
 class SettingMenu(Press, template=r"rewarm:set:(?P<what>ping|language|channel)"):
@@ -48,17 +47,10 @@ def _changes(what: str, values: list[str], server: discord.Guild | None) -> dict
 
 async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings) -> None:
     bot = interaction.client
-    say, quiet = bot.languages.of(interaction.locale), discord.AllowedMentions.none()
+    say = bot.languages.of(interaction.locale)
     may_write = _may_write(interaction.guild, chosen.ledger_channel)
     panel = view.settings_panel(chosen, say, may_write=may_write)
-    if interaction.type is discord.InteractionType.component:
-        send = functools.partial(interaction.response.edit_message, view=panel, allowed_mentions=quiet)
-        await bot.delivery.first_answer(interaction, send)
-        return
-    say_it = interaction.response.send_message
-    await bot.delivery.first_answer(
-        interaction, functools.partial(say_it, view=panel, ephemeral=True, allowed_mentions=quiet)
-    )
+    await show_in_private(interaction, panel)
 
 
 def _may_write(server: discord.Guild | None, channel: int | None) -> bool:
