@@ -5,8 +5,8 @@ import os
 import pty
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,25 +93,28 @@ def _is_free(port: int) -> bool:
     return True
 
 
-@contextmanager
-def usual_port_taken() -> Iterator[None]:
-    """By us, or by whoever has it already."""
-    with ExitStack() as stack:
-        with suppress(OSError):
-            stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
+@asynccontextmanager
+async def usual_port_taken() -> AsyncIterator[None]:
+    """By us, once the sandbox of another test has let go of it."""
+    async with asyncio.timeout(120):
+        while True:
+            with suppress(OSError):
+                taken = socket.create_server(("127.0.0.1", PORT))
+                break
+            await asyncio.sleep(0.2)
+    with taken:
         yield
 
 
 async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
-    with usual_port_taken():
-        async with sandbox(tmp_path, seconds=5) as it:
-            assert urlsplit(it.url).port not in (None, PORT)
-            assert (await ask(it.url)).status == 200
+    async with usual_port_taken(), sandbox(tmp_path, seconds=5) as it:
+        assert urlsplit(it.url).port not in (None, PORT)
+        assert (await ask(it.url)).status == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_stop_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    with usual_port_taken():  # another test's sandbox would take it over from this one
+    async with usual_port_taken():  # another test's sandbox would take it over from this one
         it = await start(tmp_path, seconds=60)
     assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["rewarm"]
     it.process.send_signal(number)
