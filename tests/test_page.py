@@ -176,8 +176,8 @@ async def test_days_pass_and_the_ledger_speaks(tmp_path: Path) -> None:
         later = person.page.get_by_role("button", name="A day later")
         for _ in range(6):
             await later.click()
-            await expect(person.note).to_contain_text("A reload takes")
             await expect(later).to_be_enabled()
+            await expect(person.note).to_contain_text("Here it is")
         await expect(person.messages.last).to_contain_text("works goes cold tomorrow")
         await person.fits()
         await person.press("Keep it warm")

@@ -198,7 +198,7 @@ class LivePage(Preview):
             async with self._turn:
                 await self._day()
             self._changed.set()
-            return {"passed": True}
+            return {"today": f"{self.env.now():%B} {self.env.now().day}"}
         async with self._turn:
             page = self._get_page(context_id)
             if isinstance(body, dict) and "published_revision" in body:

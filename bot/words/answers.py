@@ -147,7 +147,7 @@ def help_page(say: Language, support_url: str, *, may_manage: bool) -> str:
     """What the bot does, and its commands."""
     lines = [
         say("A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:"),
-        say("{reload} takes about 2 minutes, counts down, and pings you."),
+        say("{reload} takes about 2 minutes, counts down, and pings who wants it."),
         say("Its buttons: be pinged or not; once it is ready, a test image (costs one generation) or again."),
         say("{models} shows this server's models: which are warm, and for how long."),
     ]

@@ -28,7 +28,8 @@ function offer(button, kind, meanwhile, failed) {
         },
         body: JSON.stringify({ kind }),
       });
-      say(answer.ok ? explained : failed, !answer.ok);
+      const { today } = answer.ok ? await answer.json() : {};
+      say(!answer.ok ? failed : today ? `Here it is ${today} now. ${explained}` : explained, !answer.ok);
     } catch {
       say(ENDED, true);
     } finally {
