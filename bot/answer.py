@@ -194,22 +194,17 @@ def _repeats(text: str, key: str) -> bool:
 
 def pieces_of(key: SecretStr) -> set[str]:
     """What of a key must stand nowhere, in lower case: for texts that are too many to look at closely."""
-    secret = key.get_secret_value().lower()
-    return {secret[at : at + _PIECE_OF_KEY] for at in range(_last_piece(secret) + 1)}
+    return _cut(key.get_secret_value().lower())
 
 
 def _shares_piece(texts: Iterable[str], secrets: Iterable[str]) -> bool:
-    pieces = {
-        secret[at : at + _PIECE_OF_KEY]
-        for secret in secrets
-        if len(secret) >= _LEAST_PIECE
-        for at in range(_last_piece(secret) + 1)
-    }
+    pieces = {piece for secret in secrets if len(secret) >= _LEAST_PIECE for piece in _cut(secret)}
     return any(piece in text for piece in pieces for text in texts)
 
 
-def _last_piece(secret: str) -> int:
-    return max(0, len(secret) - _PIECE_OF_KEY)
+def _cut(secret: str) -> set[str]:
+    """All its pieces that are long enough to matter; itself, where it is shorter."""
+    return {secret[at : at + _PIECE_OF_KEY] for at in range(max(1, len(secret) - _PIECE_OF_KEY + 1))}
 
 
 def _bare(text: str, key: str) -> str:

@@ -165,14 +165,14 @@ class Rewarm(commands.AutoShardedBot):
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
         try:
-            await self.tree.set_translator(CommandTranslator(self.languages))
+            await self.tree.set_translator(translator := CommandTranslator(self.languages))
             for cog in COGS:
                 await self.load_extension(cog)
             resumed = await self.runner.resume()
         except Exception as error:  # a defect of ours: a second try would fail on the first one's leavings
             raise RuntimeError("the bot cannot be put together") from error
         for name, work in (
-            ("sync-commands", self._sync()),
+            ("sync-commands", self._sync(translator)),
             ("retention", self._retention.run()),
             ("list-models", self.listing.run()),
             ("ledger", self.ledger.run()),
@@ -199,10 +199,10 @@ class Rewarm(commands.AutoShardedBot):
         """A command's id; None until Discord has told it."""
         return self._command_ids.get(name.partition(" ")[0])
 
-    async def _sync(self) -> None:
+    async def _sync(self, translator: app_commands.Translator) -> None:
         """Send the commands to Discord if they changed since the last time; try until it works."""
         payload: list[Any] = [
-            await command.get_translated_payload(self.tree, CommandTranslator(self.languages))
+            await command.get_translated_payload(self.tree, translator)
             for command in self.tree.get_commands()
         ]
         digest = hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()

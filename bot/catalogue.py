@@ -1,5 +1,6 @@
 """Pure: the API's public models, made searchable; the rows of its list are loose, and of all kinds."""
 
+import bisect
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -110,16 +111,9 @@ class Catalogue:
         """Numbers of the rows that hold a text, most used first."""
         at = self._text.find(text)
         while at >= 0:
-            number = self._row_at(at)
+            number = bisect.bisect_right(self._starts, at, hi=len(self.rows)) - 1
             yield number
             at = self._text.find(text, self._starts[number + 1])
-
-    def _row_at(self, at: int) -> int:
-        low, high = 0, len(self.rows) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._starts[middle] <= at else (low, middle - 1)
-        return low
 
     def _with_words(self, typed: str) -> Iterator[int]:
         """Numbers of the rows that hold a text's words in any order, or words close to them; closest first.

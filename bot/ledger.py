@@ -122,11 +122,12 @@ class Ledger:
         chosen = await self._store.settings(watch.server)
         server = self._bot.get_guild(watch.server)
         say = self._languages.of(chosen.language or (server.preferred_locale if server is not None else ""))
-        last = _last_ready(model)
-        text = words.went_cold if what == "cold" else words.goes_cold
-        layout = view.ledger(
-            text(watch, watch.used_at or 0.0, say, button=last is not None), last, say, cold=what == "cold"
-        )
+        last, used_at = _last_ready(model), watch.used_at or 0.0
+        if what == "cold":
+            text = words.went_cold(watch, used_at, say)
+        else:
+            text = words.goes_cold(watch, used_at, say, button=last is not None)
+        layout = view.ledger(text, last, say, cold=what == "cold")
         said = replace(watch, said_of=watch.used_at, said_cold=what == "cold")
         if watch.said_of == watch.used_at and watch.message is not None and watch.place is not None:
             result = await self._edit(watch.place, watch.message, layout, watch.server)

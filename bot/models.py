@@ -63,9 +63,7 @@ def models_of(history: Iterable[Reload], now: float) -> list[Model]:
         if any(reload.outcome is not Outcome.UNKNOWN_MODEL for reload in reloads)
     ]
     order = list(Warmth)
-    models.sort(key=lambda model: model.used_at or 0.0, reverse=True)
-    models.sort(key=lambda model: order.index(model.warmth(now)))
-    return models
+    return sorted(models, key=lambda model: (order.index(model.warmth(now)), -(model.used_at or 0.0)))
 
 
 def own_models(history: Sequence[Reload], typed: str, now: float) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import discord
-from discord import ButtonStyle, MediaGalleryItem
+from discord import MediaGalleryItem
 
 from bot import words
 from bot.languages import NAMES
@@ -29,9 +29,7 @@ def render(
     reload: Reload, now: float, say: words.Language, picture: Picture | None = None
 ) -> discord.ui.LayoutView:
     """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
-    text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.reply(reload, now, say)
-    )
+    text = _text(words.reply(reload, now, say))
     box: discord.ui.Container[discord.ui.LayoutView] = discord.ui.Container(
         text, accent_colour=_accent(reload)
     )
@@ -60,11 +58,13 @@ def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutV
     return view
 
 
-def button(
-    label: str, custom_id: str, style: ButtonStyle = ButtonStyle.secondary
-) -> discord.ui.Button[discord.ui.LayoutView]:
+def button(label: str, custom_id: str) -> discord.ui.Button[discord.ui.LayoutView]:
     """A button whose presses are known by their custom id."""
-    return discord.ui.Button(label=label, style=style, custom_id=custom_id)
+    return discord.ui.Button(label=label, custom_id=custom_id)
+
+
+def _text(text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
+    return discord.ui.TextDisplay(text)
 
 
 def _buttons(reload: Reload, say: words.Language) -> Iterator[discord.ui.Button[discord.ui.LayoutView]]:
@@ -80,7 +80,7 @@ def _buttons(reload: Reload, say: words.Language) -> Iterator[discord.ui.Button[
 def models_page(models: Sequence[Model], page: int, now: float, say: words.Language) -> discord.ui.LayoutView:
     """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
     if not models:
-        return layout(discord.ui.TextDisplay(say(words.NO_MODELS)))
+        return layout(_text(say(words.NO_MODELS)))
     pages = -(-len(models) // MODELS_PER_PAGE)
     page = min(page, pages - 1)
     shown = models[page * MODELS_PER_PAGE : (page + 1) * MODELS_PER_PAGE]
@@ -94,9 +94,7 @@ def models_page(models: Sequence[Model], page: int, now: float, say: words.Langu
         for label, to in ((words.EARLIER, page - 1), (words.LATER, page + 1))
         if 0 <= to < pages
     ]
-    text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.models_page(shown, page, pages, now, say)
-    )
+    text = _text(words.models_page(shown, page, pages, now, say))
     return layout(text, discord.ui.ActionRow(menu), *([discord.ui.ActionRow(*turns)] if turns else []))
 
 
@@ -104,9 +102,7 @@ def model_page(
     model: Model, page: int, now: float, say: words.Language, *, who: bool, watched: int | None
 ) -> discord.ui.LayoutView:
     """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched`: told where."""
-    text: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(
-        words.model_page(model, now, say, who=who, watched=watched)
-    )
+    text = _text(words.model_page(model, now, say, who=who, watched=watched))
     again = button(say(words.RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
     what, label = ("unwatch", words.UNWATCH) if watched is not None else ("watch", words.WATCH)
     watch = button(say(label), WATCH_ID.format(what=what, page=page, reload=model.reloads[0].id))
@@ -116,13 +112,11 @@ def model_page(
 
 def ledger(text: str, reload: Reload | None, say: words.Language, *, cold: bool) -> discord.ui.LayoutView:
     """What the ledger says; its button needs the model's last reload."""
-    shown: discord.ui.TextDisplay[discord.ui.LayoutView] = discord.ui.TextDisplay(text)
     if reload is None:
-        return layout(shown)
-    what, label = ("again", words.RELOAD_IT) if cold else ("keep", words.KEEP_WARM)
-    return layout(
-        shown, discord.ui.ActionRow(button(say(label), BUTTON_ID.format(what=what, reload=reload.id)))
-    )
+        return layout(_text(text))
+    what, label = ("again", words.RELOAD) if cold else ("keep", words.KEEP_WARM)
+    press = button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
+    return layout(_text(text), discord.ui.ActionRow(press))
 
 
 def settings_panel(chosen: ServerSettings, say: words.Language, *, may_write: bool) -> discord.ui.LayoutView:
@@ -147,8 +141,8 @@ def settings_panel(chosen: ServerSettings, say: words.Language, *, may_write: bo
         default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in known],
     )
     items: list[discord.ui.Item[discord.ui.LayoutView]] = [
-        discord.ui.TextDisplay(words.settings_panel(chosen, say, may_write=may_write))
+        _text(words.settings_panel(chosen, say, may_write=may_write))
     ]
     for title, menu in ((words.PINGS, pings), (words.LANGUAGE, tongue), (words.CHANNEL, place)):
-        items += [discord.ui.TextDisplay(say(title)), discord.ui.ActionRow(menu)]
+        items += [_text(say(title)), discord.ui.ActionRow(menu)]
     return layout(*items)

@@ -35,7 +35,7 @@ class Languages:
     """All languages of this process."""
 
     def __init__(self, command: Command) -> None:
-        self._by_code = {code: Language(code, translations(code), command) for code in NAMES}
+        self._by_code = {code: Language(translations(code), command) for code in NAMES}
 
     def of(self, locale: object) -> Language:
         """The language for one of Discord's locales, or for one of our own codes; English for any other."""

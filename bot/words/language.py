@@ -17,8 +17,7 @@ def n_(text: str) -> str:
 class Language:
     """Says sentences: `say("Ready at {time}", time=…)`; `{reload}`, `{key_set}` are commands to tap."""
 
-    def __init__(self, code: str, translations: NullTranslations, command: Command) -> None:
-        self.code = code
+    def __init__(self, translations: NullTranslations, command: Command) -> None:
         self._translations = translations
         self._command = command
 

@@ -4,7 +4,6 @@ from bot.store.base import ServerSettings, Watch
 from bot.words.language import Language, n_
 
 KEEP_WARM = n_("Keep it warm")
-RELOAD_IT = n_("Reload")
 PINGS = n_("Who is pinged at the end")
 EVERYBODY, ON_DEMAND = n_("Everybody who asks"), n_("Only who presses Notify me")
 LANGUAGE = n_("Language of the bot's messages in this server")
@@ -25,7 +24,7 @@ def goes_cold(watch: Watch, used_at: float, say: Language, *, button: bool) -> s
     return f"{cold} {more}" if button else cold
 
 
-def went_cold(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:  # noqa: ARG001  # as above
+def went_cold(watch: Watch, used_at: float, say: Language) -> str:
     """After the seventh day."""
     return say(
         "{person} {model} has gone cold: the bot last saw it used {time}. {reload} wakes it up.",
