@@ -52,7 +52,7 @@ class Reply:
         due = {number: ping for number, ping in enumerate(reload.pings) if number not in reload.pinged}
         for attempt in itertools.count():
             if shown is Result.LATER:
-                shown = await self._show_ending(reload, CALL_SECONDS if attempt else FIRST_TRY_SECONDS)
+                shown = await self._show_end(reload, CALL_SECONDS if attempt else FIRST_TRY_SECONDS)
                 if shown is Result.DONE:
                     self._metrics.late.observe(max(0.0, self._now() - (reload.due or 0.0)))
                 elif shown is not Result.LATER:
@@ -66,7 +66,7 @@ class Reply:
             if shown is not Result.LATER and not due:
                 break
             await asyncio.sleep(retry_pause(attempt) if clock() < until else PATIENCE_SECONDS)
-        await self._settle(reload)
+        await self._settle(reload, CALL_SECONDS)
         return all_told
 
     async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
@@ -75,22 +75,23 @@ class Reply:
         limit = UPLOAD_SECONDS if picture is not None else CALL_SECONDS
         for attempt in itertools.count():
             self._routes.reopen()
-            result = await self._show_picture(reload, picture, limit)
+            result = await self._show_end(reload, limit, picture)
             if result not in (Result.LATER, Result.ASLEEP):  # a thread that rests may be woken up
                 break
             await asyncio.sleep(retry_pause(attempt) if clock() < until else PATIENCE_SECONDS)
-        if result is Result.DONE and self._routes.dropped_within(2 * EDIT_LIMIT):
-            await asyncio.sleep(EDIT_LIMIT)  # "is being made" may still land over it
-            await self._show_picture(reload, picture, limit)
+        if result is Result.DONE:
+            await self._settle(reload, limit, picture)
         return result is Result.DONE
 
-    async def _show_picture(self, reload: Reload, picture: Picture | None, limit: float) -> Result:
+    async def _show_end(self, reload: Reload, limit: float, picture: Picture | None = None) -> Result:
         layout = view.render(reload, self._now(), self._say, picture)
         return await self._routes.edit(reload, layout, limit, tick=False, picture=picture)
 
-    async def _show_ending(self, reload: Reload, limit: float) -> Result:
-        layout = view.render(reload, self._now(), self._say)
-        return await self._routes.edit(reload, layout, limit, tick=False)
+    async def _settle(self, reload: Reload, limit: float, picture: Picture | None = None) -> None:
+        """An edit dropped in mid-air just now may still land over the end: show that once more."""
+        if self._routes.dropped_within(2 * EDIT_LIMIT):
+            await asyncio.sleep(EDIT_LIMIT)
+            await self._show_end(reload, limit, picture)
 
     async def _ping_all(
         self, reload: Reload, due: dict[int, Ping], sent: Sent, *, alone: bool
@@ -114,12 +115,6 @@ class Reply:
         if result is Result.DONE:
             await sent(number)
         return result
-
-    async def _settle(self, reload: Reload) -> None:
-        """An edit dropped in mid-air just now may still land over the ending: say the ending once more."""
-        if self._routes.dropped_within(2 * EDIT_LIMIT):
-            await asyncio.sleep(EDIT_LIMIT)
-            await self._show_ending(reload, CALL_SECONDS)
 
     async def last_words(self, reload: Reload, ref: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
