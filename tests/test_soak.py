@@ -136,8 +136,10 @@ class Load:
     async def other_server(self) -> None:
         guild = self.wire.server.add_guild("passing by")
         self.wire.server.add_channel(guild, "general")
-        await asyncio.sleep(0.2)
-        self.wire.server.remove_guild(guild)
+        try:
+            await asyncio.sleep(0.2)
+        finally:  # the load may end meanwhile
+            self.wire.server.remove_guild(guild)
 
 
 async def answer(dice: random.Random, _: web.Request) -> web.StreamResponse:
