@@ -123,6 +123,17 @@ class Person:
         await self.page.keyboard.press("Enter")
         await self.page.keyboard.press("Enter")
 
+    async def send(self, command: str) -> Locator:
+        """Type a command that takes nothing, and send it; answers what is newest then."""
+        await self.type_command(command)
+        await self.page.keyboard.press("Enter")
+        return self.messages.last
+
+    async def look_at_model(self, listed: Locator, model: str) -> None:
+        """Choose it in the menu of the list of models."""
+        await listed.get_by_role("combobox").click()
+        await listed.get_by_role("option", name=model).click()
+
     async def press(self, label: str) -> None:
         """Press the newest button of that label."""
         await self.page.get_by_role("button", name=label, exact=True).last.click()

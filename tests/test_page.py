@@ -140,9 +140,7 @@ async def test_buttons_and_a_test_image(tmp_path: Path) -> None:
 async def test_a_list_of_models_on_a_phone(tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
         await person.set_key()
-        await person.type_command("/models")
-        await person.page.keyboard.press("Enter")
-        listed = person.messages.last
+        listed = await person.send("/models")
         await expect(listed).to_contain_text("Page 1 of 2")
         await expect(listed).to_contain_text("works since")
         await person.fits()
@@ -150,8 +148,7 @@ async def test_a_list_of_models_on_a_phone(tmp_path: Path) -> None:
         await expect(listed).to_contain_text("Page 2 of 2")
         await person.press("Previous")
         await expect(listed).to_contain_text("Page 1 of 2")
-        await listed.get_by_role("combobox").click()
-        await listed.get_by_role("option", name="works").click()
+        await person.look_at_model(listed, "works")
         await expect(listed).to_contain_text("Cold works")
         await expect(listed).to_contain_text("Ready")
         await person.fits()
@@ -165,12 +162,9 @@ async def test_days_pass_and_the_ledger_speaks(tmp_path: Path) -> None:
         await person.set_key()
         await person.reload("works")
         await expect(person.messages.last).to_contain_text("should be ready")
-        await person.type_command("/models")
-        await person.page.keyboard.press("Enter")
-        listed = person.messages.last
+        listed = await person.send("/models")
         await expect(listed).to_contain_text("Models of this server")
-        await listed.get_by_role("combobox").click()
-        await listed.get_by_role("option", name="works").click()
+        await person.look_at_model(listed, "works")
         await person.press("Watch")
         await expect(listed).to_contain_text("Watched")
         later = person.page.get_by_role("button", name="A day later")
@@ -191,9 +185,7 @@ async def test_days_pass_and_the_ledger_speaks(tmp_path: Path) -> None:
 async def test_settings_change_the_language(tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
         await person.set_key()
-        await person.type_command("/settings")
-        await person.page.keyboard.press("Enter")
-        panel = person.messages.last
+        panel = await person.send("/settings")
         await expect(panel).to_contain_text("Settings of this server")
         await person.fits()
         await panel.get_by_role("combobox").nth(1).click()
