@@ -121,7 +121,7 @@ class Ledger:
         """Store that it is said, then say it: a crash in between loses it, and never says it twice."""
         chosen = await self._store.settings(watch.server)
         server = self._bot.get_guild(watch.server)
-        say = self._languages.of(chosen.language or (server.preferred_locale if server is not None else ""))
+        say = self._languages.of(chosen.locale(server.preferred_locale if server is not None else None))
         last, used_at = _last_ready(model), watch.used_at or 0.0
         if what == "cold":
             text = words.went_cold(watch, used_at, say)

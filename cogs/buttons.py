@@ -5,16 +5,15 @@ import re
 from typing import Any
 
 import discord
-import structlog
 from discord.ext import commands
 
 from bot import words
 from bot.app import Rewarm
 from bot.delivery import NeverAcknowledged
-from bot.errors import Forgotten, NoTestNow
-from bot.reload import Asker, Ending, ImageTest, Outcome, Reload, State
+from bot.errors import NoTestNow
+from bot.reload import Ending, ImageTest, Outcome, Reload, State
 from cogs.error_handler import errors_shown
-from cogs.press import Press
+from cogs.press import Press, asker_of, known_reload
 from cogs.reload import ask
 
 LONGEST_PROMPT = 200
@@ -28,7 +27,7 @@ class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test|keep)
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """A press carries the reload's id, and nothing else."""
-        reload = await _known(interaction, int(self.match["reload"]))
+        reload = await known_reload(interaction, int(self.match["reload"]))
         match self.match["what"]:
             case "again":
                 await interaction.client.rights.require(interaction, "reload")
@@ -42,19 +41,9 @@ class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test|keep)
                 await _notify(interaction, reload, wanted=what == "notify")
 
 
-async def _known(interaction: discord.Interaction[Rewarm], id_: int) -> Reload:
-    """The reload that a press is about, of the presser's server. Raises Forgotten."""
-    structlog.contextvars.bind_contextvars(reload=id_)
-    reload = await interaction.client.store.find(interaction.guild_id or 0, id_)
-    if reload is None:
-        raise Forgotten
-    return reload
-
-
 async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, wanted: bool) -> None:
     bot = interaction.client
-    asker = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
-    stored = await bot.runner.notify(reload.id, asker, wanted=wanted)
+    stored = await bot.runner.notify(reload.id, asker_of(interaction), wanted=wanted)
     say = bot.languages.of(interaction.locale)
     text = words.notified(stored, bot.now(), say) if wanted else words.not_notified(stored, say)
     await bot.delivery.say(interaction, text)
@@ -108,13 +97,13 @@ class ButtonsCog(commands.Cog):
 
     async def _test(self, interaction: discord.Interaction[Rewarm], what: str, id_: int, prompt: str) -> None:
         """Store that a test image is being made, answer, make it. Everything is checked once more."""
-        reload = await _known(interaction, id_)
+        reload = await known_reload(interaction, id_)
         await _check_test(interaction, reload, what)
-        by = Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
-        test = ImageTest(by, self.bot.now(), spoiler=not _is_age_restricted(interaction.channel))
+        spoiler = not _is_age_restricted(interaction.channel)
+        test = ImageTest(asker_of(interaction), self.bot.now(), spoiler)
         message = interaction.message.id if interaction.message is not None else 0
         chosen = await self.bot.store.settings(reload.server)
-        locale = chosen.language or str(interaction.guild_locale or "")
+        locale = chosen.locale(interaction.guild_locale)
         stored = await self.bot.runner.begin_test(reload, test, message, locale)
         try:
             await self.bot.delivery.first_answer(interaction, interaction.response.defer)

@@ -6,10 +6,9 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
-from bot.errors import Forgotten
 from bot.models import Model, models_of
 from bot.words.language import n_
-from cogs.press import Press, show_in_private
+from cogs.press import Press, known_reload, show_in_private
 
 
 class PageButton(Press, template=r"rewarm:models:(?P<page>\d{1,4})"):
@@ -33,14 +32,14 @@ class WatchButton(Press, template=r"rewarm:(?P<what>watch|unwatch):(?P<page>\d{1
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Do it, and show the model anew."""
-        bot, server = interaction.client, interaction.guild_id or 0
-        reload = await bot.store.find(server, int(self.match["reload"]))
-        if reload is None:
-            raise Forgotten
+        bot = interaction.client
+        reload = await known_reload(interaction, int(self.match["reload"]))
         if self.match["what"] == "watch":
-            await bot.ledger.watch(server, reload.model, interaction.user.id, interaction.channel_id or 0)
+            await bot.ledger.watch(
+                reload.server, reload.model, interaction.user.id, interaction.channel_id or 0
+            )
         else:
-            await bot.store.remove_watch(server, reload.model)
+            await bot.store.remove_watch(reload.server, reload.model)
         await _show_model(interaction, reload.model, int(self.match["page"]))
 
 

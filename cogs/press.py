@@ -5,8 +5,11 @@ import re
 from typing import Any, Self
 
 import discord
+import structlog
 
 from bot.app import Rewarm
+from bot.errors import Forgotten
+from bot.reload import Asker, Reload
 from cogs.error_handler import errors_shown
 
 
@@ -35,6 +38,20 @@ class Press(discord.ui.DynamicItem[Any], template="(?!)"):
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Look what is stored, and do it."""
         raise NotImplementedError
+
+
+def asker_of(interaction: discord.Interaction[Rewarm]) -> Asker:
+    """Who asks here."""
+    return Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
+
+
+async def known_reload(interaction: discord.Interaction[Rewarm], id_: int) -> Reload:
+    """The reload that a press or a form is about, of that person's server. Raises Forgotten."""
+    structlog.contextvars.bind_contextvars(reload=id_)
+    reload = await interaction.client.store.find(interaction.guild_id or 0, id_)
+    if reload is None:
+        raise Forgotten
+    return reload
 
 
 async def show_in_private(interaction: discord.Interaction[Rewarm], layout: discord.ui.LayoutView) -> None:

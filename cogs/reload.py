@@ -10,8 +10,9 @@ from bot.app import Rewarm
 from bot.delivery import NeverAcknowledged
 from bot.model_id import linked_model, parse_model_id
 from bot.models import own_models
-from bot.reload import Asker, Reload
+from bot.reload import Reload
 from bot.words.language import n_
+from cogs.press import asker_of
 
 MOST_CHOICES = 25  # Discord takes no more
 
@@ -28,10 +29,10 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
         id=interaction.id,
         server=interaction.guild_id or 0,
         model=model,
-        askers=(Asker(interaction.user.id, interaction.channel_id or 0, interaction.token),),
+        askers=(asker_of(interaction),),
         asked_at=now,
         seconds=bot.runner.seconds,
-        locale=chosen.language or str(interaction.guild_locale or ""),
+        locale=chosen.locale(interaction.guild_locale),
         muted=(interaction.user.id,) if chosen.quiet else (),
     )
     stored = await bot.runner.ask(new)

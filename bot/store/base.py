@@ -31,6 +31,10 @@ class ServerSettings:
     ledger_channel: int | None = None
     """Where cold models are announced; None: where *Watch* was pressed."""
 
+    def locale(self, discords: object) -> str:
+        """The language of what all see: as was chosen, else as Discord has it for the server."""
+        return self.language or str(discords or "")
+
 
 WATCHED_PER_SERVER = 25
 
