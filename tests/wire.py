@@ -91,6 +91,10 @@ class Wire:
         """Type /reload."""
         return await self.server.slash(who or self.ana, self.general, "reload", {"model_id": model})
 
+    async def logged(self, text: str) -> None:
+        """Wait until the log of the process has it."""
+        await self.server.wait_for(lambda: text in self.output.read_text(), 10)
+
     def reply(self, interaction: Interaction) -> Message:
         """The message that answers an interaction."""
         assert interaction.message_id is not None
