@@ -133,7 +133,7 @@ async def test_reload_again_works_after_a_restart_and_days_later(
     await world.reload(world.ana)
     await world.env.advance_time(125)
     for _ in range(3):
-        await world.env.advance_time(DAY)
+        await world.pass_time(DAY)
     await restart()
     await world.press(world.ben, AGAIN)
     assert world.last().word == "Reloading"

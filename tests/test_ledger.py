@@ -96,7 +96,7 @@ def told(world: World) -> list[Seen]:
 
 async def hours(world: World, count: int) -> None:
     for _ in range(count):
-        await world.env.advance_time(HOUR)
+        await world.pass_time(HOUR)
 
 
 async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(

@@ -40,7 +40,7 @@ async def press(world: World, result: InteractionResult, label: str) -> Interact
 
 async def days(world: World, count: int) -> None:
     for _ in range(count):
-        await world.env.advance_time(DAY)
+        await world.pass_time(DAY)
 
 
 async def test_nothing_yet(world: World) -> None:
