@@ -5,6 +5,7 @@ RewarmError
 ├── StoreTrouble             storage did not do what it was asked
 │   ├── StoreSlow            … within the time limit: it may still happen
 │   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
+├── Taken                    another process looks after this reload now: this one stops, in silence
 ├── SealBroken               a sealed secret does not open with the keys we have
 └── Refusal                  the person who asked can change something; nothing is broken
     ├── BadModelId           the text is not a model id
@@ -55,6 +56,10 @@ class StoreSlow(StoreTrouble):
 
 class StoreUnusable(StoreTrouble):
     """The store cannot be opened; the message says why and what to do."""
+
+
+class Taken(RewarmError):
+    """A reload does not belong to this process any more: nothing may be shown or written here."""
 
 
 class SealBroken(RewarmError):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from bot.app import Rewarm, build
 from bot.errors import Refusal
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
+from tests import postgres
 from tests.sandbox import CHROMIUM
 from tests.stand_ins.discord_server import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
@@ -87,6 +88,25 @@ def systemd_analyze() -> str:
     if program is None:
         _miss("the systemd unit, for want of systemd-analyze (Debian: apt-get install systemd)")
     return program
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL, for this worker."""
+    if url := os.environ.get("TEST_POSTGRES_URL"):
+        yield url
+        return
+    if postgres.programs() is None:
+        _miss("the PostgreSQL store, for want of a server (Debian: apt-get install postgresql)")
+    with postgres.server() as server:
+        yield server.url()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
+    """An empty database of it."""
+    async with postgres.database(postgres_server) as url:
+        yield url
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

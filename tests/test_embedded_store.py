@@ -8,18 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
-from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable, TooManyOpen, TooManyWatched
-from bot.reload import Asker, IllegalStep, ImageTest, Outcome, Reload, State
-from bot.store.base import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
+from bot.reload import Asker, Reload, State
+from bot.store.base import KeyRow
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME as FILE_NAME
-from bot.store.file import pack
+from bot.store.rows import pack
 
 LIMIT = 5.0
 
@@ -45,120 +44,11 @@ async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
     store.close()
 
 
-async def test_reload_survives_reopening(tmp_path: Path) -> None:
-    store = await opened(tmp_path)
-    await store.ask(make(), LIMIT)
-    calling = await store.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1001.0)
-    store.close()
-    again = EmbeddedStore(tmp_path)
-    assert await again.open() == [calling]
-    again.close()
-
-
-async def test_same_model_in_the_same_server_joins(store: EmbeddedStore) -> None:
-    await store.ask(make(1, user=7), LIMIT)
-    joined = await store.ask(make(2, user=8), LIMIT)
-    assert joined is not None
-    assert joined.id == 1
-    assert [asker.user for asker in joined.askers] == [7, 8]
-
-
-@pytest.mark.parametrize("other", [make(2, model="Sdxl-Turbo"), make(2, server=101)])
-async def test_other_model_or_server_does_not_join(store: EmbeddedStore, other: Reload) -> None:
-    await store.ask(make(1), LIMIT)
-    assert await store.ask(other, LIMIT) == other
-
-
-async def test_asks_in_the_same_instant_make_one_reload(store: EmbeddedStore) -> None:
-    stored = await asyncio.gather(*(store.ask(make(n, user=n), LIMIT) for n in range(1, 51)))
-    assert {reload.id for reload in stored if reload} == {1}
-    [known] = await store.open()
-    assert len(known.askers) == 50
-
-
-@pytest.mark.parametrize("again", [make(1), replace(make(3), askers=(Asker(7, 11, "token-2"),))])
-async def test_the_same_interaction_is_neither_join_nor_error(store: EmbeddedStore, again: Reload) -> None:
-    await store.ask(make(1), LIMIT)
-    await store.ask(make(2, user=8), LIMIT)
-    assert await store.ask(again, LIMIT) is None
-
-
-async def test_announcing_cannot_be_joined(store: EmbeddedStore) -> None:
-    await store.ask(make(1), LIMIT)
-    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
-    second = await store.ask(make(2), LIMIT)
-    assert second is not None
-    assert second.id == 2
-
-
-async def test_notify_adds_and_mutes(store: EmbeddedStore, tmp_path: Path) -> None:
-    await store.ask(make(1, user=7), LIMIT)
-    await store.notify(1, Asker(8, 12, "token-8"), wanted=True)
-    after = await store.notify(1, Asker(7, 11, "token-7"), wanted=False)
-    assert after is not None
-    assert ([asker.user for asker in after.askers], after.muted) == ([7, 8], (7,))
-    assert await store.find(100, 1) == after
-    assert pack(after) == await on_disk(tmp_path, "reload:1")
-
-
 async def on_disk(folder: Path, name: str) -> bytes:
     with sqlite3.connect(folder / FILE_NAME) as db:
         [(value,)] = db.execute("SELECT value FROM kv WHERE key = ?", (name,)).fetchall()
     db.close()
     return bytes(value)
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-async def test_nobody_is_added_to_what_has_ended_or_is_not_there(store: EmbeddedStore, wanted: bool) -> None:
-    await store.ask(make(1), LIMIT)
-    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
-    assert await store.notify(1, Asker(8, 12, "token-8"), wanted=wanted) is None
-    assert await store.notify(2, Asker(8, 12, "token-8"), wanted=wanted) is None
-    row = await store.find(100, 1)
-    assert row is not None
-    assert (len(row.askers), row.muted) == (1, ())
-
-
-async def test_find_keeps_to_one_server(store: EmbeddedStore) -> None:
-    await store.ask(make(1, server=100), LIMIT)
-    assert await store.find(100, 1) is not None
-    assert await store.find(101, 1) is None
-    assert await store.find(100, 2) is None
-
-
-async def test_two_tests_in_the_same_instant_are_one(store: EmbeddedStore) -> None:
-    await ready(store)
-    tests = [ImageTest(Asker(n, 11, f"t{n}"), 2000.0, spoiler=True) for n in range(5)]
-    steps = [store.step(1, {State.ENDED}, State.ENDED, test=test) for test in tests]
-    done = await asyncio.gather(*steps, return_exceptions=True)
-    assert sum(isinstance(one, Reload) for one in done) == 1
-    assert sum(isinstance(one, IllegalStep) for one in done) == 4
-
-
-async def test_a_test_that_runs_is_open_and_outlives_the_process(tmp_path: Path) -> None:
-    store = await opened(tmp_path)
-    await ready(store)
-    assert await store.open() == []
-    test = ImageTest(Asker(7, 11, "t"), 2000.0, spoiler=True, job="7")
-    begun = await store.step(1, {State.ENDED}, State.ENDED, test=test)
-    store.close()
-    again = EmbeddedStore(tmp_path)
-    assert await again.open() == [begun]
-    done = replace(test, outcome=Outcome.RENDERED)
-    await again.step(1, {State.ENDED}, State.ENDED, test=done)
-    assert len(await again.open()) == 1, "it has not been shown"
-    await again.step(1, {State.ENDED}, State.ENDED, test=replace(done, shown=True))
-    assert await again.open() == []
-    again.close()
-
-
-async def ready(store: EmbeddedStore) -> None:
-    """Reload 1 has ended as Ready."""
-    await store.ask(make(1), LIMIT)
-    await store.step(1, {State.ASKED}, State.CALLING, message=5)
-    await store.step(1, {State.CALLING}, State.COUNTING, deadline=1130.0)
-    await store.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=1130.0)
-    await store.step(1, {State.ANNOUNCING}, State.ENDED)
 
 
 async def test_a_row_of_the_version_before_is_read(tmp_path: Path) -> None:
@@ -173,82 +63,6 @@ async def test_a_row_of_the_version_before_is_read(tmp_path: Path) -> None:
     db.close()
     again = EmbeddedStore(tmp_path)
     assert await again.open() == [make(1)]
-    again.close()
-
-
-async def test_forgetting_a_server_spares_the_others_settings_and_watches(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path)
-    for server in (100, 101):
-        await store.change_settings(server, quiet=True)
-        await store.set_watch(Watch(server, "a:b/c", 7, 11), anew=True)
-    assert await store.servers() == {100, 101}
-    await store.forget(100)
-    store.close()
-    again = EmbeddedStore(tmp_path)
-    assert await again.watches() == [Watch(101, "a:b/c", 7, 11)]
-    assert (await again.settings(100), await again.settings(101)) == (
-        ServerSettings(),
-        ServerSettings(quiet=True),
-    )
-    assert await again.servers() == {101}
-    again.close()
-
-
-async def test_two_settings_in_the_same_instant_are_both_kept(store: EmbeddedStore) -> None:
-    await asyncio.gather(store.change_settings(100, quiet=True), store.change_settings(100, language="fr"))
-    assert await store.settings(100) == ServerSettings(quiet=True, language="fr")
-
-
-async def test_watches_have_a_limit_in_the_same_instant(store: EmbeddedStore) -> None:
-    watches = [store.set_watch(Watch(100, f"m{n}", 7, 11), anew=True) for n in range(60)]
-    done = await asyncio.gather(*watches, return_exceptions=True)
-    assert done.count(True) == WATCHED_PER_SERVER
-    assert sum(isinstance(one, TooManyWatched) for one in done) == 60 - WATCHED_PER_SERVER
-    assert await store.set_watch(Watch(101, "m", 7, 11), anew=True)
-
-
-async def test_a_watch_is_begun_once_and_changed_only_while_it_is_there(store: EmbeddedStore) -> None:
-    watch = Watch(100, "m", 7, 11)
-    assert not await store.set_watch(watch)
-    assert await store.set_watch(watch, anew=True)
-    assert not await store.set_watch(replace(watch, by=8), anew=True)
-    assert await store.set_watch(replace(watch, used_at=5.0))
-    assert await store.remove_watch(100, "m")
-    assert not await store.remove_watch(100, "m")
-    assert not await store.set_watch(watch)
-
-
-async def test_limits_hold_in_the_same_instant(store: EmbeddedStore) -> None:
-    asks = [store.ask(make(n, user=7, model=f"model-{n}"), LIMIT) for n in range(1, 11)]
-    results = await asyncio.gather(*asks, return_exceptions=True)
-    assert sum(isinstance(result, Reload) for result in results) == 5
-    assert sum(isinstance(result, TooManyOpen) for result in results) == 5
-
-
-async def test_step_compares_before_it_sets(store: EmbeddedStore) -> None:
-    await store.ask(make(1), LIMIT)
-    assert await store.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0) is None
-    assert await store.step(2, {State.ASKED}, State.CALLING) is None
-    steps = [store.step(1, {State.ASKED}, State.CALLING, called_at=float(n)) for n in range(10)]
-    won = [reload for reload in await asyncio.gather(*steps) if reload is not None]
-    assert len(won) == 1
-
-
-async def test_joined_reload_cannot_be_removed(store: EmbeddedStore) -> None:
-    await store.ask(make(1), LIMIT)
-    await store.ask(make(2, user=8), LIMIT)
-    with pytest.raises(IllegalStep):
-        await store.step(1, {State.ASKED}, State.REMOVED)
-    assert len(await store.open()) == 1
-
-
-async def test_removed_reload_is_gone_from_disk(tmp_path: Path) -> None:
-    store = await opened(tmp_path)
-    await store.ask(make(1), LIMIT)
-    await store.step(1, {State.ASKED}, State.REMOVED)
-    store.close()
-    again = EmbeddedStore(tmp_path)
-    assert await again.history(100) == []
     again.close()
 
 

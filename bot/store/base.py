@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Protocol, Unpack
+from typing import Any, NamedTuple, Protocol, Unpack
 
 from bot.reload import Asker, Facts, Reload, State
 
@@ -58,8 +58,40 @@ class Watch:
     place: int | None = None
 
 
+class News(NamedTuple):
+    """What a process has to know of reloads that it shares with others."""
+
+    taken: list[Reload]
+    """Nobody looked after these: now this process does. Most overdue first."""
+    changed: list[Reload]
+    """Its own, which somebody joined, or was muted in, by way of another process."""
+    lost: frozenset[int]
+    """Ids of those that it had: another process has taken them over."""
+
+
 class Store(Protocol):
     """What the bot needs kept. All verbs raise StoreTrouble when storage fails."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes use it, too: then there may be `news` at any time."""
+        ...
+
+    async def news(self) -> News:
+        """Take over open reloads that nobody looks after; and what has happened to our own."""
+        ...
+
+    async def hold(self, id_: int, /) -> None:
+        """Return once this process may show something of a reload. Raises Taken."""
+        ...
+
+    def holds(self, id_: int, /) -> bool:
+        """Whether an open reload is this process's to look after."""
+        ...
+
+    async def release(self) -> None:
+        """Leave what is open to others; nothing more may be shown of it here."""
+        ...
 
     async def ask(self, new: Reload, limit: float) -> Reload | None:
         """Store `new`, or add its asker to the reload of the same server and model that can be joined.
@@ -78,7 +110,7 @@ class Store(Protocol):
     ) -> Reload | None:
         """Take a legal step if the reload is in one of the states `from_`; None if it is not.
 
-        A step to REMOVED deletes the row. Raises IllegalStep.
+        A step to REMOVED deletes the row. Raises IllegalStep, and Taken for another process's reload.
         """
         ...
 
@@ -90,8 +122,8 @@ class Store(Protocol):
         """A reload of this server, or None."""
         ...
 
-    async def history(self, server: int) -> list[Reload]:
-        """All stored reloads of a server, newest first."""
+    async def history(self, server: int, model: str | None = None) -> list[Reload]:
+        """All stored reloads of a server, or those of one model; newest first."""
         ...
 
     async def key(self, server: int) -> KeyRow | None:

@@ -24,8 +24,9 @@ from bot.errors import StoreSlow, StoreTrouble
 from bot.metrics import Metrics
 from bot.reload import Asker, Facts, Reload, State
 from bot.store import file
-from bot.store.base import KeyRow, ServerSettings, Watch
+from bot.store.base import KeyRow, News, ServerSettings, Watch
 from bot.store.memory import Memory
+from bot.store.rows import pack
 
 CALL_SECONDS = 5.0
 """A call that takes longer is in trouble; its write may still land."""
@@ -46,6 +47,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 class EmbeddedStore:
     """The store of `bot.store.base` in one file that belongs to one process."""
+
+    is_shared = False
 
     def __init__(self, folder: Path, metrics: Metrics | None = None) -> None:
         """Open or make the store. Raises StoreUnusable, saying what to do."""
@@ -114,7 +117,7 @@ class EmbeddedStore:
         """Bring what has changed to the disk, all or nothing: one statement, with a NULL for what is gone."""
         if not self._db.conn.is_alive():  # it would be waited for, for ever
             raise StoreTrouble("the storage thread has died: restart the bot")
-        packed = {name: file.pack(value) for name, value in self._memory.changed.items()}
+        packed = {name: pack(value) for name, value in self._memory.changed.items()}
         rows = [[name, value.decode() if value is not None else None] for name, value in packed.items()]
         if rows:
             self._db.conn.select_one(_WRITE, (orjson.dumps(rows).decode(),))
@@ -180,14 +183,30 @@ class EmbeddedStore:
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
         return await self._call(STEP_SECONDS, self._memory.notify, id_, asker, wanted)
 
+    async def news(self) -> News:
+        """All that is open is ours; `changed` and `lost` are for what is shared."""
+        mine = sorted(await self.open(), key=lambda reload: reload.deadline or reload.asked_at)
+        return News(mine, [], frozenset())
+
+    async def hold(self, _: int, /) -> None:
+        """At once: nobody else has the file."""
+
+    def holds(self, _: int, /) -> bool:
+        return True
+
+    async def release(self) -> None:
+        """Nobody else has the file."""
+
     async def open(self) -> list[Reload]:
         return [reload for reload in list(self._memory.reloads.values()) if reload.is_open]
 
     async def find(self, server: int, id_: int) -> Reload | None:
         return self._memory.of_server.get(server, {}).get(id_)
 
-    async def history(self, server: int) -> list[Reload]:
+    async def history(self, server: int, model: str | None = None) -> list[Reload]:
         mine = list(self._memory.of_server.get(server, {}).values())
+        if model is not None:
+            mine = [reload for reload in mine if reload.model == model]
         return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
 
     async def key(self, server: int) -> KeyRow | None:

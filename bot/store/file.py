@@ -5,15 +5,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from bot.errors import StoreUnusable
-from bot.reload import Reload
-from bot.store.base import KeyRow, ServerSettings, Watch
 from bot.store.memory import Row
+from bot.store.rows import unpack
 
 NAME = "rewarm.db"
 FORMAT = 1
@@ -23,12 +22,6 @@ _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
 """As sqlitedict makes it."""
 _LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
 """A row that is gone has no value; it is swept away with the next wipe."""
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    "reload": TypeAdapter(Reload),
-    "key": TypeAdapter(KeyRow),
-    "settings": TypeAdapter(ServerSettings),
-    "watch": TypeAdapter(Watch),
-}
 
 
 @contextmanager
@@ -91,26 +84,10 @@ def rows(db: sqlite3.Connection, path: Path) -> dict[str, Row]:
     if orjson.loads(found.get("value:format", b"0")) > FORMAT:
         raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
     try:
-        return {name: _unpack(name, orjson.loads(value)) for name, value in found.items()}
+        return {name: unpack(name, orjson.loads(value)) for name, value in found.items()}
     except ValidationError:
         unreadable = f"{path} holds a record that this version cannot read"
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
-
-
-def pack(value: Row | None) -> bytes | None:
-    """A row's value as it is written; None for a row that is gone."""
-    return None if value is None else orjson.dumps(value)  # dataclasses as objects
-
-
-def _unpack(name: str, value: Any) -> Row:
-    kind, _, rest = name.partition(":")
-    if kind not in _KINDS:
-        return value
-    row = _KINDS[kind].validate_python(value)
-    int(rest.partition(":")[0])
-    if isinstance(row, Reload) and (row.id != int(rest) or not row.askers):
-        raise ValueError("not a row of ours")
-    return row
 
 
 def _make(folder: Path) -> None:

@@ -1,0 +1,148 @@
+"""A replica's life: a row with a lease, renewed while the process is well.
+
+A lease that has run out is never renewed: the process begins a new life. So an id is a fence.
+"""
+
+import asyncio
+import errno
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+import asyncpg
+import structlog
+
+from bot.reload import Reload
+from bot.store.database import TROUBLE
+from bot.store.schema import Connection
+
+LEASE_SECONDS = 3.0
+RENEW_SECONDS = 1.0
+
+_BEGIN = "INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))"
+_RENEW = """
+UPDATE replicas SET lease_until = now() + make_interval(secs => $2)
+WHERE id = $1 AND lease_until > now() RETURNING true
+"""
+_INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = $1 AND id = ANY($3) AND is_open RETURNING id"
+_SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
+_END = "DELETE FROM replicas WHERE id = $1"
+_SWEEP = """
+DELETE FROM replicas p WHERE lease_until < now() - interval '1 hour'
+AND NOT EXISTS (SELECT 1 FROM reloads r WHERE r.owner = p.id AND r.is_open)
+"""
+
+_NOBODY_LISTENS = {str(errno.ECONNREFUSED), str(errno.EADDRNOTAVAIL)}
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Held:
+    """An open reload that belongs to this life, as it was last written or read."""
+
+    row: Reload
+    version: int
+
+
+class Lease:
+    """The life of this process, and what belongs to it."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._good_until = 0.0
+        self._is_refused = False
+        self.id = uuid.uuid4()
+        self.held: dict[int, Held] = {}
+        self.lost: set[int] = set()
+        """Those that another life has taken over, until somebody asks."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nobody can have taken over what is ours, by our own monotonic clock."""
+        return time.monotonic() < self._good_until
+
+    async def make_sure(self) -> None:
+        """Return once `held` is what is ours; or at once where the database serves nobody else either."""
+        while not self.is_good:
+            await self.renew()
+            if self._is_refused:
+                return
+            if not self.is_good:  # it is silent: we may be cut off alone
+                await asyncio.sleep(RENEW_SECONDS)
+
+    async def keep(self) -> NoReturn:
+        """Renew for ever."""
+        while True:
+            await self.renew()
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def renew(self) -> None:
+        """Renew the lease, or begin a new life where it has run out; trouble is logged."""
+        async with self._turn:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._renew(await self._connected())
+            except TROUBLE as error:
+                # A connection that breaks says nothing yet: the next try to connect will.
+                self._is_refused = _refuses(error)
+                log.warning("lease.not_renewed", error=type(error).__name__, refused=self._is_refused)
+                self._disconnect()
+            else:
+                self._is_refused = False
+                self._good_until = began + LEASE_SECONDS
+
+    async def end(self) -> None:
+        """Set free what is open, so that others take it over at once."""
+        async with self._turn:
+            self._good_until = 0.0
+            self.held = {}
+            with suppress(*TROUBLE):  # then it runs out by itself
+                async with asyncio.timeout(RENEW_SECONDS):
+                    connection = await self._connected()
+                    await connection.execute(_SET_FREE, self.id)
+                    await connection.execute(_END, self.id)
+            self._disconnect()
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _renew(self, connection: Connection) -> None:
+        if await connection.fetchval(_RENEW, self.id, LEASE_SECONDS) is None:
+            await self._begin_anew(connection)
+
+    async def _begin_anew(self, connection: Connection) -> None:
+        """A new life inherits what the last one had, but for what others have claimed meanwhile."""
+        new = uuid.uuid4()
+        async with connection.transaction():
+            await connection.execute(_SWEEP)
+            await connection.execute(_BEGIN, new, LEASE_SECONDS)
+            rows = await connection.fetch(_INHERIT, self.id, new, list(self.held))
+        self.id = new
+        gone = self.held.keys() - {row["id"] for row in rows}
+        for id_ in gone:
+            del self.held[id_]
+        self.lost |= gone
+        log.info("lease.begun", replica=str(new), kept=len(self.held), lost=len(gone))
+
+
+def _refuses(error: Exception) -> bool:
+    """Whether nobody listens there, or it says that it starts or stops: then it serves nobody."""
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError | asyncpg.CannotConnectNowError):
+        return True
+    each = set(re.findall(r"\[Errno (\d+)\]", str(error)))  # of a name with several addresses
+    return type(error) is OSError and str(errno.ECONNREFUSED) in each and each <= _NOBODY_LISTENS

@@ -1,0 +1,320 @@
+"""The PostgreSQL store: shared by many processes, with the pure verbs and the rows of the embedded one.
+
+A step is one statement, which compares the row's version and owner. What looks at several rows of a server
+takes the server's turn first: an advisory lock that ends with its transaction.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Unpack
+
+import asyncpg
+import structlog
+
+from bot.errors import StoreUnusable, Taken
+from bot.metrics import Metrics
+from bot.reload import Asker, Facts, Reload, State, faded
+from bot.store import statements as sql
+from bot.store.base import KeyRow, News, ServerSettings, Watch
+from bot.store.database import TROUBLE, Database
+from bot.store.lease import LEASE_SECONDS, Held, Lease
+from bot.store.memory import TOKEN_SECONDS, Memory, Row
+from bot.store.schema import Connection
+
+CALL_SECONDS = 5.0
+"""A call that takes longer is in trouble; its write may still land."""
+STEP_SECONDS = 1.0
+"""The same for a step, and for a reading: neither an ending nor a first answer is held up."""
+CLAIM_AT_ONCE = 5000
+EXPIRE_AT_ONCE = 500
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class PostgresStore:
+    """The store of `bot.store.base` in a database, of which this process has a part (`bot.store.lease`)."""
+
+    is_shared = True
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        self._database = database
+        self._lease = lease
+        self._keeper = asyncio.create_task(lease.keep(), name="lease")
+        self._keeper.add_done_callback(_see)
+        self._doubtful: set[int] = set()
+        """Reloads that may be open although who asked was told otherwise: nobody would look after them."""
+
+    @classmethod
+    async def connect(cls, url: str, metrics: Metrics | None = None) -> "PostgresStore":
+        """Connect, bring the tables up to date, and begin a life. Raises StoreUnusable, saying what to do."""
+        database = await Database.open(url, metrics or Metrics())
+        lease = Lease(database.connect)
+        await lease.renew()
+        if not lease.is_good:
+            database.close()
+            raise StoreUnusable("the database does not take what we write: look at its log")
+        return cls(database, lease)
+
+    async def _fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
+        return await self._database.do(STEP_SECONDS, lambda connection: connection.fetch(query, *args))
+
+    # Whose reload it is
+
+    def holds(self, id_: int) -> bool:
+        return id_ in self._lease.held
+
+    async def hold(self, id_: int) -> None:
+        if not self._lease.is_good:
+            await self._lease.make_sure()
+        if id_ not in self._lease.held:
+            raise Taken
+
+    async def news(self) -> News:
+        lease = self._lease
+
+        async def look(connection: Connection) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
+            if doubtful := list(self._doubtful - lease.held.keys()):
+                await connection.execute(sql.LEAVE, lease.id, doubtful)
+                self._doubtful.difference_update(doubtful)
+            claimed = await connection.fetch(sql.CLAIM, lease.id, LEASE_SECONDS, CLAIM_AT_ONCE)
+            return claimed, await connection.fetch(sql.NEWS, lease.id)
+
+        claimed, changed = await self._database.do(CALL_SECONDS, look)
+        lost, lease.lost = frozenset(lease.lost), set()
+        taken = [self._take(record) for record in claimed]
+        taken.sort(key=lambda reload: reload.deadline or reload.asked_at)
+        return News(taken, [self._take(record) for record in changed if self.holds(record["id"])], lost)
+
+    def _take(self, record: asyncpg.Record) -> Reload:
+        held = self._lease.held[record["id"]] = Held(sql.reload_of(record), record["version"])
+        return held.row
+
+    async def release(self) -> None:
+        self._keeper.cancel()
+        await self._lease.end()
+
+    def close(self) -> None:
+        self._keeper.cancel()
+        self._database.close()
+
+    # Reloads
+
+    async def ask(self, new: Reload, limit: float) -> Reload | None:
+        async def work(connection: Connection) -> Reload | None:
+            with self._in_doubt(new.id):
+                async with sql.servers_turn(connection, new.server):
+                    after = await self._ask(connection, new)
+                if after is not None and after.id == new.id:
+                    self._lease.held[new.id] = Held(new, 0)
+                return after
+
+        return await self._database.write(limit, work)
+
+    async def _ask(self, connection: Connection, new: Reload) -> Reload | None:
+        records = await connection.fetch(sql.ABOUT_TO_ASK, new.server, new.asked_at - TOKEN_SECONDS)
+        memory = sql.memory_of(sql.reload_of(record) for record in records)
+        memory.remember(f"key:{new.server}", await sql.find_row(connection, "key", new.server))
+        after = memory.ask(new)
+        if after is None or not memory.changed:
+            return after
+        if after.id == new.id:
+            await connection.execute(sql.INSERT, *sql.columns(new), self._lease.id)
+        else:
+            await self._change(connection, next(r for r in records if r["id"] == after.id), after)
+        return after
+
+    async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
+        async def work(connection: Connection) -> Reload | None:
+            while (record := await connection.fetchrow(sql.FIND, id_)) is not None:
+                memory = sql.memory_of([sql.reload_of(record)])
+                after = memory.notify(id_, asker, wanted)
+                if after is None or not memory.changed or await self._change(connection, record, after):
+                    return after
+            return None
+
+        return await self._database.write(STEP_SECONDS, work)
+
+    async def step(
+        self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
+    ) -> Reload | None:
+        async def work(connection: Connection) -> Reload | None:
+            with self._in_doubt(id_):
+                known = self._lease.held.get(id_)  # mostly nobody has changed it since
+                while True:
+                    if known is None:
+                        known = await self._read(connection, id_)
+                        if known is None:
+                            return None
+                        if self.holds(id_) and sql.is_done(known.row, to, facts):
+                            return known.row  # by us, and the answer was lost
+                    after = sql.memory_of([known.row]).step(id_, from_, to, facts)
+                    if after is None or await self._replace(connection, known, after):
+                        return after
+                    known = None
+
+        return await self._database.write(STEP_SECONDS, work)
+
+    async def _read(self, connection: Connection, id_: int) -> Held | None:
+        """A row that is ours, or nobody's as it is closed. Raises Taken."""
+        record = await connection.fetchrow(sql.FIND, id_)
+        if record is not None and record["owner"] == self._lease.id:
+            self._take(record)
+            return self._lease.held[id_]
+        self._lease.held.pop(id_, None)
+        if record is None:
+            return None
+        row = sql.reload_of(record)
+        if row.is_open:
+            raise Taken
+        return Held(row, record["version"])
+
+    async def _replace(self, connection: Connection, was: Held, after: Reload) -> bool:
+        """Write a step of ours; False: the row is not any more as it `was`."""
+        owner = self._lease.id if was.row.is_open else None
+        if after.state is State.REMOVED:
+            version = await connection.fetchval(sql.REMOVE, after.id, was.version, owner)
+        else:
+            mine = self._lease.id if after.is_open else None
+            version = await sql.update(connection, after, was.version, owner, mine, news=False)
+        if version is not None:
+            self._lease.held.pop(after.id, None)
+            if after.is_open and after.state is not State.REMOVED:
+                self._lease.held[after.id] = Held(after, version)
+        return version is not None
+
+    async def _change(self, connection: Connection, was: asyncpg.Record, after: Reload) -> bool:
+        """Write who asked; whoever looks after it is told. False: the row is not any more as it `was`."""
+        owner, mine = was["owner"], was["owner"] == self._lease.id
+        version = await sql.update(connection, after, was["version"], owner, owner, news=not mine)
+        if version is not None and mine:
+            self._lease.held[after.id] = Held(after, version)
+        return version is not None
+
+    @contextmanager
+    def _in_doubt(self, id_: int) -> Iterator[None]:
+        """What fails here may have been done all the same."""
+        try:
+            yield
+        except (*TROUBLE, asyncio.CancelledError):
+            self._doubtful.add(id_)
+            if (held := self._lease.held.get(id_)) is not None:
+                held.version = -1  # to be read again
+            raise
+
+    async def open(self) -> list[Reload]:
+        """All that is open, whoever looks after it."""
+        return [
+            sql.reload_of(record)
+            for record in await self._fetch("SELECT id, body FROM reloads WHERE is_open")
+        ]
+
+    async def find(self, server: int, id_: int) -> Reload | None:
+        found = await self._fetch("SELECT id, body FROM reloads WHERE server = $1 AND id = $2", server, id_)
+        return sql.reload_of(found[0]) if found else None
+
+    async def history(self, server: int, model: str | None = None) -> list[Reload]:
+        mine = [sql.reload_of(record) for record in await self._fetch(sql.HISTORY, server, model)]
+        return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
+
+    # Everything else
+
+    async def key(self, server: int) -> KeyRow | None:
+        row: KeyRow | None = await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "key", server))
+        return row
+
+    async def keys(self) -> dict[int, KeyRow]:
+        found = await self._fetch("SELECT server, value FROM rows WHERE kind = 'key'")
+        return {record["server"]: sql.row_of("key", record) for record in found}
+
+    async def set_key(self, server: int, row: KeyRow) -> None:
+        await self._set("key", server, "", row)
+
+    async def remove_key(self, server: int) -> bool:
+        return await self._remove("key", server, "")
+
+    async def settings(self, server: int) -> ServerSettings:
+        chosen = await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "settings", server))
+        return chosen or ServerSettings()
+
+    async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
+        async def work(connection: Connection) -> ServerSettings:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                memory.remember(f"settings:{server}", await sql.find_row(connection, "settings", server))
+                after = memory.change_settings(server, changes)
+                await connection.execute(sql.SET_ROW, "settings", server, "", sql.packed(after))
+                return after
+
+        return await self._database.write(STEP_SECONDS, work)
+
+    async def watches(self) -> list[Watch]:
+        found = await self._fetch("SELECT server, value FROM rows WHERE kind = 'watch'")
+        return [sql.row_of("watch", record) for record in found]
+
+    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, watch.server):
+                memory = Memory()
+                query = "SELECT server, value FROM rows WHERE kind = 'watch' AND server = $1"
+                for record in await connection.fetch(query, watch.server):
+                    known: Watch = sql.row_of("watch", record)
+                    memory.remember(f"watch:{known.server}:{known.model}", known)
+                done = memory.set_watch(watch, anew)
+                if done:
+                    await connection.execute(
+                        sql.SET_ROW, "watch", watch.server, watch.model, sql.packed(watch)
+                    )
+                return done
+
+        return await self._database.write(STEP_SECONDS, work)
+
+    async def remove_watch(self, server: int, model: str) -> bool:
+        return await self._remove("watch", server, model)
+
+    async def servers(self) -> set[int]:
+        return {record["server"] for record in await self._fetch(sql.SERVERS)}
+
+    async def expire(self, ended_before: float, fade_before: float) -> int:
+        async def work(connection: Connection) -> int:
+            async with connection.transaction():
+                gone = await connection.fetch(sql.EXPIRE, ended_before, EXPIRE_AT_ONCE)
+                left = EXPIRE_AT_ONCE - len(gone)
+                fading = await connection.fetch(sql.FADING, ended_before, fade_before, left)
+                for record in fading:
+                    after = faded(sql.reload_of(record))
+                    await sql.update(connection, after, record["version"], record["owner"], None, news=False)
+            return len(gone) + len(fading)
+
+        return await self._database.write(CALL_SECONDS, work)
+
+    async def forget(self, server: int) -> None:
+        async def work(connection: Connection) -> None:
+            async with sql.servers_turn(connection, server):
+                await connection.execute("DELETE FROM rows WHERE server = $1", server)
+                gone = await connection.fetch("DELETE FROM reloads WHERE server = $1 RETURNING id", server)
+            for record in gone:
+                self._lease.held.pop(record["id"], None)
+
+        await self._database.write(CALL_SECONDS, work)
+
+    async def value(self, name: str) -> Any:
+        return await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "value", 0, name))
+
+    async def set_value(self, name: str, value: Any) -> None:
+        await self._set("value", 0, name, value)
+
+    async def _set(self, kind: str, server: int, name: str, row: Row) -> None:
+        packed = sql.packed(row)
+        await self._database.write(CALL_SECONDS, lambda c: c.execute(sql.SET_ROW, kind, server, name, packed))
+
+    async def _remove(self, kind: str, server: int, name: str) -> bool:
+        gone = await self._database.write(
+            CALL_SECONDS, lambda c: c.fetchval(sql.REMOVE_ROW, kind, server, name)
+        )
+        return bool(gone)
+
+
+def _see(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task.failed", task=task.get_name(), exc_info=error)

@@ -1,0 +1,75 @@
+"""The tables in PostgreSQL, as numbered migrations: one that was released is never changed, only followed."""
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from bot.errors import StoreUnusable
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # cannot be subscripted at run time
+
+MIGRATIONS = (
+    """
+    CREATE TABLE replicas (
+        id uuid PRIMARY KEY,
+        since timestamptz NOT NULL DEFAULT now(),
+        lease_until timestamptz NOT NULL
+    );
+    CREATE TABLE reloads (
+        id bigint PRIMARY KEY,
+        server bigint NOT NULL,
+        model text NOT NULL,
+        state text NOT NULL,
+        is_open boolean NOT NULL,
+        is_joinable boolean NOT NULL,
+        may_fade boolean NOT NULL,
+        asked_at double precision NOT NULL,
+        due double precision NOT NULL,
+        last_at double precision,
+        body json NOT NULL,
+        version bigint NOT NULL DEFAULT 0,
+        owner uuid,
+        has_news boolean NOT NULL DEFAULT false
+    );
+    COMMENT ON COLUMN reloads.body IS 'the reload, whole; the columns before it repeat what is searched for';
+    COMMENT ON COLUMN reloads.owner IS 'the replica''s life that looks after it while it is open';
+    COMMENT ON COLUMN reloads.has_news IS 'another replica has changed who asked';
+    CREATE UNIQUE INDEX reloads_joinable ON reloads (server, model) WHERE is_joinable;
+    CREATE INDEX reloads_of_server ON reloads (server, asked_at);
+    CREATE INDEX reloads_open ON reloads (owner) WHERE is_open;
+    CREATE INDEX reloads_ended ON reloads (last_at) WHERE last_at IS NOT NULL;
+    CREATE INDEX reloads_news ON reloads (owner) WHERE has_news;
+    CREATE TABLE rows (
+        kind text NOT NULL,
+        server bigint NOT NULL,
+        name text NOT NULL,
+        value json NOT NULL,
+        PRIMARY KEY (kind, server, name)
+    );
+    COMMENT ON TABLE rows IS 'keys (sealed), settings and watches of servers; named values of server 0';
+    CREATE INDEX rows_of_server ON rows (server);
+    """,
+)
+_LOCK = 0x7265_7761_726D
+"""Any number, so long as every replica takes the same."""
+
+
+async def migrate(connection: Connection) -> None:
+    """Bring the tables up to date, one replica at a time.
+
+    Raises StoreUnusable where a newer version has been here; asyncpg's errors.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY, at timestamptz DEFAULT now())"
+        )
+        done = await connection.fetchval("SELECT coalesce(max(number), 0) FROM migrations")
+        if done > len(MIGRATIONS):
+            raise StoreUnusable("the database was set up by a newer version: upgrade the bot")
+        for number, statements in enumerate(MIGRATIONS[done:], done + 1):
+            await connection.execute(statements)
+            await connection.execute("INSERT INTO migrations (number) VALUES ($1)", number)

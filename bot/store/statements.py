@@ -1,0 +1,134 @@
+"""What the PostgreSQL store says to the database, and how its rows become ours."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+
+from bot.errors import StoreTrouble
+from bot.reload import JOINABLE, Facts, Reload, State
+from bot.store.memory import Memory, Row
+from bot.store.rows import unpack
+from bot.store.schema import Connection
+
+COLUMNS = "id, server, model, state, is_open, is_joinable, may_fade, asked_at, due, last_at, body"
+INSERT = f"INSERT INTO reloads ({COLUMNS}, owner) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"  # noqa: S608  # our own words
+FIND = "SELECT id, body, version, owner FROM reloads WHERE id = $1"
+UPDATE = """
+UPDATE reloads SET
+    state = $4, is_open = $5, is_joinable = $6, may_fade = $7, due = $8, last_at = $9, body = $10,
+    owner = $11, has_news = has_news OR $12, version = version + 1
+WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3
+RETURNING version
+"""
+REMOVE = "DELETE FROM reloads WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3 RETURNING 0"
+CLAIM = """
+WITH me AS (SELECT since < now() - make_interval(secs => $2) AS is_settled
+            FROM replicas WHERE id = $1 AND lease_until > now()),
+orphans AS (
+    SELECT id FROM reloads
+    WHERE is_open AND EXISTS (SELECT FROM me) AND (owner IS NULL OR owner IN (
+        SELECT id FROM replicas WHERE lease_until < now() AND (SELECT is_settled FROM me)))
+    ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
+UPDATE reloads r SET owner = $1, has_news = false FROM orphans WHERE r.id = orphans.id
+RETURNING r.id, r.body, r.version
+"""
+NEWS = "UPDATE reloads SET has_news = false WHERE owner = $1 AND has_news RETURNING id, body, version"
+LEAVE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND id = ANY($2) AND is_open"
+SERVERS_TURN = "SELECT pg_advisory_xact_lock($1)"
+ABOUT_TO_ASK = """
+SELECT id, body, version, owner FROM reloads WHERE server = $1 AND (is_joinable OR asked_at > $2) FOR UPDATE
+"""
+HISTORY = "SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = $2)"
+ROW = "SELECT value FROM rows WHERE kind = $1 AND server = $2 AND name = $3"
+SET_ROW = """
+INSERT INTO rows VALUES ($1, $2, $3, $4)
+ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
+"""
+REMOVE_ROW = "DELETE FROM rows WHERE kind = $1 AND server = $2 AND name = $3 RETURNING true"
+SERVERS = "SELECT server FROM rows WHERE server <> 0 UNION SELECT server FROM reloads"
+EXPIRE = """
+DELETE FROM reloads WHERE id IN (
+    SELECT id FROM reloads WHERE last_at < $1 AND state IN ('ended', 'announcing')
+    LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
+FADING = """
+SELECT id, body, version, owner FROM reloads
+WHERE last_at >= $1 AND last_at < $2 AND state IN ('ended', 'announcing') AND may_fade
+LIMIT $3 FOR UPDATE SKIP LOCKED
+"""
+
+
+@asynccontextmanager
+async def servers_turn(connection: Connection, server: int) -> AsyncIterator[None]:
+    """A transaction in which nobody else changes what several rows of a server say together."""
+    async with connection.transaction():
+        await connection.execute(SERVERS_TURN, server)
+        yield
+
+
+async def update(
+    connection: Connection, after: Reload, version: int, was_owner: Any, owner: Any, *, news: bool
+) -> int | None:
+    """Write a row that has this version and owner; answers its new version, or None where it has not."""
+    id_, _, _, state, is_open, is_joinable, may_fade, _, due, last_at, body = columns(after)
+    what = (state, is_open, is_joinable, may_fade, due, last_at, body)
+    now: int | None = await connection.fetchval(UPDATE, id_, version, was_owner, *what, owner, news)
+    return now
+
+
+async def find_row(connection: Connection, kind: str, server: int, name: str = "") -> Any:
+    """A key, settings, a watch or a value, or None."""
+    value = await connection.fetchval(ROW, kind, server, name)
+    return None if value is None else _read(f"{kind}:{server}", value)
+
+
+def columns(reload: Reload) -> tuple[Any, ...]:
+    """The values of COLUMNS."""
+    return (
+        *(reload.id, reload.server, reload.model, reload.state, reload.is_open),
+        reload.state in JOINABLE,
+        reload.has_tokens and not reload.is_testing,
+        *(reload.asked_at, reload.deadline or reload.asked_at, reload.last_at),
+        packed(reload),
+    )
+
+
+def packed(row: Row) -> str:
+    """A row as the database keeps it."""
+    return orjson.dumps(row).decode()
+
+
+def row_of(kind: str, record: asyncpg.Record) -> Any:
+    """A key, settings or a watch from the record of its server and value."""
+    return _read(f"{kind}:{record['server']}", record["value"])
+
+
+def reload_of(record: asyncpg.Record) -> Reload:
+    """A reload from the record of its id and body."""
+    row: Reload = _read(f"reload:{record['id']}", record["body"])
+    return row
+
+
+def _read(name: str, value: str) -> Any:
+    """Raises StoreTrouble: a newer version may have written it."""
+    try:
+        return unpack(name, orjson.loads(value))
+    except ValueError:
+        raise StoreTrouble(f"{name.partition(':')[0]}: a record that this version cannot read") from None
+
+
+def memory_of(reloads: Iterable[Reload]) -> Memory:
+    """A part of the store in memory, for a pure verb."""
+    memory = Memory()
+    for reload in reloads:
+        memory.remember(f"reload:{reload.id}", reload)
+    return memory
+
+
+def is_done(row: Reload, to: State, facts: Facts) -> bool:
+    """Whether a step has been taken already."""
+    return row.state is to and all(getattr(row, name) == value for name, value in facts.items())
