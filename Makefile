@@ -59,9 +59,9 @@ dist-test: .venv/.ok ## build the package, install it, and run the tests against
 	@$(BIN)/python -m tests.dist $(TESTS)
 
 lock: ## renew the hashed locks, for development and for running only (needs uv)
-	uv pip compile pyproject.toml --group dev --extra sandbox --extra postgres --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \
 		--generate-hashes --upgrade -o requirements-dev.txt
-	uv pip compile pyproject.toml --extra postgres --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --universal --python-version 3.11 \
 		--generate-hashes --upgrade -c requirements-dev.txt -o requirements.txt
 
 clean: ## remove what make has made

@@ -13,6 +13,7 @@ from importlib import metadata
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import discord
 import structlog
@@ -20,7 +21,7 @@ import structlog
 from bot import logs
 from bot.admin import commands
 from bot.app import Rewarm, build
-from bot.errors import SealBroken, SettingsError, StoreTrouble
+from bot.errors import DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
 from bot.health import Health
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
@@ -50,7 +51,7 @@ def main() -> int:
     except SealBroken:
         return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
     except StoreTrouble as error:
-        return _refuse([f"DATA_DIR: {error}."])
+        return _refuse([f"{_where(error)}: {error}."])
     except discord.LoginFailure:
         return _refuse([_LOGIN_REFUSED])
 
@@ -108,6 +109,11 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _where(error: StoreTrouble) -> str:
+    """The setting that leads to the store."""
+    return "STORE_URL" if isinstance(error, DatabaseUnusable) else "DATA_DIR"
+
+
 def _refuse(lines: list[str]) -> int:
     print(*lines, sep="\n", file=sys.stderr)  # noqa: T201  # before there is a log
     return EXIT_SETTINGS
@@ -117,11 +123,13 @@ async def run(settings: Settings) -> NoReturn:
     """Run the bot until it is told to stop by SIGINT or SIGTERM, or Discord refuses the token."""
     secrets = [settings.discord_token.get_secret_value()]
     secrets += settings.key_encryption_keys.get_secret_value().split(",")
+    url = settings.store_url.get_secret_value()
+    secrets += [url, urlsplit(url).password or ""]
     logs.set_up(settings.log_level, settings.log_format, secrets)
     try:
         bot = await build(settings)
     except StoreTrouble as error:
-        _leave(_refuse([f"DATA_DIR: {error}."]))
+        _leave(_refuse([f"{_where(error)}: {error}."]))
     except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
         _leave(EXIT_INTERRUPTED)
     health = Health(bot, settings.health_port) if settings.health_port else None

@@ -7,7 +7,6 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -38,6 +37,7 @@ from bot.runner import Runner
 from bot.settings import Settings
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
+from bot.store.postgres import PostgresStore
 from bot.story import Storyteller
 from bot.trace import NETWORK, TROUBLE, named_wait, trace
 from bot.vault import Vault
@@ -76,7 +76,7 @@ class Rewarm(commands.AutoShardedBot):
         now: Callable[[], float],
     ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
-        pace = Pace()
+        pace = Pace(settings.share)
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -91,7 +91,7 @@ class Rewarm(commands.AutoShardedBot):
         )
         api = ModelApi(session, settings.model_api_host, settings.model_api_version, metrics)
         self.languages = Languages(self.command_mention)
-        delivery = Delivery(self, self.languages, now, pace, metrics)
+        delivery = Delivery(self, self.languages, now, pace, metrics, store.hold)
         self.now = now
         self.store = store
         self.blocked = Blocked(settings.data_dir)
@@ -176,6 +176,7 @@ class Rewarm(commands.AutoShardedBot):
             ("retention", self._retention.run()),
             ("list-models", self.listing.run()),
             ("ledger", self.ledger.run()),
+            ("share-reloads", self.runner.share()),
         ):
             self._tasks.append(task := asyncio.create_task(work, name=name))
             task.add_done_callback(_log_failure)
@@ -229,6 +230,7 @@ class Rewarm(commands.AutoShardedBot):
         for task in self._tasks:
             task.cancel()
         await self.runner.stop()
+        await self.store.release()
         await super().close()
         await self._session.close()
 
@@ -264,7 +266,10 @@ async def _patiently(
             return
 
 
-async def _open(folder: Path, metrics: Metrics) -> EmbeddedStore:
+async def _open(settings: Settings, metrics: Metrics) -> Store:
+    if url := settings.store_url.get_secret_value():
+        return await PostgresStore.connect(url, metrics)
+    folder = settings.data_dir
     try:
         async with asyncio.timeout(OPEN_SECONDS):
             return await asyncio.to_thread(EmbeddedStore, folder, metrics)
@@ -280,13 +285,14 @@ async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rew
     if settings.discord_api_url:
         Route.BASE = settings.discord_api_url
     metrics = Metrics()
-    store = await _open(settings.data_dir, metrics)
+    store = await _open(settings, metrics)
     vault = Vault(settings.encryption_keys)
     try:
         await unlock(store, vault)
     except StoreTrouble:
         raise  # closing would wait for what hangs
     except Exception:
+        await store.release()
         store.close()
         raise
     return Rewarm(settings, store, vault, open_session(), metrics, now)

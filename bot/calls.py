@@ -49,9 +49,15 @@ class Tried(NamedTuple):
 
 
 class Calls:
-    """Makes the calls of one reload."""
+    """Makes the calls of one reload.
 
-    def __init__(self, pace: Pace, metrics: Metrics) -> None:
+    `hold` returns once this process may show something of it, and raises Taken where it may not any more.
+    """
+
+    def __init__(
+        self, pace: Pace, metrics: Metrics, hold: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._hold = hold
         self._pace = pace
         self._metrics = metrics
         self._dropped_at = -math.inf
@@ -70,6 +76,8 @@ class Calls:
     async def make(
         self, what: str, limit: float, make: Callable[[], Awaitable[object]], drawn: float | None = None
     ) -> Tried:
+        if self._hold is not None:
+            await self._hold()
         call = Call(drawn)
         token = current.set(call)
         outcome = "cancelled"

@@ -48,8 +48,10 @@ class Delivery:
         now: Callable[[], float],
         pace: Pace,
         metrics: Metrics,
+        hold: Callable[[int], Awaitable[None]],
     ) -> None:
         self._bot = bot
+        self._hold = hold
         self._metrics = metrics
         self._languages = languages
         self._now = now
@@ -57,7 +59,8 @@ class Delivery:
 
     def reply(self, reload: Reload) -> Reply:
         """The reply of a reload, live or resumed."""
-        routes = Routes(self._bot, self._now, self._pace, self._metrics, reload.id)
+        hold = functools.partial(self._hold, reload.id)
+        routes = Routes(self._bot, self._now, self._pace, self._metrics, hold, reload.id)
         return Reply(routes, self._metrics, self._languages.of(reload.locale), self._now)
 
     async def acknowledge(self, interaction: discord.Interaction) -> int | None:

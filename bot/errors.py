@@ -5,6 +5,7 @@ RewarmError
 ├── StoreTrouble             storage did not do what it was asked
 │   ├── StoreSlow            … within the time limit: it may still happen
 │   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
+│       └── DatabaseUnusable … where it is PostgreSQL
 ├── Taken                    another process looks after this reload now: this one stops, in silence
 ├── SealBroken               a sealed secret does not open with the keys we have
 └── Refusal                  the person who asked can change something; nothing is broken
@@ -56,6 +57,10 @@ class StoreSlow(StoreTrouble):
 
 class StoreUnusable(StoreTrouble):
     """The store cannot be opened; the message says why and what to do."""
+
+
+class DatabaseUnusable(StoreUnusable):
+    """PostgreSQL cannot be used as STORE_URL says; the message says why and what to do, and quotes no URL."""
 
 
 class Taken(RewarmError):

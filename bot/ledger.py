@@ -90,6 +90,8 @@ class Ledger:
             for number, known in enumerate(await self._store.watches(), 1):
                 if number % AT_ONCE == 0:  # there may be thousands, and nothing to wait for
                     await asyncio.sleep(0)
+                if self._store.is_shared and self._bot.get_guild(known.server) is None:
+                    continue  # of another process's shards: it looks
                 try:
                     await self._look_at(known, seen)
                 except StoreTrouble as error:  # one server's row: the others are looked at
@@ -113,9 +115,8 @@ class Ledger:
                 await self._say(watch, what, model)
 
     async def _model(self, watch: Watch) -> Model | None:
-        history = await self._store.history(watch.server)
-        mine = (reload for reload in history if reload.model == watch.model)
-        return next(iter(models_of(mine, self._now())), None)
+        history = await self._store.history(watch.server, watch.model)
+        return next(iter(models_of(history, self._now())), None)
 
     async def _say(self, watch: Watch, what: Due, model: Model | None) -> None:
         """Store that it is said, then say it: a crash in between loses it, and never says it twice."""

@@ -8,7 +8,7 @@ import functools
 import io
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import discord
@@ -41,13 +41,19 @@ class Routes:
     """One reload's ways; what is known of them lives as long as the process."""
 
     def __init__(
-        self, bot: discord.Client, now: Callable[[], float], pace: Pace, metrics: Metrics, reload_id: int
+        self,
+        bot: discord.Client,
+        now: Callable[[], float],
+        pace: Pace,
+        metrics: Metrics,
+        hold: Callable[[], Awaitable[None]],
+        reload_id: int,
     ) -> None:
         self._bot = bot
         self._now = now
         self._pace = pace
         self._id = reload_id
-        self._calls = Calls(pace, metrics)
+        self._calls = Calls(pace, metrics, hold)
         self._token_open = self._channel_open = True
         self._no_sending: set[int] = set()
         """Channels that refused a ping."""

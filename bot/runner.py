@@ -16,6 +16,7 @@ from bot.errors import (
     Restarting,
     StoreSlow,
     StoreTrouble,
+    Taken,
     TooManyOpen,
 )
 from bot.image_test import ImageTestStory
@@ -35,6 +36,8 @@ from bot.story import Story, Storyteller, new_ref
 FIRST_ANSWER_SECONDS = 1.0
 """The store's share of Discord's 3 s."""
 RESUME_SPREAD_SECONDS = 4.0
+NEWS_SECONDS = 0.5
+TAKE_OVER_SPREAD_SECONDS = 1.0
 STOP_SECONDS = 6.0
 """How long a stop waits for calls that are out: a cancelled one would end as unknown."""
 
@@ -156,7 +159,7 @@ class Runner:
         reload = story.life.reload
         if self._tests.get(reload.id) is story:  # the disk may be behind, and the next one begun
             del self._tests[reload.id], self._testing[reload.id]
-        if not task.cancelled() and task.exception() is not None and reload.is_testing:
+        if _is_defect(task) and reload.is_testing:
             self._keep(reload, ImageTestStory(self._by, reload).end(Outcome.INTERRUPTED), "rescue")
 
     def _join(self, stored: Reload) -> None:
@@ -165,7 +168,7 @@ class Runner:
             story.life.joined(stored)
         elif stored.id in self._starting:
             self._starting[stored.id] = stored
-        else:
+        elif self._by.store.holds(stored.id):
             self._spawn(stored, Story.resume)  # nobody looks after it: we do
 
     def start(self, reload: Reload, message: int | None) -> None:
@@ -178,14 +181,38 @@ class Runner:
 
     async def resume(self) -> int:
         """Go on with everything that the last process left open, most overdue first; answers how many."""
-        left = sorted(await self._by.store.open(), key=lambda reload: reload.deadline or reload.asked_at)
-        for place, reload in enumerate(left):
+        taken, _, _ = await self._by.store.news()
+        self._take_over(taken, RESUME_SPREAD_SECONDS)
+        return len(taken)
+
+    async def share(self) -> None:
+        """For ever, where other processes use the store, too: take over what nobody looks after any more."""
+        while self._by.store.is_shared:
+            await asyncio.sleep(NEWS_SECONDS)
+            try:
+                taken, changed, lost = await self._by.store.news()
+            except StoreTrouble as error:
+                log.warning("reloads.no_news", error=str(error))
+                continue
+            for task in [task for task, reload in self._tasks.items() if reload.id in lost]:
+                if not self._is_calling(self._tasks[task]):  # that one ends when its answer comes
+                    task.cancel()
+            for reload in changed:
+                with suppress(StoreTrouble):  # the ending is told already
+                    self._join(reload)
+            self._take_over(taken, TAKE_OVER_SPREAD_SECONDS)
+            if taken or lost:
+                log.info("reloads.shared", taken=len(taken), lost=len(lost))
+
+    def _take_over(self, taken: list[Reload], spread: float) -> None:
+        for place, reload in enumerate(taken):
+            for task in [task for task, known in self._tasks.items() if known.id == reload.id]:
+                task.cancel()  # it was ours before, and another's since: what we knew of it is old
             if reload.state is State.ENDED:
                 self._spawn_test(reload, ImageTestStory.resume)
                 continue
-            pause = RESUME_SPREAD_SECONDS * place / len(left)
+            pause = spread * place / len(taken)
             self._spawn(reload, functools.partial(Story.resume, pause=pause))
-        return len(left)
 
     async def forget(self, server: int) -> None:
         """Stop everything of a server and delete its data."""
@@ -239,13 +266,17 @@ class Runner:
 
     def _drop(self, task: asyncio.Task[None]) -> None:
         reload = self._tasks.pop(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Taken):
+            log.info("reload.taken", reload=reload.id, task=task.get_name())
+        else:
             log.error("reload.defect", reload=reload.id, task=task.get_name(), exc_info=error)
 
     def _after(self, task: asyncio.Task[None], story: Story) -> None:
         """A defect of ours must not leave anybody waiting: end in sight, with a reference."""
         reload, rescue = story.life.reload, None
-        if not task.cancelled() and task.exception() is not None:
+        if _is_defect(task):
             ref = new_ref()
             log.error("reload.rescued", reload=reload.id, ref=ref, state=reload.state)
             if reload.state in JOINABLE:
@@ -268,3 +299,8 @@ class Runner:
             return test.is_calling()
         story = self._stories.get(reload.id)
         return story is not None and story.life.reload.state is State.CALLING
+
+
+def _is_defect(task: asyncio.Task[None]) -> bool:
+    """Whether a task failed by a fault of ours, not because its reload is another process's now."""
+    return not task.cancelled() and not isinstance(task.exception(), Taken | None)

@@ -28,7 +28,6 @@ _PLAIN = {
     "LOG_FORMAT": "must be console or json",
     "LOG_LEVEL": "must be DEBUG, INFO, WARNING or ERROR",
 }
-_NOT_BUILT = "is not built yet: leave it empty"
 
 
 class Settings(BaseSettings):
@@ -45,7 +44,11 @@ class Settings(BaseSettings):
         "drop the old one"
     )
     data_dir: Path = Field(default=Path("data"), description="the folder of the store")
-    store_url: str = Field(default="", description="reserved for PostgreSQL, which is not built yet")
+    store_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="`postgresql://user:password@host/database` keeps everything there instead, for several "
+        "processes (docs/DEPLOY.md). Empty: a file in `DATA_DIR`",
+    )
     model_api_version: Literal["v4", "v6"] = Field(
         default="v4",
         description="`v4` (dreambooth, stablediffusionapi.com) or `v6` (its successor, modelslab.com). If a "
@@ -120,9 +123,9 @@ class Settings(BaseSettings):
 
     @field_validator("store_url")
     @classmethod
-    def _embedded_only(cls, value: str) -> str:
-        if value:
-            raise ValueError(_NOT_BUILT)
+    def _of_postgresql(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not re.match(r"postgres(ql)?://", value.get_secret_value()):
+            raise ValueError("must begin with postgresql://, or be empty")
         return value
 
     @field_validator("model_api_url")
@@ -162,6 +165,11 @@ class Settings(BaseSettings):
     def encryption_keys(self) -> list[bytes]:
         """The key ring, newest first."""
         return _decode_keys(self.key_encryption_keys)
+
+    @property
+    def share(self) -> float:
+        """How much of Discord's limits is this process's: as much as of the shards."""
+        return len(self.shard_ids) / self.shard_count if self.shard_ids and self.shard_count else 1.0
 
     @property
     def model_api_host(self) -> str:

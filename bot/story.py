@@ -222,8 +222,8 @@ class Story:
     async def _spam_filter_ends(self, reload: Reload) -> float | None:
         calls = [
             past.called_at
-            for past in await self._by.store.history(reload.server)
-            if past.model == reload.model and past.called_at is not None
+            for past in await self._by.store.history(reload.server, reload.model)
+            if past.called_at is not None
         ]
         now = self._by.now()
         ends = min(max(calls, default=0.0), now) + SPAM_FILTER_SECONDS  # the clock may have been set back

@@ -91,13 +91,19 @@ def systemd_analyze() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
+def postgres_programs() -> None:
+    """A test that starts, stops and kills a PostgreSQL of its own."""
+    if postgres.programs() is None:
+        _miss("PostgreSQL and replicas, for want of a server (Debian: apt-get install postgresql)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a real PostgreSQL, for this worker."""
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield url
         return
-    if postgres.programs() is None:
-        _miss("the PostgreSQL store, for want of a server (Debian: apt-get install postgresql)")
+    request.getfixturevalue("postgres_programs")
     with postgres.server() as server:
         yield server.url()
 

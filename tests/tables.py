@@ -26,9 +26,7 @@ def settings() -> str:
     """Each setting with its default and meaning."""
     rows = []
     for name, field in Settings.model_fields.items():
-        if name == "store_url":  # not built yet
-            continue
-        default = "empty" if field.default in (None, "") else f"`{field.default}`"
+        default = "empty" if str(field.default) in ("None", "") else f"`{field.default}`"
         rows.append(
             (f"`{name.upper()}`", "required" if field.is_required() else default, field.description or "")
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from bot.errors import SettingsError
 from bot.settings import Settings, load_settings
@@ -40,7 +41,8 @@ def refused(load: Any, **environment: str) -> list[str]:
     ("name", "default"),
     [
         ("data_dir", Path("data")),
-        ("store_url", ""),
+        ("store_url", SecretStr("")),
+        ("share", 1.0),
         ("model_api_version", "v4"),
         ("model_api_url", ""),
         ("model_api_host", "https://stablediffusionapi.com"),
@@ -104,7 +106,7 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
         ("KEY_ENCRYPTION_KEYS", f"{K1},canary", NEW_KEY),
         ("KEY_ENCRYPTION_KEYS", "canary-schlüssel", NEW_KEY),
         ("KEY_ENCRYPTION_KEYS", K1 + K2, NEW_KEY),
-        ("STORE_URL", "postgresql://user:canary@db/rewarm", "leave it empty"),
+        ("STORE_URL", "mysql://user:canary@db/rewarm", "must begin with postgresql://"),
         ("MODEL_API_VERSION", "v5", "must be v4 or v6"),
         ("MODEL_API_URL", "modelslab.com", HOST_ONLY),
         ("MODEL_API_URL", "ftp://modelslab.com", HOST_ONLY),

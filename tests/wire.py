@@ -56,14 +56,17 @@ class Wire:
         return load_settings(None, **{**given, "data_dir": self.folder / "data", "shard_count": 1, **changed})
 
     @asynccontextmanager
-    async def process(self, *how: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run `python -m bot`, or Python in another way; one that still runs at the end is killed."""
+    async def process(self, *how: str, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run `python -m bot`, or Python in another way; one that still runs at the end is killed.
+
+        `changed`: settings that differ from `environment`.
+        """
         with self.output.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *(how or ("-m", "bot")),
                 cwd=self.folder,
-                env=self.environment,
+                env={**self.environment, **changed},
                 stdout=output,
                 stderr=output,
             )

@@ -12,13 +12,12 @@ from pydantic import SecretStr
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
-from bot.errors import SealBroken, StoreUnusable
+from bot.errors import SealBroken, StoreTrouble
 from bot.invite import RIGHTS, invitation
 from bot.keys import ENCRYPTION_CHECK, PURPOSE
 from bot.model_api import KeyCheck, ModelApi, open_session
 from bot.settings import Settings
 from bot.store import file
-from bot.store.base import KeyRow
 from bot.trace import TROUBLE
 from bot.vault import Vault
 
@@ -48,7 +47,7 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
     given = sorted(name.upper() for name in settings.model_fields_set)
     yield _say("settings", f"right; given are {', '.join(given)}", is_well=True)
     yield await _report("disk", lambda: asyncio.to_thread(_disk, settings.data_dir))
-    yield await _report("store", lambda: asyncio.to_thread(_store, settings))
+    yield await _report("store", lambda: _store(settings))
     yield await _report("model API", lambda: _model_api(settings))
     try:
         async with open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url) as portal:
@@ -95,37 +94,33 @@ def _disk(folder: Path) -> str:
     return f"{free >> 20} MB free at {place}"
 
 
-def _store(settings: Settings) -> str:
+async def _store(settings: Settings) -> str:
     try:
-        if not (settings.data_dir / file.NAME).exists():
+        if not settings.store_url.get_secret_value() and not (settings.data_dir / file.NAME).exists():
             return f"none in {settings.data_dir} yet; the first start makes it"
-        rows = store.rows(settings.data_dir)
+        found = await store.look(settings)
     except OSError as error:
         raise NotRightError(
             f"{settings.data_dir}: {error.strerror}. Use the bot's own user, or root."
         ) from None
-    except StoreUnusable as error:
+    except StoreTrouble as error:
         raise NotRightError(f"{error}.") from None
-    vault, broken, keys = Vault(settings.encryption_keys), [], 0
+    vault, broken = Vault(settings.encryption_keys), []
     try:
-        vault.open(ENCRYPTION_CHECK, "", str(rows.get(f"value:{ENCRYPTION_CHECK}", "")))
+        vault.open(ENCRYPTION_CHECK, "", found.encryption_check)
     except SealBroken:
         raise NotRightError("sealed with another key: put the old KEY_ENCRYPTION_KEYS back.") from None
-    for name, row in rows.items():
-        if isinstance(row, KeyRow):
-            keys += 1
-            server = name.partition(":")[2]
-            try:
-                vault.open(PURPOSE, server, row.sealed)
-            except SealBroken:
-                broken.append(server)
+    for server, row in found.keys.items():
+        try:
+            vault.open(PURPOSE, str(server), row.sealed)
+        except SealBroken:
+            broken.append(str(server))
     if broken:
         raise NotRightError(
-            f"{len(broken)} of {keys} keys do not open with KEY_ENCRYPTION_KEYS. Put the old one back, or "
-            f"have these servers set their keys again: {', '.join(broken[:5])}."
+            f"{len(broken)} of {len(found.keys)} keys do not open with KEY_ENCRYPTION_KEYS. Put the old one "
+            f"back, or have these servers set their keys again: {', '.join(broken[:5])}."
         )
-    reloads = sum(name.startswith("reload:") for name in rows)
-    return f"{reloads} reloads, {keys} keys, and all of these open"
+    return f"{found.reloads} reloads, {len(found.keys)} keys, and all of these open"
 
 
 async def _model_api(settings: Settings) -> str:

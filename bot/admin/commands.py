@@ -13,6 +13,7 @@ import discord
 from bot.admin import store
 from bot.admin.check import check
 from bot.admin.init import init
+from bot.admin.move import move
 from bot.admin.servers import servers
 from bot.errors import SettingsError
 from bot.settings import load_settings
@@ -35,6 +36,7 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
     delete = what.add_parser("forget", help="delete all that is kept of a server, with the bot stopped")
     delete.add_argument("server", type=_id, metavar="SERVER", help="the server's id")
+    what.add_parser("move-store", help="copy the store from DATA_DIR to STORE_URL, with the bot stopped")
     which = what.add_parser("servers", help="list the servers that the bot is in; leave or block one")
     do = which.add_subparsers(dest="do", metavar="command")
     for name, meaning in _OF_SERVER.items():
@@ -64,7 +66,10 @@ def _init(_: argparse.Namespace) -> int:
 
 def _backup(arguments: argparse.Namespace) -> int:
     try:
-        size = store.backup(load_settings().data_dir, arguments.file)
+        settings = load_settings()
+        if settings.store_url.get_secret_value():
+            raise SettingsError(["STORE_URL: is a database. Copy it with pg_dump, also while the bot runs."])
+        size = store.backup(settings.data_dir, arguments.file)
     except OSError as error:
         raise SettingsError([f"{arguments.file}: cannot be written ({error.strerror})."]) from None
     print(f"{arguments.file}: {size} bytes, checked. To restore, put it into DATA_DIR as rewarm.db.")  # noqa: T201
@@ -72,8 +77,14 @@ def _backup(arguments: argparse.Namespace) -> int:
 
 
 async def _forget(arguments: argparse.Namespace) -> int:
-    reloads, had_key = await store.forget(load_settings().data_dir, arguments.server)
+    reloads, had_key = await store.forget(load_settings(), arguments.server)
     print(f"Deleted of {arguments.server}: {reloads} reloads, {'a key' if had_key else 'no key'}.")  # noqa: T201
+    return 0
+
+
+async def _move(_: argparse.Namespace) -> int:
+    count = await move(load_settings())
+    print(f"Copied and compared: {count} rows. The file in DATA_DIR is as it was; the bot uses STORE_URL.")  # noqa: T201
     return 0
 
 
@@ -92,6 +103,7 @@ DO = {
     "init": _init,
     "backup": _backup,
     "forget": _run(_forget),
+    "move-store": _run(_move),
     "servers": _run(_servers),
 }
 """What each command does; answers the exit status. They raise what `bot.__main__` words."""

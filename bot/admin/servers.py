@@ -8,14 +8,14 @@ from bot.admin import store
 from bot.admin.portal import Portal, open_portal
 from bot.blocked import Blocked
 from bot.settings import Settings
-from bot.store.base import KeyRow
 
 CALL_SECONDS = 120.0
 
 
 async def servers(settings: Settings, do: str, server: int | None) -> int:
     """List, leave, block or unblock; answers the exit status."""
-    store.path_of(settings.data_dir)  # a list in a wrong folder would block nobody
+    if not settings.store_url.get_secret_value():
+        store.path_of(settings.data_dir)  # a list in a wrong folder would block nobody
     blocked = Blocked(settings.data_dir)
     if do == "unblock":
         blocked.remove(server or 0)
@@ -33,8 +33,7 @@ async def servers(settings: Settings, do: str, server: int | None) -> int:
 
 
 async def _list(portal: Portal, settings: Settings, blocked: Blocked) -> None:
-    rows = store.rows(settings.data_dir)
-    keys = {int(name.partition(":")[2]) for name, row in rows.items() if isinstance(row, KeyRow)}
+    keys = (await store.look(settings)).keys
     count = 0
     async for guild in portal.fetch_guilds(limit=None, with_counts=True):
         count += 1

@@ -1,19 +1,64 @@
-"""The store's file from outside: looked at and copied while the bot runs, written only while it does not."""
+"""The store from outside. Its file is looked at and copied at any time, written while the bot is stopped."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bot.errors import StoreUnusable
+from bot.keys import ENCRYPTION_CHECK
 from bot.reload import Reload
-from bot.store import file
-from bot.store.base import MISSING_SERVERS, KeyRow
+from bot.settings import Settings
+from bot.store import database, file, statements
+from bot.store.base import MISSING_SERVERS, KeyRow, Store
 from bot.store.embedded import EmbeddedStore
+from bot.store.postgres import PostgresStore
+from bot.store.schema import Connection
 
 _WHY = "DATA_DIR is wrong, or the bot has not been started yet"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in a store: how many reloads, the keys by server, and what tells whether they will open."""
+
+    reloads: int
+    keys: dict[int, KeyRow]
+    encryption_check: str
+
+
+async def look(settings: Settings) -> Found:
+    """Look into the store, also while the bot runs; changes nothing. Raises StoreUnusable."""
+    if url := settings.store_url.get_secret_value():
+        return await _look_into_database(url)
+    found = await asyncio.to_thread(rows, settings.data_dir)
+    keys = {int(name.partition(":")[2]): row for name, row in found.items() if isinstance(row, KeyRow)}
+    reloads = sum(name.startswith("reload:") for name in found)
+    return Found(reloads, keys, str(found.get(f"value:{ENCRYPTION_CHECK}", "")))
+
+
+async def _look_into_database(url: str) -> Found:
+    async def work(connection: Connection) -> Found:
+        keys = await connection.fetch("SELECT server, value FROM rows WHERE kind = 'key'")
+        return Found(
+            await connection.fetchval("SELECT count(*) FROM reloads"),
+            {record["server"]: statements.row_of("key", record) for record in keys},
+            str(await statements.find_row(connection, "value", 0, ENCRYPTION_CHECK) or ""),
+        )
+
+    return await database.look(url, work)
+
+
+async def opened(settings: Settings) -> Store:
+    """The store, to write into it. Raises StoreUnusable: the file, while the bot runs."""
+    if url := settings.store_url.get_secret_value():
+        return await PostgresStore.connect(url)
+    path_of(settings.data_dir)
+    return EmbeddedStore(settings.data_dir)
 
 
 def path_of(folder: Path) -> Path:
@@ -90,13 +135,12 @@ def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
         raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 
 
-async def forget(folder: Path, server: int) -> tuple[int, bool]:
+async def forget(settings: Settings, server: int) -> tuple[int, bool]:
     """Delete all of a server's data, bytes included; answers how many reloads, and whether a key, there were.
 
-    Raises StoreUnusable while the bot runs: it holds all of it in memory.
+    Raises StoreUnusable; of the embedded store also while the bot runs: it holds all of it in memory.
     """
-    path_of(folder)
-    store = EmbeddedStore(folder)
+    store = await opened(settings)
     try:
         reloads, key = await store.history(server), await store.key(server)
         missing = await store.value(MISSING_SERVERS) or {}
@@ -105,4 +149,5 @@ async def forget(folder: Path, server: int) -> tuple[int, bool]:
         await store.forget(server)
         return len(reloads), key is not None
     finally:
+        await store.release()
         store.close()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from bot.errors import StoreSlow, StoreTrouble, StoreUnusable
+from bot.errors import DatabaseUnusable, StoreSlow, StoreTrouble
 from bot.metrics import Metrics
 from bot.store.schema import Connection, migrate
 
@@ -34,7 +34,7 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, metrics: Metrics) -> "Database":
-        """Connect, and bring the tables up to date. Raises StoreUnusable, saying what to do."""
+        """Connect, and bring the tables up to date. Raises DatabaseUnusable, saying what to do."""
         try:
             async with asyncio.timeout(LANDING_SECONDS):
                 pool = await asyncpg.create_pool(
@@ -42,9 +42,8 @@ class Database:
                 )
             async with asyncio.timeout(LANDING_SECONDS), pool.acquire() as connection:
                 await migrate(connection)
-        except (*TROUBLE, ValueError) as error:  # its own words may quote the URL, which has a password
-            why = f"the database cannot be used ({type(error).__name__})"
-            raise StoreUnusable(f"{why}: see that it runs, and that the URL is right") from None
+        except (*TROUBLE, ValueError) as error:
+            raise _unusable(error) from None
         return cls(url, pool, metrics)
 
     async def do(self, limit: float, work: Callable[[Connection], Awaitable[_T]]) -> _T:
@@ -89,6 +88,27 @@ class Database:
         self._landings.discard(landing)
         if not landing.cancelled():
             landing.exception()  # who called has been told, or that it is late
+
+
+async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
+    """Read from a database as it is. Raises DatabaseUnusable, saying what to do."""
+    try:
+        async with asyncio.timeout(LANDING_SECONDS):
+            connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+            try:
+                return await work(connection)
+            finally:
+                connection.terminate()
+    except asyncpg.UndefinedTableError:
+        raise DatabaseUnusable("the database has no tables yet: the first start makes them") from None
+    except (*TROUBLE, ValueError) as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: Exception) -> DatabaseUnusable:
+    """Its own words may quote the URL, which has a password."""
+    why = f"the database cannot be used ({type(error).__name__})"
+    return DatabaseUnusable(f"{why}: see that it runs, and that the URL is right")
 
 
 async def _keep_as_it_is(_: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import asyncpg
 import structlog
 
-from bot.errors import StoreUnusable, Taken
+from bot.errors import DatabaseUnusable, Taken
 from bot.metrics import Metrics
 from bot.reload import Asker, Facts, Reload, State, faded
 from bot.store import statements as sql
@@ -47,13 +47,13 @@ class PostgresStore:
 
     @classmethod
     async def connect(cls, url: str, metrics: Metrics | None = None) -> "PostgresStore":
-        """Connect, bring the tables up to date, and begin a life. Raises StoreUnusable, saying what to do."""
+        """Connect, bring the tables up to date, begin a life. Raises DatabaseUnusable, saying what to do."""
         database = await Database.open(url, metrics or Metrics())
         lease = Lease(database.connect)
         await lease.renew()
         if not lease.is_good:
             database.close()
-            raise StoreUnusable("the database does not take what we write: look at its log")
+            raise DatabaseUnusable("the database does not take what we write: look at its log")
         return cls(database, lease)
 
     async def _fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
@@ -93,10 +93,10 @@ class PostgresStore:
     async def release(self) -> None:
         self._keeper.cancel()
         await self._lease.end()
+        self._database.close()
 
     def close(self) -> None:
-        self._keeper.cancel()
-        self._database.close()
+        """Nothing is left to be let go of: see `release`."""
 
     # Reloads
 

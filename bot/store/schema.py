@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from bot.errors import StoreUnusable
+from bot.errors import DatabaseUnusable
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -60,7 +60,7 @@ _LOCK = 0x7265_7761_726D
 async def migrate(connection: Connection) -> None:
     """Bring the tables up to date, one replica at a time.
 
-    Raises StoreUnusable where a newer version has been here; asyncpg's errors.
+    Raises DatabaseUnusable where a newer version has been here; asyncpg's errors.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -69,7 +69,7 @@ async def migrate(connection: Connection) -> None:
         )
         done = await connection.fetchval("SELECT coalesce(max(number), 0) FROM migrations")
         if done > len(MIGRATIONS):
-            raise StoreUnusable("the database was set up by a newer version: upgrade the bot")
+            raise DatabaseUnusable("the database was set up by a newer version: upgrade the bot")
         for number, statements in enumerate(MIGRATIONS[done:], done + 1):
             await connection.execute(statements)
             await connection.execute("INSERT INTO migrations (number) VALUES ($1)", number)

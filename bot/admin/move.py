@@ -1,0 +1,79 @@
+"""`move-store`: copies the file into PostgreSQL, and compares row by row; begun again, it goes on."""
+
+import functools
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import orjson
+
+from bot.admin import store
+from bot.errors import DatabaseUnusable, SettingsError
+from bot.metrics import Metrics
+from bot.reload import Reload
+from bot.settings import Settings
+from bot.store import file
+from bot.store import statements as sql
+from bot.store.database import Database
+from bot.store.memory import Row
+from bot.store.schema import Connection
+
+AT_ONCE = 500
+CHUNK_SECONDS = 5.0
+_OF_THE_FILE = "value:format"
+_COPY_RELOAD = f"{sql.INSERT} ON CONFLICT (id) DO NOTHING"
+_COPY_ROW = "INSERT INTO rows VALUES ($1, $2, $3, $4) ON CONFLICT (kind, server, name) DO NOTHING"
+_LIVING = "SELECT count(*) FROM replicas WHERE lease_until > now()"
+
+
+async def move(settings: Settings) -> int:
+    """Copy all rows from DATA_DIR to STORE_URL, with every bot stopped; answers how many there are.
+
+    Nothing is changed that is there already: it must be the same. Raises SettingsError, StoreTrouble.
+    """
+    url = settings.store_url.get_secret_value()
+    if not url:
+        raise SettingsError(["STORE_URL: is empty. Set it to where the store is to go."])
+    store.path_of(settings.data_dir)
+    with file.trouble(settings.data_dir), closing(file.claim(settings.data_dir)):
+        rows = {name: row for name, row in store.rows(settings.data_dir).items() if name != _OF_THE_FILE}
+        names = list(rows)
+        database = await Database.open(url, Metrics())
+        try:
+            if await database.do(CHUNK_SECONDS, lambda connection: connection.fetchval(_LIVING)):
+                raise DatabaseUnusable("a bot is running on the database: stop it first")
+            for work in (_copy, _compare):
+                for start in range(0, len(names), AT_ONCE):
+                    some = {name: rows[name] for name in names[start : start + AT_ONCE]}
+                    await database.write(CHUNK_SECONDS, functools.partial(work, rows=some))
+        finally:
+            database.close()
+    return len(rows)
+
+
+async def _copy(connection: Connection, rows: Mapping[str, Row]) -> None:
+    reloads = [row for row in rows.values() if isinstance(row, Reload)]
+    rest = [(*_place(name), sql.packed(row)) for name, row in rows.items() if not isinstance(row, Reload)]
+    await connection.executemany(_COPY_RELOAD, [(*sql.columns(reload), None) for reload in reloads])
+    await connection.executemany(_COPY_ROW, rest)
+
+
+async def _compare(connection: Connection, rows: Mapping[str, Row]) -> None:
+    for name, row in rows.items():
+        if isinstance(row, Reload):
+            found = await connection.fetchval("SELECT body FROM reloads WHERE id = $1", row.id)
+        else:
+            found = await connection.fetchval(sql.ROW, *_place(name))
+        if found is None or orjson.loads(found) != orjson.loads(sql.packed(row)):
+            raise DatabaseUnusable(
+                f"holds another {name} than {file.NAME}: begin with a database that no bot has used"
+            )
+
+
+def _place(name: str) -> tuple[Any, ...]:
+    """Kind, server and name of a row by its name in the file."""
+    kind, _, rest = name.partition(":")
+    if kind == "value":
+        return kind, 0, rest
+    server, _, of_server = rest.partition(":")
+    return kind, int(server), of_server

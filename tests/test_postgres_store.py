@@ -1,0 +1,279 @@
+"""What only the shared store does: lives and leases, taking over, a database that goes and comes back."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from bot.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
+from bot.reload import Asker, ImageTest, Outcome, Reload, State
+from bot.store.base import KeyRow
+from bot.store.lease import LEASE_SECONDS
+from bot.store.postgres import PostgresStore
+from bot.store.schema import MIGRATIONS
+from tests import postgres
+from tests.test_store import LIMIT, make
+
+SOON = LEASE_SECONDS + 2.0
+
+
+class Two(NamedTuple):
+    """Two replicas' stores on one database."""
+
+    one: PostgresStore
+    other: PostgresStore
+    url: str
+
+
+@asynccontextmanager
+async def replica(url: str) -> AsyncIterator[PostgresStore]:
+    store = await PostgresStore.connect(url)
+    try:
+        yield store
+    finally:
+        await store.release()
+
+
+@pytest.fixture
+async def two(postgres_url: str) -> AsyncIterator[Two]:
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        for server in (100, 101, 102):
+            await one.set_key(server, KeyRow("sealed", 7, "mod", 1.0))
+        yield Two(one, other, postgres_url)
+
+
+def die(store: PostgresStore) -> None:
+    """As in kill -9: nothing is renewed, and nothing is said."""
+    store._keeper.cancel()
+
+
+async def taken(store: PostgresStore, seconds: float = SOON) -> list[Reload]:
+    """What a replica takes over, once there is something."""
+    async with asyncio.timeout(seconds):
+        while not (reloads := (await store.news()).taken):
+            await asyncio.sleep(0.1)
+    return reloads
+
+
+async def test_what_a_replica_looks_after_no_other_takes(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await asyncio.sleep(LEASE_SECONDS + 1)  # longer than a lease that nobody renews
+    assert (await two.other.news()).taken == []
+    await two.one.hold(1)
+    with pytest.raises(Taken):
+        await two.other.hold(1)
+    with pytest.raises(Taken):
+        await two.other.step(1, {State.ASKED}, State.CALLING)
+
+
+async def test_a_dead_replicas_reloads_are_taken_over_most_overdue_first(two: Two) -> None:
+    for number, deadline in ((1, 3000.0), (2, 2000.0)):
+        await two.one.ask(make(number, model=f"m{number}"), LIMIT)
+        await two.one.step(number, {State.ASKED}, State.CALLING, called_at=1.0)
+        await two.one.step(number, {State.CALLING}, State.COUNTING, deadline=deadline)
+    die(two.one)
+    reloads = await taken(two.other)
+    assert [reload.id for reload in reloads] == [2, 1]
+    assert all(reload.state is State.COUNTING for reload in reloads)
+    await two.other.hold(1)
+    assert await two.other.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=3.0)
+
+
+async def test_who_stops_sets_free_at_once(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await two.one.release()
+    assert [reload.id for reload in (await two.other.news()).taken] == [1]
+
+
+async def test_one_that_stalled_reads_again_before_it_does_anything(two: Two) -> None:
+    await two.one.ask(make(1, model="a"), LIMIT)
+    await two.one.ask(make(2, model="b"), LIMIT)
+    die(two.one)
+    await asyncio.sleep(LEASE_SECONDS + 0.5)
+    await two.one.hold(1)  # it wakes up in time: a new life, which has what it had
+    assert (await two.other.news()).taken == []
+    die(two.one)
+    await taken(two.other)
+    for doing in (two.one.hold(1), two.one.step(2, {State.ASKED}, State.CALLING)):
+        with pytest.raises(Taken):
+            await doing
+    assert (await two.one.news()).lost == {1, 2}
+
+
+async def test_a_step_of_old_against_a_take_over_has_one_winner(two: Two) -> None:
+    """Of those that nobody calls any more, none is called by both."""
+    for number in range(1, 41):
+        await two.one.ask(make(number, model=f"m{number}", user=number, server=100 + number % 3), LIMIT)
+    die(two.one)
+    await asyncio.sleep(LEASE_SECONDS + 0.2)
+
+    async def call(number: int) -> bool:
+        try:
+            return await two.one.step(number, {State.ASKED}, State.CALLING, called_at=1.0) is not None
+        except Taken:
+            return False
+
+    async def take() -> list[Reload]:
+        return (await two.other.news()).taken
+
+    first = [call(number) for number in range(1, 20)]
+    results = await asyncio.gather(*first, take(), *(call(number) for number in range(20, 41)))
+    called = {number for number, done in zip(range(1, 20), results[:19], strict=True) if done}
+    called |= {number for number, done in zip(range(20, 41), results[20:], strict=True) if done}
+    other = results[19]
+    assert isinstance(other, list)
+    assert {reload.id for reload in other if reload.state is State.ASKED} & called == set()
+
+
+async def test_a_join_by_way_of_another_replica_is_told_to_who_looks_after_it(two: Two) -> None:
+    await two.one.ask(make(1, user=7), LIMIT)
+    joined = await two.other.ask(make(2, user=8), LIMIT)
+    assert joined is not None
+    assert (joined.id, two.other.holds(1)) == (1, False)
+    [changed] = (await two.one.news()).changed
+    assert [asker.user for asker in changed.askers] == [7, 8]
+    await two.other.notify(1, Asker(9, 11, "token-9"), wanted=True)
+    stepped = await two.one.step(1, {State.ASKED}, State.CALLING, message=5)  # before it has heard of it
+    assert stepped is not None
+    assert [asker.user for asker in stepped.askers] == [7, 8, 9]
+
+
+async def test_asks_at_two_replicas_in_the_same_instant_make_one_reload(two: Two) -> None:
+    asks = [(two.one, two.other)[n % 2].ask(make(n, user=n), LIMIT) for n in range(1, 31)]
+    stored = await asyncio.gather(*asks)
+    assert len({reload.id for reload in stored if reload}) == 1
+    [known] = await two.one.open()
+    assert len(known.askers) == 30
+    assert [two.one.holds(known.id), two.other.holds(known.id)].count(True) == 1
+
+
+async def test_limits_hold_across_replicas(two: Two) -> None:
+    asks = [(two.one, two.other)[n % 2].ask(make(n, user=7, model=f"m{n}"), LIMIT) for n in range(1, 21)]
+    results = await asyncio.gather(*asks, return_exceptions=True)
+    assert sum(isinstance(result, Reload) for result in results) == 5
+    assert sum(isinstance(result, TooManyOpen) for result in results) == 15
+
+
+async def test_a_test_image_of_what_has_ended_belongs_to_who_begins_it(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await two.one.step(1, {State.ASKED}, State.CALLING)
+    await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0)
+    await two.one.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=2000.0)
+    await two.one.step(1, {State.ANNOUNCING}, State.ENDED)
+    assert not two.one.holds(1)
+    test = ImageTest(Asker(8, 11, "t"), 2100.0, spoiler=True)
+    begun = await two.other.step(1, {State.ENDED}, State.ENDED, test=test)
+    assert begun is not None
+    assert two.other.holds(1)
+    with pytest.raises(Taken):
+        await two.one.step(1, {State.ENDED}, State.ENDED, test=test)
+    die(two.other)
+    assert await taken(two.one) == [begun]
+
+
+async def test_a_write_that_landed_although_its_answer_was_lost_is_nobodys_and_is_found(two: Two) -> None:
+    """Stands for a connection that breaks in the commit."""
+    await two.one.ask(make(1), LIMIT)
+    two.one._lease.held.clear()
+    two.one._doubtful.add(1)
+    assert [reload.id for reload in await taken(two.one, 1)] == [1]
+
+
+async def test_a_step_that_landed_although_its_answer_was_lost_is_not_taken_twice(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    before = two.one._lease.held[1]
+    await two.one.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1.0)
+    two.one._lease.held[1] = before
+    again = await two.one.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1.0)
+    assert again is not None
+    assert again.state is State.CALLING
+    assert await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0)
+
+
+@asynccontextmanager
+async def on_a_server() -> AsyncIterator[tuple[postgres.Server, PostgresStore]]:
+    """A replica on a server that may be stopped, with one reload that counts."""
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(postgres.server())
+        store = await stack.enter_async_context(replica(server.url()))
+        await store.set_key(100, KeyRow("sealed", 7, "mod", 1.0))
+        await store.ask(make(1), LIMIT)
+        yield server, store
+
+
+async def test_while_the_database_serves_nobody_its_holders_go_on(postgres_programs: None) -> None:
+    async with on_a_server() as (server, store):
+        server.stop()
+        await asyncio.sleep(LEASE_SECONDS + 1)
+        await asyncio.wait_for(store.hold(1), 3)
+        with pytest.raises(StoreTrouble):
+            await store.step(1, {State.ASKED}, State.CALLING)
+        with pytest.raises(StoreTrouble):
+            await store.settings(100)
+        server.start()
+        async with asyncio.timeout(10):
+            while not store._lease.is_good:
+                await asyncio.sleep(0.1)
+        await store.hold(1)
+        assert await store.step(1, {State.ASKED}, State.CALLING) is not None
+
+
+async def test_after_an_outage_the_holders_come_before_those_who_claim(postgres_programs: None) -> None:
+    async with on_a_server() as (server, store), replica(server.url()) as other:
+        server.stop()
+        await asyncio.sleep(LEASE_SECONDS + 1)
+        server.start()
+        async with asyncio.timeout(10):  # the other one is quicker
+            while True:
+                await other._lease.renew()
+                if other._lease.is_good:
+                    break
+        assert (await other.news()).taken == []
+        async with asyncio.timeout(10):
+            while not store._lease.is_good:
+                await asyncio.sleep(0.1)
+        await store.hold(1)
+
+
+async def test_while_the_database_is_silent_nothing_is_shown(postgres_programs: None) -> None:
+    async with on_a_server() as (server, store):
+        server.signal(signal.SIGSTOP)
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        holding = asyncio.create_task(store.hold(1))
+        done, _ = await asyncio.wait([holding], timeout=2.5)
+        assert not done
+        with pytest.raises(StoreTrouble):
+            await store.settings(100)
+        server.signal(signal.SIGCONT)
+        await asyncio.wait_for(holding, 10)
+
+
+async def test_migrations_run_once_whoever_comes_first(postgres_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(replica(postgres_url)) for _ in range(4)))
+    admin = await asyncpg.connect(postgres_url)
+    assert await admin.fetchval("SELECT count(*) FROM migrations") == len(MIGRATIONS)
+    await admin.close()
+
+
+async def test_a_newer_versions_database_is_refused(postgres_url: str) -> None:
+    async with replica(postgres_url):
+        pass
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute("INSERT INTO migrations VALUES (1000)")
+    with pytest.raises(DatabaseUnusable, match="newer version"):
+        await PostgresStore.connect(postgres_url)
+    await admin.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://rewarm:canary@127.0.0.1:1/db", "postgresql://:canary@", "postgresql://h:x:canary/y"]
+)
+async def test_one_that_cannot_be_reached_is_said_without_its_password(url: str) -> None:
+    with pytest.raises(DatabaseUnusable) as caught:
+        await PostgresStore.connect(url)
+    assert "canary" not in f"{caught.value} {caught.value.__cause__}"

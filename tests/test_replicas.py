@@ -1,0 +1,253 @@
+"""Two bots as processes, each with a shard, on one PostgreSQL: killed, stopped, stalled, cut off."""
+
+import asyncio
+import itertools
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiohttp import web
+
+from bot.store.lease import LEASE_SECONDS
+from tests import postgres
+from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction
+from tests.stand_ins.model_api import Answer, ModelApiServer
+from tests.wire import Wire
+from tests.world import CANARY
+
+TAKEN_OVER_SECONDS = 5.0
+Process = asyncio.subprocess.Process
+
+
+class Line:
+    """One replica's way to the database. Cut, nothing gets through, and nothing is refused."""
+
+    def __init__(self, server: postgres.Server) -> None:
+        self._socket = server.folder / ".s.PGSQL.5432"
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.url = ""
+
+    async def listen(self) -> asyncio.Server:
+        listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"postgresql://rewarm@127.0.0.1:{listener.sockets[0].getsockname()[1]}/postgres"
+        return listener
+
+    def cut(self) -> None:
+        self._open.clear()
+
+    def mend(self) -> None:
+        self._open.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._open.wait()
+        there, back = await asyncio.open_unix_connection(self._socket)
+        await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass  # the other side has hung up
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def database(postgres_programs: None) -> Iterator[postgres.Server]:
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture
+async def wire(api: ModelApiServer, tmp_path: Path, database: postgres.Server) -> AsyncIterator[Wire]:
+    """Two shards, and two servers: the usual one, and `other` on the other shard."""
+    async with DiscordServer(shards=2) as server:
+        wire = Wire(server, api, tmp_path)
+        wire.environment |= {"STORE_URL": database.url(), "SHARD_COUNT": "2", "RELOAD_SECONDS": "12"}
+        yield wire
+
+
+def shard_of(guild: Guild) -> int:
+    return (guild.id >> 22) % 2
+
+
+@asynccontextmanager
+async def both(wire: Wire, **of_first: str) -> AsyncIterator[tuple[Process, Process]]:
+    """The replica that has the server's shard, and the other one."""
+    mine = shard_of(wire.guild)
+    async with AsyncExitStack() as stack:
+        folders = {"first": str(wire.folder / "first"), "other": str(wire.folder / "other")}
+        first = await stack.enter_async_context(
+            wire.process(SHARD_IDS=str(mine), DATA_DIR=folders["first"], **of_first)
+        )
+        other = await stack.enter_async_context(
+            wire.process(SHARD_IDS=str(1 - mine), DATA_DIR=folders["other"])
+        )
+        await wire.server.wait_for(lambda: len(wire.server.identifies) == 2, 30)
+        await wire.set_key()
+        yield first, other
+
+
+async def counting(wire: Wire, model: str = "sdxl-turbo") -> Interaction:
+    asked = await wire.reload(model=model)
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text, 10)
+    return asked
+
+
+def edits(wire: Wire, asked: Interaction) -> list[float]:
+    """When the reply changed."""
+    return [at for at, _ in wire.reply(asked).history]
+
+
+async def rows(database: postgres.Server, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(database.url())
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+async def settled(wire: Wire, database: postgres.Server, count: int = 1) -> None:
+    """Everything has ended and been pinged once, and nothing Discord would refuse was sent."""
+    await wire.server.wait_for(lambda: len(wire.pings()) >= count, 20)
+    async with asyncio.timeout(15):
+        while await rows(database, "SELECT id FROM reloads WHERE is_open"):
+            await asyncio.sleep(0.1)
+    assert len(wire.pings()) == count
+    assert wire.server.violations == []
+
+
+async def test_a_killed_replicas_countdown_goes_on_and_ends_in_time(
+    wire: Wire, database: postgres.Server
+) -> None:
+    async with both(wire) as (first, _):
+        asked = await counting(wire)
+        due = wire.api.calls[0].at + 12
+        first.kill()
+        killed = time.monotonic()
+        await wire.logged("reloads.shared")
+        assert time.monotonic() - killed < TAKEN_OVER_SECONDS
+        await settled(wire, database)
+    assert wire.reply(asked).text.startswith("**Ready**")
+    assert edits(wire, asked)[-1] - due < 1
+    assert len(wire.api.calls) == 1
+    assert [r.route for r in wire.server.requests].count("/applications/{app}/commands") <= 2
+
+
+async def test_a_replica_that_stops_hands_over_at_once(wire: Wire, database: postgres.Server) -> None:
+    async with both(wire) as (first, _):
+        asked = await counting(wire)
+        first.terminate()
+        stopped = time.monotonic()
+        await first.wait()
+        await wire.logged("reloads.shared")
+        assert time.monotonic() - stopped < LEASE_SECONDS
+        await settled(wire, database)
+    assert wire.reply(asked).text.startswith("**Ready**")
+    assert len(wire.api.calls) == 1
+
+
+async def late(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(20)
+    return web.json_response({"status": "success"})
+
+
+async def test_what_was_in_mid_call_ends_as_unknown_and_is_not_called_again(
+    wire: Wire, database: postgres.Server
+) -> None:
+    wire.api.reloads = [Answer(handler=late)]
+    async with both(wire) as (first, _):
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: wire.api.calls, 10)
+        first.kill()
+        await wire.server.wait_for(lambda: "Unknown" in wire.reply(asked).text, 15)
+    assert len(wire.api.calls) == 1
+
+
+async def test_one_that_stalled_shows_nothing_when_it_wakes_up(wire: Wire, database: postgres.Server) -> None:
+    async with both(wire) as (first, _):
+        asked = await counting(wire)
+        first.send_signal(signal.SIGSTOP)
+        await wire.logged("reloads.shared")
+        first.send_signal(signal.SIGCONT)
+        await wire.logged("lost=1")
+        await settled(wire, database)
+        assert first.returncode is None
+    times = edits(wire, asked)
+    assert min(b - a for a, b in itertools.pairwise(times[3:])) > 1, "one shows it, not two"
+    assert wire.reply(asked).text.startswith("**Ready**")
+
+
+async def test_with_the_database_away_countdowns_end_in_time_and_nothing_is_lost(
+    wire: Wire, database: postgres.Server
+) -> None:
+    async with both(wire):
+        asked = await counting(wire)
+        due = wire.api.calls[0].at + 12
+        database.stop()
+        refused = await wire.reload(wire.ben, "another")
+        await wire.server.wait_for(lambda: refused.message_id is not None, 3)
+        assert "storage" in wire.reply(refused).text.lower()
+        await wire.server.wait_for(wire.pings, 15)
+        assert wire.reply(asked).text.startswith("**Ready**")
+        assert edits(wire, asked)[-1] - due < 1
+        assert [len(edits(wire, asked)) > 2, len(wire.api.calls)] == [True, 1]
+        await asyncio.sleep(LEASE_SECONDS)
+        database.start()
+        await settled(wire, database)
+        await counting(wire, "third")
+    [row] = await rows(database, "SELECT state FROM reloads WHERE model = 'sdxl-turbo'")
+    assert row["state"] == "ended"
+
+
+async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
+    wire: Wire, database: postgres.Server
+) -> None:
+    line = Line(database)
+    async with await line.listen(), both(wire, STORE_URL=line.url):
+        asked = await counting(wire)
+        line.cut()
+        await wire.logged("reloads.shared")
+        taken = time.monotonic()
+        await settled(wire, database)
+        times = [at for at in edits(wire, asked) if at > taken + 0.5]
+        assert all(b - a > 1 for a, b in itertools.pairwise(times)), "one shows it, not two"
+        line.mend()
+        await wire.logged("lost=1")
+    assert len(wire.api.calls) == 1
+
+
+async def test_both_serve_their_own_servers_at_once(wire: Wire, database: postgres.Server) -> None:
+    other = wire.guild
+    while shard_of(other) == shard_of(wire.guild):
+        other = wire.server.add_guild("Another server")
+    channel = wire.server.add_channel(other, "general")
+    mod = wire.server.add_member(other, "mod", manage_guild=True)
+    async with both(wire):
+        modal = await wire.server.slash(mod, channel, "key set")
+        form = await wire.server.submit_modal(modal, {0: "another-key-0123456789"})
+        await wire.server.wait_for(lambda: "is stored" in wire.reply(form).text)
+        await wire.reload()
+        await wire.server.slash(mod, channel, "reload", {"model_id": "sdxl-turbo"})
+        await settled(wire, database, 2)
+        owners = await rows(database, "SELECT count(*) AS n FROM replicas WHERE lease_until > now()")
+    assert owners[0]["n"] == 2
+    assert {call.body["key"] for call in wire.api.calls} == {CANARY, "another-key-0123456789"}
+
+
+async def test_a_key_in_the_url_of_the_database_is_in_no_log(wire: Wire, database: postgres.Server) -> None:
+    wire.environment["STORE_URL"] = database.url().replace("rewarm@", "rewarm:canary-passw0rd@")
+    async with both(wire):
+        database.stop()
+        await wire.logged("lease.not_renewed")
+        database.start()
+    assert "canary" not in wire.output.read_text()
