@@ -32,6 +32,7 @@ from bot.metrics import Metrics
 from bot.model_api import ModelApi, open_session
 from bot.pace import Pace
 from bot.retention import Retention
+from bot.rhythm import Rhythm
 from bot.rights import Rights
 from bot.runner import Runner
 from bot.settings import Settings
@@ -105,7 +106,9 @@ class Rewarm(commands.AutoShardedBot):
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         forms = self._connection._view_store._modals  # noqa: SLF001  # nothing else knows how many there are
         metrics.forms.set_function(lambda: len(forms))
-        teller = Storyteller(store, self.keys, api, delivery, metrics, now)
+        rhythm = Rhythm(time.process_time)
+        metrics.edit_interval.set_function(lambda: rhythm.every)
+        teller = Storyteller(store, self.keys, api, delivery, metrics, rhythm, now)
         self.runner = Runner(teller, settings.reload_seconds)
         self._session = session
         self._own_discord = bool(settings.discord_api_url)

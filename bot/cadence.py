@@ -4,6 +4,8 @@ import math
 
 EDIT_EVERY = 5.0
 """Seconds between two edits: Discord was seen to allow 5 edits in 2 s for a reply; one in 5 s is polite."""
+NEAR_SECONDS = 15.0
+"""This long before its end, a countdown is edited every EDIT_EVERY seconds, however many there are."""
 QUIET_SECONDS = 2.0
 """No edit this shortly before the ending, so that none can land after it."""
 EDIT_LIMIT = 5.0
@@ -11,15 +13,28 @@ EDIT_LIMIT = 5.0
 _SOONEST = 1.0
 
 
-def next_edit(left: float) -> float | None:
+def next_edit(left: float, offset: float = 0.0) -> float | None:
     """Seconds until the next edit, with `left` seconds to go; None when only the ending is left.
 
-    Edits fall where the time left is a multiple of EDIT_EVERY, so that the numbers read well.
+    Edits fall where the time left is a multiple of EDIT_EVERY, so that the numbers read well; or `offset`
+    seconds earlier, so that not all countdowns are edited at once.
     """
     if not math.isfinite(left):
         return None
-    mark = math.floor((left - _SOONEST) / EDIT_EVERY) * EDIT_EVERY
+    mark = math.floor((left - _SOONEST - offset) / EDIT_EVERY) * EDIT_EVERY + offset
     return left - mark if mark > QUIET_SECONDS else None
+
+
+def next_edit_in_a_crowd(left: float, every: float, place: float) -> float | None:
+    """The same where there are so many that they are edited every `every` seconds, and spread over all of it.
+
+    `place`: where this one stands among them, from 0 to 1. Its last seconds are as usual.
+    """
+    if left - every >= NEAR_SECONDS:
+        return every
+    over = max(0.0, left - _SOONEST - NEAR_SECONDS)
+    pause = next_edit(left - over, place * EDIT_EVERY)
+    return None if pause is None else over + pause
 
 
 def start_pause(attempt: int) -> float:

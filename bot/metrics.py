@@ -19,6 +19,9 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.servers = gauge("rewarm_servers", "Servers that the bot is in.")
         self.open = gauge("rewarm_reloads_open", "Reloads that have not ended.")
+        self.edit_interval = gauge(
+            "rewarm_edit_interval_seconds", "Between two edits of a countdown; longer where there are many."
+        )
         self.tasks = gauge("rewarm_tasks", "Tasks of the event loop.")
         self.forms = gauge("rewarm_forms", "Forms that are open, or were left.")
         self.ended = counter("rewarm_reloads_ended", "Reloads that ended and were told.", ["ending"])

@@ -13,7 +13,7 @@ from typing import Unpack
 import structlog
 
 from bot.answer import LONGEST_NAMED_WAIT, Answer
-from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, next_edit, retry_pause
+from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, retry_pause
 from bot.delivery import Delivery, NeverAcknowledged
 from bot.errors import NoKey, StoreTrouble
 from bot.keys import Keys
@@ -30,6 +30,7 @@ from bot.reload import (
     State,
     time_left,
 )
+from bot.rhythm import Rhythm
 from bot.store.base import Store
 
 SHOW_CALLING_SECONDS = 1.0
@@ -52,8 +53,10 @@ class Storyteller:
         api: ModelApi,
         delivery: Delivery,
         metrics: Metrics,
+        rhythm: Rhythm,
         now: Callable[[], float],
     ) -> None:
+        self.rhythm = rhythm
         self.store = store
         self.metrics = metrics
         self.keys = keys
@@ -151,11 +154,15 @@ class Story:
         loop = asyncio.get_running_loop()
         ends = loop.time() + min(longest, time_left(moment, self._by.now()))
         pause = 0.0 if ends - loop.time() > QUIET_SECONDS else None
-        while pause is not None:
-            await asyncio.sleep(pause)
-            left = ends - loop.time()
-            await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
-            pause = next_edit(ends - loop.time())
+        beat = self._by.rhythm.begin()
+        try:
+            while pause is not None:
+                await asyncio.sleep(pause)
+                left = ends - loop.time()
+                await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
+                pause = beat.next_edit(ends - loop.time())
+        finally:
+            beat.end()
         await asyncio.sleep(max(0.0, ends - loop.time()))
 
     async def _end_refused(self, answer: Answer, called_before: float | None) -> None:

@@ -32,6 +32,7 @@ NUMBERS = {
     "longest named wait": (answer.LONGEST_NAMED_WAIT, 60),
     "named waits": (reload.NAMED_WAITS, 2),
     "edits": (cadence.EDIT_EVERY, 5),
+    "never less often near the end": (cadence.NEAR_SECONDS, 15),
     "quiet before the ending": (cadence.QUIET_SECONDS, 2),
     "an edit": (cadence.EDIT_LIMIT, 5),
     "how old a shown number may be": (trace.STALE_SECONDS, 0.5),

@@ -333,7 +333,7 @@ async def test_defect_while_telling_still_reaches_who_asked(
 async def test_defect_while_counting_ends_as_unknown(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.story.next_edit", None)
+    monkeypatch.setattr("bot.rhythm.next_edit", None)
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "ref " in wire.reply(asked).text, 10)
     assert wire.reply(asked).text.startswith("**Unknown**")
@@ -457,7 +457,7 @@ async def test_joiner_is_pinged_although_storage_fails_before_the_call(wire: Wir
 async def test_joiner_of_a_reload_that_is_being_rescued_starts_no_second_story(
     wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.story.next_edit", None)
+    monkeypatch.setattr("bot.rhythm.next_edit", None)
     slow_disk(0.3)
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)

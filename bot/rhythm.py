@@ -1,0 +1,94 @@
+"""How often countdowns are edited: as often as this process can carry, which is measured while it runs."""
+
+from collections.abc import Callable
+
+from bot.cadence import EDIT_EVERY, NEAR_SECONDS, next_edit, next_edit_in_a_crowd
+
+LOAD = 0.5
+"""How much of one core may go into countdowns: the rest is for answers, endings and the unforeseen."""
+EDITS_A_LOOK = 50
+CHEAPEST, DEAREST = 0.0002, 0.005
+"""What an edit may cost, in seconds of CPU: what is measured beyond that is something else."""
+ROUND_SECONDS = 0.4
+"""A shift as short as this leaves round numbers round."""
+_BEGIN_WITH = 0.0005
+_SMOOTH = 0.2
+_LONGEST = 60.0
+_GOLDEN = 0.6180339887498949
+
+
+class Rhythm:
+    """Of all countdowns of a process. `cpu`: the CPU time that it has used, in seconds."""
+
+    def __init__(self, cpu: Callable[[], float]) -> None:
+        self._cpu = cpu
+        self._cost = _BEGIN_WITH
+        self._edits = 0
+        self._looked_at: float | None = None
+        self._count = 0
+        self.live = 0
+        self.near = 0
+        """Of the live ones, those that end within NEAR_SECONDS."""
+
+    @property
+    def capacity(self) -> float:
+        """Edits a second that this process can carry."""
+        return LOAD / self._cost
+
+    @property
+    def every(self) -> float:
+        """Seconds between two edits of a countdown that is not near its end; more in a crowd."""
+        beginnings = 1.5 * self.near / NEAR_SECONDS  # as many begin as end; each with an edit, and one early
+        left = max(self.capacity - self.near / EDIT_EVERY - beginnings, self.capacity / 4)
+        return min(_LONGEST, max(EDIT_EVERY, (self.live - self.near) / left))
+
+    @property
+    def window(self) -> float:
+        """Seconds over which countdowns that began in one instant are spread: as many as their edits take."""
+        return max(0, self.live - 1) / self.capacity
+
+    def begin(self) -> "Beat":
+        """A countdown begins; it is to be ended."""
+        self._count += 1
+        return Beat(self, self._count * _GOLDEN % 1)  # neighbours far from each other, however many there are
+
+    def edited(self) -> None:
+        """An edit was made: now and then, look what they cost."""
+        self._edits += 1
+        if self._edits < EDITS_A_LOOK:
+            return
+        now = self._cpu()
+        if self._looked_at is not None:
+            cost = min(max((now - self._looked_at) / self._edits, CHEAPEST), DEAREST)
+            self._cost += _SMOOTH * (cost - self._cost)
+        self._looked_at, self._edits = now, 0
+
+
+class Beat:
+    """One countdown's part in it; `place`: where it stands among the others, from 0 to 1."""
+
+    def __init__(self, rhythm: Rhythm, place: float) -> None:
+        self._rhythm = rhythm
+        self._place = place
+        self._near = self._spread = False
+        rhythm.live += 1
+
+    def next_edit(self, left: float) -> float | None:
+        """After an edit, with `left` seconds to go: seconds until the next; None: only the ending is left."""
+        rhythm = self._rhythm
+        rhythm.edited()
+        if left <= NEAR_SECONDS and not self._near:
+            self._near = True
+            rhythm.near += 1
+        if rhythm.window <= ROUND_SECONDS:
+            return next_edit(left, self._place * rhythm.window)
+        pause = next_edit_in_a_crowd(left, rhythm.every, self._place)
+        if pause is None or self._spread:
+            return pause
+        self._spread = True
+        return 1.0 + self._place * (pause - 1.0)
+
+    def end(self) -> None:
+        """The countdown is over."""
+        self._rhythm.live -= 1
+        self._rhythm.near -= self._near

@@ -1,0 +1,126 @@
+"""How often a crowd of countdowns is edited: as often as the process can carry, and spread."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.cadence import EDIT_EVERY, NEAR_SECONDS, next_edit_in_a_crowd
+from bot.rhythm import EDITS_A_LOOK, LOAD, Rhythm
+
+
+class Cpu:
+    """A process whose edits cost so many seconds of CPU each."""
+
+    def __init__(self, cost: float) -> None:
+        self.cost = cost
+        self.used = 0.0
+
+    def __call__(self) -> float:
+        return self.used
+
+
+def play(starts: Iterable[float], cost: float, seconds: float = 120.0) -> dict[int, list[float]]:
+    """Countdowns that begin at these times; the times left at each one's edits."""
+    cpu = Cpu(cost)
+    rhythm = Rhythm(cpu)
+    due = [(start, number, start + seconds) for number, start in enumerate(starts)]
+    heapq.heapify(due)
+    beats = {}
+    shown: dict[int, list[float]] = {number: [] for _, number, _ in due}
+    while due:
+        now, number, ends = heapq.heappop(due)
+        if number not in beats:
+            beats[number] = rhythm.begin()
+        cpu.used += cpu.cost
+        shown[number].append(ends - now)
+        pause = beats[number].next_edit(ends - now)
+        if pause is None:
+            beats[number].end()
+        else:
+            heapq.heappush(due, (now + pause, number, ends))
+    assert (rhythm.live, rhythm.near) == (0, 0)
+    return shown
+
+
+def test_a_few_are_edited_every_five_seconds_on_round_numbers() -> None:
+    for shown in play([0.0, 1.0, 2.0], cost=0.0005).values():
+        assert [round(left) for left in shown] == list(range(120, 0, -5))
+
+
+@pytest.mark.parametrize("cost", [0.0003, 0.001, 0.003])
+def test_a_crowd_takes_half_a_core_and_its_last_seconds_come_first(cost: float) -> None:
+    """33 begin each second, so that 4,000 are live."""
+    starts = [number * 120 / 4000 for number in range(12_000)]
+    shown = play(starts, cost)
+    second = Counter(int(starts[n] + 120 - left) for n, lefts in shown.items() for left in lefts)
+    busy = [second[at] for at in range(180, 360)]
+    assert sum(busy) / 180 * cost < LOAD * 1.25
+    assert max(busy) < 1.25 * sum(busy) / 180
+    for number, lefts in shown.items():
+        last = [left for left in lefts if left <= NEAR_SECONDS]
+        assert len(last) >= 2
+        assert max(a - b for a, b in pairwise([*last, 0.0])) < 2 * EDIT_EVERY
+        if number > 4000:
+            gaps = [a - b for a, b in pairwise(lefts[1:])]
+            assert max(gaps) < 2 * max(EDIT_EVERY, 4000 * cost / LOAD) + EDIT_EVERY
+
+
+@pytest.mark.parametrize("cost", [0.0005, 0.002])
+def test_those_that_begin_in_one_instant_are_spread(cost: float) -> None:
+    """But for their first edit: nobody waits for that."""
+    shown = play([0.0] * 2000, cost)
+    tenth = Counter(int((120 - left) * 10) for lefts in shown.values() for left in lefts if left < 100)
+    mean = sum(tenth.values()) / 1000
+    assert max(tenth.values()) < 3 * mean
+
+
+def test_so_few_that_they_can_be_edited_at_once_keep_their_round_numbers() -> None:
+    shown = play([0.0] * 300, cost=0.0005)
+    assert {round(left) % 5 for lefts in shown.values() for left in lefts} == {0}
+    assert len({left for lefts in shown.values() for left in lefts if 20 < left < 25.5}) > 200, "yet spread"
+
+
+def test_the_interval_widens_smoothly_with_the_crowd() -> None:
+    rhythm = Rhythm(Cpu(0.0))
+    every = []
+    for _ in range(20_000):
+        rhythm.begin()
+        every.append(rhythm.every)
+    assert every[0] == every[4000] == EDIT_EVERY
+    assert every[-1] == pytest.approx(20.0)
+    assert all(0 <= later - earlier < 0.01 for earlier, later in pairwise(every))
+
+
+def test_what_an_edit_costs_is_measured_and_one_odd_look_changes_little() -> None:
+    cpu = Cpu(0.001)
+    rhythm = Rhythm(cpu)
+
+    def look(cost: float) -> float:
+        for _ in range(EDITS_A_LOOK):
+            cpu.used += cost
+            rhythm.edited()
+        return rhythm.capacity
+
+    for _ in range(40):
+        look(0.001)
+    assert rhythm.capacity == pytest.approx(LOAD / 0.001, rel=0.01)
+    assert look(0.5) > LOAD / 0.001 / 2, "an hour's work that was no edit"
+    for _ in range(40):
+        look(0.0004)
+    assert rhythm.capacity == pytest.approx(LOAD / 0.0004, rel=0.01)
+
+
+@given(left=st.floats(0, 86400), every=st.floats(5, 60), place=st.floats(0, 1))
+def test_any_countdown_goes_on_to_its_end(left: float, every: float, place: float) -> None:
+    shown = [left]
+    while (pause := next_edit_in_a_crowd(shown[-1], every, place)) is not None:
+        shown.append(shown[-1] - pause)
+        assert pause >= 1 - 1e-6
+        assert pause <= every + EDIT_EVERY + 1 + 1e-6
+        assert shown[-1] > 2
+    assert shown[-1] < 2 * EDIT_EVERY + 1 + 1e-6
