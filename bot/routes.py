@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import discord
+from discord.http import handle_message_parameters
+from discord.webhook.async_ import async_context
 
 from bot.calls import Calls, Result
 from bot.metrics import Metrics
@@ -117,13 +119,29 @@ class Routes:
             return Result.CLOSED
         if clock() < self._token_waits_until:
             return Result.LATER
-        hook, number = self._hook(editor), reload.message or 0
-        tried = await self._calls.make("edit", limit, lambda: hook.edit_message(number, **body()), drawn)
+        make = functools.partial(self._edit_webhook, self._hook(editor), reload.message or 0, body)
+        tried = await self._calls.make("edit", limit, make, drawn)
         result = tried.result
         self._token_waits_until = clock() + tried.wait
         self._token_open = result in (*_OPEN, Result.MESSAGE_GONE)
         # Said of a token, a place that is gone may be less: the channel route knows for sure.
         return Result.CLOSED if result is Result.PLACE_GONE else result
+
+    async def _edit_webhook(
+        self, hook: discord.Webhook, message: int, body: Callable[[], dict[str, Any]]
+    ) -> None:
+        """As `Webhook.edit_message` does, but makes no Message of the answer: nobody looks at it."""
+        with handle_message_parameters(**body()) as made:
+            await async_context.get().edit_webhook_message(
+                hook.id,
+                hook.token or "",
+                message,
+                session=hook.session,
+                payload=made.payload,
+                multipart=made.multipart,
+                files=made.files,
+                with_components=True,
+            )
 
     async def _edit_by_channel(
         self, reload: Reload, body: Callable[[], dict[str, Any]], limit: float, drawn: float | None

@@ -1,9 +1,10 @@
 """Pure: a Reload and a time → the Components V2 layout of its reply; a server's models → theirs."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import discord
-from discord import MediaGalleryItem
+from discord import ComponentType
 
 from bot import words
 from bot.languages import NAMES
@@ -16,6 +17,9 @@ BUTTON_ID = "rewarm:{what}:{reload}"
 LIST_ID, MODEL_ID = "rewarm:models:{page}", "rewarm:model:{page}"
 WATCH_ID, SETTING_ID = "rewarm:{what}:{page}:{reload}", "rewarm:set:{what}"
 MODELS_PER_PAGE = 10
+_CONTAINER, _TEXT = ComponentType.container.value, ComponentType.text_display.value
+_GALLERY, _ROW = ComponentType.media_gallery.value, ComponentType.action_row.value
+_BUTTON, _SECONDARY = ComponentType.button.value, discord.ButtonStyle.secondary.value
 _ACCENTS = {
     None: discord.Colour.blurple(),
     Ending.READY: discord.Colour.green(),
@@ -29,14 +33,27 @@ def render(
     reload: Reload, now: float, say: words.Language, picture: Picture | None = None
 ) -> discord.ui.LayoutView:
     """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
-    text = _text(words.reply(reload, now, say))
-    box: discord.ui.Container[discord.ui.LayoutView] = discord.ui.Container(
-        text, accent_colour=_accent(reload)
-    )
+    parts: list[dict[str, Any]] = [{"type": _TEXT, "content": words.reply(reload, now, say)}]
     if picture is not None and reload.test is not None:
-        shown = MediaGalleryItem(f"attachment://{picture.name}", spoiler=reload.test.spoiler)
-        box.add_item(discord.ui.MediaGallery(shown))
-    return layout(box, discord.ui.ActionRow(*_buttons(reload, say)))
+        item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
+        parts.append({"type": _GALLERY, "items": [item]})
+    box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
+    return _Drawn([box, {"type": _ROW, "components": list(_buttons(reload, say))}])
+
+
+class _Drawn(discord.ui.LayoutView):
+    """A layout as Discord takes it: what is edited every few seconds needs no objects of discord.py's."""
+
+    def __init__(self, components: list[dict[str, Any]]) -> None:
+        super().__init__(timeout=None)
+        self._components = components
+        self.stop()
+
+    def to_components(self) -> list[dict[str, Any]]:
+        return self._components
+
+    def has_components_v2(self) -> bool:
+        return True
 
 
 def _accent(reload: Reload) -> discord.Colour:
@@ -67,14 +84,15 @@ def _text(text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
     return discord.ui.TextDisplay(text)
 
 
-def _buttons(reload: Reload, say: words.Language) -> Iterator[discord.ui.Button[discord.ui.LayoutView]]:
+def _buttons(reload: Reload, say: words.Language) -> Iterator[dict[str, Any]]:
     whats = {"again": words.RELOAD_AGAIN}
     if reload.ending is None:
         whats = {"notify": words.NOTIFY, "mute": words.DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:
         whats |= {"test": words.TEST_IMAGE}
     for what, label in whats.items():
-        yield button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
+        custom_id = BUTTON_ID.format(what=what, reload=reload.id)
+        yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
 
 
 def models_page(models: Sequence[Model], page: int, now: float, say: words.Language) -> discord.ui.LayoutView:

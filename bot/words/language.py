@@ -7,6 +7,7 @@ from typing import Any
 Command = Callable[[str], str]
 """From a command's full name ("key set") to its mention."""
 COMMANDS = ("reload", "models", "settings", "key set", "key status", "key remove")
+_COMMANDS = {name.replace(" ", "_"): name for name in COMMANDS}
 
 
 def n_(text: str) -> str:
@@ -23,12 +24,20 @@ class Language:
 
     def __call__(self, text: str, /, **values: Any) -> str:
         """A sentence in this language; in English where it is not translated."""
-        return self._translations.gettext(text).format_map(self._commands() | values)
+        return self._translations.gettext(text).format_map(_Values(values, self._command))
 
     def count(self, one: str, many: str, number: int, /, **values: Any) -> str:
         """The same for a number, which the sentence has as `{number}`."""
         text = self._translations.ngettext(one, many, number)
-        return text.format_map(self._commands() | values | {"number": number})
+        return text.format_map(_Values({**values, "number": number}, self._command))
 
-    def _commands(self) -> dict[str, str]:
-        return {name.replace(" ", "_"): self._command(name) for name in COMMANDS}
+
+class _Values(dict[str, Any]):
+    """What stands in a sentence; a command is made into its mention only where there is one."""
+
+    def __init__(self, values: dict[str, Any], command: Command) -> None:
+        super().__init__(values)
+        self._command = command
+
+    def __missing__(self, name: str) -> str:
+        return self._command(_COMMANDS[name])
