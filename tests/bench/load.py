@@ -1,0 +1,225 @@
+"""What a bot with so many live countdowns does: how soon it answers, how late it ends, what that costs."""
+
+import asyncio
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import orjson
+
+from bot.settings import load_settings
+from bot.vault import Vault, new_encryption_key
+from tests.bench import places, seed
+from tests.bench.control import ROOT, Child, child, part
+from tests.bench.discord import Kind
+
+HEAD_SECONDS = 12.0
+"""From the start of a bot to the first deadline: by then it has resumed everything."""
+SETTLE_SECONDS = 3.0
+GRACE_SECONDS = 3.0
+"""What was due at the end of a window has arrived so long after it."""
+FEWEST_PER_SECOND = 5.0
+"""People who ask, where there is no load."""
+SHORT_SECONDS = 1.0
+"""How long a reload takes there, so that there is none."""
+SLOW = 0.1
+IDLE_SECONDS = 5.0
+
+
+class Spread(NamedTuple):
+    """Median and 99th percentile, in seconds."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was seen in a part of a run in which Discord took `delay` seconds to answer."""
+
+    delay: float
+    answer: Spread
+    ending: Spread
+    ping: Spread
+    lag: Spread
+    fakes_lag: Spread
+    interval: float
+    edits: float
+    endings: int
+    missing: int
+    """Endings or pings that had not arrived."""
+    limited: int
+    refused: int
+    cpu: float
+    """Of the bot, in seconds."""
+    fakes_cpu: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run."""
+
+    live: int
+    resumed: float
+    """Seconds from the login to the last first edit."""
+    memory: int
+    """Bytes, with all of them live."""
+    windows: tuple[Window, ...]
+
+
+class Stage(NamedTuple):
+    """A bot on a Discord of its own."""
+
+    discord: Child
+    bot: Child
+    deadlines: dict[int, float]
+    seconds: float
+
+
+@asynccontextmanager
+async def stage(
+    which: str, servers: int, live: int = 0, seconds: float = seed.SECONDS
+) -> AsyncIterator[Stage]:
+    """Start Discord and a bot; ours finds keys and countdowns in its store, on the disk of this clone."""
+    with TemporaryDirectory(prefix=".bench-", dir=ROOT) as made:
+        folder = Path(made)
+        async with child(folder, "tests.bench.discord", str(servers)) as discord:
+            environment = {
+                "DISCORD_TOKEN": "made-up",
+                "KEY_ENCRYPTION_KEYS": new_encryption_key(),
+                "DATA_DIR": str(folder / "data"),
+                "RELOAD_SECONDS": str(seconds),
+                **await discord.ask("where"),
+            }
+            reloads = []
+            if which == "rewarm":
+                known = {name.lower(): value for name, value in environment.items()}
+                reloads = list(seed.counting(live, time.time() + HEAD_SECONDS))
+                vault = Vault(load_settings(None, **known).encryption_keys)
+                await asyncio.to_thread(seed.fill, folder / "data", vault, servers, reloads)
+            async with child(folder, "tests.bench.process", which, **environment) as bot:
+                deadlines = {reload.message or 0: reload.deadline or 0.0 for reload in reloads}
+                await discord.ask("ready")
+                yield Stage(discord, bot, deadlines, seconds)
+
+
+async def run(live: int, seconds: float) -> Load:
+    """One run: resume, settle, a window with Discord answering at once, and one after 100 ms."""
+    rate = live / seed.SECONDS or FEWEST_PER_SECOND
+    lasts = seed.SECONDS if live else SHORT_SECONDS
+    began = time.time()
+    async with stage("rewarm", places.servers_for(live), live, lasts) as on:
+        first = began + HEAD_SECONDS
+        await on.discord.ask("flow", first=live, count=10**6, rate=rate, after=first - time.time())
+        await asyncio.sleep(first - time.time())
+        memory = await on.bot.ask("memory")
+        marks = [await _window(on, delay, seconds) for delay in (0.0, SLOW)]
+        events = await _events(on)
+    windows = tuple(_seen(mark, events, on) for mark in marks)
+    return Load(live, _resumed(events, set(on.deadlines)), memory, windows)
+
+
+async def idle(live: int) -> tuple[int, float]:
+    """Bytes in memory, and CPU seconds per second, of a bot with the servers for so many and no countdown."""
+    async with stage("rewarm", places.servers_for(live)) as on:
+        await asyncio.sleep(SETTLE_SECONDS)
+        await on.bot.ask("watch")
+        before = await on.bot.ask("cpu")
+        await asyncio.sleep(IDLE_SECONDS)
+        return await on.bot.ask("memory"), (await on.bot.ask("cpu") - before) / IDLE_SECONDS
+
+
+class _Mark(NamedTuple):
+    """A window as it was measured from outside."""
+
+    delay: float
+    began: float
+    ended: float
+    cpu: float
+    fakes_cpu: float
+    lag: dict[str, float]
+    fakes_lag: dict[str, float]
+
+
+async def _window(on: Stage, delay: float, seconds: float) -> _Mark:
+    await on.discord.ask("slow_down", delay=delay)
+    await asyncio.sleep(SETTLE_SECONDS)
+    for process in on.bot, on.discord:
+        await process.ask("watch")
+    began, cpu, fakes_cpu = time.time(), await on.bot.ask("cpu"), await on.discord.ask("cpu")
+    await asyncio.sleep(seconds)
+    cpu, fakes_cpu = await on.bot.ask("cpu") - cpu, await on.discord.ask("cpu") - fakes_cpu
+    ended, lags = time.time(), [await process.ask("lag") for process in (on.bot, on.discord)]
+    await asyncio.sleep(GRACE_SECONDS)
+    return _Mark(delay, began, ended, cpu, fakes_cpu, *lags)
+
+
+Events = dict[Kind, dict[int, list[float]]]
+
+
+async def _events(on: Stage) -> Events:
+    """When what happened to which message, in order."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "events"
+        await on.discord.ask("save", path=str(path))
+        raw: list[list[Any]] = orjson.loads(path.read_bytes())
+    events: Events = {kind: defaultdict(list) for kind in Kind}
+    for kind, message, at in raw:
+        events[Kind(kind)][message].append(at)
+    return events
+
+
+def _seen(mark: _Mark, events: Events, on: Stage) -> Window:
+    due = dict(on.deadlines) | {
+        message: times[0] + on.seconds for message, times in events[Kind.CALLED].items()
+    }
+    due = {message: at for message, at in due.items() if mark.began <= at < mark.ended}
+    ended, pinged = (_late(due, events[kind]) for kind in (Kind.ENDED, Kind.PINGED))
+    asked = {message: times[0] for message, times in events[Kind.ASKED].items()}
+    asked = {message: at for message, at in asked.items() if mark.began <= at < mark.ended}
+    edits = {
+        message: [at for at in times if mark.began <= at < mark.ended]
+        for message, times in events[Kind.EDITED].items()
+    }
+    between = [b - a for times in edits.values() for a, b in itertools.pairwise(times)]
+    last = sum(mark.began <= at < mark.ended for times in events[Kind.ENDED].values() for at in times)
+    seconds = mark.ended - mark.began
+    return Window(
+        delay=mark.delay,
+        answer=_spread(_late(asked, events[Kind.ANSWERED])),
+        ending=_spread(ended),
+        ping=_spread(pinged),
+        lag=Spread(**mark.lag),
+        fakes_lag=Spread(**mark.fakes_lag),
+        interval=part(between, 0.5),
+        edits=(sum(map(len, edits.values())) + last) / seconds,
+        endings=last,
+        missing=2 * len(due) - len(ended) - len(pinged),
+        limited=sum(map(len, events[Kind.LIMITED].values())),
+        refused=len(events[Kind.REFUSED]),
+        cpu=mark.cpu,
+        fakes_cpu=mark.fakes_cpu,
+        seconds=seconds,
+    )
+
+
+def _late(due: dict[int, float], arrived: dict[int, list[float]]) -> list[float]:
+    return [arrived[message][0] - at for message, at in due.items() if message in arrived]
+
+
+def _spread(values: list[float]) -> Spread:
+    return Spread(part(values, 0.5), part(values, 0.99))
+
+
+def _resumed(events: Events, messages: set[int]) -> float:
+    [login] = events[Kind.LOGIN][0]
+    edited, ended = events[Kind.EDITED], events[Kind.ENDED]
+    first = [min(*edited.get(m, []), *ended.get(m, []), float("inf")) for m in messages]
+    return max(first, default=login) - login
