@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import loads
+from tests.bench import capacity, cost, loads, store
 from tests.bench.control import ROOT
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.report import Table, page
@@ -15,6 +15,9 @@ from tests.bench.report import Table, page
 Say = Callable[[str], None]
 PARTS: dict[str, Callable[[Plan, Say], Awaitable[list[Table]]]] = {
     "load": loads.measure,
+    "cost": cost.measure,
+    "store": store.measure,
+    "discord": capacity.measure,
 }
 WRITTEN = ROOT / "docs" / "benchmarks.md"
 

@@ -1,6 +1,6 @@
 """A lean Discord and model API, a process of their own: they answer, and note what arrived when.
 
-Strictness is the business of `tests/stand_ins`; here a second or more of the bot's edits must cost little.
+Strictness is the business of `tests/stand_ins`; here a thousand edits a second must cost little.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from tests.bench import places
+from tests.bench.connection import Answer, Connection
 from tests.bench.control import obey
 from tests.bench.gateway import APPLICATION, Gateway, reload_typed, user
 
@@ -23,11 +24,8 @@ BOT_CALLS_PER_SECOND = 50
 """What Discord allows a bot in all; calls by an interaction's token do not count."""
 _READY = b"**Ready**"
 """How each bot here begins its last edit."""
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _REFERENCE = re.compile(rb'"message_id": ?"?(\d+)')
 _MODEL = re.compile(rb'"model-(\d+)"')
-_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nVia: 1.1 google%b\r\nContent-Length: %d\r\n\r\n"
-_REASONS = {200: b"200 OK", 404: b"404 Not Found", 429: b"429 Too Many Requests"}
 
 
 class Kind(IntEnum):
@@ -45,16 +43,12 @@ class Kind(IntEnum):
     """Its first answer was no countdown."""
 
 
-Answer = tuple[int, Any]
-
-
 class Discord:
     """What is answered to each call; `events` are (kind, the reply's message id, seconds since 1970)."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.delay = 0.0
-        self.url = ""
         self.commands = asyncio.Event()
         self.events: list[tuple[Kind, int, float]] = []
         self.counted: Counter[str] = Counter()
@@ -66,6 +60,10 @@ class Discord:
         """Note that something happened just now."""
         self.events.append((kind, message, time.time()))
         self.counted[kind.name.lower()] += 1
+
+    def late(self, path: str) -> float:
+        """Seconds for which the answer to a call is held back; the model API's is not."""
+        return self.delay if path.startswith(BASE) else 0.0
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Do one call; answers the status and what JSON makes of the rest."""
@@ -173,43 +171,6 @@ class Discord:
         Path(path).write_bytes(orjson.dumps(self.events))
 
 
-class Connection(asyncio.Protocol):
-    """HTTP/1.1, kept alive, one request after another."""
-
-    def __init__(self, discord: Discord) -> None:
-        self._discord = discord
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Called by asyncio."""
-        self._buffer += data
-        while (ends := self._buffer.find(b"\r\n\r\n")) >= 0:
-            found = _LENGTH.search(self._buffer, 0, ends)
-            whole = ends + 4 + (int(found[1]) if found is not None else 0)
-            if len(self._buffer) < whole:
-                return
-            method, path, _ = self._buffer[: self._buffer.index(b"\r\n")].decode().split(" ")
-            body, self._buffer = self._buffer[ends + 4 : whole], self._buffer[whole:]
-            self._write(path, *self._discord.answer(method, path, body))
-
-    def _write(self, path: str, status: int, answer: Any) -> None:
-        body = orjson.dumps(answer)
-        limit = b"\r\nX-RateLimit-Global: true\r\nRetry-After: 1" if status == 429 else b""
-        raw = _HEAD % (_REASONS[status], limit, len(body)) + body
-        delay = self._discord.delay if path.startswith(BASE) else 0.0
-        assert self._transport is not None
-        if delay:
-            asyncio.get_running_loop().call_later(delay, self._transport.write, raw)
-        else:
-            self._transport.write(raw)
-
-
 def _of(token: str) -> tuple[int, int]:
     """The reply's message id and its channel."""
     id_, channel, _ = token.split(".", 2)
@@ -248,7 +209,9 @@ async def main(servers: int) -> None:
     gateway = Gateway(servers)
     discord = Discord(gateway)
     await gateway.start()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(discord), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(discord.answer, discord.late), "127.0.0.1", 0
+    )
     host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     where = {"DISCORD_API_URL": host + BASE, "MODEL_API_URL": host, "GATEWAY_URL": gateway.url}
     mine = {name: getattr(discord, name) for name in ("ready", "flow", "slow_down", "save")}

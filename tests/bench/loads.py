@@ -6,7 +6,7 @@ from statistics import median
 from tests.bench import load
 from tests.bench.load import Load, Spread, Window
 from tests.bench.plan import Plan
-from tests.bench.report import Figure, Table, under
+from tests.bench.report import Figure, Table, both, ms, under
 from tests.bench.seed import SECONDS
 
 MANY = 1000
@@ -30,7 +30,7 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
 
 
 def _windows(runs: dict[int, list[Load]]) -> list[Table]:
-    after = f"Under load, Discord answering after {_ms(load.SLOW)}"
+    after = f"Under load, Discord answering after {ms(load.SLOW)}"
     texts = (("Under load", _AT_ONCE), (after, _AFTER))
     tables = []
     for index, (title, said) in enumerate(texts):
@@ -49,7 +49,7 @@ def _windows(runs: dict[int, list[Load]]) -> list[Table]:
             ),
             ("lag of the bot's loop", [_lag(_mid(of, "lag")) for of in seen.values()]),
             ("CPU of the bot", [Figure(_share(of, "cpu")) for of in seen.values()]),
-            ("lag of Discord's loop", [Figure(_both(_mid(of, "fakes_lag"))) for of in seen.values()]),
+            ("lag of Discord's loop", [Figure(both(*_mid(of, "fakes_lag"))) for of in seen.values()]),
             ("CPU of Discord", [Figure(_share(of, "fakes_cpu")) for of in seen.values()]),
         ]
         tables.append(Table(title, said, ["live countdowns", *(f"{n:,}" for n in seen)], rows))
@@ -99,7 +99,7 @@ def _cost(window: Window, idle: float) -> float:
 def _per_reload(live: int, costs: dict[int, float], small: int) -> Figure:
     if live not in costs:
         return Figure("")
-    text, ratio = _ms(costs[live]), costs[live] / costs[small]
+    text, ratio = ms(costs[live]), costs[live] / costs[small]
     if live <= small:
         return Figure(text)
     return under(f"{text}, {ratio:.2f} times", ratio, 1.15, "≤ 1.15 times")
@@ -120,12 +120,12 @@ def _resumed(seconds: list[float]) -> Figure:
 
 def _answer(live: int, seen: Spread) -> Figure:
     limit = 0.025 if live <= MANY else 0.1
-    return under(_both(seen), seen.p99, limit, f"< {_ms(limit)}")
+    return under(both(*seen), seen.p99, limit, f"< {ms(limit)}")
 
 
 def _ending(live: int, seen: Spread, window: Window) -> Figure:
     limit = window.delay + 0.1 if live <= MANY else 1.0
-    return under(_both(seen), seen.p99, limit, f"≤ {_ms(limit)}")
+    return under(both(*seen), seen.p99, limit, f"≤ {ms(limit)}")
 
 
 def _between(live: int, of: list[Window]) -> Figure:
@@ -134,12 +134,12 @@ def _between(live: int, of: list[Window]) -> Figure:
 
 def _ping(live: int, seen: Spread) -> Figure:
     if live / SECONDS > MOST_ENDINGS:
-        return Figure(_both(seen))
-    return under(_both(seen), seen.p99, 1, "≤ 1 s")
+        return Figure(both(*seen))
+    return under(both(*seen), seen.p99, 1, "≤ 1 s")
 
 
 def _lag(seen: Spread) -> Figure:
-    return under(_both(seen), seen.p99, 0.02, "< 20 ms")
+    return under(both(*seen), seen.p99, 0.02, "< 20 ms")
 
 
 def _none(counts: Sequence[int]) -> Figure:
@@ -162,12 +162,3 @@ def _per_second(windows: list[Window]) -> float:
 
 def _share(windows: list[Window], name: str) -> str:
     return f"{median(getattr(window, name) / window.seconds for window in windows):.0%} of a core"
-
-
-def _both(seen: Spread) -> str:
-    return f"{_ms(seen.p50)} / {_ms(seen.p99)}"
-
-
-def _ms(seconds: float) -> str:
-    milliseconds = 1000 * seconds
-    return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"

@@ -56,6 +56,17 @@ def under(text: str, value: float, limit: float, goal: str) -> Figure:
     return Figure(text, goal, value <= limit)
 
 
+def both(p50: float, p99: float) -> str:
+    """Two times in seconds, as they are read."""
+    return f"{ms(p50)} / {ms(p99)}"
+
+
+def ms(seconds: float) -> str:
+    """A time in seconds, as it is read."""
+    milliseconds = 1000 * seconds
+    return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"
+
+
 def page(tables: Sequence[Table], took: float) -> str:
     """All of it: when, on what, which goals are missed, then the tables."""
     goals = [(table, name, f) for table in tables for name, row in table.rows for f in row if f.goal]
