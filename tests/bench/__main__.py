@@ -5,6 +5,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import capacity, cost, loads, store
@@ -26,6 +27,8 @@ def main() -> None:
     """Measure what was asked for."""
     arguments = _parser().parse_args()
     plan = QUICK if arguments.quick else FULL
+    if arguments.loads:
+        plan = replace(plan, loads=tuple(map(int, arguments.loads.split(","))))
     chosen = arguments.only.split(",") if arguments.only else list(PARTS)
     began = time.monotonic()
     tables = asyncio.run(_measure(plan, chosen))
@@ -48,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three minutes, smaller; writes no file")
     parser.add_argument("--only", metavar="PART", help=f"only these, with commas: {', '.join(PARTS)}")
+    parser.add_argument("--loads", metavar="N", help="live countdowns, with commas, instead of the usual")
     parser.add_argument("--write", metavar="PATH", type=Path, help="where to write what is printed")
     return parser
 

@@ -29,7 +29,7 @@ FEWEST_PER_SECOND = 5.0
 SHORT_SECONDS = 1.0
 """How long a reload takes there, so that there is none."""
 SLOW = 0.1
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 4.0
 
 
 class Spread(NamedTuple):
@@ -53,13 +53,20 @@ class Window:
     edits: float
     endings: int
     missing: int
-    """Endings or pings that had not arrived."""
+    """First answers, endings and pings that had not arrived."""
     limited: int
+    """Answers of 429."""
     refused: int
+    """First answers that were no countdown: too many are open, or the store is slow."""
     cpu: float
     """Of the bot, in seconds."""
     fakes_cpu: float
     seconds: float
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the bot did less than it was to do."""
+        return bool(self.missing or self.refused)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Load:
     """Seconds from the login to the last first edit."""
     memory: int
     """Bytes, with all of them live."""
+    limited: int
+    """Answers of 429, from the login on."""
     windows: tuple[Window, ...]
 
 
@@ -123,17 +132,35 @@ async def run(live: int, seconds: float) -> Load:
         marks = [await _window(on, delay, seconds) for delay in (0.0, SLOW)]
         events = await _events(on)
     windows = tuple(_seen(mark, events, on) for mark in marks)
-    return Load(live, _resumed(events, set(on.deadlines)), memory, windows)
+    limited = sum(map(len, events[Kind.LIMITED].values()))
+    return Load(live, _resumed(events, set(on.deadlines)), memory, limited, windows)
 
 
-async def idle(live: int) -> tuple[int, float]:
-    """Bytes in memory, and CPU seconds per second, of a bot with the servers for so many and no countdown."""
+class Idle(NamedTuple):
+    """A bot that has nothing to do."""
+
+    memory: int
+    """Bytes."""
+    cpu: float
+    """Seconds per second."""
+    watched: float
+    """The same while the lag of its loop is measured."""
+
+
+async def idle(live: int) -> Idle:
+    """See what a bot needs that is in the servers for so many countdowns, and has none."""
     async with stage("rewarm", places.servers_for(live)) as on:
         await asyncio.sleep(SETTLE_SECONDS)
+        cpu = await _rate(on.bot)
         await on.bot.ask("watch")
-        before = await on.bot.ask("cpu")
-        await asyncio.sleep(IDLE_SECONDS)
-        return await on.bot.ask("memory"), (await on.bot.ask("cpu") - before) / IDLE_SECONDS
+        return Idle(await on.bot.ask("memory"), cpu, await _rate(on.bot))
+
+
+async def _rate(bot: Child) -> float:
+    before: float = await bot.ask("cpu")
+    await asyncio.sleep(IDLE_SECONDS)
+    after: float = await bot.ask("cpu")
+    return (after - before) / IDLE_SECONDS
 
 
 class _Mark(NamedTuple):
@@ -177,33 +204,36 @@ async def _events(on: Stage) -> Events:
 
 
 def _seen(mark: _Mark, events: Events, on: Stage) -> Window:
-    due = dict(on.deadlines) | {
-        message: times[0] + on.seconds for message, times in events[Kind.CALLED].items()
-    }
-    due = {message: at for message, at in due.items() if mark.began <= at < mark.ended}
-    ended, pinged = (_late(due, events[kind]) for kind in (Kind.ENDED, Kind.PINGED))
-    asked = {message: times[0] for message, times in events[Kind.ASKED].items()}
-    asked = {message: at for message, at in asked.items() if mark.began <= at < mark.ended}
-    edits = {
-        message: [at for at in times if mark.began <= at < mark.ended]
-        for message, times in events[Kind.EDITED].items()
-    }
-    between = [b - a for times in edits.values() for a, b in itertools.pairwise(times)]
-    last = sum(mark.began <= at < mark.ended for times in events[Kind.ENDED].values() for at in times)
-    seconds = mark.ended - mark.began
+    def within(at: float) -> bool:
+        return mark.began <= at < mark.ended
+
+    def first(kind: Kind) -> dict[int, float]:
+        """When it first happened to each message, where that was in the window."""
+        return {message: times[0] for message, times in events[kind].items() if within(times[0])}
+
+    called = {message: times[0] + on.seconds for message, times in events[Kind.CALLED].items()}
+    due = {message: at for message, at in {**on.deadlines, **called}.items() if within(at)}
+    asked, refused = first(Kind.ASKED), first(Kind.REFUSED)
+    asked = {message: at for message, at in asked.items() if message not in events[Kind.REFUSED]}
+    answered, ended, pinged = (
+        _late(wanted, events[kind])
+        for wanted, kind in ((asked, Kind.ANSWERED), (due, Kind.ENDED), (due, Kind.PINGED))
+    )
+    edits = [[at for at in times if within(at)] for times in events[Kind.EDITED].values()]
+    endings, seconds = len(first(Kind.ENDED)), mark.ended - mark.began
     return Window(
         delay=mark.delay,
-        answer=_spread(_late(asked, events[Kind.ANSWERED])),
+        answer=_spread(answered),
         ending=_spread(ended),
         ping=_spread(pinged),
         lag=Spread(**mark.lag),
         fakes_lag=Spread(**mark.fakes_lag),
-        interval=part(between, 0.5),
-        edits=(sum(map(len, edits.values())) + last) / seconds,
-        endings=last,
-        missing=2 * len(due) - len(ended) - len(pinged),
-        limited=sum(map(len, events[Kind.LIMITED].values())),
-        refused=len(events[Kind.REFUSED]),
+        interval=part([b - a for times in edits for a, b in itertools.pairwise(times)], 0.5),
+        edits=(sum(map(len, edits)) + endings) / seconds,
+        endings=endings,
+        missing=len(asked) - len(answered) + 2 * len(due) - len(ended) - len(pinged),
+        limited=sum(within(at) for times in events[Kind.LIMITED].values() for at in times),
+        refused=len(refused),
         cpu=mark.cpu,
         fakes_cpu=mark.fakes_cpu,
         seconds=seconds,
@@ -219,7 +249,7 @@ def _spread(values: list[float]) -> Spread:
 
 
 def _resumed(events: Events, messages: set[int]) -> float:
-    [login] = events[Kind.LOGIN][0]
+    login = events[Kind.LOGIN][0][0]
     edited, ended = events[Kind.EDITED], events[Kind.ENDED]
     first = [min(*edited.get(m, []), *ended.get(m, []), float("inf")) for m in messages]
     return max(first, default=login) - login

@@ -69,8 +69,14 @@ def ms(seconds: float) -> str:
 
 def page(tables: Sequence[Table], took: float) -> str:
     """All of it: when, on what, which goals are missed, then the tables."""
-    goals = [(table, name, f) for table in tables for name, row in table.rows for f in row if f.goal]
-    missed = [f"- {table.title}, {name}: {f}" for table, name, f in goals if not f.met]
+    goals = [
+        (f"- {table.title}; {table.columns[0]}: {column}; {name}: {figure.text} ({figure.goal})", figure.met)
+        for table in tables
+        for name, row in table.rows
+        for column, figure in zip(table.columns[1:], row, strict=True)
+        if figure.goal
+    ]
+    missed = [line for line, met in goals if not met]
     return "\n".join(
         [
             "# Benchmarks",
