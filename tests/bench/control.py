@@ -31,24 +31,30 @@ class LoopLag:
 
     def __init__(self) -> None:
         self._late = array("d")
+        self._due = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
-        """Begin anew."""
-        self._late = array("d")
-        if self._task is None:
-            self._task = asyncio.create_task(self._sample(), name="loop-lag")
+        """Begin."""
+        self._late, self._due = array("d"), asyncio.get_running_loop().time()
+        self._task = asyncio.create_task(self._sample(), name="loop-lag")
 
     def read(self) -> dict[str, float]:
-        """What was seen since `watch`, in seconds."""
+        """Stop; answers what was seen since `watch`, in seconds."""
+        if self._task is not None:
+            self._task.cancel()
+            self._note()  # the wake-up that is awaited: in a loop that is stuck it is the only one
         return {"p50": part(self._late, 0.5), "p99": part(self._late, 0.99)}
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + _WATCH_EVERY
+            self._due = loop.time() + _WATCH_EVERY
             await asyncio.sleep(_WATCH_EVERY)
-            self._late.append(max(0.0, loop.time() - due))
+            self._note()
+
+    def _note(self) -> None:
+        self._late.append(max(0.0, asyncio.get_running_loop().time() - self._due))
 
 
 def resident() -> int:

@@ -59,7 +59,7 @@ class Window:
     refused: int
     """First answers that were no countdown: too many are open, or the store is slow."""
     cpu: float
-    """Of the bot, in seconds."""
+    """Of the bot, in seconds per second."""
     fakes_cpu: float
     seconds: float
 
@@ -151,16 +151,9 @@ async def idle(live: int) -> Idle:
     """See what a bot needs that is in the servers for so many countdowns, and has none."""
     async with stage("rewarm", places.servers_for(live)) as on:
         await asyncio.sleep(SETTLE_SECONDS)
-        cpu = await _rate(on.bot)
+        cpu = await _rate(on.bot, IDLE_SECONDS)
         await on.bot.ask("watch")
-        return Idle(await on.bot.ask("memory"), cpu, await _rate(on.bot))
-
-
-async def _rate(bot: Child) -> float:
-    before: float = await bot.ask("cpu")
-    await asyncio.sleep(IDLE_SECONDS)
-    after: float = await bot.ask("cpu")
-    return (after - before) / IDLE_SECONDS
+        return Idle(await on.bot.ask("memory"), cpu, await _rate(on.bot, IDLE_SECONDS))
 
 
 class _Mark(NamedTuple):
@@ -176,16 +169,26 @@ class _Mark(NamedTuple):
 
 
 async def _window(on: Stage, delay: float, seconds: float) -> _Mark:
+    """In its first half CPU is measured, in its second half the loops' lag, which costs some CPU."""
     await on.discord.ask("slow_down", delay=delay)
     await asyncio.sleep(SETTLE_SECONDS)
+    began = time.time()
+    cpu, fakes_cpu = await asyncio.gather(_rate(on.bot, seconds / 2), _rate(on.discord, seconds / 2))
     for process in on.bot, on.discord:
         await process.ask("watch")
-    began, cpu, fakes_cpu = time.time(), await on.bot.ask("cpu"), await on.discord.ask("cpu")
-    await asyncio.sleep(seconds)
-    cpu, fakes_cpu = await on.bot.ask("cpu") - cpu, await on.discord.ask("cpu") - fakes_cpu
-    ended, lags = time.time(), [await process.ask("lag") for process in (on.bot, on.discord)]
+    await asyncio.sleep(began + seconds - time.time())
+    lags = [await process.ask("lag") for process in (on.bot, on.discord)]
+    ended = time.time()
     await asyncio.sleep(GRACE_SECONDS)
     return _Mark(delay, began, ended, cpu, fakes_cpu, *lags)
+
+
+async def _rate(process: Child, seconds: float) -> float:
+    """CPU seconds per second, over some time."""
+    since, before = time.monotonic(), await process.ask("cpu")
+    await asyncio.sleep(seconds)
+    used: float = await process.ask("cpu") - before
+    return used / (time.monotonic() - since)
 
 
 Events = dict[Kind, dict[int, list[float]]]

@@ -1,5 +1,6 @@
 """The runs under load, as tables."""
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -64,8 +65,8 @@ until the callback arrives. Late: from the deadline until the edit or the ping a
 in the store when the bot started, with deadlines spread over two minutes; meanwhile new ones are asked for
 at the same rate. At 0 it is {load.FEWEST_PER_SECOND:.0f} a second, and a reload takes
 {load.SHORT_SECONDS:.0f} s, so that none stays. The bot's own limit for pings is {MOST_ENDINGS:.0f} a
-second: where more than that end, pings have no goal. A task that sleeps for 10 ms measures the lag; its CPU
-is part of what is shown here (see *CPU, idle* below).
+second: where more than that end, pings have no goal. In the first half of a window CPU is measured, in the
+second half the lag, by a task that sleeps for 10 ms.
 """
 _AFTER = """
 As above, but each answer is held back; the call itself arrives at once. So the ending arrives as above, and
@@ -74,7 +75,7 @@ the ping, which waits for the answer to the ending, one round trip later.
 
 
 def _whole(runs: dict[int, list[Load]], idle: dict[int, Idle]) -> Table:
-    costs = {live: median(_cost(run.windows[0], idle[live]) for run in of) for live, of in runs.items()}
+    costs = {live: median(_cost(run, idle[live]) for run in of) for live, of in runs.items()}
     small = min((live for live in runs if live >= COMPARED_WITH), default=max(runs))
     rows = [
         ("resumed, after login", [_resumed([run.resumed for run in of]) for of in runs.values()]),
@@ -87,15 +88,16 @@ def _whole(runs: dict[int, list[Load]], idle: dict[int, Idle]) -> Table:
     ]
     said = f"""
     Resumed: from the last call of the login until every countdown has been edited once. Idle: connected to
-    as many servers, with no countdown, and with the task that measures the lag. Per countdown: memory with
-    all of them live, less idle. Per reload: CPU of a window while Discord answers at once, less idle, by
-    endings: as many begin as end. Its goal: at most 1.15 times that at {small:,}.
+    as many servers, with no countdown. Per countdown: memory with all of them live, less idle. Per reload:
+    CPU while Discord answers at once, less idle, by the reloads that begin and end meanwhile. Its goal: at
+    most 1.15 times that at {small:,}.
     """
     return Table("What a countdown costs", said, ["live countdowns", *(f"{n:,}" for n in runs)], rows)
 
 
-def _cost(window: Window, idle: Idle) -> float:
-    return (window.cpu - idle.watched * window.seconds) / window.endings if window.endings else float("nan")
+def _cost(run: Load, idle: Idle) -> float:
+    """CPU of a reload: as many begin and end as there are deadlines."""
+    return (run.windows[0].cpu - idle.cpu) * SECONDS / (run.live or math.inf)
 
 
 def _per_reload(live: int, of: list[Load], costs: dict[int, float], small: int) -> Figure:
@@ -163,4 +165,4 @@ def _per_second(windows: list[Window]) -> float:
 
 
 def _share(windows: list[Window], name: str) -> str:
-    return f"{median(getattr(window, name) / window.seconds for window in windows):.0%} of a core"
+    return f"{_of(windows, name):.0%} of a core"
