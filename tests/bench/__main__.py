@@ -29,7 +29,7 @@ def main() -> None:
     plan = QUICK if arguments.quick else FULL
     if arguments.loads:
         plan = replace(plan, loads=tuple(map(int, arguments.loads.split(","))))
-    chosen = arguments.only.split(",") if arguments.only else list(PARTS)
+    chosen = arguments.only or list(PARTS)
     began = time.monotonic()
     tables = asyncio.run(_measure(plan, chosen))
     text = page(tables, time.monotonic() - began)
@@ -50,10 +50,19 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three minutes, smaller; writes no file")
-    parser.add_argument("--only", metavar="PART", help=f"only these, with commas: {', '.join(PARTS)}")
+    parser.add_argument(
+        "--only", metavar="PART", type=_parts, help=f"only these, with commas: {', '.join(PARTS)}"
+    )
     parser.add_argument("--loads", metavar="N", help="live countdowns, with commas, instead of the usual")
     parser.add_argument("--write", metavar="PATH", type=Path, help="where to write what is printed")
     return parser
+
+
+def _parts(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - PARTS.keys():
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}")
+    return names
 
 
 if __name__ == "__main__":

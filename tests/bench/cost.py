@@ -111,9 +111,9 @@ def _table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
     {plan.reloads} reloads of {plan.lasts:.0f} s, asked for over {plan.over:.0f} s, by each bot at the same
     time; each is a process with a Discord of its own. Median, and lowest to highest of {plan.compared}
     rounds. Per reload: all CPU from the first command to the last ping, less idle. Per edit: CPU while all
-    count and none begins or ends, less idle, by the edits that arrived. The others store nothing, try
-    nothing again, and know no limits. Bare aiohttp sends a body as long as ours, made once, and reads the
-    answer.
+    count and none begins or ends, less idle, by the edits that arrived. Ours logs into a file, as it comes.
+    The others store nothing, try nothing again, and know no limits. Bare aiohttp sends a body as long as
+    ours, made once, and reads the answer.
     """
     return Table("What a reload costs, beside others", said, columns, rows)
 

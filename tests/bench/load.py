@@ -176,7 +176,7 @@ async def _window(on: Stage, delay: float, seconds: float) -> _Mark:
     cpu, fakes_cpu = await asyncio.gather(_rate(on.bot, seconds / 2), _rate(on.discord, seconds / 2))
     for process in on.bot, on.discord:
         await process.ask("watch")
-    await asyncio.sleep(began + seconds - time.time())
+    await asyncio.sleep(seconds / 2)
     lags = [await process.ask("lag") for process in (on.bot, on.discord)]
     ended = time.time()
     await asyncio.sleep(GRACE_SECONDS)
