@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.bench.cost import BOTS
-from tests.bench.load import stage
+from tests.bench.stage import stage
 
 RELOADS = 3
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.bench import places
-from tests.bench.load import IDLE_SECONDS, Stage, stage
+from tests.bench.load import IDLE_SECONDS
 from tests.bench.plan import Plan
 from tests.bench.report import Figure, Table, under
+from tests.bench.stage import Stage, stage
 
 OURS, SECOND, FIVE, BARE = "rewarm", "every_second", "every_five", "bare"
 BOTS = {

@@ -2,10 +2,9 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,14 +12,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bot.settings import load_settings
-from bot.vault import Vault, new_encryption_key
-from tests.bench import places, seed
-from tests.bench.control import ROOT, Child, child, part
+from tests.bench import places
+from tests.bench.control import Child, part
 from tests.bench.discord import Kind
+from tests.bench.seed import SECONDS
+from tests.bench.stage import HEAD_SECONDS, Stage, stage
 
-HEAD_SECONDS = 12.0
-"""From the start of a bot to the first deadline: by then it has resumed everything."""
 SETTLE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
 """What was due at the end of a window has arrived so long after it."""
@@ -83,46 +80,10 @@ class Load:
     windows: tuple[Window, ...]
 
 
-class Stage(NamedTuple):
-    """A bot on a Discord of its own."""
-
-    discord: Child
-    bot: Child
-    deadlines: dict[int, float]
-    seconds: float
-
-
-@asynccontextmanager
-async def stage(
-    which: str, servers: int, live: int = 0, seconds: float = seed.SECONDS
-) -> AsyncIterator[Stage]:
-    """Start Discord and a bot; ours finds keys and countdowns in its store, on the disk of this clone."""
-    with TemporaryDirectory(prefix=".bench-", dir=ROOT) as made:
-        folder = Path(made)
-        async with child(folder, "tests.bench.discord", str(servers)) as discord:
-            environment = {
-                "DISCORD_TOKEN": "made-up",
-                "KEY_ENCRYPTION_KEYS": new_encryption_key(),
-                "DATA_DIR": str(folder / "data"),
-                "RELOAD_SECONDS": str(seconds),
-                **await discord.ask("where"),
-            }
-            reloads = []
-            if which == "rewarm":
-                known = {name.lower(): value for name, value in environment.items()}
-                reloads = list(seed.counting(live, time.time() + HEAD_SECONDS))
-                vault = Vault(load_settings(None, **known).encryption_keys)
-                await asyncio.to_thread(seed.fill, folder / "data", vault, servers, reloads)
-            async with child(folder, "tests.bench.process", which, **environment) as bot:
-                deadlines = {reload.message or 0: reload.deadline or 0.0 for reload in reloads}
-                await discord.ask("ready")
-                yield Stage(discord, bot, deadlines, seconds)
-
-
 async def run(live: int, seconds: float) -> Load:
     """One run: resume, settle, a window with Discord answering at once, and one after 100 ms."""
-    rate = live / seed.SECONDS or FEWEST_PER_SECOND
-    lasts = seed.SECONDS if live else SHORT_SECONDS
+    rate = live / SECONDS or FEWEST_PER_SECOND
+    lasts = SECONDS if live else SHORT_SECONDS
     began = time.time()
     async with stage("rewarm", places.servers_for(live), live, lasts) as on:
         first = began + HEAD_SECONDS
@@ -254,5 +215,5 @@ def _spread(values: list[float]) -> Spread:
 def _resumed(events: Events, messages: set[int]) -> float:
     login = events[Kind.LOGIN][0][0]
     edited, ended = events[Kind.EDITED], events[Kind.ENDED]
-    first = [min(*edited.get(m, []), *ended.get(m, []), float("inf")) for m in messages]
+    first = [min([*edited.get(m, []), *ended.get(m, []), math.inf]) for m in messages]
     return max(first, default=login) - login
