@@ -64,7 +64,8 @@ Medians / 99th percentiles. First answer: from the moment the command is written
 until the callback arrives. Late: from the deadline until the edit or the ping arrives. Countdowns that were
 in the store when the bot started, with deadlines spread over two minutes; meanwhile new ones are asked for
 at the same rate. At 0 it is {load.FEWEST_PER_SECOND:.0f} a second, and a reload takes
-{load.SHORT_SECONDS:.0f} s, so that none stays. The bot's own limit for pings is {MOST_ENDINGS:.0f} a
+{load.SHORT_SECONDS:.0f} s, so that none stays. Of what never arrived no time is known: where the row of it
+is not 0, the times above are better than people saw. The bot's own limit for pings is {MOST_ENDINGS:.0f} a
 second: where more than that end, pings have no goal. In the first half of a window CPU is measured, in the
 second half the lag, by a task that sleeps for 10 ms.
 """

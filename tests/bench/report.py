@@ -1,5 +1,6 @@
 """What was measured as tables of Markdown: on the terminal, and in docs/benchmarks.md."""
 
+import math
 import os
 import platform
 import textwrap
@@ -62,7 +63,9 @@ def both(p50: float, p99: float) -> str:
 
 
 def ms(seconds: float) -> str:
-    """A time in seconds, as it is read."""
+    """A time in seconds, as it is read; not a number: nothing arrived."""
+    if math.isnan(seconds):
+        return "none"
     milliseconds = 1000 * seconds
     return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"
 
