@@ -26,7 +26,10 @@ torture: .venv/.ok ## kill a real process at random moments, a hundred times (so
 soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (SOAK_MINUTES=...)
 	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_soak.py
 
-bench: .venv/.ok ## measure: 40 and 1,000 reloads at once, and a stop in their midst (three minutes)
+bench: .venv/.ok ## measure load, cost beside other bots, the store; write docs/benchmarks.md (20 minutes; BENCH=--quick: 3)
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+crowd: .venv/.ok ## 40 and 1,000 reloads at once against Discord's limits, and a stop in their midst (three minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
 	@$(BIN)/python -m tests.bench_suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
@@ -78,4 +81,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: catalogues help sandbox init check run new-key torture soak bench pictures tables audit test dist-test lock clean
+.PHONY: catalogues help sandbox init check run new-key torture soak bench crowd pictures tables audit test dist-test lock clean

@@ -1,4 +1,4 @@
-"""How long a suggestion takes among 50,000 public models: `make bench` prints it."""
+"""How long a suggestion takes among 50,000 public models: `make crowd` prints it."""
 
 import random
 import statistics

@@ -1,6 +1,6 @@
 """A crowd: many servers at once, against limits that a stand-in of Discord enforces; a stop in its midst.
 
-A short version runs with the other tests; `make bench` has 40, and 1,000.
+A short version runs with the other tests; `make crowd` has 40, and 1,000.
 """
 
 import asyncio

@@ -1,0 +1,26 @@
+"""How much is measured: in full, or quickly."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes and times; all seconds."""
+
+    loads: tuple[int, ...]
+    rounds: int
+    window: float
+    """How long each of a load's two windows is."""
+    reloads: int
+    """Of each bot, where bots are compared."""
+    over: float
+    """The time in which they are asked for."""
+    lasts: float
+    compared: int
+    """Rounds of that."""
+    writes: float
+    """How long a store is written to."""
+
+
+FULL = Plan((0, 100, 500, 1000, 5000), 2, 18.0, 300, 20.0, 120.0, 3, 4.0)
+QUICK = Plan((0, 300), 1, 6.0, 60, 5.0, 30.0, 1, 2.0)
