@@ -45,7 +45,7 @@ class Life:
         if not stored:
             log.error("reload.not_stored", to=to)
             return False
-        log.info("reload.step", to=to)
+        log.debug("reload.step", to=to)
         return True
 
     async def catch_up(self) -> None:

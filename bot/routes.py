@@ -9,10 +9,9 @@ import io
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import discord
-from discord.http import handle_message_parameters
+from discord.http import MultipartParameters, handle_message_parameters
 from discord.webhook.async_ import async_context
 
 from bot.calls import Calls, Result
@@ -21,6 +20,7 @@ from bot.pace import Pace
 from bot.picture import Picture
 from bot.reload import Asker, Ping, Reload
 from bot.trace import STALE_SECONDS, clock
+from bot.view import Drawn
 
 TOKEN_SECONDS = 14 * 60.0
 """Discord promises 15 minutes; a margin, as clocks differ."""
@@ -35,6 +35,7 @@ trouble of Discord's own (over a minute of it), or a third of that whose answer 
 
 _NO_READ_HISTORY = 160002
 
+_COMPONENTS_V2 = discord.MessageFlags(components_v2=True).value
 _OPEN = (Result.DONE, Result.LATER, Result.ASLEEP)
 _GONE = (Result.MESSAGE_GONE, Result.PLACE_GONE)
 
@@ -80,7 +81,7 @@ class Routes:
     async def edit(
         self,
         reload: Reload,
-        layout: discord.ui.LayoutView,
+        layout: Drawn,
         limit: float,
         *,
         tick: bool,
@@ -91,19 +92,11 @@ class Routes:
             return self._gone or Result.CLOSED
         drawn = clock() if tick else None
 
-        def body() -> dict[str, Any]:  # for each try anew: discord.py closes the files that it has sent
-            files = (
-                {}
-                if picture is None
-                else {"attachments": [discord.File(io.BytesIO(picture.data), picture.name)]}
-            )
-            return {"view": layout, "allowed_mentions": discord.AllowedMentions.none(), **files}
-
-        by_token = await self._edit_by_token(reload, body, limit, drawn)
+        by_token = await self._edit_by_token(reload, layout, limit, drawn, picture)
         again = by_token is Result.CLOSED or (by_token is Result.LATER and not tick)
         by_channel = Result.CLOSED
         if again and self._channel_open:
-            by_channel = await self._edit_by_channel(reload, body, limit, drawn)
+            by_channel = await self._edit_by_channel(reload, layout, limit, drawn, picture)
         if by_channel is Result.MESSAGE_GONE and by_token is Result.LATER and not self._landed:
             by_channel = Result.CLOSED  # it may be "thinking", which the channel route may not know
         result = by_token if by_channel is Result.CLOSED else by_channel
@@ -112,14 +105,19 @@ class Routes:
         return result
 
     async def _edit_by_token(
-        self, reload: Reload, body: Callable[[], dict[str, Any]], limit: float, drawn: float | None
+        self,
+        reload: Reload,
+        layout: Drawn,
+        limit: float,
+        drawn: float | None,
+        picture: Picture | None,
     ) -> Result:
         editor, since = reload.editor
         if not (self._token_open and self._now() - since < TOKEN_SECONDS):
             return Result.CLOSED
         if clock() < self._token_waits_until:
             return Result.LATER
-        make = functools.partial(self._edit_webhook, self._hook(editor), reload.message or 0, body)
+        make = functools.partial(self._edit_webhook, self._hook(editor), reload.message or 0, layout, picture)
         tried = await self._calls.make("edit", limit, make, drawn)
         result = tried.result
         self._token_waits_until = clock() + tried.wait
@@ -128,10 +126,10 @@ class Routes:
         return Result.CLOSED if result is Result.PLACE_GONE else result
 
     async def _edit_webhook(
-        self, hook: discord.Webhook, message: int, body: Callable[[], dict[str, Any]]
+        self, hook: discord.Webhook, message: int, layout: Drawn, picture: Picture | None
     ) -> None:
         """As `Webhook.edit_message` does, but makes no Message of the answer: nobody looks at it."""
-        with handle_message_parameters(**body()) as made:
+        with _made(layout, picture) as made:
             await async_context.get().edit_webhook_message(
                 hook.id,
                 hook.token or "",
@@ -144,14 +142,23 @@ class Routes:
             )
 
     async def _edit_by_channel(
-        self, reload: Reload, body: Callable[[], dict[str, Any]], limit: float, drawn: float | None
+        self,
+        reload: Reload,
+        layout: Drawn,
+        limit: float,
+        drawn: float | None,
+        picture: Picture | None,
     ) -> Result:
         longest = limit if drawn is None else STALE_SECONDS
         place = reload.editor[0].channel
         if not await self._calls.turn(reload.server, place, longest):
             return Result.LATER
-        message = self._bot.get_partial_messageable(place).get_partial_message(reload.message or 0)
-        tried = await self._calls.make("edit", limit, lambda: message.edit(**body()), drawn)
+
+        async def edit() -> None:
+            with _made(layout, picture) as made:
+                await self._bot.http.edit_message(place, reload.message or 0, params=made)
+
+        tried = await self._calls.make("edit", limit, edit, drawn)
         self._channel_open = tried.result in _OPEN
         return tried.result
 
@@ -255,3 +262,13 @@ class Routes:
 
     def _hook(self, asker: Asker) -> discord.Webhook:
         return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
+
+
+def _made(layout: Drawn, picture: Picture | None) -> MultipartParameters:
+    """What an edit sends; for each try anew, as discord.py closes the files that it has sent."""
+    quiet = discord.AllowedMentions.none()
+    if picture is not None:
+        file = discord.File(io.BytesIO(picture.data), picture.name)
+        return handle_message_parameters(view=layout.as_view(), allowed_mentions=quiet, attachments=[file])
+    payload = {"flags": _COMPONENTS_V2, "components": layout.components, "allowed_mentions": quiet.to_dict()}
+    return MultipartParameters(payload, None, None)

@@ -34,6 +34,8 @@ from bot.rhythm import Rhythm
 from bot.store.base import Store
 
 SHOW_CALLING_SECONDS = 1.0
+TICKS_AT_ONCE = 200
+"""Each call on its way has a connection: a loop that was held up would open one for each countdown."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -57,6 +59,7 @@ class Storyteller:
         now: Callable[[], float],
     ) -> None:
         self.rhythm = rhythm
+        self.ticks = asyncio.Semaphore(TICKS_AT_ONCE)
         self.store = store
         self.metrics = metrics
         self.keys = keys
@@ -158,8 +161,9 @@ class Story:
         try:
             while pause is not None:
                 await asyncio.sleep(pause)
-                left = ends - loop.time()
-                await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
+                async with self._by.ticks:
+                    left = ends - loop.time()
+                    await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
                 pause = beat.next_edit(ends - loop.time())
         finally:
             beat.end()
@@ -183,6 +187,7 @@ class Story:
 
         if await self._reply.tell(self.life.reload, sent):
             self._by.metrics.ended.labels(self.life.reload.ending).inc()
+            log.info("reload.ended", ending=self.life.reload.ending)
             await self.life.step(State.ENDED)
         else:
             log.error("reload.not_told")

@@ -1,6 +1,7 @@
 """Pure: a Reload and a time → the Components V2 layout of its reply; a server's models → theirs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import discord
@@ -29,21 +30,18 @@ _ACCENTS = {
 }
 
 
-def render(
-    reload: Reload, now: float, say: words.Language, picture: Picture | None = None
-) -> discord.ui.LayoutView:
-    """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
-    parts: list[dict[str, Any]] = [{"type": _TEXT, "content": words.reply(reload, now, say)}]
-    if picture is not None and reload.test is not None:
-        item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
-        parts.append({"type": _GALLERY, "items": [item]})
-    box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
-    return _Drawn([box, {"type": _ROW, "components": list(_buttons(reload, say))}])
-
-
-class _Drawn(discord.ui.LayoutView):
+@dataclass(frozen=True, slots=True)
+class Drawn:
     """A layout as Discord takes it: what is edited every few seconds needs no objects of discord.py's."""
 
+    components: list[dict[str, Any]]
+
+    def as_view(self) -> discord.ui.LayoutView:
+        """The same for those of discord.py's calls that want one."""
+        return _DrawnView(self.components)
+
+
+class _DrawnView(discord.ui.LayoutView):
     def __init__(self, components: list[dict[str, Any]]) -> None:
         super().__init__(timeout=None)
         self._components = components
@@ -54,6 +52,16 @@ class _Drawn(discord.ui.LayoutView):
 
     def has_components_v2(self) -> bool:
         return True
+
+
+def render(reload: Reload, now: float, say: words.Language, picture: Picture | None = None) -> Drawn:
+    """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
+    parts: list[dict[str, Any]] = [{"type": _TEXT, "content": words.reply(reload, now, say)}]
+    if picture is not None and reload.test is not None:
+        item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
+        parts.append({"type": _GALLERY, "items": [item]})
+    box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
+    return Drawn([box, {"type": _ROW, "components": list(_buttons(reload, say))}])
 
 
 def _accent(reload: Reload) -> discord.Colour:

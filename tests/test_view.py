@@ -19,8 +19,7 @@ CONTAINER, TEXT, ROW, GALLERY = 17, 10, 1, 12
 
 
 def laid_out(reload: Reload, now: float = NOW) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = render(reload, now, say).to_components()  # type: ignore[no-untyped-call]
-    return parts
+    return render(reload, now, say).components
 
 
 def flat(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,7 +60,7 @@ def test_each_ending_has_a_colour_of_its_own() -> None:
 def test_a_picture_stands_in_the_reply_that_it_confirms() -> None:
     confirmed = with_test(Outcome.RENDERED)
     view = render(confirmed, NOW, say, Picture(b"", "test-image.png"))
-    [_, _, gallery, *_] = flat(view.to_components())  # type: ignore[no-untyped-call]
+    [_, _, gallery, *_] = flat(view.components)
     [item] = gallery["items"]
     assert (gallery["type"], item["media"]["url"], item["spoiler"]) == (
         GALLERY,
@@ -73,7 +72,7 @@ def test_a_picture_stands_in_the_reply_that_it_confirms() -> None:
 @pytest.mark.parametrize("state", [State.COUNTING, State.ENDED])
 async def test_the_layout_leaves_nothing_behind_in_discord_py(state: State) -> None:
     """A view that can be clicked would stay in its store for ever, unless it is over."""
-    view = render(replace(ended(Outcome.ACCEPTED), state=state), NOW, say)
+    view = render(replace(ended(Outcome.ACCEPTED), state=state), NOW, say).as_view()
     assert isinstance(view, discord.ui.LayoutView)
     assert view.has_components_v2()
     assert view.timeout is None

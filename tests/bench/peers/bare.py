@@ -44,7 +44,7 @@ def _body() -> bytes:
     )
     say: words.Language = Languages(lambda name: f"`/{name}`").of("en-US")
     with handle_message_parameters(
-        view=view.render(reload, now, say), allowed_mentions=discord.AllowedMentions.none()
+        view=view.render(reload, now, say).as_view(), allowed_mentions=discord.AllowedMentions.none()
     ) as sent:
         return discord.utils._to_json(sent.payload).encode()
 
