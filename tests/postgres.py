@@ -31,8 +31,9 @@ def programs() -> Path | None:
 class Server:
     """A server in a folder of its own, which can be stopped and started anew; it listens on a socket."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, *, fsync: bool) -> None:
         self.folder = folder
+        self._settings = ("listen_addresses=", f"fsync={'on' if fsync else 'off'}")
         self._programs = programs
         self._how: dict[str, Any] = {
             "cwd": folder,
@@ -44,18 +45,8 @@ class Server:
             nobody = pwd.getpwnam("nobody")
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
             self._how |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        make = (
-            programs / "initdb",
-            "-D",
-            folder / "data",
-            "-U",
-            "rewarm",
-            "--auth=trust",
-            "--no-sync",
-            "-E",
-            "UTF8",
-        )
-        subprocess.run([*make, "--locale=C"], check=True, **self._how)
+        how = ("--username=rewarm", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        subprocess.run([programs / "initdb", "-D", folder / "data", *how], check=True, **self._how)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://rewarm@/{database}?host={self.folder}"
@@ -65,9 +56,8 @@ class Server:
         pid = self.folder / "data" / "postmaster.pid"
         pid.unlink(missing_ok=True)
         command = (self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder)
-        self._process = subprocess.Popen(
-            [*command, "-c", "listen_addresses=", "-c", "fsync=off"], **self._how
-        )
+        settings = (f"--{setting}" for setting in self._settings)
+        self._process = subprocess.Popen([*command, *settings], **self._how)
         until = time.monotonic() + START_SECONDS
         while not (pid.exists() and "ready" in pid.read_text()):
             if self._process.poll() is not None or time.monotonic() > until:
@@ -89,13 +79,13 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A server that runs; FileNotFoundError where its programs are not installed."""
+def server(*, fsync: bool = False) -> Iterator[Server]:
+    """A server that runs; FileNotFoundError where it is not installed."""
     found = programs()
     if found is None:
         raise FileNotFoundError("initdb")
     folder = Path(tempfile.mkdtemp(prefix="rewarm-pg-", dir="/tmp"))  # a socket's path is short
-    made = Server(folder, found)
+    made = Server(folder, found, fsync=fsync)
     try:
         made.start()
         yield made

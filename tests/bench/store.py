@@ -12,6 +12,8 @@ from bot.errors import StoreTrouble
 from bot.reload import Asker, Reload, State
 from bot.store.base import KeyRow, Store
 from bot.store.embedded import EmbeddedStore
+from bot.store.postgres import PostgresStore
+from tests import postgres
 from tests.bench import places
 from tests.bench.control import ROOT, LoopLag, part
 from tests.bench.plan import Plan
@@ -32,7 +34,20 @@ async def embedded(folder: Path) -> AsyncIterator[Store]:
         await asyncio.to_thread(store.close)
 
 
+@asynccontextmanager
+async def postgresql(_: Path) -> AsyncIterator[Store]:
+    """PostgreSQL, on a server of its own that flushes each commit to the disk."""
+    with postgres.server(fsync=True) as server:
+        store = await PostgresStore.connect(server.url())
+        try:
+            yield store
+        finally:
+            await store.release()
+
+
 STORES: list[tuple[str, Opener]] = [("embedded", embedded)]
+if postgres.programs() is not None:
+    STORES.append(("PostgreSQL", postgresql))
 """Each gets an empty folder of its own, which it may use or not."""
 
 
