@@ -110,7 +110,7 @@ class Runner:
             stored = await self._by.store.step(
                 reload.id, {State.ENDED}, State.ENDED, test=test, message=message, locale=locale
             )
-        except IllegalStep:
+        except (IllegalStep, Taken):
             pass
         except StoreSlow as slow:
             self._keep(reload, self._take_back_test(slow.landing), "take-back")
@@ -181,7 +181,11 @@ class Runner:
 
     async def resume(self) -> int:
         """Go on with everything that the last process left open, most overdue first; answers how many."""
-        taken, _, _ = await self._by.store.news()
+        try:
+            taken, _, _ = await self._by.store.news()
+        except StoreTrouble as error:  # a shared store is asked again soon
+            log.warning("reloads.no_news", error=str(error))
+            return 0
         self._take_over(taken, RESUME_SPREAD_SECONDS)
         return len(taken)
 

@@ -303,8 +303,11 @@ async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tm
     again.close()
 
 
-async def test_server_with_a_long_history_is_forgotten(tmp_path: Path) -> None:
+async def test_server_with_a_long_history_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More rows than SQLite takes parameters."""
+    monkeypatch.setattr("bot.store.embedded.CALL_SECONDS", 60)  # that it is quick is not asked here
     (await opened(tmp_path)).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
         rows = ((f"reload:{n}", pack(make(n))) for n in range(1, 130_001))

@@ -175,12 +175,116 @@ async def test_a_test_image_of_what_has_ended_belongs_to_who_begins_it(two: Two)
     assert await taken(two.one) == [begun]
 
 
-async def test_a_write_that_landed_although_its_answer_was_lost_is_nobodys_and_is_found(two: Two) -> None:
-    """Stands for a connection that breaks in the commit."""
+async def sql(two: Two, statement: str, *values: object) -> list[asyncpg.Record]:
+    admin = await asyncpg.connect(two.url)
+    try:
+        return await admin.fetch(statement, *values)
+    finally:
+        await admin.close()
+
+
+async def test_what_is_ours_without_our_knowledge_is_found(two: Two) -> None:
+    """The answer to an ask or to a claim was lost."""
     await two.one.ask(make(1), LIMIT)
     two.one._lease.held.clear()
-    two.one._doubtful.add(1)
-    assert [reload.id for reload in await taken(two.one, 1)] == [1]
+    assert [reload.id for reload in await taken(two.one)] == [1]
+
+
+async def test_what_is_not_ours_any_more_is_lost(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await two.other.forget(100)
+    async with asyncio.timeout(SOON):
+        while not (await two.one.news()).lost:
+            await asyncio.sleep(0.1)
+    with pytest.raises(Taken):
+        await two.one.hold(1)
+
+
+async def test_a_claim_whose_answer_comes_late_is_not_forgotten(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await two.one.release()
+    locked = await asyncpg.connect(two.url)
+    async with locked.transaction():
+        await locked.execute("LOCK TABLE replicas IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreTrouble):
+            await two.other._database.do(0.2, lambda _: two.other._claim())
+        await asyncio.sleep(0.2)
+    await locked.close()
+    assert [reload.id for reload in await taken(two.other)] == [1]
+
+
+async def test_a_row_of_a_life_that_nobody_knows_is_claimed(two: Two) -> None:
+    """Written by one that was stopping, after it had set free what it knew of."""
+    await two.one.ask(make(1), LIMIT)
+    await sql(two, "UPDATE reloads SET owner = gen_random_uuid()")
+    assert [reload.id for reload in await taken(two.other, 1)] == [1]
+
+
+async def test_a_life_is_over_for_good_before_anything_of_it_is_claimed(two: Two) -> None:
+    """A renewal that began before the lease ran out may be written after it."""
+    await two.one.ask(make(1), LIMIT)
+    die(two.one)
+    old = two.one._lease.id
+    renewing = await asyncpg.connect(two.url)
+    async with renewing.transaction():
+        await renewing.execute("UPDATE replicas SET lease_until = now() + interval '9 s' WHERE id = $1", old)
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        assert (await two.other.news()).taken == []
+    await renewing.close()
+    assert (await two.other.news()).taken == []
+    await sql(two, "UPDATE replicas SET lease_until = now() - interval '1 s' WHERE id = $1", old)
+    assert [reload.id for reload in await taken(two.other)] == [1]
+    await two.one._lease.renew()
+    assert two.one._lease.id != old
+
+
+async def test_a_row_that_cannot_be_read_stops_nobody(two: Two) -> None:
+    for number in (1, 2, 3):
+        await two.one.ask(make(number, model=f"m{number}"), LIMIT)
+    await sql(two, """UPDATE reloads SET body = '{"state": "newer"}' WHERE id = 2""")
+    die(two.one)
+    assert [reload.id for reload in await taken(two.other)] == [1, 3]
+    assert (await two.other.news()).taken == []
+    assert await two.other.ask(make(4, model="m4"), LIMIT)
+    assert [reload.id for reload in await two.other.history(100)] == [4, 3, 1]
+    await two.other.step(3, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=2000.0)
+    await sql(two, "UPDATE reloads SET state = 'ended', last_at = 2000 WHERE id = 2")
+    assert await two.other.expire(1000.0, 3000.0) == 1, "the one that can be read"
+
+
+async def test_one_that_stalls_in_a_transaction_blocks_its_server_for_seconds_only(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    stalled = await two.one._database.connect()
+    transaction = stalled.transaction()
+    await transaction.start()
+    await stalled.execute("SELECT pg_advisory_xact_lock(100)")
+    await stalled.execute("SELECT FROM reloads FOR UPDATE")
+    die(two.one)
+    with pytest.raises(StoreTrouble):
+        await two.other.ask(make(2, model="another"), 1.0)
+    assert [reload.id for reload in await taken(two.other, SOON + 2)] == [1]
+    assert await two.other.ask(make(3, model="another"), LIMIT)
+    stalled.terminate()
+
+
+async def test_a_join_that_failed_does_not_take_another_ones_place(two: Two) -> None:
+    await two.one.ask(make(1, user=7), LIMIT)
+    version = two.one._lease.held[1].version
+    admin = await asyncpg.connect(two.url)
+    await admin.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE CONSTRAINT TRIGGER t AFTER UPDATE ON reloads DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    with pytest.raises(StoreTrouble):
+        await two.one.ask(make(2, user=8), LIMIT)
+    await admin.execute("DROP TRIGGER t ON reloads")
+    await admin.close()
+    assert two.one._lease.held[1].version == version
+    await two.other.ask(make(3, user=9), LIMIT)
+    stepped = await two.one.step(1, {State.ASKED}, State.CALLING, message=5)
+    assert stepped is not None
+    assert [asker.user for asker in stepped.askers] == [7, 9]
 
 
 async def test_a_step_that_landed_although_its_answer_was_lost_is_not_taken_twice(two: Two) -> None:

@@ -75,7 +75,7 @@ async def test_each_line_of_a_reloads_life_says_which_one(wire: Wire) -> None:
         await process.wait()
     lines = [orjson.loads(line) for line in wire.output.read_text().splitlines()]
     of_reloads = [line for line in lines if line["event"].startswith(("reload.", "reply.", "model_api."))]
-    assert {"reload.asked", "reload.step", "reload.answer", "reply.answer_failed", "reply.failed"} <= {
+    assert {"reload.asked", "reload.ended", "reload.answer", "reply.answer_failed", "reply.failed"} <= {
         line["event"] for line in of_reloads
     }
     assert {line.get("reload") for line in of_reloads} == {first.id, second.id}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
+import asyncpg
 import orjson
 
 from bot.admin import store
@@ -23,6 +24,10 @@ CHUNK_SECONDS = 5.0
 _OF_THE_FILE = "value:format"
 _COPY_RELOAD = f"{sql.INSERT} ON CONFLICT (id) DO NOTHING"
 _COPY_ROW = "INSERT INTO rows VALUES ($1, $2, $3, $4) ON CONFLICT (kind, server, name) DO NOTHING"
+_THESE = """
+SELECT kind, server, name, value FROM rows
+JOIN unnest($1::text[], $2::bigint[], $3::text[]) AS these (kind, server, name) USING (kind, server, name)
+"""
 _LIVING = "SELECT count(*) FROM replicas WHERE lease_until > now()"
 
 
@@ -59,15 +64,22 @@ async def _copy(connection: Connection, rows: Mapping[str, Row]) -> None:
 
 
 async def _compare(connection: Connection, rows: Mapping[str, Row]) -> None:
+    ids = [row.id for row in rows.values() if isinstance(row, Reload)]
+    places = [_place(name) for name, row in rows.items() if not isinstance(row, Reload)]
+    reloads = await connection.fetch("SELECT id, body FROM reloads WHERE id = ANY($1)", ids)
+    rest = await connection.fetch(_THESE, *([place[n] for place in places] for n in range(3)))
+    found = {f"reload:{record['id']}": record["body"] for record in reloads}
+    found |= {_name(record): record["value"] for record in rest}
     for name, row in rows.items():
-        if isinstance(row, Reload):
-            found = await connection.fetchval("SELECT body FROM reloads WHERE id = $1", row.id)
-        else:
-            found = await connection.fetchval(sql.ROW, *_place(name))
-        if found is None or orjson.loads(found) != orjson.loads(sql.packed(row)):
+        if name not in found or orjson.loads(found[name]) != orjson.loads(sql.packed(row)):
             raise DatabaseUnusable(
                 f"holds another {name} than {file.NAME}: begin with a database that no bot has used"
             )
+
+
+def _name(record: asyncpg.Record) -> str:
+    of = {"value": (record["name"],), "watch": (str(record["server"]), record["name"])}
+    return ":".join((record["kind"], *of.get(record["kind"], (str(record["server"]),))))
 
 
 def _place(name: str) -> tuple[Any, ...]:

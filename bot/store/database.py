@@ -1,7 +1,6 @@
 """Connections to PostgreSQL: each use has a time limit, and trouble is StoreTrouble."""
 
 import asyncio
-import functools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -16,6 +15,10 @@ CONNECT_SECONDS = 1.0
 LANDING_SECONDS = 5.0
 """So long a late write is waited for before its connection is cut."""
 CONNECTIONS = 10
+_BOUNDS = """
+SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
+SET tcp_user_timeout = '5s'
+"""
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """All that was seen while a database was killed and came back; OSError: TimeoutError, too."""
 
@@ -26,8 +29,7 @@ class Database:
     """A pool of connections to a database whose tables are up to date."""
 
     def __init__(self, url: str, pool: "asyncpg.Pool[asyncpg.Record]", metrics: Metrics) -> None:
-        self.connect = functools.partial(asyncpg.connect, url, timeout=CONNECT_SECONDS)
-        """Make a connection beside the pool. Raises what is in TROUBLE."""
+        self._url = url
         self._pool = pool
         self._metrics = metrics
         self._landings: set[asyncio.Task[Any]] = set()
@@ -38,13 +40,29 @@ class Database:
         try:
             async with asyncio.timeout(LANDING_SECONDS):
                 pool = await asyncpg.create_pool(
-                    url, min_size=1, max_size=CONNECTIONS, timeout=CONNECT_SECONDS, reset=_keep_as_it_is
+                    url,
+                    min_size=0,
+                    max_size=CONNECTIONS,
+                    timeout=CONNECT_SECONDS,
+                    init=_bound,
+                    reset=_keep_as_it_is,
                 )
             async with asyncio.timeout(LANDING_SECONDS), pool.acquire() as connection:
                 await migrate(connection)
         except (*TROUBLE, ValueError) as error:
             raise _unusable(error) from None
         return cls(url, pool, metrics)
+
+    async def connect(self) -> Connection:
+        """Make a connection beside the pool. Raises what is in TROUBLE."""
+        connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+        await _bound(connection)
+        return connection
+
+    async def settle(self, seconds: float) -> None:
+        """Wait a while for what is under way."""
+        if self._landings:
+            await asyncio.wait(self._landings, timeout=seconds)
 
     async def do(self, limit: float, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         """Do something with a connection; what is late goes on for a while, and may land.
@@ -109,6 +127,11 @@ def _unusable(error: Exception) -> DatabaseUnusable:
     """Its own words may quote the URL, which has a password."""
     why = f"the database cannot be used ({type(error).__name__})"
     return DatabaseUnusable(f"{why}: see that it runs, and that the URL is right")
+
+
+async def _bound(connection: Connection) -> None:
+    """What we gave up must not land much later, and who stalls in a transaction must not hold its locks."""
+    await connection.execute(_BOUNDS)
 
 
 async def _keep_as_it_is(_: object) -> None:

@@ -31,10 +31,7 @@ WHERE id = $1 AND lease_until > now() RETURNING true
 _INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = $1 AND id = ANY($3) AND is_open RETURNING id"
 _SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
 _END = "DELETE FROM replicas WHERE id = $1"
-_SWEEP = """
-DELETE FROM replicas p WHERE lease_until < now() - interval '1 hour'
-AND NOT EXISTS (SELECT 1 FROM reloads r WHERE r.owner = p.id AND r.is_open)
-"""
+_SWEEP = "DELETE FROM replicas WHERE lease_until < now() - interval '1 hour'"
 
 _NOBODY_LISTENS = {str(errno.ECONNREFUSED), str(errno.EADDRNOTAVAIL)}
 
@@ -71,7 +68,7 @@ class Lease:
     async def make_sure(self) -> None:
         """Return once `held` is what is ours; or at once where the database serves nobody else either."""
         while not self.is_good:
-            await self.renew()
+            await self._try(unless_good=True)
             if self._is_refused:
                 return
             if not self.is_good:  # it is silent: we may be cut off alone
@@ -85,7 +82,12 @@ class Lease:
 
     async def renew(self) -> None:
         """Renew the lease, or begin a new life where it has run out; trouble is logged."""
+        await self._try(unless_good=False)
+
+    async def _try(self, *, unless_good: bool) -> None:
         async with self._turn:
+            if unless_good and self.is_good:  # many wait for the same
+                return
             began = time.monotonic()
             try:
                 async with asyncio.timeout(RENEW_SECONDS):
@@ -141,8 +143,10 @@ class Lease:
 
 
 def _refuses(error: Exception) -> bool:
-    """Whether nobody listens there, or it says that it starts or stops: then it serves nobody."""
+    """Whether nobody can claim: nobody listens there, or it says that it starts, stops, or cannot write."""
     if isinstance(error, ConnectionRefusedError | FileNotFoundError | asyncpg.CannotConnectNowError):
+        return True
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.DiskFullError):
         return True
     each = set(re.findall(r"\[Errno (\d+)\]", str(error)))  # of a name with several addresses
     return type(error) is OSError and str(errno.ECONNREFUSED) in each and each <= _NOBODY_LISTENS

@@ -5,6 +5,9 @@ takes the server's turn first: an advisory lock that ends with its transaction.
 """
 
 import asyncio
+import time
+import uuid
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Unpack
@@ -12,7 +15,7 @@ from typing import Any, Unpack
 import asyncpg
 import structlog
 
-from bot.errors import DatabaseUnusable, Taken
+from bot.errors import DatabaseUnusable, StoreTrouble, Taken
 from bot.metrics import Metrics
 from bot.reload import Asker, Facts, Reload, State, faded
 from bot.store import statements as sql
@@ -27,6 +30,9 @@ CALL_SECONDS = 5.0
 STEP_SECONDS = 1.0
 """The same for a step, and for a reading: neither an ending nor a first answer is held up."""
 CLAIM_AT_ONCE = 5000
+COMPARE_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
+"""A stop waits so long for writes that are under way: they would belong to a life that is over."""
 EXPIRE_AT_ONCE = 500
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -42,8 +48,12 @@ class PostgresStore:
         self._lease = lease
         self._keeper = asyncio.create_task(lease.keep(), name="lease")
         self._keeper.add_done_callback(_see)
-        self._doubtful: set[int] = set()
-        """Reloads that may be open although who asked was told otherwise: nobody would look after them."""
+        self._under_way: Counter[int] = Counter()
+        """Ids of reloads that are being written."""
+        self._unreadable: set[int] = set()
+        self._claimed: list[Reload] = []
+        """What was claimed, and nobody has asked for: the answer may come late."""
+        self._compared_at = 0.0
 
     @classmethod
     async def connect(cls, url: str, metrics: Metrics | None = None) -> "PostgresStore":
@@ -72,26 +82,63 @@ class PostgresStore:
 
     async def news(self) -> News:
         lease = self._lease
-
-        async def look(connection: Connection) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
-            if doubtful := list(self._doubtful - lease.held.keys()):
-                await connection.execute(sql.LEAVE, lease.id, doubtful)
-                self._doubtful.difference_update(doubtful)
-            claimed = await connection.fetch(sql.CLAIM, lease.id, LEASE_SECONDS, CLAIM_AT_ONCE)
-            return claimed, await connection.fetch(sql.NEWS, lease.id)
-
-        claimed, changed = await self._database.do(CALL_SECONDS, look)
+        await self._claim()
+        changed: list[Reload] = []
+        try:
+            changed = await self._changed()
+            if time.monotonic() - self._compared_at > COMPARE_SECONDS:
+                await self._compare()
+                self._compared_at = time.monotonic()
+        except StoreTrouble as error:  # what was claimed is to be looked after all the same
+            log.warning("store.no_news", error=str(error))
         lost, lease.lost = frozenset(lease.lost), set()
-        taken = [self._take(record) for record in claimed]
+        taken, self._claimed = self._claimed, []
         taken.sort(key=lambda reload: reload.deadline or reload.asked_at)
-        return News(taken, [self._take(record) for record in changed if self.holds(record["id"])], lost)
+        return News([reload for reload in taken if self.holds(reload.id)], changed, lost)
 
-    def _take(self, record: asyncpg.Record) -> Reload:
-        held = self._lease.held[record["id"]] = Held(sql.reload_of(record), record["version"])
-        return held.row
+    async def _claim(self) -> None:
+        life = self._lease.id
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(sql.BURY, life, LEASE_SECONDS)
+            records = await connection.fetch(sql.CLAIM, life, CLAIM_AT_ONCE, list(self._unreadable))
+            if self._lease.id != life:  # it is over, and others may claim them
+                return
+            taken = [self._take(record, reload) for record, reload in sql.readable(records)]
+            self._claimed += taken
+            if unreadable := {record["id"] for record in records} - {reload.id for reload in taken}:
+                self._unreadable |= unreadable
+                await connection.execute(sql.LEAVE, life, list(unreadable))
+
+        await self._database.do(CALL_SECONDS, work)
+
+    async def _changed(self) -> list[Reload]:
+        records = await self._fetch(sql.NEWS, self._lease.id)
+        known = [record for record in records if self.holds(record["id"])]
+        return [self._take(record, reload) for record, reload in sql.readable(known)]
+
+    async def _compare(self) -> None:
+        """Leave what is ours without our knowledge (an answer was lost), and what is not ours any more."""
+        life, before = self._lease.id, self._lease.held.keys() | self._under_way.keys()
+        mine = {record["id"] for record in await self._fetch(sql.MINE, life)}
+        if self._lease.id != life:
+            return
+        after = self._lease.held.keys() | self._under_way.keys()
+        if unknown := mine - before - after:
+            log.warning("store.found", count=len(unknown))
+            await self._fetch(sql.LEAVE, life, list(unknown))
+        gone = (before & after) - mine - self._under_way.keys()
+        for id_ in gone:
+            del self._lease.held[id_]
+        self._lease.lost |= gone
+
+    def _take(self, record: asyncpg.Record, reload: Reload) -> Reload:
+        self._lease.held[reload.id] = Held(reload, record["version"])
+        return reload
 
     async def release(self) -> None:
         self._keeper.cancel()
+        await self._database.settle(SETTLE_SECONDS)
         await self._lease.end()
         self._database.close()
 
@@ -102,36 +149,46 @@ class PostgresStore:
 
     async def ask(self, new: Reload, limit: float) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
-            with self._in_doubt(new.id):
+            life = self._lease.id
+            with self._writing(new.id):
                 async with sql.servers_turn(connection, new.server):
-                    after = await self._ask(connection, new)
-                if after is not None and after.id == new.id:
-                    self._lease.held[new.id] = Held(new, 0)
+                    after, version = await self._ask(connection, new, life)
+                if after is not None and version is not None and self._lease.id == life:
+                    self._lease.held[after.id] = Held(after, version)
                 return after
 
         return await self._database.write(limit, work)
 
-    async def _ask(self, connection: Connection, new: Reload) -> Reload | None:
-        records = await connection.fetch(sql.ABOUT_TO_ASK, new.server, new.asked_at - TOKEN_SECONDS)
-        memory = sql.memory_of(sql.reload_of(record) for record in records)
+    async def _ask(
+        self, connection: Connection, new: Reload, life: uuid.UUID
+    ) -> tuple[Reload | None, int | None]:
+        """Answers the stored reload, and its version where it is ours."""
+        found = await connection.fetch(sql.ABOUT_TO_ASK, new.server, new.asked_at - TOKEN_SECONDS)
+        records = {reload.id: (record, reload) for record, reload in sql.readable(found)}
+        memory = sql.memory_of(reload for _, reload in records.values())
         memory.remember(f"key:{new.server}", await sql.find_row(connection, "key", new.server))
         after = memory.ask(new)
         if after is None or not memory.changed:
-            return after
+            return after, None
         if after.id == new.id:
-            await connection.execute(sql.INSERT, *sql.columns(new), self._lease.id)
-        else:
-            await self._change(connection, next(r for r in records if r["id"] == after.id), after)
-        return after
+            await connection.execute(sql.INSERT, *sql.columns(new), life)
+            return after, 0
+        record, _ = records[after.id]
+        mine = record["owner"] == life
+        version = await sql.update(
+            connection, after, record["version"], record["owner"], record["owner"], news=not mine
+        )
+        return after, version if mine else None
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
-            while (record := await connection.fetchrow(sql.FIND, id_)) is not None:
-                memory = sql.memory_of([sql.reload_of(record)])
-                after = memory.notify(id_, asker, wanted)
-                if after is None or not memory.changed or await self._change(connection, record, after):
-                    return after
-            return None
+            with self._writing(id_):
+                while (record := await connection.fetchrow(sql.FIND, id_)) is not None:
+                    memory = sql.memory_of([sql.reload_of(record)])
+                    after = memory.notify(id_, asker, wanted)
+                    if after is None or not memory.changed or await self._change(connection, record, after):
+                        return after
+                return None
 
         return await self._database.write(STEP_SECONDS, work)
 
@@ -139,7 +196,7 @@ class PostgresStore:
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
-            with self._in_doubt(id_):
+            with self._writing(id_):
                 known = self._lease.held.get(id_)  # mostly nobody has changed it since
                 while True:
                     if known is None:
@@ -159,7 +216,7 @@ class PostgresStore:
         """A row that is ours, or nobody's as it is closed. Raises Taken."""
         record = await connection.fetchrow(sql.FIND, id_)
         if record is not None and record["owner"] == self._lease.id:
-            self._take(record)
+            self._take(record, sql.reload_of(record))
             return self._lease.held[id_]
         self._lease.held.pop(id_, None)
         if record is None:
@@ -192,15 +249,17 @@ class PostgresStore:
         return version is not None
 
     @contextmanager
-    def _in_doubt(self, id_: int) -> Iterator[None]:
-        """What fails here may have been done all the same."""
+    def _writing(self, id_: int) -> Iterator[None]:
+        """What fails here may have been done all the same: it is read again, or found by `_compare`."""
+        self._under_way[id_] += 1
         try:
             yield
         except (*TROUBLE, asyncio.CancelledError):
-            self._doubtful.add(id_)
             if (held := self._lease.held.get(id_)) is not None:
-                held.version = -1  # to be read again
+                held.version = -1
             raise
+        finally:
+            self._under_way -= Counter({id_: 1})
 
     async def open(self) -> list[Reload]:
         """All that is open, whoever looks after it."""
@@ -214,7 +273,7 @@ class PostgresStore:
         return sql.reload_of(found[0]) if found else None
 
     async def history(self, server: int, model: str | None = None) -> list[Reload]:
-        mine = [sql.reload_of(record) for record in await self._fetch(sql.HISTORY, server, model)]
+        mine = [reload for _, reload in sql.readable(await self._fetch(sql.HISTORY, server, model))]
         return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
 
     # Everything else
@@ -281,10 +340,11 @@ class PostgresStore:
                 gone = await connection.fetch(sql.EXPIRE, ended_before, EXPIRE_AT_ONCE)
                 left = EXPIRE_AT_ONCE - len(gone)
                 fading = await connection.fetch(sql.FADING, ended_before, fade_before, left)
-                for record in fading:
-                    after = faded(sql.reload_of(record))
+                readable = list(sql.readable(fading))
+                for record, reload in readable:
+                    after = faded(reload)
                     await sql.update(connection, after, record["version"], record["owner"], None, news=False)
-            return len(gone) + len(fading)
+            return len(gone) + len(readable)
 
         return await self._database.write(CALL_SECONDS, work)
 

@@ -63,6 +63,7 @@ async def migrate(connection: Connection) -> None:
     Raises DatabaseUnusable where a newer version has been here; asyncpg's errors.
     """
     async with connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY, at timestamptz DEFAULT now())"

@@ -1,17 +1,20 @@
 """What the PostgreSQL store says to the database, and how its rows become ours."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import orjson
+import structlog
 
 from bot.errors import StoreTrouble
 from bot.reload import JOINABLE, Facts, Reload, State
 from bot.store.memory import Memory, Row
 from bot.store.rows import unpack
 from bot.store.schema import Connection
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 COLUMNS = "id, server, model, state, is_open, is_joinable, may_fade, asked_at, due, last_at, body"
 INSERT = f"INSERT INTO reloads ({COLUMNS}, owner) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"  # noqa: S608  # our own words
@@ -24,22 +27,34 @@ WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3
 RETURNING version
 """
 REMOVE = "DELETE FROM reloads WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3 RETURNING 0"
+BURY = """
+UPDATE replicas SET lease_until = '-infinity' WHERE id IN (
+    SELECT id FROM replicas WHERE lease_until < now() AND lease_until > '-infinity' FOR UPDATE SKIP LOCKED)
+AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
+            AND since < now() - make_interval(secs => $2))
+"""
+"""A life that has run out is over for good before anything of it is claimed: a renewal may be under way."""
 CLAIM = """
-WITH me AS (SELECT since < now() - make_interval(secs => $2) AS is_settled
-            FROM replicas WHERE id = $1 AND lease_until > now()),
-orphans AS (
-    SELECT id FROM reloads
-    WHERE is_open AND EXISTS (SELECT FROM me) AND (owner IS NULL OR owner IN (
-        SELECT id FROM replicas WHERE lease_until < now() AND (SELECT is_settled FROM me)))
-    ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
+WITH orphans AS (
+    SELECT id FROM reloads r
+    WHERE is_open AND id <> ALL($3)
+    AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
+    AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
+    ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED)
 UPDATE reloads r SET owner = $1, has_news = false FROM orphans WHERE r.id = orphans.id
 RETURNING r.id, r.body, r.version
 """
-NEWS = "UPDATE reloads SET has_news = false WHERE owner = $1 AND has_news RETURNING id, body, version"
+NEWS = """
+UPDATE reloads r SET has_news = false
+FROM (SELECT id FROM reloads WHERE owner = $1 AND has_news ORDER BY id FOR UPDATE SKIP LOCKED) mine
+WHERE r.id = mine.id RETURNING r.id, r.body, r.version
+"""
+MINE = "SELECT id FROM reloads WHERE owner = $1 AND is_open"
 LEAVE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND id = ANY($2) AND is_open"
 SERVERS_TURN = "SELECT pg_advisory_xact_lock($1)"
 ABOUT_TO_ASK = """
-SELECT id, body, version, owner FROM reloads WHERE server = $1 AND (is_joinable OR asked_at > $2) FOR UPDATE
+SELECT id, body, version, owner FROM reloads WHERE server = $1 AND (is_joinable OR asked_at > $2)
+ORDER BY id FOR UPDATE
 """
 HISTORY = "SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = $2)"
 ROW = "SELECT value FROM rows WHERE kind = $1 AND server = $2 AND name = $3"
@@ -111,6 +126,15 @@ def reload_of(record: asyncpg.Record) -> Reload:
     """A reload from the record of its id and body."""
     row: Reload = _read(f"reload:{record['id']}", record["body"])
     return row
+
+
+def readable(records: Iterable[asyncpg.Record]) -> Iterator[tuple[asyncpg.Record, Reload]]:
+    """Those that this version can read: a newer one may have written the others, which stop nobody."""
+    for record in records:
+        try:
+            yield record, reload_of(record)
+        except StoreTrouble:
+            log.error("store.row_unreadable", reload=record["id"])  # noqa: TRY400  # no news in a traceback
 
 
 def _read(name: str, value: str) -> Any:
