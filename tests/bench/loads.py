@@ -67,7 +67,8 @@ at the same rate. At 0 it is {load.FEWEST_PER_SECOND:.0f} a second, and a reload
 {load.SHORT_SECONDS:.0f} s, so that none stays. Of what never arrived no time is known: where the row of it
 is not 0, the times above are better than people saw. The bot's own limit for pings is {MOST_ENDINGS:.0f} a
 second: where more than that end, pings have no goal. In the first half of a window CPU is measured, in the
-second half the lag, by a task that sleeps for 10 ms.
+second half the lag, by a task that sleeps for 10 ms. Between two edits: the median of what fell into the
+window, so that long intervals are left out; the edits a second have them.
 """
 _AFTER = """
 As above, but each answer is held back; the call itself arrives at once. So the ending arrives as above, and
