@@ -223,6 +223,11 @@ class Reload:
         """When its ending was to be shown; None while it has none."""
         return self.deadline if self.outcome is Outcome.ACCEPTED else self.ended_at
 
+    @property
+    def turn_at(self) -> float:
+        """By this the most overdue comes first: its deadline, or else when it was asked for."""
+        return self.deadline or self.asked_at
+
     def is_late(self, now: float) -> bool:
         """Tell whether an ending shown at `now` must say that it comes late."""
         return self.late or (self.deadline is not None and now - self.deadline > LATE_SECONDS)

@@ -91,7 +91,6 @@ class Routes:
         if self._gone is not None or reload.message is None:
             return self._gone or Result.CLOSED
         drawn = clock() if tick else None
-
         by_token = await self._edit_by_token(reload, layout, limit, drawn, picture)
         again = by_token is Result.CLOSED or (by_token is Result.LATER and not tick)
         by_channel = Result.CLOSED

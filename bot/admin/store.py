@@ -43,7 +43,7 @@ async def look(settings: Settings) -> Found:
 
 async def _look_into_database(url: str) -> Found:
     async def work(connection: Connection) -> Found:
-        keys = await connection.fetch("SELECT server, value FROM rows WHERE kind = 'key'")
+        keys = await connection.fetch(statements.KEYS)
         return Found(
             await connection.fetchval("SELECT count(*) FROM reloads"),
             {record["server"]: statements.row_of("key", record) for record in keys},

@@ -185,7 +185,7 @@ class EmbeddedStore:
 
     async def news(self) -> News:
         """All that is open is ours; `changed` and `lost` are for what is shared."""
-        mine = sorted(await self.open(), key=lambda reload: reload.deadline or reload.asked_at)
+        mine = sorted(await self.open(), key=lambda reload: reload.turn_at)
         return News(mine, [], frozenset())
 
     async def hold(self, _: int, /) -> None:

@@ -93,7 +93,7 @@ class PostgresStore:
             log.warning("store.no_news", error=str(error))
         lost, lease.lost = frozenset(lease.lost), set()
         taken, self._claimed = self._claimed, []
-        taken.sort(key=lambda reload: reload.deadline or reload.asked_at)
+        taken.sort(key=lambda reload: reload.turn_at)
         return News([reload for reload in taken if self.holds(reload.id)], changed, lost)
 
     async def _claim(self) -> None:
@@ -283,7 +283,7 @@ class PostgresStore:
         return row
 
     async def keys(self) -> dict[int, KeyRow]:
-        found = await self._fetch("SELECT server, value FROM rows WHERE kind = 'key'")
+        found = await self._fetch(sql.KEYS)
         return {record["server"]: sql.row_of("key", record) for record in found}
 
     async def set_key(self, server: int, row: KeyRow) -> None:

@@ -58,6 +58,7 @@ ORDER BY id FOR UPDATE
 """
 HISTORY = "SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = $2)"
 ROW = "SELECT value FROM rows WHERE kind = $1 AND server = $2 AND name = $3"
+KEYS = "SELECT server, value FROM rows WHERE kind = 'key'"
 SET_ROW = """
 INSERT INTO rows VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
@@ -107,7 +108,7 @@ def columns(reload: Reload) -> tuple[Any, ...]:
         *(reload.id, reload.server, reload.model, reload.state, reload.is_open),
         reload.state in JOINABLE,
         reload.has_tokens and not reload.is_testing,
-        *(reload.asked_at, reload.deadline or reload.asked_at, reload.last_at),
+        *(reload.asked_at, reload.turn_at, reload.last_at),
         packed(reload),
     )
 
