@@ -156,17 +156,17 @@ class Story:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + min(longest, time_left(moment, self._by.now()))
-        pause = 0.0 if ends - loop.time() > QUIET_SECONDS else None
-        beat = self._by.rhythm.begin()
+        due = loop.time() if ends - loop.time() > QUIET_SECONDS else None
+        countdown = self._by.rhythm.begin()
         try:
-            while pause is not None:
-                await asyncio.sleep(pause)
+            while due is not None:
+                await asyncio.sleep(due - loop.time())
                 async with self._by.ticks:
                     left = ends - loop.time()
                     await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
-                pause = beat.next_edit(ends - loop.time())
+                due = countdown.next_edit(ends - loop.time(), loop.time())
         finally:
-            beat.end()
+            countdown.end()
         await asyncio.sleep(max(0.0, ends - loop.time()))
 
     async def _end_refused(self, answer: Answer, called_before: float | None) -> None:

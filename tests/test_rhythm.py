@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.cadence import EDIT_EVERY, NEAR_SECONDS, next_edit_in_a_crowd
-from bot.rhythm import EDITS_A_LOOK, LOAD, Rhythm
+from bot.rhythm import BEAT_SECONDS, EDITS_A_BEAT, EDITS_A_LOOK, LOAD, Rhythm
 
 
 class Cpu:
@@ -30,19 +30,19 @@ def play(starts: Iterable[float], cost: float, seconds: float = 120.0) -> dict[i
     rhythm = Rhythm(cpu)
     due = [(start, number, start + seconds) for number, start in enumerate(starts)]
     heapq.heapify(due)
-    beats = {}
+    countdowns = {}
     shown: dict[int, list[float]] = {number: [] for _, number, _ in due}
     while due:
         now, number, ends = heapq.heappop(due)
-        if number not in beats:
-            beats[number] = rhythm.begin()
+        if number not in countdowns:
+            countdowns[number] = rhythm.begin()
         cpu.used += cpu.cost
         shown[number].append(ends - now)
-        pause = beats[number].next_edit(ends - now)
-        if pause is None:
-            beats[number].end()
+        at = countdowns[number].next_edit(ends - now, now)
+        if at is None:
+            countdowns[number].end()
         else:
-            heapq.heappush(due, (now + pause, number, ends))
+            heapq.heappush(due, (at, number, ends))
     assert (rhythm.live, rhythm.near) == (0, 0)
     return shown
 
@@ -80,9 +80,22 @@ def test_those_that_begin_in_one_instant_are_spread(cost: float) -> None:
 
 
 def test_so_few_that_they_can_be_edited_at_once_keep_their_round_numbers() -> None:
-    shown = play([0.0] * 300, cost=0.0005)
+    shown = play([0.0] * 250, cost=0.0005)
     assert {round(left) % 5 for lefts in shown.values() for left in lefts} == {0}
-    assert len({left for lefts in shown.values() for left in lefts if 20 < left < 25.5}) > 200, "yet spread"
+    together = Counter(left for lefts in shown.values() for left in lefts if 19 < left < 25.5)
+    assert max(together.values()) < 1.5 * EDITS_A_BEAT, "yet spread"
+
+
+@pytest.mark.parametrize("live", [50, 300, 1000, 5000])
+def test_edits_fall_together_on_beats_but_not_too_many(live: int) -> None:
+    shown = play([number * 120 / live for number in range(3 * live)], cost=0.0005)
+    at = Counter(number * 120 / live + 120 - left for number, lefts in shown.items() for left in lefts[1:])
+    busy = {moment: count for moment, count in at.items() if 120 <= moment < 240}
+    assert max(busy.values()) < 1.5 * EDITS_A_BEAT
+    together = sum(
+        count for count in busy.values() if count >= min(live / 5 * BEAT_SECONDS, EDITS_A_BEAT) / 2
+    )
+    assert together > 0.8 * sum(busy.values())
 
 
 def test_the_interval_widens_smoothly_with_the_crowd() -> None:
