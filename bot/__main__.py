@@ -20,7 +20,7 @@ import structlog
 
 from bot import logs
 from bot.admin import commands
-from bot.app import Rewarm, build
+from bot.app import Rewarm, build, settle_garbage_collector
 from bot.errors import DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
 from bot.health import Health
 from bot.settings import Settings, load_settings
@@ -132,6 +132,7 @@ async def run(settings: Settings) -> NoReturn:
         _leave(_refuse([f"{_where(error)}: {error}."]))
     except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
         _leave(EXIT_INTERRUPTED)
+    settle_garbage_collector()
     health = Health(bot, settings.health_port) if settings.health_port else None
     if health is not None:
         try:

@@ -209,9 +209,10 @@ class Runner:
                 log.info("reloads.shared", taken=len(taken), lost=len(lost))
 
     def _take_over(self, taken: list[Reload], spread: float) -> None:
+        ids = {reload.id for reload in taken}
+        for task in [task for task, known in self._tasks.items() if known.id in ids]:
+            task.cancel()  # it was ours before, and another's since: what we knew of it is old
         for place, reload in enumerate(taken):
-            for task in [task for task, known in self._tasks.items() if known.id == reload.id]:
-                task.cancel()  # it was ours before, and another's since: what we knew of it is old
             if reload.state is State.ENDED:
                 self._spawn_test(reload, ImageTestStory.resume)
                 continue

@@ -13,7 +13,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot import logs
-from bot.app import build
+from bot.app import build, settle_garbage_collector
 from bot.settings import load_settings
 from tests.bench.control import obey
 
@@ -24,6 +24,7 @@ async def rewarm() -> None:
     token = settings.discord_token.get_secret_value()
     logs.set_up(settings.log_level, settings.log_format, [token])
     bot = await build(settings)
+    settle_garbage_collector()
     await _while_it_runs(bot.serve(token))
 
 
