@@ -29,10 +29,11 @@ soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (
 bench: .venv/.ok ## measure load, cost beside other bots, the store; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
-crowd: .venv/.ok ## 40 and 1,000 reloads at once against Discord's limits, and a stop in their midst (three minutes)
+crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
 	@$(BIN)/python -m tests.bench_suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
+	@AWAY=60 $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/test_replicas.py -k database_away
 
 pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs Chromium; two minutes)
 	@$(BIN)/python -m tests.pictures

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +21,8 @@ from tests.wire import Wire
 from tests.world import CANARY
 
 TAKEN_OVER_SECONDS = 5.0
+AWAY_SECONDS = float(os.environ.get("AWAY", "12"))
+"""How long the database is away at least; `make crowd` has a minute."""
 Process = asyncio.subprocess.Process
 
 
@@ -156,6 +159,24 @@ async def test_a_replica_that_stops_hands_over_at_once(wire: Wire, database: pos
     assert len(wire.api.calls) == 1
 
 
+async def test_a_test_image_that_a_killed_replica_was_making_is_ended_by_another(
+    wire: Wire, database: postgres.Server
+) -> None:
+    wire.environment["RELOAD_SECONDS"] = "1"
+    wire.api.renders = [Answer(handler=late)]
+    async with both(wire) as (first, _):
+        asked = await wire.reload()
+        await settled(wire, database)
+        message = wire.reply(asked)
+        form = await wire.server.press(wire.ben, message, "Test image")
+        await wire.server.submit_modal(form, {"prompt": "a harbour"})
+        await wire.server.wait_for(lambda: wire.api.render_calls, 10)
+        first.kill()
+        await wire.server.wait_for(lambda: "the bot was interrupted" in message.text, 15)
+    assert message.text.startswith("**Ready**")
+    assert len(wire.api.render_calls) == 1
+
+
 async def late(_: web.Request) -> web.StreamResponse:
     await asyncio.sleep(20)
     return web.json_response({"status": "success"})
@@ -190,14 +211,15 @@ async def test_one_that_stalled_shows_nothing_when_it_wakes_up(wire: Wire, datab
 async def test_with_the_database_away_countdowns_end_in_time_and_nothing_is_lost(
     wire: Wire, database: postgres.Server
 ) -> None:
+    wire.environment["RELOAD_SECONDS"] = str(AWAY_SECONDS)
     async with both(wire):
         asked = await counting(wire)
-        due = wire.api.calls[0].at + 12
+        due = wire.api.calls[0].at + AWAY_SECONDS
         database.stop()
         refused = await wire.reload(wire.ben, "another")
         await wire.server.wait_for(lambda: refused.message_id is not None, 3)
         assert "storage" in wire.reply(refused).text.lower()
-        await wire.server.wait_for(wire.pings, 15)
+        await wire.server.wait_for(wire.pings, AWAY_SECONDS + 3)
         assert wire.reply(asked).text.startswith("**Ready**")
         assert edits(wire, asked)[-1] - due < 1
         assert [len(edits(wire, asked)) > 2, len(wire.api.calls)] == [True, 1]
