@@ -9,7 +9,7 @@ from bot import words
 from bot.app import Rewarm
 from bot.delivery import NeverAcknowledged
 from bot.model_id import linked_model, parse_model_id
-from bot.models import own_models
+from bot.models import MOST_LOOKED_AT, own_models
 from bot.reload import Reload
 from bot.words.language import n_
 from cogs.press import asker_of
@@ -75,7 +75,8 @@ class ReloadCog(commands.Cog):
         """This server's models first, then the API's public ones; from memory: there is no time for more."""
         bot, linked = self.bot, linked_model(typed)
         typed = linked or typed
-        own = own_models(await bot.store.history(interaction.guild_id or 0), typed, bot.now())
+        history = await bot.store.history(interaction.guild_id or 0, most=MOST_LOOKED_AT)
+        own = own_models(history, typed, bot.now())
         public = bot.listing.catalogue.search(typed, 2 * MOST_CHOICES)
         names = {linked: linked} if linked is not None else {}
         names |= {id_: id_ for id_ in own} | {r.id: words.choice(r) for r in public if r.id not in own}

@@ -258,6 +258,7 @@ async def test_history_is_newest_first_and_of_one_model_where_that_is_asked_for(
         await store.ask(make(number, model=model), LIMIT)
     assert [reload.id for reload in await store.history(100)] == [3, 2, 1]
     assert [reload.id for reload in await store.history(100, "b")] == [2]
+    assert [reload.id for reload in await store.history(100, most=2)] == [3, 2]
     assert await store.history(101) == []
 
 

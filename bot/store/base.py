@@ -122,8 +122,8 @@ class Store(Protocol):
         """A reload of this server, or None."""
         ...
 
-    async def history(self, server: int, model: str | None = None) -> list[Reload]:
-        """All stored reloads of a server, or those of one model; newest first."""
+    async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
+        """All stored reloads of a server, or those of one model, newest first; the newest `most` of them."""
         ...
 
     async def key(self, server: int) -> KeyRow | None:

@@ -203,11 +203,11 @@ class EmbeddedStore:
     async def find(self, server: int, id_: int) -> Reload | None:
         return self._memory.of_server.get(server, {}).get(id_)
 
-    async def history(self, server: int, model: str | None = None) -> list[Reload]:
+    async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
         mine = list(self._memory.of_server.get(server, {}).values())
         if model is not None:
             mine = [reload for reload in mine if reload.model == model]
-        return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
+        return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)[:most]
 
     async def key(self, server: int) -> KeyRow | None:
         return self._memory.keys.get(server)

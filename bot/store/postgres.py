@@ -272,9 +272,9 @@ class PostgresStore:
         found = await self._fetch("SELECT id, body FROM reloads WHERE server = $1 AND id = $2", server, id_)
         return sql.reload_of(found[0]) if found else None
 
-    async def history(self, server: int, model: str | None = None) -> list[Reload]:
-        mine = [reload for _, reload in sql.readable(await self._fetch(sql.HISTORY, server, model))]
-        return sorted(mine, key=lambda reload: reload.asked_at, reverse=True)
+    async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
+        found = await self._fetch(sql.HISTORY, server, model, most)
+        return [reload for _, reload in sql.readable(found)]
 
     # Everything else
 

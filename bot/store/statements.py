@@ -56,7 +56,10 @@ ABOUT_TO_ASK = """
 SELECT id, body, version, owner FROM reloads WHERE server = $1 AND (is_joinable OR asked_at > $2)
 ORDER BY id FOR UPDATE
 """
-HISTORY = "SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = $2)"
+HISTORY = """
+SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = $2)
+ORDER BY asked_at DESC LIMIT $3
+"""
 ROW = "SELECT value FROM rows WHERE kind = $1 AND server = $2 AND name = $3"
 KEYS = "SELECT server, value FROM rows WHERE kind = 'key'"
 SET_ROW = """
