@@ -22,7 +22,11 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
         structlog.processors.format_exc_info,  # text, without local variables
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,  # first: the others cost, also for what nobody will read
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
