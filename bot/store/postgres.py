@@ -34,6 +34,7 @@ COMPARE_SECONDS = 2.0
 SETTLE_SECONDS = 1.0
 """A stop waits so long for writes that are under way: they would belong to a life that is over."""
 EXPIRE_AT_ONCE = 500
+READ_AT_ONCE = 500
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -274,7 +275,11 @@ class PostgresStore:
 
     async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
         found = await self._fetch(sql.HISTORY, server, model, most)
-        return [reload for _, reload in sql.readable(found)]
+        reloads: list[Reload] = []
+        for first in range(0, len(found), READ_AT_ONCE):
+            await asyncio.sleep(0)  # a long history holds nobody up
+            reloads += [reload for _, reload in sql.readable(found[first : first + READ_AT_ONCE])]
+        return reloads
 
     # Everything else
 
