@@ -8,6 +8,7 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -214,7 +215,9 @@ class Rewarm(commands.AutoShardedBot):
         ]
         digest = hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()
         name = f"commands:{self.application_id}"
-        known = await self.store.value(name) or {}
+        known: dict[str, Any] = {}
+        with suppress(StoreTrouble):  # then they are sent once more
+            known = await self.store.value(name) or {}
         if known.get("digest") == digest:
             self._command_ids = known["ids"]
             return
@@ -228,8 +231,11 @@ class Rewarm(commands.AutoShardedBot):
                 log.warning("commands.not_synced", error=type(error).__name__, why=why)
                 await asyncio.sleep(max(start_pause(attempt), named_wait(error)))
         self._command_ids = {command.name: command.id for command in synced}
-        await self.store.set_value(name, {"digest": digest, "ids": self._command_ids})
         log.info("commands.synced", count=len(synced))
+        try:
+            await self.store.set_value(name, {"digest": digest, "ids": self._command_ids})
+        except StoreTrouble as error:  # the next start sends them once more
+            log.warning("commands.not_noted", error=str(error))
 
     async def close(self) -> None:
         """Stop in order: reloads, Discord, the model API. The store is closed by who opened it."""

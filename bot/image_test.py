@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from bot.answer import LONGEST_NAMED_WAIT, Rendering
-from bot.errors import NoKey
+from bot.errors import NoKey, StoreTrouble
 from bot.life import Life
 from bot.picture import Picture
 from bot.reload import ImageTest, Outcome, Reload, State
@@ -58,6 +58,9 @@ class ImageTestStory:
         except NoKey:
             await self.end(Outcome.KEY_GONE)
             return
+        except StoreTrouble:
+            await self.end(Outcome.STORAGE)
+            return
         await self._reply.show(reload, self._by.now(), SHOW_CALLING_SECONDS)
         if not await self._note(called=True):
             await self.end(Outcome.STORAGE)
@@ -91,6 +94,9 @@ class ImageTestStory:
                 key = await self._by.keys.open(self.life.reload.server)
             except NoKey:
                 return Rendering(Outcome.KEY_GONE)
+            except StoreTrouble as error:  # the picture waits
+                log.warning("image_test.no_key", error=str(error))
+                continue
             answer = await self._by.api.rendered(key, self.life.reload.model, job)
             answer = replace(answer, wait=max(answer.wait, FETCH_EVERY))
         if answer.outcome is Outcome.UNKNOWN_MODEL:  # what it does not find is the picture

@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from bot.catalogue import Catalogue, Row
-from bot.errors import NoKey
+from bot.errors import NoKey, StoreTrouble
 from bot.keys import Keys
 from bot.model_api import ModelApi
 from bot.store.base import Store
@@ -56,11 +56,14 @@ class Listing:
         await asyncio.sleep(FIRST_SECONDS)
         while True:
             pause = TRY_SECONDS
-            if not self._is_fresh():
-                servers = sorted(await self._store.keys())
-                pause = TRY_SECONDS if servers else NO_KEY_SECONDS
-                if servers:
-                    await self._renew(self._choose(servers))
+            try:
+                if not self._is_fresh():
+                    servers = sorted(await self._store.keys())
+                    pause = TRY_SECONDS if servers else NO_KEY_SECONDS
+                    if servers:
+                        await self._renew(self._choose(servers))
+            except StoreTrouble as error:
+                log.warning("models.not_listed", error=str(error))
             await asyncio.sleep(pause)
 
     def _is_fresh(self) -> bool:

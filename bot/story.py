@@ -114,14 +114,13 @@ class Story:
                 return
             try:
                 key = await self._by.keys.open(self.life.reload.server)
-            except NoKey:
-                await self.end(Outcome.KEY_GONE, message=message)
+            except (NoKey, StoreTrouble) as error:
+                why = Outcome.KEY_GONE if isinstance(error, NoKey) else Outcome.STORAGE
+                await self._end_uncalled(why, message=message)
                 return
             called_before = self.life.reload.called_at
             if not await self.life.step(State.CALLING, message=message, called_at=self._by.now()):
-                ref = new_ref()
-                log.error("reload.not_called", ref=ref, why="storage")
-                await self.end(Outcome.STORAGE, called_at=called_before, ref=ref)
+                await self._end_uncalled(Outcome.STORAGE, called_at=called_before)
                 return
             if self.life.reload.not_before is not None:  # take "starts in 5 s" away
                 await self._reply.show(self.life.reload, self._by.now(), SHOW_CALLING_SECONDS)
@@ -139,6 +138,12 @@ class Story:
             await self._count()
         else:
             await self._end_refused(answer, called_before)
+
+    async def _end_uncalled(self, why: Outcome, **facts: Unpack[Facts]) -> None:
+        if why is Outcome.STORAGE:
+            facts["ref"] = new_ref()
+            log.error("reload.not_called", ref=facts["ref"], why="storage")
+        await self.end(why, **facts)
 
     async def _count(self) -> None:
         if self._by.is_stopping():
@@ -232,11 +237,11 @@ class Story:
             return
 
     async def _spam_filter_ends(self, reload: Reload) -> float | None:
-        calls = [
-            past.called_at
-            for past in await self._by.store.history(reload.server, reload.model)
-            if past.called_at is not None
-        ]
+        try:
+            past = await self._by.store.history(reload.server, reload.model)
+        except StoreTrouble:  # if it lasts, nothing will be sent
+            return None
+        calls = [known.called_at for known in past if known.called_at is not None]
         now = self._by.now()
         ends = min(max(calls, default=0.0), now) + SPAM_FILTER_SECONDS  # the clock may have been set back
         return ends if ends > now else None

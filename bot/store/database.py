@@ -14,6 +14,8 @@ from bot.store.schema import Connection, migrate
 CONNECT_SECONDS = 1.0
 LANDING_SECONDS = 5.0
 """So long a late write is waited for before its connection is cut."""
+MIGRATION_SECONDS = 300.0
+"""With the wait for another replica's."""
 CONNECTIONS = 10
 _BOUNDS = """
 SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
@@ -47,7 +49,7 @@ class Database:
                     init=_bound,
                     reset=_keep_as_it_is,
                 )
-            async with asyncio.timeout(LANDING_SECONDS), pool.acquire() as connection:
+            async with asyncio.timeout(MIGRATION_SECONDS), pool.acquire() as connection:
                 await migrate(connection)
         except (*TROUBLE, ValueError) as error:
             raise _unusable(error) from None

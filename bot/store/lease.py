@@ -5,6 +5,7 @@ A lease that has run out is never renewed: the process begins a new life. So an 
 
 import asyncio
 import errno
+import math
 import re
 import time
 import uuid
@@ -18,17 +19,19 @@ import structlog
 
 from bot.reload import Reload
 from bot.store.database import TROUBLE
-from bot.store.schema import Connection
+from bot.store.schema import Connection, transaction
 
 LEASE_SECONDS = 3.0
 RENEW_SECONDS = 1.0
+REFUSED_SECONDS = 0.5
+"""So long nobody asks again after a refusal."""
 
 _BEGIN = "INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))"
 _RENEW = """
 UPDATE replicas SET lease_until = now() + make_interval(secs => $2)
 WHERE id = $1 AND lease_until > now() RETURNING true
 """
-_INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = $1 AND id = ANY($3) AND is_open RETURNING id"
+_INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = ANY($1) AND id = ANY($3) AND is_open RETURNING id"
 _SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
 _END = "DELETE FROM replicas WHERE id = $1"
 _SWEEP = "DELETE FROM replicas WHERE lease_until < now() - interval '1 hour'"
@@ -55,7 +58,10 @@ class Lease:
         self._turn = asyncio.Lock()
         self._good_until = 0.0
         self._is_refused = False
+        self._tried_at = -math.inf
         self.id = uuid.uuid4()
+        self.tried: list[uuid.UUID] = []
+        """Lives that were to begin, and may have: the answer was lost."""
         self.held: dict[int, Held] = {}
         self.lost: set[int] = set()
         """Those that another life has taken over, until somebody asks."""
@@ -86,9 +92,11 @@ class Lease:
 
     async def _try(self, *, unless_good: bool) -> None:
         async with self._turn:
-            if unless_good and self.is_good:  # many wait for the same
-                return
             began = time.monotonic()
+            was_refused = self._is_refused and began - self._tried_at < REFUSED_SECONDS
+            if unless_good and (self.is_good or was_refused):  # many wait for the same
+                return
+            self._tried_at = began
             try:
                 async with asyncio.timeout(RENEW_SECONDS):
                     await self._renew(await self._connected())
@@ -130,11 +138,13 @@ class Lease:
     async def _begin_anew(self, connection: Connection) -> None:
         """A new life inherits what the last one had, but for what others have claimed meanwhile."""
         new = uuid.uuid4()
-        async with connection.transaction():
+        old = [self.id, *self.tried]
+        self.tried.append(new)
+        async with transaction(connection):
             await connection.execute(_SWEEP)
             await connection.execute(_BEGIN, new, LEASE_SECONDS)
-            rows = await connection.fetch(_INHERIT, self.id, new, list(self.held))
-        self.id = new
+            rows = await connection.fetch(_INHERIT, old, new, list(self.held))
+        self.id, self.tried = new, []
         gone = self.held.keys() - {row["id"] for row in rows}
         for id_ in gone:
             del self.held[id_]

@@ -23,7 +23,7 @@ from bot.store.base import KeyRow, News, ServerSettings, Watch
 from bot.store.database import TROUBLE, Database
 from bot.store.lease import LEASE_SECONDS, Held, Lease
 from bot.store.memory import TOKEN_SECONDS, Memory, Row
-from bot.store.schema import Connection
+from bot.store.schema import Connection, transaction
 
 CALL_SECONDS = 5.0
 """A call that takes longer is in trouble; its write may still land."""
@@ -102,7 +102,13 @@ class PostgresStore:
 
         async def work(connection: Connection) -> None:
             await connection.execute(sql.BURY, life, LEASE_SECONDS)
-            records = await connection.fetch(sql.CLAIM, life, CLAIM_AT_ONCE, list(self._unreadable))
+            orphans = await connection.fetch(sql.ORPHANS, life, list(self._unreadable), CLAIM_AT_ONCE)
+            if not orphans:
+                return
+            ids = [record["id"] for record in orphans]
+            async with transaction(connection):
+                locked = [record["id"] for record in await connection.fetch(sql.LOCK, life, ids)]
+                records = await connection.fetch(sql.CLAIM, life, locked)
             if self._lease.id != life:  # it is over, and others may claim them
                 return
             taken = [self._take(record, reload) for record, reload in sql.readable(records)]
@@ -124,18 +130,20 @@ class PostgresStore:
         mine = {record["id"] for record in await self._fetch(sql.MINE, life)}
         if self._lease.id != life:
             return
-        after = self._lease.held.keys() | self._under_way.keys()
-        if unknown := mine - before - after:
-            log.warning("store.found", count=len(unknown))
-            await self._fetch(sql.LEAVE, life, list(unknown))
-        gone = (before & after) - mine - self._under_way.keys()
+        gone = (before & self._lease.held.keys()) - mine - self._under_way.keys()
         for id_ in gone:
             del self._lease.held[id_]
         self._lease.lost |= gone
+        if unknown := mine - before - self._lease.held.keys() - self._under_way.keys():
+            log.warning("store.found", count=len(unknown))
+            await self._fetch(sql.LEAVE, life, list(unknown))
 
     def _take(self, record: asyncpg.Record, reload: Reload) -> Reload:
-        self._lease.held[reload.id] = Held(reload, record["version"])
-        return reload
+        """Answers what is known of it now: an answer that came later may have been read earlier."""
+        known = self._lease.held.get(reload.id)
+        if known is None or known.version < record["version"]:
+            known = self._lease.held[reload.id] = Held(reload, record["version"])
+        return known.row
 
     async def release(self) -> None:
         self._keeper.cancel()
@@ -150,11 +158,16 @@ class PostgresStore:
 
     async def ask(self, new: Reload, limit: float) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
+            await self._lease.make_sure()
+            if not self._lease.is_good:
+                raise StoreTrouble("the database refuses this process a lease")
             life = self._lease.id
             with self._writing(new.id):
                 async with sql.servers_turn(connection, new.server):
                     after, version = await self._ask(connection, new, life)
-                if after is not None and version is not None and self._lease.id == life:
+                if after is not None and version is not None:
+                    if self._lease.id != life:
+                        raise StoreTrouble("the lease ran out meanwhile")
                     self._lease.held[after.id] = Held(after, version)
                 return after
 
@@ -199,16 +212,20 @@ class PostgresStore:
         async def work(connection: Connection) -> Reload | None:
             with self._writing(id_):
                 known = self._lease.held.get(id_)  # mostly nobody has changed it since
+                is_read, may_be_done = False, True
                 while True:
                     if known is None:
-                        known = await self._read(connection, id_)
+                        known, is_read = await self._read(connection, id_), True
                         if known is None:
                             return None
-                        if self.holds(id_) and sql.is_done(known.row, to, facts):
+                        if may_be_done and self.holds(id_) and sql.is_done(known.row, to, facts):
                             return known.row  # by us, and the answer was lost
                     after = sql.memory_of([known.row]).step(id_, from_, to, facts)
-                    if after is None or await self._replace(connection, known, after):
+                    if after is None and is_read:
+                        return None
+                    if after is not None and await self._replace(connection, known, after):
                         return after
+                    may_be_done = after is not None
                     known = None
 
         return await self._database.write(STEP_SECONDS, work)
@@ -219,6 +236,8 @@ class PostgresStore:
         if record is not None and record["owner"] == self._lease.id:
             self._take(record, sql.reload_of(record))
             return self._lease.held[id_]
+        if record is not None and record["owner"] in self._lease.tried:
+            raise StoreTrouble("a new life has begun, and its answer was lost")
         self._lease.held.pop(id_, None)
         if record is None:
             return None
@@ -337,11 +356,12 @@ class PostgresStore:
         return await self._remove("watch", server, model)
 
     async def servers(self) -> set[int]:
-        return {record["server"] for record in await self._fetch(sql.SERVERS)}
+        found = await self._database.do(CALL_SECONDS, lambda connection: connection.fetch(sql.SERVERS))
+        return {record["server"] for record in found}
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
         async def work(connection: Connection) -> int:
-            async with connection.transaction():
+            async with transaction(connection):
                 gone = await connection.fetch(sql.EXPIRE, ended_before, EXPIRE_AT_ONCE)
                 left = EXPIRE_AT_ONCE - len(gone)
                 fading = await connection.fetch(sql.FADING, ended_before, fade_before, left)

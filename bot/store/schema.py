@@ -1,5 +1,8 @@
 """The tables in PostgreSQL, as numbered migrations: one that was released is never changed, only followed."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -52,9 +55,29 @@ MIGRATIONS = (
     COMMENT ON TABLE rows IS 'keys (sealed), settings and watches of servers; named values of server 0';
     CREATE INDEX rows_of_server ON rows (server);
     """,
+    "CREATE INDEX reloads_fading ON reloads (last_at) WHERE may_fade",
 )
 _LOCK = 0x7265_7761_726D
 """Any number, so long as every replica takes the same."""
+
+
+@asynccontextmanager
+async def transaction(connection: Connection) -> AsyncIterator[None]:
+    """A transaction; where it is cut short, so is its connection.
+
+    asyncpg's own would wait for the answer to its ROLLBACK, for ever where the other side has gone silent.
+    """
+    inner = connection.transaction()
+    await inner.start()
+    try:
+        yield
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
+    except BaseException:
+        await inner.rollback()
+        raise
+    await inner.commit()
 
 
 async def migrate(connection: Connection) -> None:
@@ -62,7 +85,7 @@ async def migrate(connection: Connection) -> None:
 
     Raises DatabaseUnusable where a newer version has been here; asyncpg's errors.
     """
-    async with connection.transaction():
+    async with transaction(connection):
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(

@@ -12,7 +12,7 @@ from bot.errors import StoreTrouble
 from bot.reload import JOINABLE, Facts, Reload, State
 from bot.store.memory import Memory, Row
 from bot.store.rows import unpack
-from bot.store.schema import Connection
+from bot.store.schema import Connection, transaction
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -34,16 +34,17 @@ AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
             AND since < now() - make_interval(secs => $2))
 """
 """A life that has run out is over for good before anything of it is claimed: a renewal may be under way."""
-CLAIM = """
-WITH orphans AS (
-    SELECT id FROM reloads r
-    WHERE is_open AND id <> ALL($3)
-    AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
-    AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
-    ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED)
-UPDATE reloads r SET owner = $1, has_news = false FROM orphans WHERE r.id = orphans.id
-RETURNING r.id, r.body, r.version
+_ORPHANED = """
+is_open AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
+AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
 """
+ORPHANS = f"SELECT id FROM reloads r WHERE {_ORPHANED} AND id <> ALL($2) ORDER BY due LIMIT $3"  # noqa: S608  # our own words
+LOCK = f"SELECT id FROM reloads r WHERE {_ORPHANED} AND id = ANY($2) FOR UPDATE SKIP LOCKED"  # noqa: S608
+CLAIM = f"""
+UPDATE reloads r SET owner = $1, has_news = false WHERE {_ORPHANED} AND id = ANY($2)
+RETURNING id, body, version
+"""  # noqa: S608
+"""Twice, as the first looks at lives as they were when it began: the row may belong to a newer one by now."""
 NEWS = """
 UPDATE reloads r SET has_news = false
 FROM (SELECT id FROM reloads WHERE owner = $1 AND has_news ORDER BY id FOR UPDATE SKIP LOCKED) mine
@@ -84,7 +85,7 @@ LIMIT $3 FOR UPDATE SKIP LOCKED
 @asynccontextmanager
 async def servers_turn(connection: Connection, server: int) -> AsyncIterator[None]:
     """A transaction in which nobody else changes what several rows of a server say together."""
-    async with connection.transaction():
+    async with transaction(connection):
         await connection.execute(SERVERS_TURN, server)
         yield
 
