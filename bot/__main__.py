@@ -13,7 +13,7 @@ from importlib import metadata
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import discord
 import structlog
@@ -21,7 +21,7 @@ import structlog
 from bot import logs
 from bot.admin import commands
 from bot.app import Rewarm, build, settle_garbage_collector
-from bot.errors import DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
+from bot.errors import DatabaseAway, DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
 from bot.health import Health
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
@@ -30,7 +30,10 @@ STOP_SECONDS = 10.0
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 _LOGIN_REFUSED = "DISCORD_TOKEN: Discord refuses this token. Copy it again from the developer portal."
-_OLD_KEY = "Put the old key back; if it is lost, move DATA_DIR away and have the API keys set again."
+_OLD_KEY = (
+    "Put the old key back; if it is lost, begin with another database or an empty DATA_DIR, and have the "
+    "API keys set again."
+)
 EXIT_HUNG = 70
 EXIT_INTERRUPTED = 130
 
@@ -46,7 +49,7 @@ def main() -> int:
         return _do(arguments)
     except SettingsError as error:
         return _refuse(error.lines)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         return EXIT_INTERRUPTED
     except SealBroken:
         return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
@@ -124,12 +127,14 @@ async def run(settings: Settings) -> NoReturn:
     secrets = [settings.discord_token.get_secret_value()]
     secrets += settings.key_encryption_keys.get_secret_value().split(",")
     url = settings.store_url.get_secret_value()
-    secrets += [url, urlsplit(url).password or ""]
+    password = urlsplit(url).password or ""
+    secrets += [url, password, unquote(password)]
     logs.set_up(settings.log_level, settings.log_format, secrets)
     try:
         bot = await build(settings)
     except StoreTrouble as error:
-        _leave(_refuse([f"{_where(error)}: {error}."]))
+        refused = _refuse([f"{_where(error)}: {error}."])
+        _leave(EXIT_FAILED if isinstance(error, DatabaseAway) else refused)
     except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
         _leave(EXIT_INTERRUPTED)
     settle_garbage_collector()

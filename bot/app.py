@@ -26,7 +26,7 @@ from bot.cadence import start_pause
 from bot.delivery import Delivery
 from bot.errors import StoreTrouble, StoreUnusable
 from bot.gateway import be_patient
-from bot.keys import Keys, unlock
+from bot.keys import ENCRYPTION_CHECK, Keys, unlock
 from bot.languages import CommandTranslator, Languages
 from bot.ledger import Ledger
 from bot.listing import Listing
@@ -38,6 +38,7 @@ from bot.rhythm import Rhythm
 from bot.rights import Rights
 from bot.runner import Runner
 from bot.settings import Settings
+from bot.store import file
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -280,7 +281,10 @@ async def _patiently(
 
 async def _open(settings: Settings, metrics: Metrics) -> Store:
     if url := settings.store_url.get_secret_value():
-        return await PostgresStore.connect(url, metrics)
+        store = await PostgresStore.connect(url, metrics)
+        if (settings.data_dir / file.NAME).exists() and await store.value(ENCRYPTION_CHECK) is None:
+            log.warning("store.begun_anew", not_moved=str(settings.data_dir / file.NAME), by="move-store")
+        return store
     folder = settings.data_dir
     try:
         async with asyncio.timeout(OPEN_SECONDS):

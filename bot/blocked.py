@@ -33,6 +33,7 @@ class Blocked:
         self._write(self.all() - {server})
 
     def _write(self, servers: set[int]) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with STORE_URL nobody else does
         part = self._path.with_name(f"{NAME}.{os.getpid()}")
         part.write_text("".join(f"{server}\n" for server in sorted(servers)))
         part.chmod(0o644)

@@ -6,6 +6,8 @@ RewarmError
 │   ├── StoreSlow            … within the time limit: it may still happen
 │   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
 │       └── DatabaseUnusable … where it is PostgreSQL
+│           ├── DatabaseAway … for now: a later start may find it
+│           └── DatabaseEmpty … in which no bot has been yet
 ├── Taken                    another process looks after this reload now: this one stops, in silence
 ├── SealBroken               a sealed secret does not open with the keys we have
 └── Refusal                  the person who asked can change something; nothing is broken
@@ -61,6 +63,14 @@ class StoreUnusable(StoreTrouble):
 
 class DatabaseUnusable(StoreUnusable):
     """PostgreSQL cannot be used as STORE_URL says; the message says why and what to do, and quotes no URL."""
+
+
+class DatabaseAway(DatabaseUnusable):
+    """It does not answer, or serves nobody at the moment."""
+
+
+class DatabaseEmpty(DatabaseUnusable):
+    """It has no tables."""
 
 
 class Taken(RewarmError):

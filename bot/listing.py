@@ -89,6 +89,7 @@ class Listing:
             log.warning("models.not_kept", error=type(error).__name__)
 
     def _write(self, rows: Sequence[Row], fetched_at: float) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with STORE_URL nobody else does
         new = self._path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_bytes(orjson.dumps({"fetched_at": fetched_at, "rows": [list(row) for row in rows]}))

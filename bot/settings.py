@@ -7,6 +7,7 @@ import re
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -126,6 +127,16 @@ class Settings(BaseSettings):
     def _of_postgresql(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not re.match(r"postgres(ql)?://", value.get_secret_value()):
             raise ValueError("must begin with postgresql://, or be empty")
+        try:
+            parts = urlsplit(value.get_secret_value())
+            several = "," in parts.netloc
+            is_sound = not parts.fragment and parts.netloc.count("@") < 2 and (several or parts.port != 0)
+        except ValueError:  # its words quote the password
+            is_sound = False
+        if not is_sound:
+            raise ValueError(
+                "is no URL. What is special in a password is written as % and two digits, @ as %40"
+            )
         return value
 
     @field_validator("model_api_url")
@@ -158,7 +169,7 @@ class Settings(BaseSettings):
     def _shards_fit(self) -> Self:
         count = self.shard_count
         if self.shard_ids and (count is None or not all(0 <= shard < count for shard in self.shard_ids)):
-            raise ValueError("SHARD_IDS: needs SHARD_COUNT, and each id below it")
+            raise ValueError("SHARD_IDS: needs SHARD_COUNT, and each id below it, counted from 0")
         return self
 
     @property

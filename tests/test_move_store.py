@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -91,6 +92,8 @@ async def test_a_database_that_holds_something_else_is_left_alone(moving: Wire, 
     assert "STORE_URL: holds another key:100" in said.err
     store = await PostgresStore.connect(postgres_url)
     assert await store.key(100) == KeyRow("another", 7, "mod", 1.0)
+    assert await store.servers() == {100}
+    assert await store.history(100) == [], "nothing was copied before it was refused"
     await store.release()
 
 
@@ -144,4 +147,40 @@ async def test_check_says_what_is_wrong_with_a_database(wire: Wire, postgres_url
     assert "canary" not in said.out + said.err
     said = await run(wire, STORE_URL="postgresql://rewarm:canary@127.0.0.1:1/x")
     assert said.err.startswith("STORE_URL: the database cannot be used")
-    assert said.status == 2
+    assert "nobody listens there" in said.err
+    assert said.status == 1, "it may come back: a supervisor tries again"
+    absent = urlsplit(postgres_url)._replace(path="/absent").geturl()
+    said = await run(wire, STORE_URL=absent)
+    assert "there is none of this name" in said.err
+    assert said.status == 2, "a person is needed"
+
+
+@pytest.mark.parametrize("password", ["can℀ary", "can[ary", "can#ary", "can/ary", "can@ary"])
+async def test_a_password_that_must_be_written_otherwise_is_not_shown(wire: Wire, password: str) -> None:
+    for command in ((), ("check",), ("move-store",)):
+        said = await run(wire, *command, STORE_URL=f"postgresql://rewarm:{password}@127.0.0.1:1/x")
+        assert "STORE_URL: is no URL" in said.out + said.err
+        assert "written as %" in said.out + said.err
+        assert "ary" not in said.out + said.err
+        assert "Traceback" not in said.err
+
+
+async def test_a_file_that_was_not_moved_is_spoken_of(moving: Wire) -> None:
+    said = await run(moving, "check")
+    assert "To go on with data: move-store" in said.line("store")
+    async with moving.process():
+        await moving.logged("store.begun_anew")
+
+
+async def test_names_that_a_database_cannot_hold_are_found_out_at_start(
+    wire: Wire, postgres_server: str
+) -> None:
+    admin = await asyncpg.connect(postgres_server)
+    await admin.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    try:
+        said = await run(wire, STORE_URL=urlsplit(postgres_server)._replace(path="/latin").geturl())
+        assert "ENCODING 'UTF8'" in said.err
+        assert said.status == 2
+    finally:
+        await admin.execute("DROP DATABASE latin WITH (FORCE)")
+        await admin.close()

@@ -4,13 +4,14 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
 
 from bot.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
 from bot.reload import Asker, ImageTest, Outcome, Reload, State
+from bot.store import statements
 from bot.store.base import KeyRow
 from bot.store.lease import LEASE_SECONDS
 from bot.store.postgres import PostgresStore
@@ -361,6 +362,83 @@ async def test_migrations_run_once_whoever_comes_first(postgres_url: str) -> Non
         await asyncio.gather(*(stack.enter_async_context(replica(postgres_url)) for _ in range(4)))
     admin = await asyncpg.connect(postgres_url)
     assert await admin.fetchval("SELECT count(*) FROM migrations") == len(MIGRATIONS)
+    await admin.close()
+
+
+async def test_news_that_are_looked_at_late_take_no_step_back(two: Two) -> None:
+    """Older rows, read before a step and looked at after it."""
+    await two.one.ask(make(1), LIMIT)
+    await two.other.notify(1, Asker(9, 11, "t9"), wanted=True)
+    news = await two.one._fetch(statements.NEWS, two.one._lease.id)
+    await two.one.step(1, {State.ASKED}, State.CALLING, called_at=1.0)
+    [(record, reload)] = statements.readable(news)
+    assert two.one._take(record, reload).state is State.CALLING
+    assert await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2.0) is not None
+
+
+async def test_a_row_that_is_further_than_was_known_is_read_again(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    known = two.one._lease.held[1].row
+    await two.one.step(1, {State.ASKED}, State.CALLING, called_at=1.0)
+    two.one._lease.held[1].row = known
+    assert await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2.0) is not None
+
+
+async def test_a_write_that_ends_while_rows_are_compared_stops_no_comparing(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was never held: a join's own id, say."""
+    await two.one.ask(make(1), LIMIT)
+    del two.one._lease.held[1]  # its answer was lost
+    fetch = two.one._fetch
+    two.one._under_way[99] += 1
+
+    async def slow(query: str, *args: Any) -> list[asyncpg.Record]:
+        if query == statements.LEAVE:
+            two.one._under_way.clear()
+        return await fetch(query, *args)
+
+    monkeypatch.setattr(two.one, "_fetch", slow)
+    two.one._compared_at = 0.0
+    assert (await two.one.news()).lost == frozenset()
+
+
+async def test_a_life_that_began_without_an_answer_is_inherited_from(two: Two) -> None:
+    """Commits take longer than anybody waits, for a while, after a lease has run out."""
+    die(two.other)
+    await two.one.ask(make(1), LIMIT)
+    admin = await asyncpg.connect(two.url)
+    await admin.execute(
+        "CREATE FUNCTION slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END' "
+        "LANGUAGE plpgsql"
+    )
+    await admin.execute(
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON replicas DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    before = two.one._lease.id
+    await admin.execute("UPDATE replicas SET lease_until = now() - interval '1 s' WHERE id = $1", before)
+    async with asyncio.timeout(10):
+        while await admin.fetchval("SELECT owner FROM reloads") == before:
+            await asyncio.sleep(0.05)
+        await admin.execute("DROP TRIGGER slow ON replicas")
+        while await admin.fetchval("SELECT owner FROM reloads") != two.one._lease.id:
+            await asyncio.sleep(0.05)
+    assert two.one.holds(1)
+    assert two.one._lease.lost == set()
+    assert await two.one.step(1, {State.ASKED}, State.CALLING, called_at=1.0) is not None
+    await admin.close()
+
+
+async def test_without_a_lease_nothing_is_taken_on(two: Two) -> None:
+    die(two.one)
+    admin = await asyncpg.connect(two.url)
+    await admin.execute("ALTER TABLE replicas RENAME TO gone")
+    two.one._lease._good_until = 0.0
+    with pytest.raises(StoreTrouble):
+        await two.one.ask(make(1), LIMIT)
+    assert await admin.fetchval("SELECT count(*) FROM reloads") == 0
+    await admin.execute("ALTER TABLE gone RENAME TO replicas")
     await admin.close()
 
 

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from bot.store.lease import LEASE_SECONDS
+from bot.store.schema import transaction
 from tests import postgres
 from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction
 from tests.stand_ins.model_api import Answer, ModelApiServer
@@ -246,6 +247,41 @@ async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
         line.mend()
         await wire.logged("lost=1")
     assert len(wire.api.calls) == 1
+
+
+async def test_a_transaction_with_who_has_gone_silent_is_given_up(
+    wire: Wire, database: postgres.Server
+) -> None:
+    """Else the connection, and the lease or a place in the pool, is gone for good."""
+    line = Line(database)
+    async with await line.listen():
+        connection = await asyncpg.connect(line.url)
+
+        async def look() -> None:
+            async with asyncio.timeout(0.2), transaction(connection):
+                line.cut()
+                await connection.execute("SELECT 1")
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(look(), 5)
+        assert connection.is_closed()
+        line.mend()
+
+
+async def test_a_test_image_waits_for_a_database_that_is_away(wire: Wire, database: postgres.Server) -> None:
+    wire.environment["RELOAD_SECONDS"] = "1"
+    wire.api.renders = [Answer(wire.api.rendering(eta=3))]
+    async with both(wire):
+        asked = await wire.reload()
+        await settled(wire, database)
+        message = wire.reply(asked)
+        form = await wire.server.press(wire.ben, message, "Test image")
+        await wire.server.submit_modal(form, {"prompt": "a harbour"})
+        await wire.server.wait_for(lambda: wire.api.render_calls, 10)
+        database.stop()
+        await wire.logged("image_test.no_key")
+        database.start()
+        await wire.server.wait_for(lambda: "**Confirmed**" in message.text, 20)
 
 
 async def test_both_serve_their_own_servers_at_once(wire: Wire, database: postgres.Server) -> None:

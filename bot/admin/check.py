@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
-from bot.errors import SealBroken, StoreTrouble
+from bot.errors import DatabaseEmpty, SealBroken, StoreTrouble
 from bot.invite import RIGHTS, invitation
 from bot.keys import ENCRYPTION_CHECK, PURPOSE
 from bot.model_api import KeyCheck, ModelApi, open_session
@@ -103,6 +103,10 @@ async def _store(settings: Settings) -> str:
         raise NotRightError(
             f"{settings.data_dir}: {error.strerror}. Use the bot's own user, or root."
         ) from None
+    except DatabaseEmpty as error:
+        if (settings.data_dir / file.NAME).exists():
+            raise NotRightError(f"{error}. To go on with {settings.data_dir}: move-store.") from None
+        return f"{error}"
     except StoreTrouble as error:
         raise NotRightError(f"{error}.") from None
     vault, broken = Vault(settings.encryption_keys), []

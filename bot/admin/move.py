@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 
 from bot.admin import store
-from bot.errors import DatabaseUnusable, SettingsError
+from bot.errors import DatabaseUnusable, SettingsError, StoreTrouble, StoreUnusable
 from bot.metrics import Metrics
 from bot.reload import Reload
 from bot.settings import Settings
@@ -47,10 +47,14 @@ async def move(settings: Settings) -> int:
         try:
             if await database.do(CHUNK_SECONDS, lambda connection: connection.fetchval(_LIVING)):
                 raise DatabaseUnusable("a bot is running on the database: stop it first")
-            for work in (_copy, _compare):
+            for work in (_look, _copy, _compare):
                 for start in range(0, len(names), AT_ONCE):
                     some = {name: rows[name] for name in names[start : start + AT_ONCE]}
                     await database.write(CHUNK_SECONDS, functools.partial(work, rows=some))
+        except StoreUnusable:
+            raise
+        except StoreTrouble as error:
+            raise DatabaseUnusable(f"{error}: begin again, it goes on") from None
         finally:
             database.close()
     return len(rows)
@@ -63,7 +67,12 @@ async def _copy(connection: Connection, rows: Mapping[str, Row]) -> None:
     await connection.executemany(_COPY_ROW, rest)
 
 
-async def _compare(connection: Connection, rows: Mapping[str, Row]) -> None:
+async def _look(connection: Connection, rows: Mapping[str, Row]) -> None:
+    """Before anything is written."""
+    await _compare(connection, rows, is_copied=False)
+
+
+async def _compare(connection: Connection, rows: Mapping[str, Row], *, is_copied: bool = True) -> None:
     ids = [row.id for row in rows.values() if isinstance(row, Reload)]
     places = [_place(name) for name, row in rows.items() if not isinstance(row, Reload)]
     reloads = await connection.fetch("SELECT id, body FROM reloads WHERE id = ANY($1)", ids)
@@ -71,6 +80,8 @@ async def _compare(connection: Connection, rows: Mapping[str, Row]) -> None:
     found = {f"reload:{record['id']}": record["body"] for record in reloads}
     found |= {_name(record): record["value"] for record in rest}
     for name, row in rows.items():
+        if name not in found and not is_copied:
+            continue
         if name not in found or orjson.loads(found[name]) != orjson.loads(sql.packed(row)):
             raise DatabaseUnusable(
                 f"holds another {name} than {file.NAME}: begin with a database that no bot has used"

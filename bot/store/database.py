@@ -1,13 +1,14 @@
 """Connections to PostgreSQL: each use has a time limit, and trouble is StoreTrouble."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
 
-from bot.errors import DatabaseUnusable, StoreSlow, StoreTrouble
+from bot.errors import DatabaseAway, DatabaseEmpty, DatabaseUnusable, StoreSlow, StoreTrouble
 from bot.metrics import Metrics
 from bot.store.schema import Connection, migrate
 
@@ -24,6 +25,24 @@ SET tcp_user_timeout = '5s'
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """All that was seen while a database was killed and came back; OSError: TimeoutError, too."""
 
+_MAY_PASS = (
+    *(OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError),
+    *(asyncpg.TooManyConnectionsError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError),
+)
+_WRONG_URL = "the URL is not right; what is special in a password is written as % and two digits, @ as %40"
+_WHY: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (asyncpg.ClientConfigurationError, _WRONG_URL),
+    (asyncpg.InvalidAuthorizationSpecificationError, "it refuses this user, or the password"),
+    (asyncpg.InvalidCatalogNameError, "there is none of this name: make it, with this user as its owner"),
+    (asyncpg.InsufficientPrivilegeError, "this user may not make tables there: make it the database's owner"),
+    (asyncpg.ReadOnlySQLTransactionError, "it is read-only"),
+    (asyncpg.TooManyConnectionsError, "it has no connection left: look at max_connections"),
+    (socket.gaierror, f"its host is not known, or {_WRONG_URL}"),
+    (ConnectionRefusedError, "nobody listens there: see that it runs, and that host and port are right"),
+    (TimeoutError, "it does not answer"),
+    (ValueError, _WRONG_URL),
+)
+OLDEST = 13
 _T = TypeVar("_T")
 
 
@@ -50,6 +69,7 @@ class Database:
                     reset=_keep_as_it_is,
                 )
             async with asyncio.timeout(MIGRATION_SECONDS), pool.acquire() as connection:
+                await _suits(connection)
                 await migrate(connection)
         except (*TROUBLE, ValueError) as error:
             raise _unusable(error) from None
@@ -120,15 +140,25 @@ async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
             finally:
                 connection.terminate()
     except asyncpg.UndefinedTableError:
-        raise DatabaseUnusable("the database has no tables yet: the first start makes them") from None
+        raise DatabaseEmpty("the database has no tables yet: the first start makes them") from None
     except (*TROUBLE, ValueError) as error:
         raise _unusable(error) from None
 
 
 def _unusable(error: Exception) -> DatabaseUnusable:
     """Its own words may quote the URL, which has a password."""
-    why = f"the database cannot be used ({type(error).__name__})"
-    return DatabaseUnusable(f"{why}: see that it runs, and that the URL is right")
+    otherwise = "see that it runs, and that the URL is right"
+    hint = next((said for kind, said in _WHY if isinstance(error, kind)), otherwise)
+    said = f"the database cannot be used ({type(error).__name__}): {hint}"
+    return DatabaseAway(said) if isinstance(error, _MAY_PASS) else DatabaseUnusable(said)
+
+
+async def _suits(connection: Connection) -> None:
+    """Raises DatabaseUnusable."""
+    if connection.get_server_version().major < OLDEST:
+        raise DatabaseUnusable(f"the database is too old: PostgreSQL {OLDEST} or newer is needed")
+    if await connection.fetchval("SHOW server_encoding") != "UTF8":
+        raise DatabaseUnusable("the database cannot hold every name: make one with ENCODING 'UTF8'")
 
 
 async def _bound(connection: Connection) -> None:

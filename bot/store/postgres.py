@@ -141,7 +141,7 @@ class PostgresStore:
     def _take(self, record: asyncpg.Record, reload: Reload) -> Reload:
         """Answers what is known of it now: an answer that came later may have been read earlier."""
         known = self._lease.held.get(reload.id)
-        if known is None or known.version < record["version"]:
+        if known is None or known.version <= record["version"]:
             known = self._lease.held[reload.id] = Held(reload, record["version"])
         return known.row
 

@@ -63,6 +63,7 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
     said = """
     Steps of reloads a second, each durable when it returns; in brackets how long one takes, and the lag of
     the event loop, which waits for nothing else meanwhile: medians / 99th percentiles.
+    In trouble: given up after 1 s, as a step is; it may land later.
     """
     return [Table("Writes to the store", said, ["at once", *map(str, AT_ONCE)], rows)]
 
