@@ -115,6 +115,7 @@ execute = SqliteMultithread.select_one
 
 def hang(*arguments):
     while Path("hang").exists():
+        Path("hanging").touch()
         threading.Event().wait()
     return execute(*arguments)
 
@@ -136,7 +137,7 @@ async def test_disk_that_hangs_at_start_is_one_line(wire: Wire) -> None:
 async def test_disk_that_hangs_at_start_does_not_hold_up_ctrl_c(wire: Wire) -> None:
     (wire.folder / "hang").touch()
     async with wire.process("-c", WITH_A_DISK_THAT_HANGS) as process:
-        await asyncio.sleep(2)
+        await wire.server.wait_for((wire.folder / "hanging").exists, 20)
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 5) == EXIT_INTERRUPTED
 
