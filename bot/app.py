@@ -281,9 +281,9 @@ async def _patiently(
 
 async def _open(settings: Settings, metrics: Metrics) -> Store:
     if url := settings.store_url.get_secret_value():
-        store = await PostgresStore.connect(url, metrics)
-        if (settings.data_dir / file.NAME).exists() and await store.value(ENCRYPTION_CHECK) is None:
-            log.warning("store.begun_anew", not_moved=str(settings.data_dir / file.NAME), by="move-store")
+        store, left = await PostgresStore.connect(url, metrics), settings.data_dir / file.NAME
+        if left.exists() and await store.value(ENCRYPTION_CHECK) is None:
+            log.warning("store.begun_anew", not_moved=str(left), by="move-store")
         return store
     folder = settings.data_dir
     try:

@@ -57,14 +57,20 @@ class Listing:
         while True:
             pause = TRY_SECONDS
             try:
-                if not self._is_fresh():
-                    servers = sorted(await self._store.keys())
-                    pause = TRY_SECONDS if servers else NO_KEY_SECONDS
-                    if servers:
-                        await self._renew(self._choose(servers))
+                pause = await self._look()
             except StoreTrouble as error:
                 log.warning("models.not_listed", error=str(error))
             await asyncio.sleep(pause)
+
+    async def _look(self) -> float:
+        """Renew the copy where that is due; answers the seconds until the next look."""
+        if self._is_fresh():
+            return TRY_SECONDS
+        servers = sorted(await self._store.keys())
+        if not servers:
+            return NO_KEY_SECONDS
+        await self._renew(self._choose(servers))
+        return TRY_SECONDS
 
     def _is_fresh(self) -> bool:
         age = self._now() - self._fetched_at if self._fetched_at is not None else RENEW_SECONDS

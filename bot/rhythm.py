@@ -65,9 +65,7 @@ class Rhythm:
         while apart * rate > EDITS_A_BEAT:
             apart /= 2  # halves, so that old and new beats fall together
         beat = moment // apart * apart
-        if (
-            self._due[beat] == EDITS_A_BEAT
-        ):  # of many that began at once; they are close to each other as it is
+        if self._due[beat] == EDITS_A_BEAT:  # many began at once: they are close to each other as it is
             return moment
         self._due[beat] += 1
         if len(self._due) > _BEATS_KEPT:
@@ -77,9 +75,8 @@ class Rhythm:
     def begin(self) -> "Countdown":
         """A countdown begins; it is to be ended."""
         self._count += 1
-        return Countdown(
-            self, self._count * _GOLDEN % 1
-        )  # neighbours far from each other, however many there are
+        place = self._count * _GOLDEN % 1  # neighbours are far from each other, however many there are
+        return Countdown(self, place)
 
     def edited(self) -> None:
         """An edit was made: now and then, look what they cost."""

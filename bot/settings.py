@@ -130,6 +130,7 @@ class Settings(BaseSettings):
         try:
             parts = urlsplit(value.get_secret_value())
             several = "," in parts.netloc
+            # A port that is none raises; of several hosts it cannot be asked for.
             is_sound = not parts.fragment and parts.netloc.count("@") < 2 and (several or parts.port != 0)
         except ValueError:  # its words quote the password
             is_sound = False

@@ -16,7 +16,7 @@ from aiohttp import web
 from bot.store.lease import LEASE_SECONDS
 from bot.store.schema import transaction
 from tests import postgres
-from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction
+from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction, Message
 from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.wire import Wire
 from tests.world import CANARY
@@ -160,18 +160,24 @@ async def test_a_replica_that_stops_hands_over_at_once(wire: Wire, database: pos
     assert len(wire.api.calls) == 1
 
 
+async def rendering(wire: Wire, database: postgres.Server) -> Message:
+    """A reply that is Ready, and whose test image has been asked for."""
+    asked = await wire.reload()
+    await settled(wire, database)
+    message = wire.reply(asked)
+    form = await wire.server.press(wire.ben, message, "Test image")
+    await wire.server.submit_modal(form, {"prompt": "a harbour"})
+    await wire.server.wait_for(lambda: wire.api.render_calls, 10)
+    return message
+
+
 async def test_a_test_image_that_a_killed_replica_was_making_is_ended_by_another(
     wire: Wire, database: postgres.Server
 ) -> None:
     wire.environment["RELOAD_SECONDS"] = "1"
     wire.api.renders = [Answer(handler=late)]
     async with both(wire) as (first, _):
-        asked = await wire.reload()
-        await settled(wire, database)
-        message = wire.reply(asked)
-        form = await wire.server.press(wire.ben, message, "Test image")
-        await wire.server.submit_modal(form, {"prompt": "a harbour"})
-        await wire.server.wait_for(lambda: wire.api.render_calls, 10)
+        message = await rendering(wire, database)
         first.kill()
         await wire.server.wait_for(lambda: "the bot was interrupted" in message.text, 15)
     assert message.text.startswith("**Ready**")
@@ -272,12 +278,7 @@ async def test_a_test_image_waits_for_a_database_that_is_away(wire: Wire, databa
     wire.environment["RELOAD_SECONDS"] = "1"
     wire.api.renders = [Answer(wire.api.rendering(eta=3))]
     async with both(wire):
-        asked = await wire.reload()
-        await settled(wire, database)
-        message = wire.reply(asked)
-        form = await wire.server.press(wire.ben, message, "Test image")
-        await wire.server.submit_modal(form, {"prompt": "a harbour"})
-        await wire.server.wait_for(lambda: wire.api.render_calls, 10)
+        message = await rendering(wire, database)
         database.stop()
         await wire.logged("image_test.no_key")
         database.start()

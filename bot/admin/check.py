@@ -95,8 +95,9 @@ def _disk(folder: Path) -> str:
 
 
 async def _store(settings: Settings) -> str:
+    path = settings.data_dir / file.NAME
     try:
-        if not settings.store_url.get_secret_value() and not (settings.data_dir / file.NAME).exists():
+        if not settings.store_url.get_secret_value() and not path.exists():
             return f"none in {settings.data_dir} yet; the first start makes it"
         found = await store.look(settings)
     except OSError as error:
@@ -104,7 +105,7 @@ async def _store(settings: Settings) -> str:
             f"{settings.data_dir}: {error.strerror}. Use the bot's own user, or root."
         ) from None
     except DatabaseEmpty as error:
-        if (settings.data_dir / file.NAME).exists():
+        if path.exists():
             raise NotRightError(f"{error}. To go on with {settings.data_dir}: move-store.") from None
         return f"{error}"
     except StoreTrouble as error:

@@ -47,7 +47,7 @@ async def move(settings: Settings) -> int:
         try:
             if await database.do(CHUNK_SECONDS, lambda connection: connection.fetchval(_LIVING)):
                 raise DatabaseUnusable("a bot is running on the database: stop it first")
-            for work in (_look, _copy, _compare):
+            for work in (functools.partial(_compare, is_copied=False), _copy, _compare):
                 for start in range(0, len(names), AT_ONCE):
                     some = {name: rows[name] for name in names[start : start + AT_ONCE]}
                     await database.write(CHUNK_SECONDS, functools.partial(work, rows=some))
@@ -67,12 +67,8 @@ async def _copy(connection: Connection, rows: Mapping[str, Row]) -> None:
     await connection.executemany(_COPY_ROW, rest)
 
 
-async def _look(connection: Connection, rows: Mapping[str, Row]) -> None:
-    """Before anything is written."""
-    await _compare(connection, rows, is_copied=False)
-
-
 async def _compare(connection: Connection, rows: Mapping[str, Row], *, is_copied: bool = True) -> None:
+    """Raises DatabaseUnusable for a row that is another one; or, once all is copied, missing."""
     ids = [row.id for row in rows.values() if isinstance(row, Reload)]
     places = [_place(name) for name, row in rows.items() if not isinstance(row, Reload)]
     reloads = await connection.fetch("SELECT id, body FROM reloads WHERE id = ANY($1)", ids)

@@ -30,7 +30,7 @@ _MAY_PASS = (
     *(asyncpg.TooManyConnectionsError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError),
 )
 _WRONG_URL = "the URL is not right; what is special in a password is written as % and two digits, @ as %40"
-_WHY: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+_WHY: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.ClientConfigurationError, _WRONG_URL),
     (asyncpg.InvalidAuthorizationSpecificationError, "it refuses this user, or the password"),
     (asyncpg.InvalidCatalogNameError, "there is none of this name: make it, with this user as its owner"),

@@ -67,8 +67,8 @@ class PostgresStore:
             raise DatabaseUnusable("the database does not take what we write: look at its log")
         return cls(database, lease)
 
-    async def _fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
-        return await self._database.do(STEP_SECONDS, lambda connection: connection.fetch(query, *args))
+    async def _fetch(self, query: str, *args: Any, limit: float = STEP_SECONDS) -> list[asyncpg.Record]:
+        return await self._database.do(limit, lambda connection: connection.fetch(query, *args))
 
     # Whose reload it is
 
@@ -211,22 +211,20 @@ class PostgresStore:
     ) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
             with self._writing(id_):
-                known = self._lease.held.get(id_)  # mostly nobody has changed it since
-                is_read, may_be_done = False, True
-                while True:
-                    if known is None:
-                        known, is_read = await self._read(connection, id_), True
-                        if known is None:
-                            return None
-                        if may_be_done and self.holds(id_) and sql.is_done(known.row, to, facts):
-                            return known.row  # by us, and the answer was lost
+                may_be_done = True
+                if (known := self._lease.held.get(id_)) is not None:  # mostly nobody has changed it since
                     after = sql.memory_of([known.row]).step(id_, from_, to, facts)
-                    if after is None and is_read:
-                        return None
                     if after is not None and await self._replace(connection, known, after):
                         return after
                     may_be_done = after is not None
-                    known = None
+                while (known := await self._read(connection, id_)) is not None:
+                    if may_be_done and self.holds(id_) and sql.is_done(known.row, to, facts):
+                        return known.row  # by us, and the answer was lost
+                    after = sql.memory_of([known.row]).step(id_, from_, to, facts)
+                    if after is None or await self._replace(connection, known, after):
+                        return after
+                    may_be_done = True
+                return None
 
         return await self._database.write(STEP_SECONDS, work)
 
@@ -356,8 +354,7 @@ class PostgresStore:
         return await self._remove("watch", server, model)
 
     async def servers(self) -> set[int]:
-        found = await self._database.do(CALL_SECONDS, lambda connection: connection.fetch(sql.SERVERS))
-        return {record["server"] for record in found}
+        return {record["server"] for record in await self._fetch(sql.SERVERS, limit=CALL_SECONDS)}
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
         async def work(connection: Connection) -> int:

@@ -74,7 +74,7 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         connection.terminate()
         raise
-    except BaseException:
+    except BaseException:  # whatever it was, it goes on to who called
         await inner.rollback()
         raise
     await inner.commit()
