@@ -71,15 +71,16 @@ def clock() -> float:
 def trace(pace: Pace) -> aiohttp.TraceConfig:
     """Make the watch. Raises StaleError before a call, LimitedError after it."""
 
-    async def before(_: object, __: object, sent: aiohttp.TraceRequestStartParams) -> None:
+    async def before(*_: object) -> None:
+        _refuse_stale(current.get())
+
+    async def going_out(_: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+        # By now it has a connection, which a loop that was held up may be long in making; aiohttp 3.14 sends
+        # the headers when this returns.
+        call = current.get()
         if "/channels/" in sent.url.path:
             await _hold_back(pace)
-        call = current.get()
-        if call is not None and call.drawn_at is not None and clock() - call.drawn_at > STALE_SECONDS:
-            raise StaleError
-
-    async def going_out(*_: object) -> None:
-        call = current.get()
+            _refuse_stale(call)
         if call is not None:
             call.unanswered = True
 
@@ -100,6 +101,11 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
     config.on_request_headers_sent.append(going_out)
     config.on_request_end.append(after)
     return config
+
+
+def _refuse_stale(call: Call | None) -> None:
+    if call is not None and call.drawn_at is not None and clock() - call.drawn_at > STALE_SECONDS:
+        raise StaleError
 
 
 async def _hold_back(pace: Pace) -> None:
