@@ -25,13 +25,11 @@ def next_edit(left: float, offset: float = 0.0) -> float | None:
     return left - mark if mark > QUIET_SECONDS else None
 
 
-def next_edit_in_a_crowd(left: float, every: float, place: float) -> float | None:
-    """The same where there are so many that they are edited every `every` seconds, and spread over all of it.
+def next_edit_near(left: float, place: float) -> float | None:
+    """The same in a crowd, for the last NEAR_SECONDS; with more to go, for the first edit in these.
 
-    `place`: where this one stands among them, from 0 to 1. Its last seconds are as usual.
+    `place`: where this countdown stands among the others, from 0 to 1: they are spread over EDIT_EVERY.
     """
-    if left - every >= NEAR_SECONDS:
-        return every
     over = max(0.0, left - _SOONEST - NEAR_SECONDS)
     pause = next_edit(left - over, place * EDIT_EVERY)
     return None if pause is None else over + pause

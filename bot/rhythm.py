@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 
-from bot.cadence import EDIT_EVERY, NEAR_SECONDS, next_edit, next_edit_in_a_crowd
+from bot.cadence import EDIT_EVERY, NEAR_SECONDS, next_edit, next_edit_near
 
-LOAD = 0.5
-"""How much of one core may go into countdowns: the rest is for answers, endings and the unforeseen."""
-EDITS_A_LOOK = 50
+LOAD = 0.6
+"""How much of a core may be used before countdowns are edited less often: the rest is for the unforeseen."""
+RELOAD_COSTS = 24
+"""What a reload costs beside its countdown, in edits: 11 to 14 ms, an edit 0.5 to 0.6 (measured)."""
+EDITS_A_LOOK = 200
 CHEAPEST, DEAREST = 0.0002, 0.005
 """What an edit may cost, in seconds of CPU: what is measured beyond that is something else."""
 ROUND_SECONDS = 0.25
@@ -18,7 +20,7 @@ costs 1.4 ms of CPU, one of fifteen in a row 0.6 (measured)."""
 EDITS_A_BEAT = 16
 """No more in a row, or whoever asks meanwhile would wait."""
 _BEGIN_WITH = 0.0005
-_SMOOTH = 0.2
+_SMOOTH = 0.05
 _LONGEST = 60.0
 _BEATS_KEPT = 10_000
 _GOLDEN = 0.6180339887498949
@@ -35,33 +37,55 @@ class Rhythm:
         self._count = 0
         self._due = Counter[float]()
         """Edits that are due on each beat."""
+        self._line = 0.0
+        """When whoever comes next in line has a turn."""
         self.live = 0
         self.near = 0
         """Of the live ones, those that end within NEAR_SECONDS."""
 
     @property
     def capacity(self) -> float:
-        """Edits a second that this process can carry."""
+        """Edits a second that this process could carry if it did nothing else."""
         return LOAD / self._cost
+
+    @property
+    def spare(self) -> float:
+        """Edits a second for countdowns not near their end: what the others and the reloads leave."""
+        ending = self.near / (NEAR_SECONDS - EDIT_EVERY / 2)  # each second; as many begin
+        left = self.capacity - ending * (RELOAD_COSTS + NEAR_SECONDS / EDIT_EVERY)
+        return max(left, self.capacity / 4)
 
     @property
     def every(self) -> float:
         """Seconds between two edits of a countdown that is not near its end; more in a crowd."""
-        beginnings = 1.5 * self.near / NEAR_SECONDS  # as many begin as end; each with an edit, and one early
-        left = max(self.capacity - self.near / EDIT_EVERY - beginnings, self.capacity / 4)
-        return min(_LONGEST, max(EDIT_EVERY, (self.live - self.near) / left))
+        return min(_LONGEST, max(EDIT_EVERY, self._far / self.spare))
 
     @property
     def window(self) -> float:
         """Seconds over which countdowns that began in one instant are spread: as many as their edits take."""
         return max(0, self.live - 1) / self.capacity
 
+    @property
+    def _far(self) -> int:
+        return self.live - self.near
+
+    def turn(self, now: float, latest: float) -> float | None:
+        """Take the next turn for an edit far from an end, EDIT_EVERY from now or later; None: after `latest`.
+
+        One after the other: a crowd that edits in waves makes people wait in each of them.
+        """
+        turn = min(max(self._line, now + EDIT_EVERY), now + _LONGEST)
+        if turn > latest:
+            return None
+        self._line = turn + 1 / self.spare
+        return turn
+
     def beat(self, moment: float, now: float) -> float:
         """When to make an edit that may be made a little before a moment: with others, but not with too many.
 
         Takes a place. Both, and the answer: seconds of a monotonic clock.
         """
-        apart, rate = BEAT_SECONDS, min(self.live / EDIT_EVERY, self.capacity)
+        apart, rate = BEAT_SECONDS, self._far / self.every + self.near / EDIT_EVERY
         while apart * rate > EDITS_A_BEAT:
             apart /= 2  # halves, so that old and new beats fall together
         beat = moment // apart * apart
@@ -78,9 +102,9 @@ class Rhythm:
         place = self._count * _GOLDEN % 1  # neighbours are far from each other, however many there are
         return Countdown(self, place)
 
-    def edited(self) -> None:
-        """An edit was made: now and then, look what they cost."""
-        self._edits += 1
+    def worked(self, edits: int) -> None:
+        """As much was done as so many edits cost: now and then, look what one does."""
+        self._edits += edits
         if self._edits < EDITS_A_LOOK:
             return
         now = self._cpu()
@@ -96,7 +120,7 @@ class Countdown:
     def __init__(self, rhythm: Rhythm, place: float) -> None:
         self._rhythm = rhythm
         self._place = place
-        self._near = self._spread = False
+        self._near = False
         rhythm.live += 1
 
     def next_edit(self, left: float, now: float) -> float | None:
@@ -104,24 +128,21 @@ class Countdown:
 
         `now`, and the answer: seconds of a monotonic clock.
         """
-        self._rhythm.edited()
-        pause = self._pause(left)
-        return None if pause is None else self._rhythm.beat(now + pause, now)
-
-    def _pause(self, left: float) -> float | None:
         rhythm = self._rhythm
+        rhythm.worked(1)
         if left <= NEAR_SECONDS and not self._near:
             self._near = True
             rhythm.near += 1
         if rhythm.window <= ROUND_SECONDS:
-            return next_edit(left, self._place * rhythm.window)
-        pause = next_edit_in_a_crowd(left, rhythm.every, self._place)
-        if pause is None or self._spread:
-            return pause
-        self._spread = True
-        return 1.0 + self._place * (pause - 1.0)
+            pause = next_edit(left, self._place * rhythm.window)
+        elif (turn := rhythm.turn(now, now + left - NEAR_SECONDS)) is not None:
+            pause = turn - now
+        else:
+            pause = next_edit_near(left, self._place)
+        return None if pause is None else rhythm.beat(now + pause, now)
 
     def end(self) -> None:
         """The countdown is over."""
+        self._rhythm.worked(RELOAD_COSTS)
         self._rhythm.live -= 1
         self._rhythm.near -= self._near

@@ -170,9 +170,9 @@ class Story:
                     left = ends - loop.time()
                     await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
                 due = countdown.next_edit(ends - loop.time(), loop.time())
+            await asyncio.sleep(max(0.0, ends - loop.time()))
         finally:
             countdown.end()
-        await asyncio.sleep(max(0.0, ends - loop.time()))
 
     async def _end_refused(self, answer: Answer, called_before: float | None) -> None:
         again = None if answer.wait is None else self._by.now() + answer.wait
