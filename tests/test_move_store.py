@@ -83,6 +83,31 @@ async def test_again_is_the_same_and_after_a_kill_it_goes_on(moving: Wire, postg
     await watcher.close()
 
 
+async def test_ctrl_c_says_that_it_can_be_begun_again(moving: Wire, postgres_url: str) -> None:
+    holder = await asyncpg.connect(postgres_url)
+    lock = holder.transaction()
+    await lock.start()
+    await holder.execute("CREATE TABLE replicas ()")  # its migration waits for this
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "move-store"),
+        cwd=moving.folder,
+        env={**os.environ, **moving.environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    watcher = await asyncpg.connect(postgres_url)
+    async with asyncio.timeout(30):
+        while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+    assert said.decode() == "Stopped. Begin again, it goes on.\n"
+    assert process.returncode == 130
+    await lock.rollback()
+    for connection in holder, watcher:
+        await connection.close()
+    assert (await run(moving, "move-store")).status == 0
+
+
 async def test_a_database_that_holds_something_else_is_left_alone(moving: Wire, postgres_url: str) -> None:
     store = await PostgresStore.connect(postgres_url)
     await store.set_key(100, KeyRow("another", 7, "mod", 1.0))
@@ -183,4 +208,24 @@ async def test_names_that_a_database_cannot_hold_are_found_out_at_start(
         assert said.status == 2
     finally:
         await admin.execute("DROP DATABASE latin WITH (FORCE)")
+        await admin.close()
+
+
+async def test_check_finds_what_a_start_would_be_refused(wire: Wire, postgres_url: str) -> None:
+    name = urlsplit(postgres_url).path.lstrip("/")
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute("CREATE ROLE guest LOGIN")
+    try:
+        place = urlsplit(postgres_url)
+        guest = place._replace(netloc=f"guest@{place.netloc.rpartition('@')[2]}").geturl()
+        for command in ((), ("check",)):
+            said = await run(wire, *command, STORE_URL=guest)
+            assert "this user may not make tables there" in said.out + said.err
+        await admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        for command in ((), ("check",)):
+            said = await run(wire, *command, STORE_URL=postgres_url)
+            assert "it is read-only" in said.out + said.err
+        assert await admin.fetch("SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+    finally:
+        await admin.execute("DROP ROLE guest")
         await admin.close()

@@ -99,6 +99,7 @@ async def _store(settings: Settings) -> str:
     try:
         if not settings.store_url.get_secret_value() and not path.exists():
             return f"none in {settings.data_dir} yet; the first start makes it"
+        await store.rehearse(settings)
         found = await store.look(settings)
     except OSError as error:
         raise NotRightError(

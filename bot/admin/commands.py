@@ -83,7 +83,11 @@ async def _forget(arguments: argparse.Namespace) -> int:
 
 
 async def _move(_: argparse.Namespace) -> int:
-    count = await move(load_settings())
+    try:
+        count = await move(load_settings())
+    except asyncio.CancelledError:  # Ctrl-C
+        print("Stopped. Begin again, it goes on.", file=sys.stderr)  # noqa: T201
+        raise
     print(f"Copied and compared: {count} rows. The file in DATA_DIR is as it was; the bot uses STORE_URL.")  # noqa: T201
     return 0
 

@@ -41,6 +41,12 @@ async def look(settings: Settings) -> Found:
     return Found(reloads, keys, str(found.get(f"value:{ENCRYPTION_CHECK}", "")))
 
 
+async def rehearse(settings: Settings) -> None:
+    """See whether a start could use the database, if there is to be one. Raises DatabaseUnusable."""
+    if url := settings.store_url.get_secret_value():
+        await database.rehearse(url)
+
+
 async def _look_into_database(url: str) -> Found:
     async def work(connection: Connection) -> Found:
         keys = await connection.fetch(statements.KEYS)

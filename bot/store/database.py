@@ -145,6 +145,19 @@ async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         raise _unusable(error) from None
 
 
+async def rehearse(url: str) -> None:
+    """Do what a start needs, and take it back. Raises DatabaseUnusable, saying what to do."""
+
+    async def work(connection: Connection) -> None:
+        await _suits(connection)
+        attempt = connection.transaction()
+        await attempt.start()
+        await connection.execute("CREATE TABLE rewarm_check ()")
+        await attempt.rollback()
+
+    await look(url, work)
+
+
 def _unusable(error: Exception) -> DatabaseUnusable:
     """Its own words may quote the URL, which has a password."""
     otherwise = "see that it runs, and that the URL is right"
