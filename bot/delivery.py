@@ -34,8 +34,11 @@ _ALREADY_ACKNOWLEDGED = 40060
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+_EPHEMERAL = discord.MessageFlags(ephemeral=True).value
+
+
 class NeverAcknowledged(Exception):
-    """Discord does not know the interaction, or not any more: nothing was shown to anyone."""
+    """Discord does not know the interaction, or not any more: nothing was shown, or a refusal in private."""
 
 
 class Delivery:
@@ -149,6 +152,8 @@ class Delivery:
                     message = await async_context.get().get_original_interaction_response(
                         hook.id, token, session=hook.session
                     )
+                if message.get("flags", 0) & _EPHEMERAL:
+                    raise NeverAcknowledged  # they were told in private that it cannot be
                 return int(message["id"])
             except discord.NotFound:
                 if self._now() - reload.asked_at > MAY_STILL_ARRIVE_SECONDS:

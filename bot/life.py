@@ -40,7 +40,7 @@ class Life:
         self._ending = to is State.ANNOUNCING and self.reload.state in JOINABLE
         self.reload = after
         self._unsaved.append((to, facts))
-        stored = await self._save()
+        stored = await self.save()
         self._ending = False
         if not stored:
             log.error("reload.not_stored", to=to)
@@ -51,11 +51,12 @@ class Life:
     async def catch_up(self) -> None:
         """Write what is unsaved, however long that takes: a row that is left open would block its model."""
         for attempt in itertools.count():
-            if await self._save() or not self._unsaved:
+            if await self.save() or not self._unsaved:
                 return
             await asyncio.sleep(retry_pause(attempt))
 
-    async def _save(self) -> bool:
+    async def save(self) -> bool:
+        """Write what is unsaved, as far as that goes now; True where nothing is."""
         async with self._writing:  # pings of several channels are marked at once
             while self._unsaved:
                 if not await self._save_next():

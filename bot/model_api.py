@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, NamedTuple
@@ -94,6 +95,14 @@ class KeyCheck(Enum):
     COULD_NOT_CHECK = "could not check"
 
 
+Hold = Callable[[], Awaitable[None]]
+"""Returns once this process may act on a reload; raises where it may not any more."""
+
+
+async def _free() -> None:
+    """Nobody else could."""
+
+
 class ModelApi:
     """The model API at one host, over a session that makes a fresh connection for each call."""
 
@@ -110,22 +119,25 @@ class ModelApi:
         self._balance_url = host + _BALANCE_PATH
         self._list_url = host + _LIST_PATH
 
-    async def reload(self, key: SecretStr, model: str) -> Answer:
-        """Ask once for a model; asked again, once, only where no connection was made. Never raises."""
+    async def reload(self, key: SecretStr, model: str, hold: Hold = _free) -> Answer:
+        """Ask once for a model; asked again, once, only where no connection was made.
+
+        Raises only what `hold` raises, which is awaited before each try.
+        """
         began = time.monotonic()
-        answer = await self._reload(key, model)
+        answer = await self._reload(key, model, hold)
         self._count("reload", answer.outcome, began)
         return answer
 
-    async def _reload(self, key: SecretStr, model: str) -> Answer:
-        got = await self._once(self._reload_url, TOTAL_SECONDS, key, model_id=model)
+    async def _reload(self, key: SecretStr, model: str, hold: Hold) -> Answer:
+        got = await self._once(self._reload_url, TOTAL_SECONDS, key, hold, model_id=model)
         return Answer(got) if isinstance(got, Outcome) else classify(*got, key, model)
 
-    async def render(self, key: SecretStr, model: str, prompt: str) -> Rendering:
-        """Ask once for one small picture, which costs a generation. Never raises."""
+    async def render(self, key: SecretStr, model: str, prompt: str, hold: Hold = _free) -> Rendering:
+        """Ask once for one small picture, which costs a generation. Raises only what `hold` raises."""
         began = time.monotonic()
         fields = {"model_id": model, "prompt": prompt, **self._paths.picture}
-        got = await self._once(self._render_url, RENDER_SECONDS, key, **fields)
+        got = await self._once(self._render_url, RENDER_SECONDS, key, hold, **fields)
         answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
         self._count("render", answer.outcome, began)
         return answer
@@ -134,7 +146,7 @@ class ModelApi:
         """Ask for a picture that was being rendered; its address is ours, never the one in an answer."""
         began = time.monotonic()
         url = f"{self._fetch_url}/{job}" if self._paths.job_in_path else self._fetch_url
-        got = await self._once(url, TOTAL_SECONDS, key, request_id=job)
+        got = await self._once(url, TOTAL_SECONDS, key, _free, request_id=job)
         answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
         self._count("rendered", answer.outcome, began)
         return answer
@@ -170,10 +182,11 @@ class ModelApi:
         return rows
 
     async def _once(
-        self, url: str, limit: float, key: SecretStr, **fields: Any
+        self, url: str, limit: float, key: SecretStr, hold: Hold, **fields: Any
     ) -> tuple[int, dict[str, str], bytes] | Outcome:
         """Ask once; again, once, only where no connection was made. An Outcome: why there is no answer."""
         for last in (False, True):
+            await hold()
             try:
                 async with asyncio.timeout(limit):
                     return await self._post(url, limit, key, **fields)

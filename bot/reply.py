@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from bot import view, words
 from bot.cadence import EDIT_LIMIT, retry_pause
@@ -68,6 +68,18 @@ class Reply:
             await asyncio.sleep(retry_pause(attempt) if clock() < until else PATIENCE_SECONDS)
         await self._settle(reload, CALL_SECONDS)
         return all_told
+
+    async def tell_late(self, reload: Reload, told: Collection[int]) -> None:
+        """Ping who joined after the ending was told to these, and before the store knew of it."""
+
+        async def sent(_: int) -> None:
+            """The reload is over: nothing is noted."""
+
+        due = {}
+        for number, ping in enumerate(reload.pings, len(reload.pings) + 1):  # beyond what `tell` uses
+            if late := tuple(user for user in ping.users if user not in told):
+                due[number] = Ping(ping.channel, late)
+        await self._ping_all(reload, due, sent, alone=False)
 
     async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
         """Show what came of a test image, tried again until it is shown; False: it cannot be."""

@@ -5,6 +5,7 @@ the same path. It is cancelled, never signalled.
 """
 
 import asyncio
+import functools
 import itertools
 import secrets
 from collections.abc import Callable
@@ -127,7 +128,8 @@ class Story:
             if self._by.is_stopping():  # it has begun meanwhile
                 await self.life.step(State.ASKED, called_at=called_before)
                 return
-            answer = await self._by.api.reload(key, self.life.reload.model)
+            hold = functools.partial(self._by.store.hold, self.life.reload.id)
+            answer = await self._by.api.reload(key, self.life.reload.model, hold)
             log.info("reload.answer", outcome=answer.outcome, wait=answer.wait)
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break
@@ -169,6 +171,8 @@ class Story:
                 async with self._by.ticks:
                     left = ends - loop.time()
                     await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
+                if ends - loop.time() > QUIET_SECONDS:  # a restart goes on where the store says
+                    await self.life.save()
                 due = countdown.next_edit(ends - loop.time(), loop.time())
             await asyncio.sleep(max(0.0, ends - loop.time()))
         finally:
@@ -190,13 +194,18 @@ class Story:
         async def sent(number: int) -> None:
             await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
 
-        if await self._reply.tell(self.life.reload, sent):
+        told = {user for ping in self.life.reload.pings for user in ping.users}
+        is_told = await self._reply.tell(self.life.reload, sent)
+        if is_told:
             self._by.metrics.ended.labels(self.life.reload.ending).inc()
             log.info("reload.ended", ending=self.life.reload.ending)
-            await self.life.step(State.ENDED)
         else:
             log.error("reload.not_told")
-        await self.life.catch_up()
+        await self.life.catch_up()  # until then people may join by way of another process
+        await self._reply.tell_late(self.life.reload, told)
+        if is_told:
+            await self.life.step(State.ENDED)
+            await self.life.catch_up()
 
     async def resume(self, pause: float = 0.0) -> None:
         """Go on where the last process stopped, after a pause in seconds."""

@@ -70,6 +70,11 @@ class Server:
         self._process.send_signal(how)
         self._process.wait(30)
 
+    def signal_main(self, what: signal.Signals) -> None:
+        """Signal the one that takes connections: SIGTERM lets who is there finish."""
+        assert self._process is not None
+        self._process.send_signal(what)
+
     def signal(self, what: signal.Signals) -> None:
         """Signal all its processes, to have them hang (SIGSTOP) or go on (SIGCONT)."""
         assert self._process is not None

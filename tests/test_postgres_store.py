@@ -143,6 +143,18 @@ async def test_a_join_by_way_of_another_replica_is_told_to_who_looks_after_it(tw
     assert [asker.user for asker in stepped.askers] == [7, 8, 9]
 
 
+async def test_news_that_came_too_late_for_an_ending_are_none_of_a_test_image(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await two.one.step(1, {State.ASKED}, State.CALLING)
+    await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0)
+    await two.other.notify(1, Asker(9, 11, "token-9"), wanted=True)
+    await two.one.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=2000.0)
+    await two.one.step(1, {State.ANNOUNCING}, State.ENDED)
+    test = ImageTest(Asker(8, 11, "token-8"), 2100.0, spoiler=True)
+    assert await two.one.step(1, {State.ENDED}, State.ENDED, test=test) is not None
+    assert (await two.one.news()).changed == []
+
+
 async def test_asks_at_two_replicas_in_the_same_instant_make_one_reload(two: Two) -> None:
     asks = [(two.one, two.other)[n % 2].ask(make(n, user=n), LIMIT) for n in range(1, 31)]
     stored = await asyncio.gather(*asks)
@@ -344,6 +356,51 @@ async def test_after_an_outage_the_holders_come_before_those_who_claim(postgres_
         await store.hold(1)
 
 
+async def test_who_outlived_an_outage_does_not_bury_who_is_about_to_renew(postgres_programs: None) -> None:
+    """Two or three seconds: one lease has just run out, another has not."""
+    async with on_a_server() as (server, store), replica(server.url()) as other:
+        die(store)
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        await store._lease.renew()
+        server.stop()
+        await other._lease.renew()
+        server.start()
+        await other._lease.renew()
+        assert other._lease.is_good
+        admin = await asyncpg.connect(server.url())
+        await admin.execute(
+            "UPDATE replicas SET lease_until = now() + interval '9 s' WHERE id = $1", other._lease.id
+        )
+        await admin.execute(
+            "UPDATE replicas SET lease_until = now() - interval '1 s' WHERE id = $1", store._lease.id
+        )
+        await admin.close()
+        assert (await other.news()).taken == []
+        await store._lease.renew()
+        assert (await other.news()).taken == []
+        await store.hold(1)
+        die(store)
+        assert [reload.id for reload in await taken(other, 3 * LEASE_SECONDS)] == [1], (
+            "a dead one's are taken"
+        )
+
+
+async def test_while_the_database_shuts_down_others_may_still_be_served(postgres_programs: None) -> None:
+    """It refuses who comes anew until the last one has gone: that says nothing of what others do."""
+    async with on_a_server() as (server, store):
+        staying = await asyncpg.connect(server.url())
+        server.signal_main(signal.SIGTERM)
+        await staying.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        holding = asyncio.create_task(store.hold(1))
+        done, _ = await asyncio.wait([holding], timeout=2.5)
+        assert not done
+        holding.cancel()
+        staying.terminate()
+
+
 async def test_while_the_database_is_silent_nothing_is_shown(postgres_programs: None) -> None:
     async with on_a_server() as (server, store):
         server.signal(signal.SIGSTOP)
@@ -418,9 +475,12 @@ async def test_a_life_that_began_without_an_answer_is_inherited_from(two: Two) -
     )
     before = two.one._lease.id
     await admin.execute("UPDATE replicas SET lease_until = now() - interval '1 s' WHERE id = $1", before)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         while await admin.fetchval("SELECT owner FROM reloads") == before:
             await asyncio.sleep(0.05)
+        for _ in range(3):  # it goes on comparing what it knows with what is stored
+            two.one._compared_at = 0.0
+            assert (await two.one.news()).lost == frozenset()
         await admin.execute("DROP TRIGGER slow ON replicas")
         while await admin.fetchval("SELECT owner FROM reloads") != two.one._lease.id:
             await asyncio.sleep(0.05)

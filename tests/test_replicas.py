@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,7 @@ from bot.store.lease import LEASE_SECONDS
 from bot.store.schema import transaction
 from tests import postgres
 from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction, Message
-from tests.stand_ins.model_api import Answer, ModelApiServer
+from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
 from tests.wire import Wire
 from tests.world import CANARY
 
@@ -30,7 +31,8 @@ Process = asyncio.subprocess.Process
 class Line:
     """One replica's way to the database. Cut, nothing gets through, and nothing is refused."""
 
-    def __init__(self, server: postgres.Server) -> None:
+    def __init__(self, server: postgres.Server, delay: float = 0.0) -> None:
+        self._delay = delay
         self._socket = server.folder / ".s.PGSQL.5432"
         self._open = asyncio.Event()
         self._open.set()
@@ -57,6 +59,7 @@ class Line:
         try:
             while data := await reader.read(65536):
                 await self._open.wait()
+                await asyncio.sleep(self._delay)
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -184,6 +187,11 @@ async def test_a_test_image_that_a_killed_replica_was_making_is_ended_by_another
     assert len(wire.api.render_calls) == 1
 
 
+async def soon(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(2)
+    return web.json_response(ACCEPTED)
+
+
 async def late(_: web.Request) -> web.StreamResponse:
     await asyncio.sleep(20)
     return web.json_response({"status": "success"})
@@ -253,6 +261,85 @@ async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
         line.mend()
         await wire.logged("lost=1")
     assert len(wire.api.calls) == 1
+
+
+async def test_a_database_in_another_town_is_near_enough(wire: Wire, database: postgres.Server) -> None:
+    """A round trip takes 80 ms."""
+    line = Line(database, delay=0.04)
+    async with await line.listen(), both(wire, STORE_URL=line.url):
+        await counting(wire)
+        await settled(wire, database)
+
+
+async def test_nothing_is_called_for_what_another_has_taken_over(
+    wire: Wire, database: postgres.Server
+) -> None:
+    """A replica stalls between two tries to connect to the API; another ends its reload meanwhile."""
+    with socket.socket() as refused:
+        refused.bind(("127.0.0.1", 0))
+        port = refused.getsockname()[1]
+        async with both(wire, MODEL_API_URL=f"http://127.0.0.1:{port}") as (first, _):
+            asked = await wire.reload()
+            await wire.logged("model_api.not_connected")
+            first.send_signal(signal.SIGSTOP)
+            await wire.server.wait_for(lambda: "Unknown" in wire.reply(asked).text, 15)
+            calls = []
+            refused.listen()
+            refused.setblocking(False)
+            async with await asyncio.start_server(lambda _, there: calls.append(there), sock=refused.dup()):
+                first.send_signal(signal.SIGCONT)
+                await wire.logged("lost=1")
+                await asyncio.sleep(3)  # longer than its pause between two tries
+            assert calls == []
+
+
+async def test_what_a_database_missed_is_written_long_before_the_ending(
+    wire: Wire, database: postgres.Server
+) -> None:
+    """It is away while the API answers; a restart in mid-countdown must find a countdown."""
+    wire.environment["RELOAD_SECONDS"] = "30"
+    wire.api.reloads = [Answer(handler=soon)]
+    async with both(wire) as (first, _):
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: wire.api.calls, 10)
+        database.stop()
+        await wire.server.wait_for(lambda: "left" in wire.reply(asked).text, 10)
+        database.start()
+        async with asyncio.timeout(15):
+            while await rows(database, "SELECT id FROM reloads WHERE state <> 'counting'"):
+                await asyncio.sleep(0.1)
+        first.terminate()
+        await wire.logged("reloads.shared")
+        await asyncio.sleep(1)
+        assert "left" in wire.reply(asked).text
+
+
+async def test_who_joins_while_the_told_ending_is_unwritten_is_pinged_too(
+    wire: Wire, database: postgres.Server
+) -> None:
+    wire.environment["RELOAD_SECONDS"] = "10"
+    async with both(wire) as (first, _):
+        asked = await counting(wire)
+        first.kill()
+        await wire.logged("reloads.shared")
+        mine = {"SHARD_IDS": str(shard_of(wire.guild)), "DATA_DIR": str(wire.folder / "again")}
+        async with wire.process(**mine):
+            await wire.server.wait_for(lambda: len(wire.server.identifies) == 3, 30)
+            database.stop()
+            await wire.server.wait_for(wire.pings, 15)
+            assert wire.reply(asked).text.startswith("**Ready**")
+            await asyncio.sleep(LEASE_SECONDS)
+            database.start()
+            async with asyncio.timeout(8):
+                while True:
+                    joined = await wire.reload(wire.ben)
+                    await wire.server.wait_for(lambda: joined.message_id is not None, 5)  # noqa: B023
+                    if "torage" not in wire.reply(joined).text:
+                        break
+                    await asyncio.sleep(0.2)
+            assert "pinged too" in wire.reply(joined).text
+            await wire.server.wait_for(lambda: any(wire.ben.id in p.mentions for p in wire.pings()), 20)
+            assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
 
 
 async def test_a_transaction_with_who_has_gone_silent_is_given_up(

@@ -15,7 +15,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.app import Rewarm
-from bot.reload import State
+from bot.reload import Asker, Reload, State
 from bot.store.file import NAME as FILE_NAME
 from tests.stand_ins.discord_server import Fault, Interaction
 from tests.stand_ins.model_api import Answer
@@ -676,6 +676,30 @@ async def test_no_follow_up_becomes_the_reply_of_a_deferral(wire: Wire, bot: Rew
     [ping] = wire.pings()
     assert ping.id != asked.message_id
     assert ping.mentions == {wire.ana.id}
+
+
+async def test_who_was_refused_in_private_is_not_told_of_a_failure_in_public(wire: Wire, bot: Rewarm) -> None:
+    """The write landed, and nobody could take it back before somebody else found it."""
+    asked = await wire.reload(model="not a model")
+    await wire.server.wait_for(lambda: asked.message_id is not None)
+    refused = wire.reply(asked).text
+    left = Reload(
+        id=asked.id,
+        server=wire.guild.id,
+        model="model",
+        askers=(Asker(wire.ana.id, wire.general.id, asked.token),),
+        asked_at=time.time(),
+        seconds=SECONDS,
+    )
+    assert await bot.store.ask(left, 1.0) == left
+    bot.runner.start(left, None)
+    async with asyncio.timeout(30):
+        while await bot.store.open():
+            await asyncio.sleep(0.1)
+    assert wire.reply(asked).text == refused
+    assert wire.pings() == []
+    assert wire.api.calls == []
+    assert wire.server.violations == []
 
 
 async def test_dead_token_is_asked_once_which_message_the_reply_is(wire: Wire, bot: Rewarm) -> None:

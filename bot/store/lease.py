@@ -23,6 +23,8 @@ from bot.store.schema import Connection, transaction
 
 LEASE_SECONDS = 3.0
 RENEW_SECONDS = 1.0
+BEGIN_SECONDS = 2.5
+"""To connect and begin a life, a dozen round trips; a plain renewal has RENEW_SECONDS."""
 REFUSED_SECONDS = 0.5
 """So long nobody asks again after a refusal."""
 
@@ -36,6 +38,7 @@ _SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
 _END = "DELETE FROM replicas WHERE id = $1"
 _SWEEP = "DELETE FROM replicas WHERE lease_until < now() - interval '1 hour'"
 
+_STARTS = ("starting up", "recovery", "accepting connections")
 _NOBODY_LISTENS = {str(errno.ECONNREFUSED), str(errno.EADDRNOTAVAIL)}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -57,6 +60,7 @@ class Lease:
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._good_until = 0.0
+        self._well_since = math.inf
         self._is_refused = False
         self._tried_at = -math.inf
         self.id = uuid.uuid4()
@@ -70,6 +74,11 @@ class Lease:
     def is_good(self) -> bool:
         """Whether nobody can have taken over what is ours, by our own monotonic clock."""
         return time.monotonic() < self._good_until
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the database has been well for so long that who lives has renewed its lease since."""
+        return time.monotonic() - self._well_since > LEASE_SECONDS
 
     async def make_sure(self) -> None:
         """Return once `held` is what is ours; or at once where the database serves nobody else either."""
@@ -98,9 +107,10 @@ class Lease:
                 return
             self._tried_at = began
             try:
-                async with asyncio.timeout(RENEW_SECONDS):
+                async with asyncio.timeout(RENEW_SECONDS if self.is_good else BEGIN_SECONDS):
                     await self._renew(await self._connected())
             except TROUBLE as error:
+                self._well_since = math.inf
                 # A connection that breaks says nothing yet: the next try to connect will.
                 self._is_refused = _refuses(error)
                 log.warning("lease.not_renewed", error=type(error).__name__, refused=self._is_refused)
@@ -108,6 +118,7 @@ class Lease:
             else:
                 self._is_refused = False
                 self._good_until = began + LEASE_SECONDS
+                self._well_since = min(self._well_since, time.monotonic())
 
     async def end(self) -> None:
         """Set free what is open, so that others take it over at once."""
@@ -153,8 +164,13 @@ class Lease:
 
 
 def _refuses(error: Exception) -> bool:
-    """Whether nobody can claim: nobody listens there, or it says that it starts, stops, or cannot write."""
-    if isinstance(error, ConnectionRefusedError | FileNotFoundError | asyncpg.CannotConnectNowError):
+    """Whether nobody can claim: nobody listens there, or it says that it starts, or cannot write.
+
+    While it stops, others may still have a connection.
+    """
+    if isinstance(error, asyncpg.CannotConnectNowError):
+        return any(said in str(error) for said in _STARTS)
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError):
         return True
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.DiskFullError):
         return True

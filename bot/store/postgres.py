@@ -64,7 +64,7 @@ class PostgresStore:
         await lease.renew()
         if not lease.is_good:
             database.close()
-            raise DatabaseUnusable("the database does not take what we write: look at its log")
+            raise DatabaseUnusable("the database is slow, or does not take what we write: look at its log")
         return cls(database, lease)
 
     async def _fetch(self, query: str, *args: Any, limit: float = STEP_SECONDS) -> list[asyncpg.Record]:
@@ -94,14 +94,15 @@ class PostgresStore:
             log.warning("store.no_news", error=str(error))
         lost, lease.lost = frozenset(lease.lost), set()
         taken, self._claimed = self._claimed, []
-        taken.sort(key=lambda reload: reload.turn_at)
-        return News([reload for reload in taken if self.holds(reload.id)], changed, lost)
+        newest = [lease.held[reload.id].row for reload in taken if self.holds(reload.id)]
+        return News(sorted(newest, key=lambda reload: reload.turn_at), changed, lost)
 
     async def _claim(self) -> None:
         life = self._lease.id
 
         async def work(connection: Connection) -> None:
-            await connection.execute(sql.BURY, life, LEASE_SECONDS)
+            if self._lease.is_settled:
+                await connection.execute(sql.BURY, life, LEASE_SECONDS)
             orphans = await connection.fetch(sql.ORPHANS, life, list(self._unreadable), CLAIM_AT_ONCE)
             if not orphans:
                 return
@@ -128,7 +129,7 @@ class PostgresStore:
         """Leave what is ours without our knowledge (an answer was lost), and what is not ours any more."""
         life, before = self._lease.id, self._lease.held.keys() | self._under_way.keys()
         mine = {record["id"] for record in await self._fetch(sql.MINE, life)}
-        if self._lease.id != life:
+        if self._lease.id != life or self._lease.tried:  # they may belong to a newer life by now
             return
         gone = (before & self._lease.held.keys()) - mine - self._under_way.keys()
         for id_ in gone:

@@ -22,7 +22,7 @@ FIND = "SELECT id, body, version, owner FROM reloads WHERE id = $1"
 UPDATE = """
 UPDATE reloads SET
     state = $4, is_open = $5, is_joinable = $6, may_fade = $7, due = $8, last_at = $9, body = $10,
-    owner = $11, has_news = has_news OR $12, version = version + 1
+    owner = $11, has_news = $5 AND (has_news OR $12), version = version + 1
 WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3
 RETURNING version
 """
