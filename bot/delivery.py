@@ -63,7 +63,7 @@ class Delivery:
     def reply(self, reload: Reload) -> Reply:
         """The reply of a reload, live or resumed."""
         hold = functools.partial(self._hold, reload.id)
-        routes = Routes(self._bot, self._now, self._pace, self._metrics, hold, reload.id)
+        routes = Routes(self._bot, self._now, self._pace, self._metrics, hold)
         return Reply(routes, self._metrics, self._languages.of(reload.locale), self._now)
 
     async def acknowledge(self, interaction: discord.Interaction) -> int | None:

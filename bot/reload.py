@@ -320,6 +320,11 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
     )
 
 
+def ping_nonce(reload: Reload, number: int) -> str:
+    """What Discord knows a ping by, so that it goes out once; another ending's is another one."""
+    return f"{reload.id}-{number}{(reload.ending or '')[:1]}"
+
+
 def join(reload: Reload, asker: Asker) -> Reload:
     """Add an asker, who wants to be pinged; the same person in the same channel is added once."""
     reload = replace(reload, muted=tuple(user for user in reload.muted if user != asker.user))

@@ -18,7 +18,7 @@ from bot.calls import Calls, Result
 from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.picture import Picture
-from bot.reload import Asker, Ping, Reload
+from bot.reload import Asker, Ping, Reload, ping_nonce
 from bot.trace import STALE_SECONDS, clock
 from bot.view import Drawn
 
@@ -50,12 +50,10 @@ class Routes:
         pace: Pace,
         metrics: Metrics,
         hold: Callable[[], Awaitable[None]],
-        reload_id: int,
     ) -> None:
         self._bot = bot
         self._now = now
         self._pace = pace
-        self._id = reload_id
         self._calls = Calls(pace, metrics, hold)
         self._token_open = self._channel_open = True
         self._no_sending: set[int] = set()
@@ -215,7 +213,7 @@ class Routes:
             return Result.CLOSED
         if not await self._calls.turn(reload.server, ping.channel, LONGEST_TURN_SECONDS):
             return Result.LATER
-        nonce = f"{self._id}-{number}"
+        nonce = ping_nonce(reload, number)
         tried = await self._calls.make(
             "ping", CALL_SECONDS, lambda: self._send(reload, ping, nonce, text, mentions)
         )

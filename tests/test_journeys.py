@@ -66,7 +66,7 @@ async def test_ping_is_a_reply_with_a_nonce_and_mentions_only_who_asked(world: W
     assert int(ping["message_reference"]["message_id"]) == reply
     assert ping["message_reference"]["fail_if_not_exists"] is False
     assert ping["enforce_nonce"] is True
-    assert re.fullmatch(r"\d+-0", ping["nonce"])
+    assert re.fullmatch(r"\d+-0r", ping["nonce"])
     assert len(ping["nonce"]) <= 25
     assert [int(user) for user in ping["allowed_mentions"]["users"]] == [world.ana.id]
     assert ping["allowed_mentions"]["parse"] == []

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import discord
@@ -15,7 +16,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.app import Rewarm
-from bot.reload import Asker, Reload, State
+from bot.reload import Asker, Outcome, Reload, State
 from bot.store.file import NAME as FILE_NAME
 from tests.stand_ins.discord_server import Fault, Interaction
 from tests.stand_ins.model_api import Answer
@@ -92,7 +93,7 @@ async def test_without_read_history_the_ping_has_no_reference(wire: Wire, bot: R
     await ended(wire, bot, asked)
     [ping] = wire.pings()
     assert ping.reply_to is None
-    assert ping.nonce == f"{asked.id}-0"
+    assert ping.nonce == f"{asked.id}-0r"
 
 
 async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:
@@ -676,6 +677,24 @@ async def test_no_follow_up_becomes_the_reply_of_a_deferral(wire: Wire, bot: Rew
     [ping] = wire.pings()
     assert ping.id != asked.message_id
     assert ping.mentions == {wire.ana.id}
+
+
+async def test_an_ending_that_turned_out_otherwise_pings_again(wire: Wire, bot: Rewarm) -> None:
+    """A process that was cut off told one; another took over, and tells what came of it."""
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [known] = await bot.store.history(wire.guild.id)
+    assert known is not None
+
+    async def sent(_: int) -> None:
+        pass
+
+    for outcome in (Outcome.STORAGE, Outcome.STORAGE, Outcome.ACCEPTED):
+        told = replace(known, state=State.ANNOUNCING, outcome=outcome, pinged=())
+        await bot.delivery.reply(told).tell(told, sent)
+    first, second = (ping.text for ping in wire.pings())
+    assert "ready" in first
+    assert "ready" not in second
 
 
 async def test_who_was_refused_in_private_is_not_told_of_a_failure_in_public(wire: Wire, bot: Rewarm) -> None:
