@@ -299,7 +299,7 @@ def settle_garbage_collector() -> None:
     """Keep Python's collector from stopping a process, all the bot's and just built, again and again.
 
     With 5,000 countdowns it looked through all that there is every 3 s, for 0.2 s each time (measured). What
-    is there now stays; of what comes, nearly all is gone before 5,000 new objects are looked through.
+    is there now stays; of what comes, nearly all is gone before 10,000 new objects are looked through.
     """
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, COLLECT_OLDER_AFTER)

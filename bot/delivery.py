@@ -30,11 +30,9 @@ _ANSWERED = "answered"
 _RESOLVE_TRIES = 10
 """The last one comes a minute after the first."""
 _ALREADY_ACKNOWLEDGED = 40060
+_EPHEMERAL = discord.MessageFlags(ephemeral=True).value
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-_EPHEMERAL = discord.MessageFlags(ephemeral=True).value
 
 
 class NeverAcknowledged(Exception):
