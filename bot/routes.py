@@ -8,7 +8,8 @@ import functools
 import io
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import discord
 from discord.http import MultipartParameters, handle_message_parameters
@@ -261,8 +262,24 @@ class Routes:
         return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
 
 
-def _made(layout: Drawn, picture: Picture | None) -> MultipartParameters:
-    """What an edit sends; for each try anew, as discord.py closes the files that it has sent."""
+@contextmanager
+def _made(layout: Drawn, picture: Picture | None) -> Iterator[MultipartParameters]:
+    """What an edit sends; for each try anew, as discord.py closes the files that it has sent.
+
+    It leaves them holding themselves, megabytes, until the collector comes by: here they are let go of.
+    """
+    made = _parameters(layout, picture)
+    try:
+        with made:
+            yield made
+    finally:
+        for file in made.files or ():
+            vars(file.fp).clear()
+            with suppress(BufferError):  # an upload that was cut short still looks at it
+                file.fp.close()
+
+
+def _parameters(layout: Drawn, picture: Picture | None) -> MultipartParameters:
     quiet = discord.AllowedMentions.none()
     if picture is not None:
         file = discord.File(io.BytesIO(picture.data), picture.name)

@@ -168,15 +168,29 @@ class Story:
         try:
             while due is not None:
                 await asyncio.sleep(due - loop.time())
-                async with self._by.ticks:
-                    left = ends - loop.time()
-                    await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
+                if not await self._show_in_turn(moment, ends):
+                    break
                 if ends - loop.time() > QUIET_SECONDS:  # a restart goes on where the store says
                     await self.life.save()
                 due = countdown.next_edit(ends - loop.time(), loop.time())
             await asyncio.sleep(max(0.0, ends - loop.time()))
         finally:
             countdown.end()
+
+    async def _show_in_turn(self, moment: float, ends: float) -> bool:
+        """Show the countdown; False: so many edits hang that it would be too close to the ending."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(ends - QUIET_SECONDS):
+                await self._by.ticks.acquire()
+        except TimeoutError:
+            return False
+        try:
+            left = ends - loop.time()
+            await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
+        finally:
+            self._by.ticks.release()
+        return True
 
     async def _end_refused(self, answer: Answer, called_before: float | None) -> None:
         again = None if answer.wait is None else self._by.now() + answer.wait

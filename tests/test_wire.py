@@ -1,6 +1,8 @@
 """The real discord.py over real sockets, with things that go wrong on the way."""
 
 import asyncio
+import gc
+import io
 import itertools
 import re
 import sqlite3
@@ -16,6 +18,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.app import Rewarm
+from bot.picture import Picture
 from bot.reload import Asker, Outcome, Reload, State
 from bot.store.file import NAME as FILE_NAME
 from tests.stand_ins.discord_server import Fault, Interaction
@@ -677,6 +680,20 @@ async def test_no_follow_up_becomes_the_reply_of_a_deferral(wire: Wire, bot: Rew
     [ping] = wire.pings()
     assert ping.id != asked.message_id
     assert ping.mentions == {wire.ana.id}
+
+
+async def test_picture_is_let_go_of_once_it_is_shown(wire: Wire, bot: Rewarm) -> None:
+    """The collector counts objects, not megabytes, and comes by after ninety pictures."""
+    await ended(wire, bot, await wire.reload())
+    [known] = await bot.store.history(wire.guild.id)
+    png = b"\x89PNG\r\n\x1a\n".ljust(300_000, b"\0")
+    gc.disable()
+    try:
+        assert await bot.delivery.reply(known).show_test(known, Picture(png, "picture.png"))
+        files = [each for each in gc.get_objects() if isinstance(each, io.BytesIO) and not each.closed]
+        assert [file for file in files if file.getbuffer().nbytes >= len(png)] == []
+    finally:
+        gc.enable()
 
 
 async def test_an_ending_that_turned_out_otherwise_pings_again(wire: Wire, bot: Rewarm) -> None:
