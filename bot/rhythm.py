@@ -9,6 +9,8 @@ LOAD = 0.6
 """How much of a core may be used before countdowns are edited less often: the rest is for the unforeseen."""
 RELOAD_COSTS = 24
 """What a reload costs beside its countdown, in edits: 11 to 14 ms, an edit 0.5 to 0.6 (measured)."""
+WAIT_COSTS = 8
+"""The same of a wait before the call: 5 ms with its edits."""
 EDITS_A_LOOK = 200
 CHEAPEST, DEAREST = 0.0002, 0.005
 """What an edit may cost, in seconds of CPU: what is measured beyond that is something else."""
@@ -96,11 +98,11 @@ class Rhythm:
             self._due = Counter({at: edits for at, edits in self._due.items() if at > now})
         return beat
 
-    def begin(self) -> "Countdown":
-        """A countdown begins; it is to be ended."""
+    def begin(self, costs: int) -> "Countdown":
+        """A countdown begins, which is to be ended; with it goes work that costs as much as so many edits."""
         self._count += 1
         place = self._count * _GOLDEN % 1  # neighbours are far from each other, however many there are
-        return Countdown(self, place)
+        return Countdown(self, place, costs)
 
     def worked(self, edits: int) -> None:
         """As much was done as so many edits cost: now and then, look what one does."""
@@ -117,9 +119,10 @@ class Rhythm:
 class Countdown:
     """One countdown's part in it; `place`: where it stands among the others, from 0 to 1."""
 
-    def __init__(self, rhythm: Rhythm, place: float) -> None:
+    def __init__(self, rhythm: Rhythm, place: float, costs: int) -> None:
         self._rhythm = rhythm
         self._place = place
+        self._costs = costs
         self._near = False
         rhythm.live += 1
 
@@ -143,6 +146,6 @@ class Countdown:
 
     def end(self) -> None:
         """The countdown is over."""
-        self._rhythm.worked(RELOAD_COSTS)
+        self._rhythm.worked(self._costs)
         self._rhythm.live -= 1
         self._rhythm.near -= self._near

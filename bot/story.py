@@ -31,7 +31,7 @@ from bot.reload import (
     State,
     time_left,
 )
-from bot.rhythm import Rhythm
+from bot.rhythm import RELOAD_COSTS, WAIT_COSTS, Rhythm
 from bot.store.base import Store
 
 SHOW_CALLING_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Story:
         """Wait for our turn, call, and again where the API names a wait; then count, or end."""
         while True:
             if self.life.reload.not_before is not None and not self._by.is_stopping():
-                await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT)
+                await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT, WAIT_COSTS)
             if self._by.is_stopping():  # the next start goes on
                 return
             try:
@@ -152,10 +152,10 @@ class Story:
             return
         deadline = self.life.reload.deadline or 0.0
         late = deadline < self._by.now()
-        await self._show_until(deadline, self.life.reload.seconds)
+        await self._show_until(deadline, self.life.reload.seconds, RELOAD_COSTS)
         await self.end(Outcome.ACCEPTED, late=late)
 
-    async def _show_until(self, moment: float, longest: float) -> None:
+    async def _show_until(self, moment: float, longest: float, costs: int) -> None:
         """Show the reply, and again every few seconds, until a moment in wall-clock seconds.
 
         The clock is read once: from then on the monotonic one counts, as the other may jump. It may have
@@ -164,7 +164,7 @@ class Story:
         loop = asyncio.get_running_loop()
         ends = loop.time() + min(longest, time_left(moment, self._by.now()))
         due = loop.time() if ends - loop.time() > QUIET_SECONDS else None
-        countdown = self._by.rhythm.begin()
+        countdown = self._by.rhythm.begin(costs)
         try:
             while due is not None:
                 await asyncio.sleep(due - loop.time())

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.cadence import EDIT_EVERY, NEAR_SECONDS, next_edit_near
-from bot.rhythm import BEAT_SECONDS, EDITS_A_BEAT, EDITS_A_LOOK, LOAD, RELOAD_COSTS, Countdown, Rhythm
+from bot.rhythm import (
+    BEAT_SECONDS,
+    EDITS_A_BEAT,
+    EDITS_A_LOOK,
+    LOAD,
+    RELOAD_COSTS,
+    WAIT_COSTS,
+    Countdown,
+    Rhythm,
+)
 
 
 class Cpu:
@@ -41,7 +50,7 @@ def play(
             countdowns[number].end()
             continue
         if number not in countdowns:
-            countdowns[number] = rhythm.begin()
+            countdowns[number] = rhythm.begin(RELOAD_COSTS)
         cpu.used += cpu.cost
         shown[number].append(ends - now)
         at = countdowns[number].next_edit(ends - now, now)
@@ -129,7 +138,7 @@ def test_the_interval_widens_smoothly_with_the_crowd() -> None:
     rhythm = Rhythm(Cpu(0.0))
     every = []
     for _ in range(20_000):
-        rhythm.begin()
+        rhythm.begin(RELOAD_COSTS)
         every.append(rhythm.every)
     assert every[0] == every[4000] == EDIT_EVERY
     assert every[-1] == pytest.approx(20_000 * 0.0005 / LOAD)
@@ -164,3 +173,14 @@ def test_any_countdown_goes_on_to_its_end(left: float, place: float) -> None:
         assert 2 < shown[-1] <= NEAR_SECONDS + 1e-6
     assert shown[-1] < 2 * EDIT_EVERY + 1 + 1e-6 or shown == [left]
     assert all(a - b < EDIT_EVERY + 1 + 1e-6 for a, b in pairwise(shown[1:]))
+
+
+def test_a_wait_before_the_call_counts_as_less_than_a_reload() -> None:
+    """Counted as a reload, it would make edits look cheaper than they are."""
+    cpu = Cpu(0.0005)
+    rhythm = Rhythm(cpu)
+    for _ in range(2000):
+        for costs in (WAIT_COSTS, RELOAD_COSTS):
+            cpu.used += costs * cpu.cost
+            rhythm.begin(costs).end()
+    assert rhythm.capacity == pytest.approx(LOAD / cpu.cost, rel=0.05)
