@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import aiohttp
 import pytest
@@ -10,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 
 from bot.pace import PER_SECOND, Pace
-from bot.trace import clock, trace
+from bot.trace import STALE_SECONDS, Call, StaleError, clock, current, trace
 
 pytestmark = pytest.mark.usefixtures("virtual")
 CONNECTING_SECONDS = 0.9
@@ -31,28 +33,70 @@ class SlowNames(AbstractResolver):
         """Nothing is kept."""
 
 
-async def test_a_call_counts_when_it_goes_out_not_when_it_waits_for_a_connection() -> None:
-    """Discord counts what arrives: the calls of one second that connect must not join those of the next."""
+@dataclass
+class Line:
+    """A Discord that notes what arrives, and when."""
+
+    session: aiohttp.ClientSession
+    url: str
+    pace: Pace
+    arrived: list[float]
+
+    async def send(self, after: float = 0.0) -> None:
+        await asyncio.sleep(after)
+        async with self.session.post(self.url, json={}):
+            pass
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
     arrived = []
 
     async def note(_: web.Request) -> web.Response:
         arrived.append(clock())
         return web.json_response({})
 
-    app = web.Application()
+    app, pace = web.Application(), Pace()
     app.router.add_post("/channels/1/messages", note)
+    app.router.add_post("/webhooks/1/token/messages", note)
     connector = aiohttp.TCPConnector(limit=0, resolver=SlowNames(), use_dns_cache=False)
     async with (
         TestServer(app) as server,
-        aiohttp.ClientSession(connector=connector, trace_configs=[trace(Pace())]) as session,
+        aiohttp.ClientSession(connector=connector, trace_configs=[trace(pace)]) as session,
     ):
+        yield Line(session, f"http://discord.test:{server.port}/channels/1/messages", pace, arrived)
 
-        async def send(after: float) -> None:
-            await asyncio.sleep(after)
-            async with session.post(f"http://discord.test:{server.port}/channels/1/messages", json={}):
-                pass
 
-        await asyncio.gather(*(send(after) for after in (0.0, 1.0) for _ in range(PER_SECOND)))
-    assert len(arrived) == 2 * PER_SECOND
-    for begin in arrived:
-        assert sum(begin <= at < begin + 1 for at in arrived) <= PER_SECOND + 2, "some wait on the way"
+async def test_a_call_counts_when_it_goes_out_not_when_it_waits_for_a_connection(line: Line) -> None:
+    """Discord counts what arrives: the calls of one second that connect must not join those of the next."""
+    await asyncio.gather(*(line.send(after) for after in (0.0, 1.0) for _ in range(PER_SECOND)))
+    assert len(line.arrived) == 2 * PER_SECOND
+    for begin in line.arrived:
+        assert sum(begin <= at < begin + 1 for at in line.arrived) <= PER_SECOND + 2, "some wait on the way"
+
+
+async def test_a_call_that_is_given_up_while_it_is_held_back_was_not_sent(line: Line) -> None:
+    """A ping of which nobody can say whether it went out must not go another way: this one may."""
+    await line.send()
+    for _ in range(PER_SECOND):
+        line.pace.go_or_wait(clock())
+    current.set(call := Call())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await line.send()
+    assert not call.unanswered
+    assert len(line.arrived) == 1
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+async def test_a_number_that_is_no_longer_right_is_not_sent(line: Line, held_back: bool) -> None:
+    await line.send()
+    if held_back:
+        for _ in range(PER_SECOND):
+            line.pace.go_or_wait(clock())
+    else:  # by token, which is never held back
+        line.url = line.url.replace("/channels/1", "/webhooks/1/token")
+    current.set(Call(drawn_at=clock() if held_back else clock() - 2 * STALE_SECONDS))
+    with pytest.raises(StaleError):
+        await line.send()
+    assert len(line.arrived) == 1

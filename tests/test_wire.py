@@ -682,6 +682,17 @@ async def test_no_follow_up_becomes_the_reply_of_a_deferral(wire: Wire, bot: Rew
     assert ping.mentions == {wire.ana.id}
 
 
+async def test_countdown_that_is_cut_short_is_no_part_of_the_crowd(wire: Wire, bot: Rewarm) -> None:
+    """Or the others would be edited less often for ever."""
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    rhythm = bot.runner._by.rhythm
+    assert rhythm.live == 1
+    await bot.runner.forget(wire.guild.id)
+    await asyncio.sleep(0.1)
+    assert rhythm.live == 0
+
+
 async def test_picture_is_let_go_of_once_it_is_shown(wire: Wire, bot: Rewarm) -> None:
     """The collector counts objects, not megabytes, and comes by after ninety pictures."""
     await ended(wire, bot, await wire.reload())
