@@ -4,7 +4,6 @@ Asked for once, as it costs a generation; its picture is then asked for again an
 """
 
 import asyncio
-import functools
 from dataclasses import replace
 from typing import Any
 
@@ -66,8 +65,7 @@ class ImageTestStory:
         if not await self._note(called=True):
             await self.end(Outcome.STORAGE)
             return
-        hold = functools.partial(self._by.store.hold, reload.id)
-        answer = await self._by.api.render(key, reload.model, prompt, hold)
+        answer = await self._by.api.render(key, reload.model, prompt, self.life.hold)
         log.info("image_test.answer", outcome=answer.outcome)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)

@@ -34,6 +34,10 @@ class Life:
         self._writing = asyncio.Lock()
         self.reload = reload
 
+    async def hold(self) -> None:
+        """Return once this process may act on it. Raises Taken where it may not any more."""
+        await self._store.hold(self.reload.id)
+
     async def step(self, to: State, **facts: Unpack[Facts]) -> bool:
         """Take a step; True once it is stored, False where only memory has it. Raises IllegalStep."""
         after = step(self.reload, to, **facts)

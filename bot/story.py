@@ -5,7 +5,6 @@ the same path. It is cancelled, never signalled.
 """
 
 import asyncio
-import functools
 import itertools
 import secrets
 from collections.abc import Callable
@@ -128,8 +127,7 @@ class Story:
             if self._by.is_stopping():  # it has begun meanwhile
                 await self.life.step(State.ASKED, called_at=called_before)
                 return
-            hold = functools.partial(self._by.store.hold, self.life.reload.id)
-            answer = await self._by.api.reload(key, self.life.reload.model, hold)
+            answer = await self._by.api.reload(key, self.life.reload.model, self.life.hold)
             log.info("reload.answer", outcome=answer.outcome, wait=answer.wait)
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break

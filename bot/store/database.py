@@ -150,10 +150,7 @@ async def rehearse(url: str) -> None:
 
     async def work(connection: Connection) -> None:
         await _suits(connection)
-        attempt = connection.transaction()
-        await attempt.start()
-        await connection.execute("CREATE TABLE rewarm_check ()")
-        await attempt.rollback()
+        await connection.execute("BEGIN; CREATE TABLE rewarm_check (); ROLLBACK")
 
     await look(url, work)
 
