@@ -1,7 +1,7 @@
 """A server's API key: set, look at, open, remove. In clear it exists only inside these calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import SecretStr
@@ -44,12 +44,12 @@ async def unlock(store: Store, vault: Vault) -> None:
     if check is not None:
         vault.open(ENCRYPTION_CHECK, "", str(check))
     resealed = 0
-    for server, row in (await store.keys()).items():
+    async for server, row in store.all_keys():
         try:
             if vault.stale(row.sealed):
                 resealed += 1
                 sealed = vault.seal(PURPOSE, str(server), vault.open(PURPOSE, str(server), row.sealed))
-                await store.set_key(server, KeyRow(sealed, row.by, row.by_name, row.at))
+                await store.replace_key(server, row, replace(row, sealed=sealed))
         except SealBroken as error:  # one server's damaged row: that server is told to set its key again
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400
     if check is None or vault.stale(str(check)):  # last: an older key may go once this is done

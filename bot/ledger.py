@@ -28,7 +28,6 @@ FIRST_SECONDS = 30.0
 SOON_SECONDS = WARM_SECONDS - 86400.0
 TOO_LATE_SECONDS = 2 * WARM_SECONDS
 """So long after its last use nobody wants to hear of a model any more."""
-AT_ONCE = 20
 TURN_SECONDS = 30.0
 AGAIN_AFTER_SECONDS = (2.0, 10.0, 30.0)
 """Within the few minutes for which Discord remembers a nonce."""
@@ -87,11 +86,10 @@ class Ledger:
         """Say what is due, and was due at the last look: a clock that jumps and comes back says nothing."""
         async with self._looking:
             seen: dict[tuple[int, str], tuple[Due, float | None]] = {}
-            for number, known in enumerate(await self._store.watches(), 1):
-                if number % AT_ONCE == 0:  # there may be thousands, and nothing to wait for
-                    await asyncio.sleep(0)
+            async for known in self._store.all_watches():
                 if self._store.is_shared and self._bot.get_guild(known.server) is None:
                     continue  # of another process's shards: it looks
+                await asyncio.sleep(0)  # there may be thousands, and nothing to wait for
                 try:
                     await self._look_at(known, seen)
                 except StoreTrouble as error:  # one server's row: the others are looked at

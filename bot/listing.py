@@ -66,7 +66,7 @@ class Listing:
         """Renew the copy where that is due; answers the seconds until the next look."""
         if self._is_fresh():
             return TRY_SECONDS
-        servers = sorted(await self._store.keys())
+        servers = sorted([server async for server, _ in self._store.all_keys()])
         if not servers:
             return NO_KEY_SECONDS
         await self._renew(self._choose(servers))

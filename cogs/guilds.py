@@ -16,7 +16,8 @@ from bot.trace import TROUBLE
 
 FIRST_CHECK_SECONDS = 600.0
 CHECK_HOURS = 6
-LIST_SECONDS = 300.0
+LIST_SECONDS = 7200.0
+"""200 servers a call: a million take 5,000 of them, and Discord says how fast."""
 LEAVE_SECONDS = 30.0
 MISSING_SECONDS = 5 * 3600.0
 """How long ago a server must have been missing already: two checks, hours apart."""

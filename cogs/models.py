@@ -48,10 +48,9 @@ async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: 
     if model is None:
         await _turn(interaction, page)
         return
-    bot, who = interaction.client, interaction.permissions.manage_guild
-    chosen, mine = await bot.store.settings(interaction.guild_id or 0), (interaction.guild_id, id_)
-    watches = (w for w in await bot.store.watches() if (w.server, w.model) == mine)
-    watched = next((chosen.ledger_channel or watch.channel for watch in watches), None)
+    bot, who, server = interaction.client, interaction.permissions.manage_guild, interaction.guild_id or 0
+    watch, chosen = await bot.store.watch(server, id_), await bot.store.settings(server)
+    watched = (chosen.ledger_channel or watch.channel) if watch is not None else None
     say = bot.languages.of(interaction.locale)
     await show_in_private(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
 

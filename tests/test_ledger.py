@@ -15,7 +15,7 @@ from bot.app import Rewarm
 from bot.errors import StoreTrouble
 from bot.ledger import due
 from bot.reload import WARM_SECONDS, Asker, Outcome, Reload, State
-from bot.store.base import WATCHED_PER_SERVER, Watch
+from bot.store.base import WATCHED_PER_SERVER, Store, Watch
 from tests.stand_ins.discord_server import Fault
 from tests.stand_ins.model_api import ModelApiServer
 from tests.test_lists import choose, days, models, press, shown
@@ -87,6 +87,10 @@ async def watched(world: World) -> World:
     await world.env.advance_time(125)
     assert f"Watched: <#{world.general.id}> hears of it" in shown(await watch(world))
     return world
+
+
+async def watches(store: Store) -> list[Watch]:
+    return [watch async for watch in store.all_watches()]
 
 
 def told(world: World) -> list[Seen]:
@@ -189,7 +193,7 @@ async def test_a_bot_that_was_away_on_the_sixth_day_says_that_it_is_cold(
     watched: World, restart: Restart
 ) -> None:
     bot = bot_of(watched)
-    [watch] = await bot.store.watches()
+    [watch] = await watches(bot.store)
     await bot.store.set_watch(replace(watch, used_at=bot.now() - 8 * DAY))
     [reload] = await bot.store.history(watched.guild.id)
     await bot.store.expire(bot.now() + 1, bot.now() + 1)
@@ -226,10 +230,10 @@ async def test_nobody_hears_of_a_model_that_is_watched_no_more(watched: World) -
 
 
 async def test_watching_twice_is_watching_once(watched: World) -> None:
-    [known] = await bot_of(watched).store.watches()
+    [known] = await watches(bot_of(watched).store)
     bot = bot_of(watched)
     await bot.ledger.watch(watched.guild.id, "sdxl-turbo", watched.ben.id, watched.art.id)
-    assert await bot.store.watches() == [known]
+    assert await watches(bot.store) == [known]
 
 
 async def test_there_is_an_end_to_watching(watched: World) -> None:
@@ -244,7 +248,7 @@ async def test_there_is_an_end_to_watching(watched: World) -> None:
 async def test_a_server_that_leaves_takes_its_watches_along(watched: World) -> None:
     watched.env.backend.emit("GUILD_DELETE", {"id": str(watched.guild.id)})
     await watched.env.settle()
-    assert await bot_of(watched).store.watches() == []
+    assert await watches(bot_of(watched).store) == []
     assert watched.guild.id not in await bot_of(watched).store.servers()
 
 
@@ -274,13 +278,13 @@ async def test_a_picture_that_kept_it_warm_is_not_written_over(watched: World) -
 
 async def test_what_nobody_wants_to_hear_of_any_more_is_watched_no_more(watched: World) -> None:
     await days(watched, 15)
-    assert await bot_of(watched).store.watches() == []
+    assert await watches(bot_of(watched).store) == []
 
 
 async def test_a_use_in_the_future_does_not_count(watched: World) -> None:
     """The clock was ahead for a while."""
     bot = bot_of(watched)
-    [known] = await bot.store.watches()
+    [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() + 300 * DAY))
     await days(watched, 6)
     await hours(watched, 3)
@@ -295,7 +299,7 @@ PATCH = r"^/channels/\d+/messages/\d+$"
 
 async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
     """A watched model was last used so many days ago, and the ledger looks twice."""
-    [known] = await bot.store.watches()
+    [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() - days_ * DAY))
     for _ in range(2):
         await bot.ledger.look()
@@ -341,14 +345,14 @@ async def test_a_hiccup_neither_loses_nor_doubles_it(watching: Wire, bot: Rewarm
     await idle(watching, bot, 6.2)
     await bot.ledger.look()
     assert len(spoken(watching)) == 1
-    [known] = await bot.store.watches()
+    [known] = await watches(bot.store)
     assert known.message in watching.server.messages
 
 
 async def test_the_seventh_days_edit_is_tried_again(watching: Wire, bot: Rewarm) -> None:
     await idle(watching, bot, 6.2)
     watching.server.faults.append(Fault("PATCH", PATCH, times=6, status=503))
-    [known] = await bot.store.watches()
+    [known] = await watches(bot.store)
     assert known.said_of is not None
     bot.ledger._now = lambda: (known.used_at or 0) + 7.1 * DAY
     for _ in range(2):
@@ -371,7 +375,7 @@ async def test_in_a_channel_that_is_gone_it_speaks_where_watch_was_pressed(
 
 
 async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> None:
-    [known] = await bot.store.watches()
+    [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
     await bot.ledger.look()
     await asyncio.gather(bot.ledger.look(), bot.ledger.look())
@@ -397,7 +401,7 @@ async def test_trouble_with_one_row_does_not_keep_the_others_from_being_looked_a
         await look_at(known, seen)
 
     monkeypatch.setattr(bot.ledger, "_look_at", trouble)
-    [known] = [watch for watch in await bot.store.watches() if watch.model == "m"]
+    [known] = [watch for watch in await watches(bot.store) if watch.model == "m"]
     await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
     for _ in range(2):
         await bot.ledger.look()

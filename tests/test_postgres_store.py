@@ -12,9 +12,9 @@ import pytest
 from bot.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
 from bot.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.store import statements
-from bot.store.base import KeyRow
+from bot.store.base import KeyRow, Watch
 from bot.store.lease import LEASE_SECONDS
-from bot.store.postgres import PostgresStore
+from bot.store.postgres import READ_AT_ONCE, SERVERS_AT_ONCE, PostgresStore
 from bot.store.schema import MIGRATIONS
 from tests import postgres
 from tests.test_store import LIMIT, make
@@ -58,6 +58,27 @@ async def taken(store: PostgresStore, seconds: float = SOON) -> list[Reload]:
         while not (reloads := (await store.news()).taken):
             await asyncio.sleep(0.1)
     return reloads
+
+
+async def test_of_very_many_servers_none_is_left_out_and_none_comes_twice(two: Two) -> None:
+    """They are read in pages; a million keys in one would take seconds, and the loop's time (measured)."""
+    keys, with_reloads = range(1000, 1000 + 2 * READ_AT_ONCE), range(5000, 5001 + SERVERS_AT_ONCE)
+    watches = [Watch(server, model, 7, 11) for server in keys[:400] for model in ("a", "b", "ü")]
+    db = await asyncpg.connect(two.url)
+    sealed = statements.packed(KeyRow("sealed", 7, "mod", 1.0))
+    await db.executemany("INSERT INTO rows VALUES ('key', $1, '', $2)", [(server, sealed) for server in keys])
+    rows = [(watch.server, watch.model, statements.packed(watch)) for watch in watches]
+    await db.executemany("INSERT INTO rows VALUES ('watch', $1, $2, $3)", rows)
+    reloads = [
+        (*statements.columns(make(server * 2 + n, server=server, model=str(n))), None)
+        for server in with_reloads
+        for n in range(2)
+    ]
+    await db.executemany(statements.INSERT, reloads)
+    await db.close()
+    assert [server async for server, _ in two.one.all_keys()] == [100, 101, 102, *keys]
+    assert [watch async for watch in two.one.all_watches()] == watches
+    assert await two.one.servers() == {100, 101, 102, *keys, *with_reloads}
 
 
 async def test_what_a_replica_looks_after_no_other_takes(two: Two) -> None:

@@ -158,6 +158,11 @@ async def test_a_watch_is_begun_once_and_changed_only_while_it_is_there(store: A
     watch = Watch(100, "m", 7, 11)
     assert not await store.set_watch(watch)
     assert await store.set_watch(watch, anew=True)
+    assert (await store.watch(100, "m"), await store.watch(100, "n"), await store.watch(101, "m")) == (
+        watch,
+        None,
+        None,
+    )
     assert not await store.set_watch(replace(watch, by=8), anew=True)
     assert await store.set_watch(replace(watch, used_at=5.0))
     assert await store.remove_watch(100, "m")
@@ -220,7 +225,7 @@ async def test_forgetting_a_server_spares_the_others_settings_and_watches(open_s
     assert await store.servers() == {100, 101}
     await store.forget(100)
     again = await open_store()
-    assert await again.watches() == [Watch(101, "a:b/c", 7, 11)]
+    assert [watch async for watch in again.all_watches()] == [Watch(101, "a:b/c", 7, 11)]
     assert (await again.settings(100), await again.settings(101)) == (
         ServerSettings(),
         ServerSettings(quiet=True),
@@ -269,13 +274,24 @@ async def test_keys_and_values_are_put_replaced_and_removed(open_store: OpenStor
     await store.set_value("name", {"a": [1, "ü"]})
     await store.set_value("name", {"b": None})
     again = await open_store()
-    assert (await again.keys())[102] == await again.key(102) == row
+    assert await again.key(102) == row
+    assert (102, row) in [known async for known in again.all_keys()]
     assert await again.value("name") == {"b": None}
     assert await again.value("another") is None
     assert await again.remove_key(102)
     assert not await again.remove_key(102)
     assert await again.key(102) is None
     assert await again.servers() == {100, 101}
+
+
+async def test_a_key_is_replaced_only_where_it_is_still_the_same(open_store: OpenStore) -> None:
+    store = await open_store()
+    was, new = KeyRow("sealed", 7, "mod", 1.0), KeyRow("sealed anew", 7, "mod", 1.0)
+    await store.set_key(101, set_meanwhile := KeyRow("another", 8, "ana", 2.0))
+    for server in (100, 101, 102):
+        await store.replace_key(server, was, new)
+    again = await open_store()
+    assert [await again.key(server) for server in (100, 101, 102)] == [new, set_meanwhile, None]
 
 
 async def test_a_server_is_known_by_anything_that_is_kept_of_it(store: AnyStore) -> None:

@@ -1,6 +1,6 @@
 """The store's verbs, each atomic, each durable once it has returned."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Unpack
 
@@ -130,12 +130,16 @@ class Store(Protocol):
         """The server's sealed key, or None."""
         ...
 
-    async def keys(self) -> dict[int, KeyRow]:
-        """All sealed keys by server."""
+    def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
+        """All servers that have a key, with it; there may be very many."""
         ...
 
     async def set_key(self, server: int, row: KeyRow) -> None:
         """Store a key; the bytes of the one it replaces are gone from disk."""
+        ...
+
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
+        """Store a key in the place of another; where that is not there any more, nothing happens."""
         ...
 
     async def remove_key(self, server: int) -> bool:
@@ -150,8 +154,12 @@ class Store(Protocol):
         """Store what they chose, and leave the rest as it is; answers all of it."""
         ...
 
-    async def watches(self) -> list[Watch]:
-        """All watched models, of all servers."""
+    async def watch(self, server: int, model: str) -> Watch | None:
+        """Who watches a model of this server, or None."""
+        ...
+
+    def all_watches(self) -> AsyncIterator[Watch]:
+        """All watched models, of all servers; there may be very many."""
         ...
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:

@@ -9,7 +9,7 @@ import functools
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -212,11 +212,15 @@ class EmbeddedStore:
     async def key(self, server: int) -> KeyRow | None:
         return self._memory.keys.get(server)
 
-    async def keys(self) -> dict[int, KeyRow]:
-        return dict(self._memory.keys)
+    async def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
+        for known in list(self._memory.keys.items()):
+            yield known
 
     async def set_key(self, server: int, row: KeyRow) -> None:
         await self._call_and_wipe(self._memory.set_key, server, row)
+
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
+        await self._call_and_wipe(self._memory.replace_key, server, was, row)
 
     async def remove_key(self, server: int) -> bool:
         return await self._call_and_wipe(self._memory.remove_key, server)
@@ -227,8 +231,12 @@ class EmbeddedStore:
     async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
         return await self._call(STEP_SECONDS, self._memory.change_settings, server, changes)
 
-    async def watches(self) -> list[Watch]:
-        return list(self._memory.watches.values())
+    async def watch(self, server: int, model: str) -> Watch | None:
+        return self._memory.watches.get((server, model))
+
+    async def all_watches(self) -> AsyncIterator[Watch]:
+        for watch in list(self._memory.watches.values()):
+            yield watch
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
         return await self._call(STEP_SECONDS, self._memory.set_watch, watch, anew)

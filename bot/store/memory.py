@@ -116,6 +116,10 @@ class Memory:
     def set_key(self, server: int, row: KeyRow) -> None:
         self.change(f"key:{server}", row)
 
+    def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
+        if self.keys.get(server) == was:
+            self.set_key(server, row)
+
     def remove_key(self, server: int) -> bool:
         existed = server in self.keys
         if existed:

@@ -8,7 +8,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Unpack
 
@@ -35,6 +35,8 @@ SETTLE_SECONDS = 1.0
 """A stop waits so long for writes that are under way: they would belong to a life that is over."""
 EXPIRE_AT_ONCE = 500
 READ_AT_ONCE = 500
+SERVERS_AT_ONCE = 5000
+"""40 to 80 ms (measured)."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -305,12 +307,17 @@ class PostgresStore:
         row: KeyRow | None = await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "key", server))
         return row
 
-    async def keys(self) -> dict[int, KeyRow]:
-        found = await self._fetch(sql.KEYS)
-        return {record["server"]: sql.row_of("key", record) for record in found}
+    async def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
+        async for server, row in self._all("key"):
+            yield server, row
 
     async def set_key(self, server: int, row: KeyRow) -> None:
         await self._set("key", server, "", row)
+
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
+        await self._database.write(
+            CALL_SECONDS, lambda c: c.execute(sql.REPLACE_KEY, server, was.sealed, sql.packed(row))
+        )
 
     async def remove_key(self, server: int) -> bool:
         return await self._remove("key", server, "")
@@ -330,9 +337,15 @@ class PostgresStore:
 
         return await self._database.write(STEP_SECONDS, work)
 
-    async def watches(self) -> list[Watch]:
-        found = await self._fetch("SELECT server, value FROM rows WHERE kind = 'watch'")
-        return [sql.row_of("watch", record) for record in found]
+    async def watch(self, server: int, model: str) -> Watch | None:
+        row: Watch | None = await self._database.do(
+            STEP_SECONDS, lambda c: sql.find_row(c, "watch", server, model)
+        )
+        return row
+
+    async def all_watches(self) -> AsyncIterator[Watch]:
+        async for _, watch in self._all("watch"):
+            yield watch
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
         async def work(connection: Connection) -> bool:
@@ -355,7 +368,12 @@ class PostgresStore:
         return await self._remove("watch", server, model)
 
     async def servers(self) -> set[int]:
-        return {record["server"] for record in await self._fetch(sql.SERVERS, limit=CALL_SECONDS)}
+        servers: set[int] = set()
+        after = 0
+        while page := await self._fetch(sql.SERVERS, after, SERVERS_AT_ONCE):
+            servers |= {record["server"] for record in page}
+            after = page[-1]["server"]
+        return servers
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
         async def work(connection: Connection) -> int:
@@ -386,6 +404,14 @@ class PostgresStore:
 
     async def set_value(self, name: str, value: Any) -> None:
         await self._set("value", 0, name, value)
+
+    async def _all(self, kind: str) -> AsyncIterator[tuple[int, Any]]:
+        """All rows of a kind with their servers: a million are neither read at once nor held in memory."""
+        after = (0, "")
+        while page := await self._fetch(sql.ROWS, kind, *after, READ_AT_ONCE):
+            for record in page:
+                yield record["server"], sql.row_of(kind, record)
+            after = (page[-1]["server"], page[-1]["name"])
 
     async def _set(self, kind: str, server: int, name: str, row: Row) -> None:
         packed = sql.packed(row)
