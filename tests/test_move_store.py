@@ -51,8 +51,9 @@ async def test_everything_arrives_and_open_ones_go_on(moving: Wire, postgres_url
     assert f"{MANY + 4} rows" in said.out
     before = EmbeddedStore(moving.folder / "data")
     after = await PostgresStore.connect(postgres_url)
-    for verb in ("keys", "watches", "servers"):
-        assert await getattr(after, verb)() == await getattr(before, verb)()
+    assert {key async for key in after.all_keys()} == {key async for key in before.all_keys()}
+    assert {watch async for watch in after.all_watches()} == {watch async for watch in before.all_watches()}
+    assert await after.servers() == await before.servers()
     assert await after.settings(100) == await before.settings(100)
     assert await after.value("commands:1:2") == await before.value("commands:1:2")
     assert await after.value("format") is None, "of the file alone"
