@@ -105,6 +105,17 @@ async def test_a_dead_replicas_reloads_are_taken_over_most_overdue_first(two: Tw
     assert await two.other.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=3.0)
 
 
+async def test_what_is_claimed_has_its_story_begun_once_also_where_somebody_joins_meanwhile(two: Two) -> None:
+    await two.one.ask(make(1, user=7), LIMIT)
+    await two.one.release()
+    await two.other._claim()
+    await two.other.ask(make(2, user=8), LIMIT)
+    assert not two.other.holds(1), "who joins would begin a story, which the take-over then cuts off"
+    [reload] = (await two.other.news()).taken
+    assert [asker.user for asker in reload.askers] == [7, 8]
+    assert two.other.holds(1)
+
+
 async def test_who_stops_sets_free_at_once(two: Two) -> None:
     await two.one.ask(make(1), LIMIT)
     await two.one.release()

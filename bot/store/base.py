@@ -86,7 +86,7 @@ class Store(Protocol):
         ...
 
     def holds(self, id_: int, /) -> bool:
-        """Whether an open reload is this process's to look after."""
+        """Whether an open reload is ours to look after, and `news` has told of it if it was claimed."""
         ...
 
     async def release(self) -> None:

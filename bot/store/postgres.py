@@ -75,7 +75,7 @@ class PostgresStore:
     # Whose reload it is
 
     def holds(self, id_: int) -> bool:
-        return id_ in self._lease.held
+        return id_ in self._lease.held and all(reload.id != id_ for reload in self._claimed)
 
     async def hold(self, id_: int) -> None:
         if not self._lease.is_good:
@@ -96,7 +96,7 @@ class PostgresStore:
             log.warning("store.no_news", error=str(error))
         lost, lease.lost = frozenset(lease.lost), set()
         taken, self._claimed = self._claimed, []
-        newest = [lease.held[reload.id].row for reload in taken if self.holds(reload.id)]
+        newest = [lease.held[reload.id].row for reload in taken if reload.id in lease.held]
         return News(sorted(newest, key=lambda reload: reload.turn_at), changed, lost)
 
     async def _claim(self) -> None:
@@ -124,7 +124,7 @@ class PostgresStore:
 
     async def _changed(self) -> list[Reload]:
         records = await self._fetch(sql.NEWS, self._lease.id)
-        known = [record for record in records if self.holds(record["id"])]
+        known = [record for record in records if record["id"] in self._lease.held]
         return [self._take(record, reload) for record, reload in sql.readable(known)]
 
     async def _compare(self) -> None:
@@ -221,7 +221,7 @@ class PostgresStore:
                         return after
                     may_be_done = after is not None
                 while (known := await self._read(connection, id_)) is not None:
-                    if may_be_done and self.holds(id_) and sql.is_done(known.row, to, facts):
+                    if may_be_done and id_ in self._lease.held and sql.is_done(known.row, to, facts):
                         return known.row  # by us, and the answer was lost
                     after = sql.memory_of([known.row]).step(id_, from_, to, facts)
                     if after is None or await self._replace(connection, known, after):
