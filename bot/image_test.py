@@ -127,7 +127,7 @@ class ImageTestStory:
     async def end(self, why: Outcome, said: str = "") -> None:
         """Store that there is no picture, and why; then show it."""
         if self.test.outcome is None:
-            await self._note(outcome=why, said=said)
+            await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
         await self._reply.show_test(self.life.reload)
         await self._note(shown=True)
         log.info("image_test.ended", outcome=why)

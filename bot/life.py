@@ -52,6 +52,15 @@ class Life:
         log.debug("reload.step", to=to)
         return True
 
+    async def step_to_show(self, to: State, **facts: Unpack[Facts]) -> None:
+        """Take a step that is shown next; if it cannot be stored, make sure that the reload is still ours.
+
+        Else another process might go on from what is stored, and show something else. Raises Taken.
+        """
+        if not await self.step(to, **facts):
+            await self._store.hold(self.reload.id, anew=True)
+            await self.save()
+
     async def catch_up(self) -> None:
         """Write what is unsaved, however long that takes: a row that is left open would block its model."""
         for attempt in itertools.count():

@@ -79,7 +79,13 @@ class Reply:
         for number, ping in enumerate(reload.pings, len(reload.pings) + 1):  # beyond what `tell` uses
             if late := tuple(user for user in ping.users if user not in told):
                 due[number] = Ping(ping.channel, late)
-        await self._ping_all(reload, due, sent, alone=False)
+        until = clock() + PATIENCE_SECONDS
+        for attempt in itertools.count():
+            results = await self._ping_all(reload, due, sent, alone=False)
+            due = {number: ping for number, ping in due.items() if results[number] is Result.LATER}
+            if not due or clock() >= until:
+                break
+            await asyncio.sleep(retry_pause(attempt))
 
     async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
         """Show what came of a test image, tried again until it is shown; False: it cannot be."""

@@ -8,7 +8,7 @@ import functools
 import io
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import discord
@@ -61,6 +61,8 @@ class Routes:
         """Channels that refused a ping."""
         self._perhaps_sent: set[int] = set()
         """Pings that may have gone out by channel: only there does the nonce guard them."""
+        self._hardly_sent: set[int] = set()
+        """The same, but Discord spoke of trouble of its own: where it lets nobody send, they have not."""
         self._token_waits_until = -math.inf
         self._follow_ups: Counter[int] = Counter()
         self._follow_ups_wait_until = -math.inf
@@ -162,10 +164,9 @@ class Routes:
 
     async def ping(self, reload: Reload, number: int, ping: Ping, text: str) -> Result:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused or slow."""
-        people = [discord.Object(user) for user in ping.users]
-        mentions = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)
+        mentions = _only(ping.users)
         wait = self._pace.wait(reload.server, ping.channel, clock())
-        slow = wait > FOLLOW_UP_INSTEAD_SECONDS and number not in self._perhaps_sent
+        slow = wait > FOLLOW_UP_INSTEAD_SECONDS and number not in self._perhaps_sent | self._hardly_sent
         by_channel = functools.partial(self._ping_by_channel, reload, number, ping, text, mentions)
         follow_up = functools.partial(self._follow_up, reload, number, ping, text, mentions)
         for way in (follow_up, by_channel) if slow else (by_channel, follow_up):
@@ -218,8 +219,10 @@ class Routes:
         tried = await self._calls.make(
             "ping", CALL_SECONDS, lambda: self._send(reload, ping, nonce, text, mentions)
         )
-        if tried.unanswered or tried.broken:
+        if tried.unanswered:
             self._perhaps_sent.add(number)
+        if tried.broken:
+            self._hardly_sent.add(number)
         # A thread that a new message does not wake up is locked.
         result = Result.CLOSED if tried.result is Result.ASLEEP else tried.result
         if result is Result.CLOSED:
@@ -229,19 +232,26 @@ class Routes:
     async def _send(
         self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
     ) -> None:
+        sent = await self._send_once(reload, ping, nonce, text, mentions)
+        others = set(ping.users) - set(sent.raw_mentions)
+        if others and sent.raw_mentions:
+            # It was sent before, by a process that could not store that; since then they have joined.
+            await self._send_once(reload, ping, f"{nonce}+", text, _only(others))
+
+    async def _send_once(
+        self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
+    ) -> discord.Message:
         channel = self._bot.get_partial_messageable(ping.channel)
         if ping.channel == reload.owner.channel and reload.message is not None:
             reference = discord.MessageReference(
                 message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
             )
             try:
-                await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
+                return await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
             except discord.HTTPException as error:
                 if error.code != _NO_READ_HISTORY:
                     raise
-            else:
-                return
-        await channel.send(text, nonce=nonce, allowed_mentions=mentions)
+        return await channel.send(text, nonce=nonce, allowed_mentions=mentions)
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
         """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""
@@ -260,6 +270,12 @@ class Routes:
 
     def _hook(self, asker: Asker) -> discord.Webhook:
         return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
+
+
+def _only(users: Iterable[int]) -> discord.AllowedMentions:
+    """Notify these people, whoever else is mentioned."""
+    people = [discord.Object(user) for user in users]
+    return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)
 
 
 @contextmanager

@@ -199,7 +199,7 @@ class Story:
     async def end(self, why: Outcome, **facts: Unpack[Facts]) -> None:
         """Store the ending, show it, ping."""
         facts["outcome"], facts["ended_at"] = why, self._by.now()
-        await self.life.step(State.ANNOUNCING, **facts)
+        await self.life.step_to_show(State.ANNOUNCING, **facts)
         await self._tell()
 
     async def _tell(self) -> None:

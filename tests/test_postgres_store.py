@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from bot.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
 from bot.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.store import statements
 from bot.store.base import KeyRow, Watch
+from bot.store.database import _unusable
 from bot.store.lease import LEASE_SECONDS
 from bot.store.postgres import READ_AT_ONCE, SERVERS_AT_ONCE, PostgresStore
 from bot.store.schema import MIGRATIONS
@@ -415,6 +417,42 @@ async def test_who_outlived_an_outage_does_not_bury_who_is_about_to_renew(postgr
         assert [reload.id for reload in await taken(other, 3 * LEASE_SECONDS)] == [1], (
             "a dead one's are taken"
         )
+
+
+async def test_a_certificate_that_is_missing_says_nothing_of_the_database(postgres_programs: None) -> None:
+    """It was renewed, say, just as the connection broke: others may have taken over."""
+    async with on_a_server() as (server, store):
+        certificate = server.folder / "root.crt"
+        certificate.touch()
+        store._database._url += f"&sslmode=verify-full&sslrootcert={certificate}"
+        certificate.unlink()
+        store._lease._disconnect()
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        holding = asyncio.create_task(store.hold(1))
+        done, _ = await asyncio.wait([holding], timeout=2.5)
+        assert not done
+        holding.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (ssl.SSLCertVerificationError(1, "self-signed"), "look at sslmode and sslrootcert"),
+        (asyncpg.DuplicatePreparedStatementError("it exists"), "pool_mode=session"),
+        (ValueError("port"), "@ as %40"),
+    ],
+)
+def test_what_is_wrong_with_a_database_is_said_with_what_to_do(error: Exception, hint: str) -> None:
+    assert hint in str(_unusable(error))
+
+
+async def test_with_the_databases_clock_set_back_the_dead_are_replaced_all_the_same(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    admin = await asyncpg.connect(two.url)
+    await admin.execute("UPDATE replicas SET since = since + interval '1 hour'")
+    await admin.close()
+    die(two.one)
+    assert [reload.id for reload in await taken(two.other, 3 * LEASE_SECONDS)] == [1]
 
 
 async def test_while_the_database_shuts_down_others_may_still_be_served(postgres_programs: None) -> None:

@@ -263,6 +263,28 @@ async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
     assert len(wire.api.calls) == 1
 
 
+async def test_an_ending_that_a_replica_cut_off_alone_could_not_store_is_not_told(
+    wire: Wire, database: postgres.Server
+) -> None:
+    """Its lease is good for 3 s, its step is given up after 1 s; another goes on from what is stored."""
+    wire.environment["RELOAD_SECONDS"] = "5"
+    wait = Answer({"status": "error", "message": "Rate limit exceeded"}, 429, {"Retry-After": "3"})
+    wire.api.reloads = [wait, Answer(ACCEPTED)]
+    line = Line(database)
+    async with await line.listen(), both(wire, STORE_URL=line.url):
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: wire.api.calls, 5)
+        await asyncio.sleep(2.7)  # it is about to call again
+        line.cut()
+        await settled(wire, database)
+        line.mend()
+        await wire.logged("lost=1")
+        shown = [str(components) for _, components in wire.reply(asked).history]
+    assert len(wire.api.calls) == 2
+    assert not any("**Failed**" in text for text in shown), "not reloaded, they read, and then it was"
+    assert "**Ready**" in shown[-1]
+
+
 async def test_a_database_in_another_town_is_near_enough(wire: Wire, database: postgres.Server) -> None:
     """A round trip takes 80 ms."""
     line = Line(database, delay=0.04)

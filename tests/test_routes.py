@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -9,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from bot.app import Rewarm
-from bot.reload import State
+from bot.calls import Result
+from bot.reload import Ping, State
 from tests.stand_ins.discord_server import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
@@ -211,6 +213,45 @@ async def test_ping_that_may_have_gone_by_channel_goes_no_other_way(
     await asyncio.sleep(120)
     assert pinged(wire) == [wire.ana.id]
     assert await state(wire, bot) is (State.ENDED if then == "busy" else State.ANNOUNCING)
+
+
+async def test_ping_that_met_trouble_where_the_bot_may_not_send_goes_as_a_follow_up(
+    wire: Wire, bot: Rewarm
+) -> None:
+    """The trouble was Discord's own: the channel would have refused that ping, too."""
+    wire.general.may_send = False
+    wire.server.faults.append(Fault("POST", PING, status=503))
+    await wire.reload()
+    await asyncio.sleep(WHILE)
+    assert pinged(wire) == [wire.ana.id]
+    assert await state(wire, bot) is State.ENDED
+
+
+async def test_who_joined_late_is_pinged_once_the_trouble_is_over(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.reload(wire.ben)
+    await wire.server.wait_for(lambda: len(wire.pings()) == 1)
+    [row] = await bot.store.history(wire.guild.id)
+    assert row.id == asked.id
+    wire.server.faults.append(Fault("POST", PING, times=3, status=503))
+    cleo = wire.server.add_member(wire.guild, "cleo")
+    late = replace(row, pings=(Ping(wire.general.id, (wire.ana.id, cleo.id)),))
+    await bot.delivery.reply(row).tell_late(late, {wire.ana.id, wire.ben.id})
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id, wire.ben.id}, {cleo.id}]
+
+
+async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_own(
+    wire: Wire, bot: Rewarm
+) -> None:
+    """Told by a process that died before it could store that; then somebody joined."""
+    await wire.reload()
+    await wire.server.wait_for(wire.pings)
+    [row] = await bot.store.history(wire.guild.id)
+    people = (wire.ana.id, wire.ben.id)
+    text = "".join(f"<@{user}> " for user in people)
+    result = await bot.delivery.reply(row)._routes.ping(row, 0, Ping(wire.general.id, people), text)
+    assert result is Result.DONE
+    assert pinged(wire) == sorted(people)
 
 
 @pytest.mark.usefixtures("bot")

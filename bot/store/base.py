@@ -81,8 +81,11 @@ class Store(Protocol):
         """Take over open reloads that nobody looks after; and what has happened to our own."""
         ...
 
-    async def hold(self, id_: int, /) -> None:
-        """Return once this process may show something of a reload. Raises Taken."""
+    async def hold(self, id_: int, /, *, anew: bool = False) -> None:
+        """Return once this process may show something of a reload. Raises Taken.
+
+        `anew`: what was known before this call does not count.
+        """
         ...
 
     def holds(self, id_: int, /) -> bool:

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -30,6 +32,7 @@ _MAY_PASS = (
     *(asyncpg.TooManyConnectionsError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError),
 )
 _WRONG_URL = "the URL is not right; what is special in a password is written as % and two digits, @ as %40"
+_POOLED = "what pools its connections must keep a whole session (PgBouncer: pool_mode=session)"
 _WHY: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.ClientConfigurationError, _WRONG_URL),
     (asyncpg.InvalidAuthorizationSpecificationError, "it refuses this user, or the password"),
@@ -40,6 +43,9 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, f"its host is not known, or {_WRONG_URL}"),
     (ConnectionRefusedError, "nobody listens there: see that it runs, and that host and port are right"),
     (TimeoutError, "it does not answer"),
+    (ssl.SSLError, "its certificate is not trusted, or for another host: look at sslmode and sslrootcert"),
+    (asyncpg.DuplicatePreparedStatementError, _POOLED),
+    (asyncpg.InvalidSQLStatementNameError, _POOLED),
     (ValueError, _WRONG_URL),
 )
 OLDEST = 13
@@ -77,7 +83,14 @@ class Database:
 
     async def connect(self) -> Connection:
         """Make a connection beside the pool. Raises what is in TROUBLE."""
-        connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+        try:
+            connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+        except (
+            FileNotFoundError
+        ):  # of the server's socket; or of a certificate, which says nothing of the server
+            if "ssl" not in urlsplit(self._url).query:
+                raise
+            raise OSError("a certificate is missing") from None
         await _bound(connection)
         return connection
 

@@ -188,7 +188,7 @@ class EmbeddedStore:
         mine = sorted(await self.open(), key=lambda reload: reload.turn_at)
         return News(mine, [], frozenset())
 
-    async def hold(self, _: int, /) -> None:
+    async def hold(self, _: int, /, *, anew: bool = False) -> None:
         """At once: nobody else has the file."""
 
     def holds(self, _: int, /) -> bool:

@@ -80,14 +80,20 @@ class Lease:
         """Whether the database has been well for so long that who lives has renewed its lease since."""
         return time.monotonic() - self._well_since > LEASE_SECONDS
 
-    async def make_sure(self) -> None:
-        """Return once `held` is what is ours; or at once where the database serves nobody else either."""
-        while not self.is_good:
-            await self._try(unless_good=True)
+    async def make_sure(self, since: float = 0.0) -> None:
+        """Return once `held` is what is ours; or at once where the database serves nobody else either.
+
+        `since`: it counts only if the database was asked after this moment, by the monotonic clock.
+        """
+        while not self._is_sure(since):
+            await self._try(since)
             if self._is_refused:
                 return
-            if not self.is_good:  # it is silent: we may be cut off alone
+            if not self._is_sure(since):  # it is silent: we may be cut off alone
                 await asyncio.sleep(RENEW_SECONDS)
+
+    def _is_sure(self, since: float) -> bool:
+        return self.is_good and self._good_until - LEASE_SECONDS >= since
 
     async def keep(self) -> NoReturn:
         """Renew for ever."""
@@ -97,13 +103,13 @@ class Lease:
 
     async def renew(self) -> None:
         """Renew the lease, or begin a new life where it has run out; trouble is logged."""
-        await self._try(unless_good=False)
+        await self._try(math.inf)
 
-    async def _try(self, *, unless_good: bool) -> None:
+    async def _try(self, since: float) -> None:
         async with self._turn:
             began = time.monotonic()
             was_refused = self._is_refused and began - self._tried_at < REFUSED_SECONDS
-            if unless_good and (self.is_good or was_refused):  # many wait for the same
+            if self._is_sure(since) or (was_refused and since < math.inf):  # many wait for the same
                 return
             self._tried_at = began
             try:

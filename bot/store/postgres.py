@@ -77,9 +77,8 @@ class PostgresStore:
     def holds(self, id_: int) -> bool:
         return id_ in self._lease.held and all(reload.id != id_ for reload in self._claimed)
 
-    async def hold(self, id_: int) -> None:
-        if not self._lease.is_good:
-            await self._lease.make_sure()
+    async def hold(self, id_: int, *, anew: bool = False) -> None:
+        await self._lease.make_sure(time.monotonic() if anew else 0.0)
         if id_ not in self._lease.held:
             raise Taken
 

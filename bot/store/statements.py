@@ -31,9 +31,12 @@ BURY = """
 UPDATE replicas SET lease_until = '-infinity' WHERE id IN (
     SELECT id FROM replicas WHERE lease_until < now() AND lease_until > '-infinity' FOR UPDATE SKIP LOCKED)
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
-            AND since < now() - make_interval(secs => $2))
+            AND (since < now() - make_interval(secs => $2) OR since > now()))
 """
-"""A life that has run out is over for good before anything of it is claimed: a renewal may be under way."""
+"""A life that has run out is over for good before anything of it is claimed: a renewal may be under way.
+
+Not by who has lived so shortly that others may be about to renew. In the future: the clock was set back.
+"""
 _ORPHANED = """
 is_open AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
