@@ -62,8 +62,8 @@ GUILD_SECONDS = 1.0
 LOGIN_SECONDS = 60.0
 COLLECT_AFTER = 10_000
 """Python's own is 700. A burst of edits on their way is 5,000 objects; with 20,000 a look takes 40 ms."""
-COLLECT_OLDER_AFTER = 1_000
-"""So many of these looks. Python's own is 10; hardly any garbage is that old: 6,000 objects a minute."""
+COLLECT_OLDER_AFTER = 100
+"""So many of these looks. Python's own is 10; hardly any garbage is that old, but for calls that hung."""
 OPEN_SECONDS = 30.0
 """A store of 42 MB was opened in half a second; a disk that hangs never answers."""
 _TOKEN_REFUSED = 4004

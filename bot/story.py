@@ -34,7 +34,7 @@ from bot.rhythm import RELOAD_COSTS, WAIT_COSTS, Rhythm
 from bot.store.base import Store
 
 SHOW_CALLING_SECONDS = 1.0
-TICKS_AT_ONCE = 200
+EDITS_AT_ONCE = 200
 """Each call on its way has a connection: a loop that was held up would open one for each countdown."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -59,7 +59,8 @@ class Storyteller:
         now: Callable[[], float],
     ) -> None:
         self.rhythm = rhythm
-        self.ticks = asyncio.Semaphore(TICKS_AT_ONCE)
+        self.first_edits = asyncio.Semaphore(EDITS_AT_ONCE)
+        self.ticks = asyncio.Semaphore(EDITS_AT_ONCE)
         self.store = store
         self.metrics = metrics
         self.keys = keys
@@ -163,11 +164,12 @@ class Story:
         ends = loop.time() + min(longest, time_left(moment, self._by.now()))
         due = loop.time() if ends - loop.time() > QUIET_SECONDS else None
         countdown = self._by.rhythm.begin(costs)
+        places = self._by.first_edits  # of their own: "thinking" need not stand in line with a slow crowd
         try:
             while due is not None:
                 await asyncio.sleep(due - loop.time())
-                if not await self._show_in_turn(moment, ends):
-                    break
+                await self._show_in_turn(places, moment, ends)
+                places = self._by.ticks
                 if ends - loop.time() > QUIET_SECONDS:  # a restart goes on where the store says
                     await self.life.save()
                 due = countdown.next_edit(ends - loop.time(), loop.time())
@@ -175,20 +177,19 @@ class Story:
         finally:
             countdown.end()
 
-    async def _show_in_turn(self, moment: float, ends: float) -> bool:
-        """Show the countdown; False: so many edits hang that it would be too close to the ending."""
+    async def _show_in_turn(self, places: asyncio.Semaphore, moment: float, ends: float) -> None:
+        """Show the countdown, unless so many edits hang that there is no place for it in time."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(ends - QUIET_SECONDS):
-                await self._by.ticks.acquire()
+            async with asyncio.timeout_at(min(ends - QUIET_SECONDS, loop.time() + EDIT_LIMIT)):
+                await places.acquire()
         except TimeoutError:
-            return False
+            return
         try:
             left = ends - loop.time()
             await self._reply.show(self.life.reload, moment - left, min(EDIT_LIMIT, left))
         finally:
-            self._by.ticks.release()
-        return True
+            places.release()
 
     async def _end_refused(self, answer: Answer, called_before: float | None) -> None:
         again = None if answer.wait is None else self._by.now() + answer.wait

@@ -79,8 +79,7 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
         # the headers when this returns.
         call = current.get()
         if "/channels/" in sent.url.path:
-            await _hold_back(pace)
-            _refuse_stale(call)
+            await _hold_back(pace, call)
         if call is not None:
             call.unanswered = True
 
@@ -108,11 +107,11 @@ def _refuse_stale(call: Call | None) -> None:
         raise StaleError
 
 
-async def _hold_back(pace: Pace) -> None:
-    wait = pace.go_or_wait(clock())
-    while wait > 0:
+async def _hold_back(pace: Pace, call: Call | None) -> None:
+    _refuse_stale(call)
+    while (wait := pace.go_or_wait(clock())) > 0:
         await asyncio.sleep(wait)
-        wait = pace.go_or_wait(clock())
+        _refuse_stale(call)  # it would take a place for nothing
 
 
 def _learn(pace: Pace, channel: int, headers: Mapping[str, str]) -> None:

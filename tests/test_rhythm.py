@@ -184,3 +184,18 @@ def test_a_wait_before_the_call_counts_as_less_than_a_reload() -> None:
             cpu.used += costs * cpu.cost
             rhythm.begin(costs).end()
     assert rhythm.capacity == pytest.approx(LOAD / cpu.cost, rel=0.05)
+
+
+def test_beats_that_have_passed_are_forgotten() -> None:
+    rhythm = Rhythm(Cpu(0.0))
+    for number in range(50_000):
+        rhythm.beat(number + 5.0, float(number))
+    assert len(rhythm._due) <= 10_001
+
+
+def test_nobody_is_sent_further_than_a_minute_ahead() -> None:
+    """By a crowd that has ended, for instance."""
+    rhythm = Rhythm(Cpu(0.0))
+    for _ in range(200_000):
+        turn = rhythm.turn(1000.0, 90_000.0)
+    assert turn == 1060.0

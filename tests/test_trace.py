@@ -100,3 +100,25 @@ async def test_a_number_that_is_no_longer_right_is_not_sent(line: Line, held_bac
     with pytest.raises(StaleError):
         await line.send()
     assert len(line.arrived) == 1
+
+
+async def test_many_that_are_held_back_go_a_seconds_worth_at_a_time(line: Line) -> None:
+    """They wake up together, and most of them must wait again."""
+    await asyncio.gather(*(line.send() for _ in range(3 * PER_SECOND)))
+    assert len(line.arrived) == 3 * PER_SECOND
+    for begin in line.arrived:
+        assert sum(begin <= at < begin + 1 for at in line.arrived) <= PER_SECOND + 2
+
+
+async def test_a_number_that_is_no_longer_right_takes_nobodys_place(line: Line) -> None:
+    async def tick() -> None:
+        current.set(Call(drawn_at=clock() + CONNECTING_SECONDS))
+        with pytest.raises(StaleError):
+            await line.send()
+
+    for _ in range(PER_SECOND):
+        line.pace.go_or_wait(clock() + CONNECTING_SECONDS)
+    async with asyncio.TaskGroup() as ticks:
+        for _ in range(PER_SECOND):
+            ticks.create_task(tick())
+    assert [line.pace.go_or_wait(clock()) for _ in range(PER_SECOND)] == [0.0] * PER_SECOND
