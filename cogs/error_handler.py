@@ -50,11 +50,12 @@ def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> 
     if isinstance(cause, app_commands.CommandSignatureMismatch | app_commands.CommandNotFound):
         return words.stale_command(say)
     ref = secrets.token_hex(2).upper()
-    log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
     if isinstance(cause, StoreTrouble | SealBroken):
+        log.error("command.failed", ref=ref, error=str(cause))  # a traceback of each would be no news
         command = interaction.command  # None: a press or a form of a reply
         of_reload = command is None or command.qualified_name == "reload"
         return words.storage_trouble(ref, say, of_reload=of_reload)
+    log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
     return words.broken(ref, say)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from bot import words
 from bot.app import Rewarm
@@ -535,9 +536,13 @@ async def test_a_test_that_the_disk_takes_too_late_sends_nothing(wire: Wire, bot
     message = await ready(wire)
     form = await wire.server.press(wire.ben, message, TEST)
     with slow_disk(bot, 1.5):
-        refused = await wire.server.submit_modal(form, {"prompt": "x"})
+        with capture_logs() as logs:
+            refused = await wire.server.submit_modal(form, {"prompt": "x"})
         assert "Our storage is in trouble" in wire.reply(refused).text
         assert "Nothing was sent to the API" in wire.reply(refused).text
+        [logged] = [line for line in logs if line["event"] == "command.failed"]
+        assert logged["ref"] in wire.reply(refused).text
+        assert "exc_info" not in logged, "an outage is told in a line for each command, not in thirty"
         await asyncio.sleep(10)
     assert wire.api.render_calls == []
     [reload] = await bot.store.history(wire.guild.id)
