@@ -57,9 +57,18 @@ class Life:
 
         Else another process might go on from what is stored, and show something else. Raises Taken.
         """
-        if not await self.step(to, **facts):
-            await self._store.hold(self.reload.id, anew=True)
-            await self.save()
+        if await self.step(to, **facts):
+            return
+        holding = asyncio.create_task(self._store.hold(self.reload.id, anew=True), name="hold")
+        try:  # a database that is merely slow takes the step sooner than it renews a lease
+            landing = () if self._landing is None else (self._landing,)
+            await asyncio.wait({holding, *landing}, return_when=asyncio.FIRST_COMPLETED)
+            if not await self.save():
+                await holding
+                await self.save()
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
 
     async def catch_up(self) -> None:
         """Write what is unsaved, however long that takes: a row that is left open would block its model."""

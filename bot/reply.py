@@ -69,8 +69,11 @@ class Reply:
         await self._settle(reload, CALL_SECONDS)
         return all_told
 
-    async def tell_late(self, reload: Reload, told: Collection[int]) -> None:
-        """Ping who joined after the ending was told to these, and before the store knew of it."""
+    async def tell_late(self, reload: Reload, told: Collection[int]) -> bool:
+        """Ping who joined after the ending was told to these, and before the store knew of it.
+
+        False: somebody could not be pinged for ten minutes.
+        """
 
         async def sent(_: int) -> None:
             """The reload is over: nothing is noted."""
@@ -86,6 +89,7 @@ class Reply:
             if not due or clock() >= until:
                 break
             await asyncio.sleep(retry_pause(attempt))
+        return not due
 
     async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
         """Show what came of a test image, tried again until it is shown; False: it cannot be."""

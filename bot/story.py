@@ -13,7 +13,7 @@ from typing import Unpack
 import structlog
 
 from bot.answer import LONGEST_NAMED_WAIT, Answer
-from bot.cadence import EDIT_LIMIT, QUIET_SECONDS, retry_pause
+from bot.cadence import EDIT_LIMIT, NEAR_SECONDS, QUIET_SECONDS, retry_pause
 from bot.delivery import Delivery, NeverAcknowledged
 from bot.errors import NoKey, StoreTrouble
 from bot.keys import Keys
@@ -180,8 +180,9 @@ class Story:
     async def _show_in_turn(self, places: asyncio.Semaphore, moment: float, ends: float) -> None:
         """Show the countdown, unless so many edits hang that there is no place for it in time."""
         loop = asyncio.get_running_loop()
+        latest = max(ends - NEAR_SECONDS, loop.time() + EDIT_LIMIT)  # then it has turns of its own again
         try:
-            async with asyncio.timeout_at(min(ends - QUIET_SECONDS, loop.time() + EDIT_LIMIT)):
+            async with asyncio.timeout_at(min(ends - QUIET_SECONDS, latest)):
                 await places.acquire()
         except TimeoutError:
             return
@@ -215,7 +216,8 @@ class Story:
         else:
             log.error("reload.not_told")
         await self.life.catch_up()  # until then people may join by way of another process
-        await self._reply.tell_late(self.life.reload, told)
+        if not await self._reply.tell_late(self.life.reload, told):
+            log.error("reload.not_told", late=True)
         if is_told:
             await self.life.step(State.ENDED)
             await self.life.catch_up()

@@ -81,7 +81,7 @@ def trace(pace: Pace) -> aiohttp.TraceConfig:
         if "/channels/" in sent.url.path:
             await _hold_back(pace, call)
         if call is not None:
-            call.unanswered = True
+            call.unanswered, call.done = True, False
 
     async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
         status, place = sent.response.status, _OF_CHANNEL.search(sent.url.path)

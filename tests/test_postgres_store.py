@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import asyncpg
 import pytest
 
 from bot.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
+from bot.life import Life
 from bot.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.store import statements
 from bot.store.base import KeyRow, Watch
@@ -419,13 +421,46 @@ async def test_who_outlived_an_outage_does_not_bury_who_is_about_to_renew(postgr
         )
 
 
+async def test_a_server_that_is_gone_with_its_socket_refuses_whatever_the_url_says_of_tls(
+    postgres_programs: None,
+) -> None:
+    async with on_a_server() as (server, store):
+        store._database._url += "&sslmode=prefer"
+        server.stop()
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        await asyncio.wait_for(store.hold(1, anew=True), 3)
+
+
+async def test_an_ending_that_is_stored_slowly_is_told_as_soon_as_it_is(two: Two) -> None:
+    """Each commit takes longer than a renewal may: no lease is renewed meanwhile."""
+    row = await two.one.ask(make(1), LIMIT)
+    assert row is not None
+    life = Life(two.one, row)
+    admin = await asyncpg.connect(two.url)
+    await admin.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(1.3); RETURN NULL; END $$"
+    )
+    for table in ("reloads", "replicas"):
+        await admin.execute(
+            f"CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION slowly()"
+        )
+    began = time.monotonic()
+    await life.step_to_show(State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=3.0)
+    assert 1.0 < time.monotonic() - began < 2.3
+    [stored] = await two.other.history(100)
+    assert stored.state is State.ANNOUNCING
+    for table in ("reloads", "replicas"):
+        await admin.execute(f"DROP TRIGGER slow ON {table}")
+    await admin.close()
+
+
 async def test_a_certificate_that_is_missing_says_nothing_of_the_database(postgres_programs: None) -> None:
     """It was renewed, say, just as the connection broke: others may have taken over."""
     async with on_a_server() as (server, store):
-        certificate = server.folder / "root.crt"
-        certificate.touch()
-        store._database._url += f"&sslmode=verify-full&sslrootcert={certificate}"
-        certificate.unlink()
+        nowhere = server.folder / "root.crt"
+        store._database._url = f"postgresql://localhost/postgres?sslmode=verify-full&sslrootcert={nowhere}"
         store._lease._disconnect()
         await asyncio.sleep(LEASE_SECONDS + 0.5)
         holding = asyncio.create_task(store.hold(1))

@@ -1,6 +1,7 @@
 """The ways to a reply and its channels: what opens and closes them, seen from who waits for a ping."""
 
 import asyncio
+import functools
 import re
 from dataclasses import replace
 from typing import Any
@@ -240,8 +241,9 @@ async def test_who_joined_late_is_pinged_once_the_trouble_is_over(wire: Wire, bo
     assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id, wire.ben.id}, {cleo.id}]
 
 
+@pytest.mark.parametrize("trouble", [False, True])
 async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_own(
-    wire: Wire, bot: Rewarm
+    wire: Wire, bot: Rewarm, trouble: bool
 ) -> None:
     """Told by a process that died before it could store that; then somebody joined."""
     await wire.reload()
@@ -249,8 +251,15 @@ async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_ow
     [row] = await bot.store.history(wire.guild.id)
     people = (wire.ana.id, wire.ben.id)
     text = "".join(f"<@{user}> " for user in people)
-    result = await bot.delivery.reply(row)._routes.ping(row, 0, Ping(wire.general.id, people), text)
-    assert result is Result.DONE
+    if trouble:  # for the second one
+        wire.server.faults += [Fault("POST", PING, delay=0.01), Fault("POST", PING, times=6, reset="before")]
+    ping = functools.partial(
+        bot.delivery.reply(row)._routes.ping, row, 0, Ping(wire.general.id, people), text
+    )
+    if trouble:
+        assert await ping() is Result.LATER
+        wire.server.faults.clear()
+    assert await ping() is Result.DONE
     assert pinged(wire) == sorted(people)
 
 

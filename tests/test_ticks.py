@@ -1,9 +1,11 @@
 """Countdowns while Discord hangs: those that wait for a place to be edited leave their endings alone."""
 
 import asyncio
+import itertools
+import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, Unpack
 
 import pytest
@@ -30,68 +32,84 @@ COUNTING = Reload(
 )
 
 
-class HangingReply:
-    """A Discord that never answers an edit."""
+class Reply:
+    """A message in a Discord that answers an edit after some seconds; one that hangs never does."""
 
-    def __init__(self, out: Counter[str]) -> None:
+    def __init__(self, out: Counter[str], takes: float) -> None:
         self.edits: list[float] = []
         """When each began."""
         self.told_at = 0.0
         self._out = out
+        self._takes = takes
 
     async def show(self, _: Reload, __: float, limit: float) -> None:
         self.edits.append(clock())
         self._out["now"] += 1
         self._out["most"] = max(self._out["most"], self._out["now"])
-        await asyncio.sleep(limit)
+        await asyncio.sleep(min(limit, self._takes))
         self._out["now"] -= 1
 
     async def tell(self, *_: object) -> bool:
         self.told_at = clock()
         return True
 
-    async def tell_late(self, *_: object) -> None:
+    async def tell_late(self, *_: object) -> bool:
         """Nobody joined."""
+        return True
 
 
-class Rows:
-    """A store that takes every step at once."""
+class Crowd:
+    """Countdowns, and a store that takes every step at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes: Callable[[int], float]) -> None:
+        self.rhythm = Rhythm(lambda: 0.0)
+        self.out = Counter[str]()
         self.rows: dict[int, Reload] = {}
+        self.due: dict[int, float] = {}
+        self.replies: dict[int, Reply] = {}
+        self._takes = takes
+        nothing: Any = None
+        store: Any = self
+        delivery: Any = self
+        self.by = Storyteller(store, nothing, nothing, delivery, Metrics(), self.rhythm, clock)
+
+    def reply(self, reload: Reload) -> Reply:
+        return self.replies.setdefault(reload.id, Reply(self.out, self._takes(reload.id)))
 
     async def step(self, id_: int, _: object, to: State, **facts: Unpack[Facts]) -> Reload:
         self.rows[id_] = step(self.rows[id_], to, **facts)
         return self.rows[id_]
 
+    async def count(self, number: int, after: float) -> None:
+        await asyncio.sleep(after)
+        self.due[number] = clock() + SECONDS
+        self.rows[number] = replace(COUNTING, id=number, deadline=self.due[number])
+        self.out["near"] = max(self.out["near"], self.rhythm.near)
+        await Story(self.by, self.rows[number]).resume()
+
 
 async def test_edits_that_hang_do_not_make_a_crowds_endings_late() -> None:
     """They take 200 places for 5 s each: 40 a second, where 200 a second want one. Some 17 a second begin."""
-    replies: dict[int, HangingReply] = {}
-    rows, rhythm, out = Rows(), Rhythm(lambda: 0.0), Counter[str]()
-    delivery: Any = SimpleNamespace(reply=lambda reload: replies.setdefault(reload.id, HangingReply(out)))
-    nothing: Any = None
-    store: Any = rows
-    by = Storyteller(store, nothing, nothing, delivery, Metrics(), rhythm, clock)
-    due: dict[int, float] = {}
-    near = 0
-
-    async def count(number: int) -> None:
-        nonlocal near
-        await asyncio.sleep(number * SECONDS / CROWD)
-        near = max(near, rhythm.near)
-        due[number] = clock() + SECONDS
-        rows.rows[number] = replace(COUNTING, id=number, deadline=due[number])
-        await Story(by, rows.rows[number]).resume()
-
-    await asyncio.gather(*(count(number) for number in range(CROWD)))
+    crowd = Crowd(lambda _: math.inf)
+    await asyncio.gather(*(crowd.count(number, number * SECONDS / CROWD) for number in range(CROWD)))
+    due, replies = crowd.due, crowd.replies
     late = [replies[number].told_at - due[number] for number in due]
     assert -0.01 < min(late) <= max(late) < 0.1
     assert sum(len(reply.edits) for reply in replies.values()) > CROWD, "yet they are edited"
     for number, reply in replies.items():
         assert max(reply.edits) <= due[number] - QUIET_SECONDS + 0.01, "none shortly before the ending"
         assert min(reply.edits) == pytest.approx(due[number] - SECONDS), "nobody goes on thinking"
-    assert EDITS_AT_ONCE < out["most"] < 2 * EDITS_AT_ONCE, "each has a connection"
-    assert near > CROWD / 8, "who waits for a place is known to be near the end: a quarter are"
-    assert (rhythm.live, rhythm.near) == (0, 0)
-    assert by.ticks._value == by.first_edits._value == EDITS_AT_ONCE, "each place is given back"
+    assert EDITS_AT_ONCE < crowd.out["most"] < 2 * EDITS_AT_ONCE, "each has a connection"
+    assert crowd.out["near"] > CROWD / 8, "who waits for a place is known to be near the end: a quarter are"
+    assert (crowd.rhythm.live, crowd.rhythm.near) == (0, 0)
+    assert crowd.by.ticks._value == crowd.by.first_edits._value == EDITS_AT_ONCE, "each place is given back"
+
+
+async def test_edits_that_hang_leave_places_for_those_that_do_not() -> None:
+    """One in twenty does not; a turn that is given up after 5 s would come to nobody in particular."""
+    crowd = Crowd(lambda number: 0.2 if number % 20 == 0 else math.inf)
+    await asyncio.gather(*(crowd.count(number, number / 200) for number in range(CROWD)))
+    for number in range(0, CROWD, 20):
+        times = [*crowd.replies[number].edits, crowd.due[number]]
+        assert times[0] < crowd.due[number] - SECONDS / 2
+        assert max(b - a for a, b in itertools.pairwise(times)) < SECONDS * 2 / 3

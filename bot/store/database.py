@@ -1,12 +1,13 @@
 """Connections to PostgreSQL: each use has a time limit, and trouble is StoreTrouble."""
 
 import asyncio
+import os
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
@@ -85,12 +86,10 @@ class Database:
         """Make a connection beside the pool. Raises what is in TROUBLE."""
         try:
             connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
-        except (
-            FileNotFoundError
-        ):  # of the server's socket; or of a certificate, which says nothing of the server
-            if "ssl" not in urlsplit(self._url).query:
+        except FileNotFoundError:
+            if _is_socket(self._url):
                 raise
-            raise OSError("a certificate is missing") from None
+            raise OSError("a certificate is missing") from None  # which says nothing of the server
         await _bound(connection)
         return connection
 
@@ -174,6 +173,14 @@ def _unusable(error: Exception) -> DatabaseUnusable:
     hint = next((said for kind, said in _WHY if isinstance(error, kind)), otherwise)
     said = f"the database cannot be used ({type(error).__name__}): {hint}"
     return DatabaseAway(said) if isinstance(error, _MAY_PASS) else DatabaseUnusable(said)
+
+
+def _is_socket(url: str) -> bool:
+    """Whether its host is a folder with a socket, which needs no certificate."""
+    parts = urlsplit(url)
+    in_query = parse_qs(parts.query).get("host", [""])
+    named = (unquote(parts.hostname or ""), *in_query, os.environ.get("PGHOST", ""))
+    return next((host for host in named if host), "").startswith("/")
 
 
 async def _suits(connection: Connection) -> None:
