@@ -180,7 +180,7 @@ class Story:
     async def _show_in_turn(self, places: asyncio.Semaphore, moment: float, ends: float) -> None:
         """Show the countdown, unless so many edits hang that there is no place for it in time."""
         loop = asyncio.get_running_loop()
-        latest = max(ends - NEAR_SECONDS, loop.time() + EDIT_LIMIT)  # then it has turns of its own again
+        latest = max(ends - NEAR_SECONDS, loop.time() + EDIT_LIMIT)  # near its end it has turns of its own
         try:
             async with asyncio.timeout_at(min(ends - QUIET_SECONDS, latest)):
                 await places.acquire()
