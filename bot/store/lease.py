@@ -106,6 +106,7 @@ class Lease:
         await self._try(math.inf)
 
     async def _try(self, since: float) -> None:
+        """Renew, unless somebody else has meanwhile, after the moment `since`: never, if that is infinite."""
         async with self._turn:
             began = time.monotonic()
             was_refused = self._is_refused and began - self._tried_at < REFUSED_SECONDS

@@ -303,12 +303,11 @@ class PostgresStore:
     # Everything else
 
     async def key(self, server: int) -> KeyRow | None:
-        row: KeyRow | None = await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "key", server))
+        row: KeyRow | None = await self._find("key", server)
         return row
 
-    async def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
-        async for server, row in self._all("key"):
-            yield server, row
+    def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
+        return self._all("key")
 
     async def set_key(self, server: int, row: KeyRow) -> None:
         await self._set("key", server, "", row)
@@ -322,7 +321,7 @@ class PostgresStore:
         return await self._remove("key", server, "")
 
     async def settings(self, server: int) -> ServerSettings:
-        chosen = await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "settings", server))
+        chosen = await self._find("settings", server)
         return chosen or ServerSettings()
 
     async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
@@ -337,9 +336,7 @@ class PostgresStore:
         return await self._database.write(STEP_SECONDS, work)
 
     async def watch(self, server: int, model: str) -> Watch | None:
-        row: Watch | None = await self._database.do(
-            STEP_SECONDS, lambda c: sql.find_row(c, "watch", server, model)
-        )
+        row: Watch | None = await self._find("watch", server, model)
         return row
 
     async def all_watches(self) -> AsyncIterator[Watch]:
@@ -399,10 +396,13 @@ class PostgresStore:
         await self._database.write(CALL_SECONDS, work)
 
     async def value(self, name: str) -> Any:
-        return await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, "value", 0, name))
+        return await self._find("value", 0, name)
 
     async def set_value(self, name: str, value: Any) -> None:
         await self._set("value", 0, name, value)
+
+    async def _find(self, kind: str, server: int, name: str = "") -> Any:
+        return await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, kind, server, name))
 
     async def _all(self, kind: str) -> AsyncIterator[tuple[int, Any]]:
         """All rows of a kind with their servers: a million are neither read at once nor held in memory."""
