@@ -130,9 +130,8 @@ async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
     report(f"{CROWD} open: stop {stopped:.2f} s; after the next login: endings that were overdue")
     report(f"{figures(ended)}, countdowns edited again {figures(edited)}; {limited(wire)} answers of 429")
     assert max(ended) < 5
-    # A tick that a busy machine holds up for half a second is dropped; `make bench` measures a quiet one.
-    dropped = sum(at >= 5 for at in edited)
-    assert dropped <= CROWD * 0.25
+    dropped = sum(at >= 5 for at in edited)  # a tick that a busy machine holds up for half a second
+    assert dropped <= CROWD * 0.03
     assert median(ended) < median(edited), "most overdue first"
     assert max(edited) - min(ended) > 2, "spread, not all at once"
     assert limited(wire) == 0
