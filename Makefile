@@ -21,28 +21,28 @@ new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
 	@$(BIN)/python -m bot new-key
 
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
-	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_torture.py
+	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_torture.py
 
 soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (SOAK_MINUTES=...)
-	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_soak.py
+	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_soak.py
 
 bench: .venv/.ok ## measure load, cost beside other bots, the store; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
-	@$(BIN)/python -m tests.bench $(BENCH)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)
-	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
-	@$(BIN)/python -m tests.bench_suggestions
-	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/test_crowd.py
-	@AWAY=60 $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/test_replicas.py -k database_away
+	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
+	@$(BIN)/python -m tests.benchmarks.suggestions
+	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
+	@AWAY=60 $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/acceptance/test_replicas.py -k database_away
 
 pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs Chromium; two minutes)
-	@$(BIN)/python -m tests.pictures
+	@$(BIN)/python -m tests.tools.pictures
 
 tables: .venv/.ok ## write the README's tables of commands and settings, from the code
-	@$(BIN)/python -m tests.tables
+	@$(BIN)/python -m tests.tools.tables
 
 catalogues: .venv/.ok ## bring the languages' files up to date with what the code says
-	@$(BIN)/python -m tests.languages
+	@$(BIN)/python -m tests.tools.translations
 
 # Not in the lock: 25 packages that nobody needs to run or test the bot. The three ids are one flaw of
 # sqlitedict, its pickle, which is never used here: docs/SECURITY.md.
@@ -60,7 +60,7 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
-	@$(BIN)/python -m tests.dist $(TESTS)
+	@$(BIN)/python -m tests.tools.dist $(TESTS)
 
 lock: ## renew the hashed locks, for development and for running only (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \

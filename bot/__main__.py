@@ -21,12 +21,12 @@ import structlog
 from bot import logs
 from bot.admin import commands
 from bot.app import Rewarm, build, settle_garbage_collector
-from bot.errors import DatabaseAway, DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
+from bot.domain.errors import DatabaseAway, DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
 from bot.health import Health
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 
-STOP_SECONDS = 10.0
+STOP_TIMEOUT = 10.0
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 _LOGIN_REFUSED = "DISCORD_TOKEN: Discord refuses this token. Copy it again from the developer portal."
@@ -138,8 +138,9 @@ async def run(settings: Settings) -> NoReturn:
     except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
         _leave(EXIT_INTERRUPTED)
     settle_garbage_collector()
-    health = Health(bot, settings.health_port) if settings.health_port else None
-    if health is not None:
+    health = None
+    if settings.health_port:
+        health = Health(settings.health_port, bot.metrics, bot.store, bot.is_connected)
         try:
             await health.start()
         except OSError as error:
@@ -168,8 +169,8 @@ def _what_ended(running: asyncio.Task[None]) -> int:
 
 
 async def _stop(bot: Rewarm, health: Health | None) -> int:
-    """Close everything within STOP_SECONDS; 0, or the exit status that says what hung."""
-    until = time.monotonic() + STOP_SECONDS - 1
+    """Close everything within STOP_TIMEOUT; 0, or the exit status that says what hung."""
+    until = time.monotonic() + STOP_TIMEOUT - 1
     await _close("bot", bot.close(), until)
     if health is not None:
         await _close("health", health.stop(), until)

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bot.app import Rewarm
-from bot.errors import StoreTrouble
+from bot.domain.errors import StoreTrouble
+from bot.metrics import Metrics
+from bot.store.base import Store
 
-LAG_EVERY_SECONDS = 0.5
-WRITE_SECONDS = 2.0
+LAG_INTERVAL = 0.5
+PROBE_TIMEOUT = 2.0
 _HOST = "127.0.0.1"
 _MARK = "health"
 
@@ -20,9 +22,11 @@ _MARK = "health"
 class Health:
     """Serves /livez, /readyz and /metrics."""
 
-    def __init__(self, bot: Rewarm, port: int) -> None:
-        self._bot = bot
+    def __init__(self, port: int, metrics: Metrics, store: Store, is_connected: Callable[[], bool]) -> None:
         self._port = port
+        self._measured = metrics
+        self._store = store
+        self._is_connected = is_connected
         app = web.Application()
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
@@ -48,24 +52,24 @@ class Health:
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether people are served: each part on a line of its own."""
-        parts = {"gateway": self._bot.is_connected(), "store": await self._can_write()}
+        parts = {"gateway": self._is_connected(), "store": await self._can_write()}
         lines = [f"{part} {'ok' if is_ok else 'not ok'}\n" for part, is_ok in parts.items()]
         return web.Response(text="".join(lines), status=200 if all(parts.values()) else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         headers: dict[str, Any] = {"Content-Type": CONTENT_TYPE_LATEST}
-        return web.Response(body=self._bot.metrics.text(), headers=headers)
+        return web.Response(body=self._measured.text(), headers=headers)
 
     async def _can_write(self) -> bool:
         with suppress(StoreTrouble, TimeoutError):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._bot.store.set_value(_MARK, round(time.time()))
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await self._store.set_value(_MARK, round(time.time()))
                 return True
         return False
 
     async def _watch_the_loop(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + LAG_EVERY_SECONDS
-            await asyncio.sleep(LAG_EVERY_SECONDS)
-            self._bot.metrics.loop_lag.observe(max(0.0, loop.time() - due))
+            due = loop.time() + LAG_INTERVAL
+            await asyncio.sleep(LAG_INTERVAL)
+            self._measured.loop_lag.observe(max(0.0, loop.time() - due))

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import SecretStr
 
-from bot import words
-from bot.errors import BadKey, KeyRefused, NoKey, SealBroken
-from bot.model_api import KeyCheck, ModelApi
-from bot.store.base import KeyRow, Store
+from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken
+from bot.domain.rows import KeyRow
+from bot.model_api.client import KeyCheck, ModelApi
+from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.vault import Vault
 
 LONGEST_KEY = 256
+_KEY_TAIL = 4
 PURPOSE = "api key"
-ENCRYPTION_CHECK = "encryption_check"
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -33,6 +33,12 @@ def parse_key(text: str) -> SecretStr:
     if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or any(c.isspace() for c in key):
         raise BadKey
     return SecretStr(key)
+
+
+def key_tail(key: str) -> str:
+    """At most the last 4 characters of a key, and none of a short one."""
+    tail = key[-_KEY_TAIL:] if len(key) >= 4 * _KEY_TAIL else ""
+    return tail.replace("`", "'")
 
 
 async def unlock(store: Store, vault: Vault) -> None:
@@ -89,7 +95,7 @@ class Keys:
         if row is None:
             return None
         try:
-            tail: str | None = words.key_tail((await self.open(server)).get_secret_value())
+            tail: str | None = key_tail((await self.open(server)).get_secret_value())
         except NoKey:
             tail = None
         return KeyStatus(row.by_name, row.at, tail)

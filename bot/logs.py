@@ -2,6 +2,7 @@
 
 import logging
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -12,8 +13,8 @@ from structlog.typing import Processor, WrappedLogger
 _TOKEN_IN_PATH = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"\\]+")
 
 
-def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> None:
-    """Send our logs and those of the libraries to standard error; mask `secrets` and Discord's tokens."""
+def set_up(level: str, form: Literal["console", "json"], masked: list[str]) -> None:
+    """Send our logs and the libraries' to standard error; mask what is secret, and Discord's tokens."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -40,7 +41,7 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last, _masker(secrets)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last, _masker(masked)],
         )
     )
     root = logging.getLogger()
@@ -54,9 +55,14 @@ def set_up(level: str, form: Literal["console", "json"], secrets: list[str]) -> 
     logging.getLogger("sqlitedict").setLevel(logging.CRITICAL)
 
 
-def _masker(secrets: list[str]) -> Callable[[WrappedLogger, str, Any], str]:
+def new_ref() -> str:
+    """A short reference that a person can quote and the log has."""
+    return secrets.token_hex(2).upper()
+
+
+def _masker(masked: list[str]) -> Callable[[WrappedLogger, str, Any], str]:
     """The last step: whatever a line is made of, it is masked as it is written."""
-    known = [secret.strip() for secret in secrets if secret.strip()]
+    known = [secret.strip() for secret in masked if secret.strip()]
 
     def mask(_: WrappedLogger, __: str, line: Any) -> str:
         text = str(line)

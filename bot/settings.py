@@ -13,10 +13,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from bot.errors import SettingsError
+from bot.domain.errors import SettingsError
+from bot.model_api.versions import VERSIONS
 from bot.vault import KEY_BYTES
 
-MODEL_API_HOSTS = {"v4": "https://stablediffusionapi.com", "v6": "https://modelslab.com"}
 _HOST = r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?/?"
 _NEW_KEY = "`rewarm new-key` prints one, or `make new-key` in a clone"
 _PLAIN = {
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     @property
     def model_api_host(self) -> str:
         """Scheme and host that get the keys."""
-        return self.model_api_url or MODEL_API_HOSTS[self.model_api_version]
+        return self.model_api_url or VERSIONS[self.model_api_version].host
 
 
 def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Settings:

@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
-from bot.errors import SealBroken
+from bot.domain.errors import SealBroken
 
 KEY_BYTES = 32
 _FORMAT = b"\1"

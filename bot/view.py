@@ -7,12 +7,38 @@ from typing import Any
 import discord
 from discord import ComponentType
 
-from bot import words
+from bot.domain.picture import Picture
+from bot.domain.reload import Ending, Reload
+from bot.domain.rows import ServerSettings
+from bot.domain.server_models import Model
 from bot.languages import NAMES
-from bot.models import Model
-from bot.picture import Picture
-from bot.reload import Ending, Reload
-from bot.store.base import ServerSettings
+from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE
+from bot.words.language import Language
+from bot.words.models import (
+    BACK,
+    CHOOSE_MODEL,
+    EARLIER,
+    LATER,
+    NO_MODELS,
+    RELOAD,
+    UNWATCH,
+    WATCH,
+    model_text,
+    models_text,
+    warmth_word,
+)
+from bot.words.reload import reply_text
+from bot.words.settings import (
+    AS_DISCORD,
+    CHANNEL,
+    CHANNEL_UNSET,
+    EVERYBODY,
+    LANGUAGE,
+    ON_DEMAND,
+    PINGS,
+    settings_text,
+)
+from bot.words.watches import KEEP_WARM
 
 BUTTON_ID = "rewarm:{what}:{reload}"
 LIST_ID, MODEL_ID = "rewarm:models:{page}", "rewarm:model:{page}"
@@ -54,9 +80,9 @@ class _DrawnView(discord.ui.LayoutView):
         return True
 
 
-def render(reload: Reload, now: float, say: words.Language, picture: Picture | None = None) -> Drawn:
+def render(reload: Reload, now: float, say: Language, picture: Picture | None = None) -> Drawn:
     """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
-    parts: list[dict[str, Any]] = [{"type": _TEXT, "content": words.reply(reload, now, say)}]
+    parts: list[dict[str, Any]] = [{"type": _TEXT, "content": reply_text(reload, now, say)}]
     if picture is not None and reload.test is not None:
         item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
         parts.append({"type": _GALLERY, "items": [item]})
@@ -92,83 +118,83 @@ def _text(text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
     return discord.ui.TextDisplay(text)
 
 
-def _buttons(reload: Reload, say: words.Language) -> Iterator[dict[str, Any]]:
-    whats = {"again": words.RELOAD_AGAIN}
+def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
+    whats = {"again": RELOAD_AGAIN}
     if reload.ending is None:
-        whats = {"notify": words.NOTIFY, "mute": words.DO_NOT_NOTIFY}
+        whats = {"notify": NOTIFY, "mute": DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:
-        whats |= {"test": words.TEST_IMAGE}
+        whats |= {"test": TEST_IMAGE}
     for what, label in whats.items():
         custom_id = BUTTON_ID.format(what=what, reload=reload.id)
         yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
 
 
-def models_page(models: Sequence[Model], page: int, now: float, say: words.Language) -> discord.ui.LayoutView:
+def models_page(models: Sequence[Model], page: int, now: float, say: Language) -> discord.ui.LayoutView:
     """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
     if not models:
-        return layout(_text(say(words.NO_MODELS)))
+        return layout(_text(say(NO_MODELS)))
     pages = -(-len(models) // MODELS_PER_PAGE)
     page = min(page, pages - 1)
     shown = models[page * MODELS_PER_PAGE : (page + 1) * MODELS_PER_PAGE]
     menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=MODEL_ID.format(page=page), placeholder=say(words.CHOOSE_MODEL)
+        custom_id=MODEL_ID.format(page=page), placeholder=say(CHOOSE_MODEL)
     )
     for model in shown:
-        menu.add_option(label=model.id, value=model.id, description=words.warmth_word(model, now, say))
+        menu.add_option(label=model.id, value=model.id, description=warmth_word(model, now, say))
     turns = [
         button(say(label), LIST_ID.format(page=to))
-        for label, to in ((words.EARLIER, page - 1), (words.LATER, page + 1))
+        for label, to in ((EARLIER, page - 1), (LATER, page + 1))
         if 0 <= to < pages
     ]
-    text = _text(words.models_page(shown, page, pages, now, say))
+    text = _text(models_text(shown, page, pages, now, say))
     return layout(text, discord.ui.ActionRow(menu), *([discord.ui.ActionRow(*turns)] if turns else []))
 
 
 def model_page(
-    model: Model, page: int, now: float, say: words.Language, *, who: bool, watched: int | None
+    model: Model, page: int, now: float, say: Language, *, who: bool, watched: int | None
 ) -> discord.ui.LayoutView:
     """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched`: told where."""
-    text = _text(words.model_page(model, now, say, who=who, watched=watched))
-    again = button(say(words.RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
-    what, label = ("unwatch", words.UNWATCH) if watched is not None else ("watch", words.WATCH)
+    text = _text(model_text(model, now, say, who=who, watched=watched))
+    again = button(say(RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
+    what, label = ("unwatch", UNWATCH) if watched is not None else ("watch", WATCH)
     watch = button(say(label), WATCH_ID.format(what=what, page=page, reload=model.reloads[0].id))
-    back = button(say(words.BACK), LIST_ID.format(page=page))
+    back = button(say(BACK), LIST_ID.format(page=page))
     return layout(text, discord.ui.ActionRow(again, watch, back))
 
 
-def ledger(text: str, reload: Reload | None, say: words.Language, *, cold: bool) -> discord.ui.LayoutView:
+def watch_message(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
     """What the ledger says; its button needs the model's last reload."""
     if reload is None:
         return layout(_text(text))
-    what, label = ("again", words.RELOAD) if cold else ("keep", words.KEEP_WARM)
+    what, label = ("again", RELOAD) if cold else ("keep", KEEP_WARM)
     press = button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
     return layout(_text(text), discord.ui.ActionRow(press))
 
 
-def settings_panel(chosen: ServerSettings, say: words.Language, *, may_write: bool) -> discord.ui.LayoutView:
+def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) -> discord.ui.LayoutView:
     """The panel of a server's settings, each with a menu of its own."""
     pings: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
         custom_id=SETTING_ID.format(what="ping")
     )
-    pings.add_option(label=say(words.EVERYBODY), value="all", default=not chosen.quiet)
-    pings.add_option(label=say(words.ON_DEMAND), value="some", default=chosen.quiet)
+    pings.add_option(label=say(EVERYBODY), value="all", default=not chosen.quiet)
+    pings.add_option(label=say(ON_DEMAND), value="some", default=chosen.quiet)
     tongue: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
         custom_id=SETTING_ID.format(what="language")
     )
-    for code, name in {"": say(words.AS_DISCORD), **NAMES}.items():
+    for code, name in {"": say(AS_DISCORD), **NAMES}.items():
         tongue.add_option(label=name, value=code or "auto", default=code == chosen.language)
     known = (chosen.ledger_channel,) if chosen.ledger_channel is not None else ()
     kind = discord.SelectDefaultValueType.channel
     place: discord.ui.ChannelSelect[discord.ui.LayoutView] = discord.ui.ChannelSelect(
         custom_id=SETTING_ID.format(what="channel"),
         channel_types=[discord.ChannelType.text, discord.ChannelType.news],
-        placeholder=say(words.CHANNEL_UNSET),
+        placeholder=say(CHANNEL_UNSET),
         min_values=0,
         default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in known],
     )
     items: list[discord.ui.Item[discord.ui.LayoutView]] = [
-        _text(words.settings_panel(chosen, say, may_write=may_write))
+        _text(settings_text(chosen, say, may_write=may_write))
     ]
-    for title, menu in ((words.PINGS, pings), (words.LANGUAGE, tongue), (words.CHANNEL, place)):
+    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (CHANNEL, place)):
         items += [_text(say(title)), discord.ui.ActionRow(menu)]
     return layout(*items)

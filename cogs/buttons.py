@@ -7,11 +7,12 @@ from typing import Any
 import discord
 from discord.ext import commands
 
-from bot import words
 from bot.app import Rewarm
-from bot.delivery import NeverAcknowledged
-from bot.errors import NoTestNow
-from bot.reload import Ending, ImageTest, Outcome, Reload, State
+from bot.discord_api.responses import NeverAcknowledged
+from bot.domain.errors import NoTestNow
+from bot.domain.reload import Ending, ImageTest, Outcome, Reload, State
+from bot.words.buttons import TEST_LABEL, TEST_PROMPT, TEST_TITLE, not_notified_text, notified_text, test_cost
+from bot.words.language import Language
 from cogs.error_handler import errors_shown
 from cogs.press import Press, asker_of, known_reload
 from cogs.reload import ask
@@ -30,13 +31,13 @@ class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test|keep)
         reload = await known_reload(interaction, int(self.match["reload"]))
         match self.match["what"]:
             case "again":
-                await interaction.client.rights.require(interaction, "reload")
+                await interaction.client.permissions.require(interaction, "reload")
                 await ask(interaction, reload.model)
             case "test" | "keep" as what:
                 await _check_test(interaction, reload, what)
                 form = _form(reload, what, interaction.client.languages.of(interaction.locale))
                 show = functools.partial(interaction.response.send_modal, form)
-                await interaction.client.delivery.first_answer(interaction, show)
+                await interaction.client.responses.respond(interaction, show)
             case what:
                 await _notify(interaction, reload, wanted=what == "notify")
 
@@ -45,14 +46,14 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
     bot = interaction.client
     stored = await bot.runner.notify(reload.id, asker_of(interaction), wanted=wanted)
     say = bot.languages.of(interaction.locale)
-    text = words.notified(stored, bot.now(), say) if wanted else words.not_notified(stored, say)
-    await bot.delivery.say(interaction, text)
+    text = notified_text(stored, bot.now(), say) if wanted else not_notified_text(stored, say)
+    await bot.responses.say(interaction, text)
 
 
 async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, what: str) -> None:
     """What is to be kept warm may have been confirmed before.
 
-    Raises NoTestNow, NoKey, NotAllowedHere, RightsUnknown.
+    Raises NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown.
     """
     if reload.is_testing:
         raise NoTestNow("running")
@@ -61,22 +62,22 @@ async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, 
     if reload.state is not State.ENDED:
         raise NoTestNow("yet")
     await interaction.client.keys.open(reload.server)
-    await interaction.client.rights.require(interaction, "reload")
+    await interaction.client.permissions.require(interaction, "reload")
 
 
-def _form(reload: Reload, what: str, say: words.Language) -> discord.ui.Modal:
+def _form(reload: Reload, what: str, say: Language) -> discord.ui.Modal:
     """Says what it costs, and asks for the prompt; discord.py is not to keep it."""
     form = discord.ui.Modal(
-        title=say(words.TEST_TITLE), timeout=None, custom_id=FORM_ID.format(what=what, reload=reload.id)
+        title=say(TEST_TITLE), timeout=None, custom_id=FORM_ID.format(what=what, reload=reload.id)
     )
-    form.add_item(discord.ui.TextDisplay(words.test_cost(reload, say)))
+    form.add_item(discord.ui.TextDisplay(test_cost(reload, say)))
     box: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id=_BOX,
         style=discord.TextStyle.long,  # all of it is seen on a phone
-        default=words.TEST_PROMPT,
+        default=TEST_PROMPT,
         max_length=LONGEST_PROMPT,
     )
-    form.add_item(discord.ui.Label(text=say(words.TEST_LABEL), component=box))
+    form.add_item(discord.ui.Label(text=say(TEST_LABEL), component=box))
     form.stop()
     return form
 
@@ -104,13 +105,13 @@ class ButtonsCog(commands.Cog):
         message = interaction.message.id if interaction.message is not None else 0
         chosen = await self.bot.store.settings(reload.server)
         locale = chosen.locale(interaction.guild_locale)
-        stored = await self.bot.runner.begin_test(reload, test, message, locale)
+        stored = await self.bot.image_tests.begin(reload, test, message, locale)
         try:
-            await self.bot.delivery.first_answer(interaction, interaction.response.defer)
+            await self.bot.responses.respond(interaction, interaction.response.defer)
         except NeverAcknowledged:
-            self.bot.runner.drop_test(stored, Outcome.NOT_SENT)
+            self.bot.image_tests.drop(stored, Outcome.NOT_SENT)
         else:
-            self.bot.runner.start_test(stored, prompt)
+            self.bot.image_tests.start(stored, prompt)
 
 
 def _typed(data: Any) -> str:
@@ -118,7 +119,7 @@ def _typed(data: Any) -> str:
     parts = [part.get("component") for part in data.get("components", ()) if isinstance(part, dict)]
     boxes = [part for part in parts if isinstance(part, dict) and part.get("custom_id") == _BOX]
     text = " ".join(str(boxes[0].get("value") or "").split()) if boxes else ""
-    return text[:LONGEST_PROMPT] or words.TEST_PROMPT
+    return text[:LONGEST_PROMPT] or TEST_PROMPT
 
 
 def _is_age_restricted(channel: object) -> bool:

@@ -4,17 +4,17 @@ What a person can change is said plainly. The rest is one sentence with a short 
 has the same reference.
 """
 
-import secrets
 from collections.abc import Awaitable
 
 import discord
 import structlog
 from discord import app_commands
 
-from bot import words
 from bot.app import Rewarm
-from bot.delivery import NeverAcknowledged
-from bot.errors import Refusal, SealBroken, StoreTrouble
+from bot.discord_api.responses import NeverAcknowledged
+from bot.domain.errors import Refusal, SealBroken, StoreTrouble
+from bot.logs import new_ref
+from bot.words.errors import broken, refusal, stale_command, storage_trouble
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ async def on_error(interaction: discord.Interaction[Rewarm], error: app_commands
     cause = _cause(error)
     if isinstance(cause, NeverAcknowledged):
         return  # too late: there is nobody to say anything to
-    await interaction.client.delivery.say(interaction, _wording(interaction, cause))
+    await interaction.client.responses.say(interaction, _wording(interaction, cause))
 
 
 async def errors_shown(interaction: discord.Interaction[Rewarm], doing: Awaitable[None]) -> None:
@@ -46,17 +46,17 @@ def _cause(error: BaseException) -> BaseException:
 def _wording(interaction: discord.Interaction[Rewarm], cause: BaseException) -> str:
     say = interaction.client.languages.of(interaction.locale)
     if isinstance(cause, Refusal):
-        return words.refusal(cause, say, may_manage=interaction.permissions.manage_guild)
+        return refusal(cause, say, may_manage=interaction.permissions.manage_guild)
     if isinstance(cause, app_commands.CommandSignatureMismatch | app_commands.CommandNotFound):
-        return words.stale_command(say)
-    ref = secrets.token_hex(2).upper()
+        return stale_command(say)
+    ref = new_ref()
     if isinstance(cause, StoreTrouble | SealBroken):
         log.error("command.failed", ref=ref, error=str(cause))  # a traceback of each would be no news
         command = interaction.command  # None: a press or a form of a reply
         of_reload = command is None or command.qualified_name == "reload"
-        return words.storage_trouble(ref, say, of_reload=of_reload)
+        return storage_trouble(ref, say, of_reload=of_reload)
     log.error("command.failed", ref=ref, error=type(cause).__name__, exc_info=cause)
-    return words.broken(ref, say)
+    return broken(ref, say)
 
 
 async def setup(bot: Rewarm) -> None:

@@ -4,8 +4,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import words
 from bot.app import Rewarm
+from bot.words.help import help_text
 from bot.words.language import n_
 
 
@@ -16,16 +16,14 @@ class HelpCog(commands.Cog):
         self.bot = bot
 
     @app_commands.command(name=n_("help"), description=n_("What Rewarm does, and its commands"))
-    @app_commands.allowed_installs(guilds=True, users=False)
-    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def help(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Commands that are hidden from the person are left out."""
-        text = words.help_page(
+        text = help_text(
             self.bot.languages.of(interaction.locale),
             self.bot.support_url,
             may_manage=interaction.permissions.manage_guild,
         )
-        await self.bot.delivery.say(interaction, text)
+        await self.bot.responses.say(interaction, text)
 
 
 async def setup(bot: Rewarm) -> None:

@@ -7,14 +7,23 @@ from discord import app_commands
 from discord.ext import commands
 from discord.utils import escape_markdown, escape_mentions
 
-from bot import words
 from bot.app import Rewarm
-from bot.errors import NotAllowed, NotAMember
-from bot.invite import invitation
+from bot.discord_api.invite import invitation
+from bot.domain.errors import NotAllowed, NotAMember
 from bot.keys import LONGEST_KEY, parse_key
-from bot.words.language import n_
+from bot.words.key import (
+    KEY_HINT,
+    KEY_LABEL,
+    KEY_TITLE,
+    key_removed,
+    key_status,
+    key_stored,
+    key_unreadable,
+    no_key,
+)
+from bot.words.language import Language, n_
 
-FORM_SECONDS = 900.0
+FORM_TIMEOUT = 900.0
 """How long an open form is waited for."""
 
 
@@ -35,13 +44,13 @@ def require_member(interaction: discord.Interaction[Rewarm]) -> int:
 class KeyModal(discord.ui.Modal):
     """Asks for the key where nobody else sees it."""
 
-    def __init__(self, say: words.Language) -> None:
-        super().__init__(title=say(words.KEY_TITLE), timeout=FORM_SECONDS)
+    def __init__(self, say: Language) -> None:
+        super().__init__(title=say(KEY_TITLE), timeout=FORM_TIMEOUT)
         # Longer than a key may be, so that surrounding space does not count.
         self._box: discord.ui.TextInput[KeyModal] = discord.ui.TextInput(
             max_length=2 * LONGEST_KEY, custom_id="key"
         )
-        label, hint = say(words.KEY_LABEL), say(words.KEY_HINT)
+        label, hint = say(KEY_LABEL), say(KEY_HINT)
         self.add_item(discord.ui.Label(text=label, description=hint, component=self._box))
 
     async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
@@ -49,14 +58,14 @@ class KeyModal(discord.ui.Modal):
         require_manager(interaction)
         key = parse_key(self._box.value)
         say = interaction.client.languages.of(interaction.locale)
-        deliver = interaction.client.delivery
+        deliver = interaction.client.responses
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
-        await deliver.first_answer(interaction, defer)
+        await deliver.respond(interaction, defer)
         keys, who = interaction.client.keys, interaction.user
         checked = await keys.check(key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
         await keys.set(server, key, who.id, who.display_name)
-        await deliver.say(interaction, words.key_stored(say, checked=checked))
+        await deliver.say(interaction, key_stored(say, checked=checked))
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -64,8 +73,6 @@ class KeyModal(discord.ui.Modal):
 
 
 @app_commands.default_permissions(manage_guild=True)
-@app_commands.allowed_installs(guilds=True, users=False)
-@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This server's API key")):
     """Keeps a server's API key."""
 
@@ -81,7 +88,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         # is open on somebody's phone all the same.
         self.bot._connection.store_view(modal)  # noqa: SLF001
         show = functools.partial(interaction.response.send_modal, modal)
-        await self.bot.delivery.first_answer(interaction, show)
+        await self.bot.responses.respond(interaction, show)
 
     @app_commands.command(name=n_("status"), description=n_("Who set this server's API key, and when"))
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -89,23 +96,21 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         status = await self.bot.keys.status(interaction.guild_id or 0)
         say = self.bot.languages.of(interaction.locale)
         if status is None:
-            text = words.no_key(say)
+            text = no_key(say)
         elif status.tail is None:
-            text = words.key_unreadable(say)
+            text = key_unreadable(say)
         else:
-            text = words.key_status(
-                escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, say
-            )
-        await self.bot.delivery.say(interaction, text)
+            text = key_status(escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, say)
+        await self.bot.responses.say(interaction, text)
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
-        await self.bot.delivery.first_answer(interaction, defer)
+        await self.bot.responses.respond(interaction, defer)
         existed = await self.bot.keys.remove(interaction.guild_id or 0)
         say = self.bot.languages.of(interaction.locale)
-        await self.bot.delivery.say(interaction, words.key_removed(say, existed=existed))
+        await self.bot.responses.say(interaction, key_removed(say, existed=existed))
 
 
 async def setup(bot: Rewarm) -> None:

@@ -6,7 +6,7 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
-from bot.models import Model, models_of
+from bot.domain.server_models import Model, models_of
 from bot.words.language import n_
 from cogs.press import Press, known_reload, show_in_private
 
@@ -35,7 +35,7 @@ class WatchButton(Press, template=r"rewarm:(?P<what>watch|unwatch):(?P<page>\d{1
         bot = interaction.client
         reload = await known_reload(interaction, int(self.match["reload"]))
         if self.match["what"] == "watch":
-            await bot.ledger.watch(
+            await bot.watches.watch(
                 reload.server, reload.model, interaction.user.id, interaction.channel_id or 0
             )
         else:
@@ -73,8 +73,6 @@ class ModelsCog(commands.Cog):
         self.bot = bot
 
     @app_commands.command(name=n_("models"), description=n_("This server's models: reloading, warm, cold"))
-    @app_commands.allowed_installs(guilds=True, users=False)
-    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def models(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Show the first page, from what is stored."""
         await _turn(interaction, 0)

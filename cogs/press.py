@@ -8,8 +8,8 @@ import discord
 import structlog
 
 from bot.app import Rewarm
-from bot.errors import Forgotten
-from bot.reload import Asker, Reload
+from bot.domain.errors import Forgotten
+from bot.domain.reload import Asker, Reload
 from cogs.error_handler import errors_shown
 
 
@@ -63,4 +63,4 @@ async def show_in_private(interaction: discord.Interaction[Rewarm], layout: disc
         show = functools.partial(
             interaction.response.send_message, view=layout, ephemeral=True, allowed_mentions=quiet
         )
-    await interaction.client.delivery.first_answer(interaction, show)
+    await interaction.client.responses.respond(interaction, show)

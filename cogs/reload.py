@@ -5,13 +5,14 @@ import structlog
 from discord import app_commands
 from discord.ext import commands
 
-from bot import words
 from bot.app import Rewarm
-from bot.delivery import NeverAcknowledged
-from bot.model_id import linked_model, parse_model_id
-from bot.models import MOST_LOOKED_AT, own_models
-from bot.reload import Reload
+from bot.discord_api.responses import NeverAcknowledged
+from bot.domain.model_id import linked_model, parse_model_id
+from bot.domain.reload import Reload
+from bot.domain.server_models import MOST_LOOKED_AT, own_models
 from bot.words.language import n_
+from bot.words.models import choice_text
+from bot.words.reload import joined_text
 from cogs.press import asker_of
 
 MOST_CHOICES = 25  # Discord takes no more
@@ -43,10 +44,10 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
     if stored.id != new.id:
         anew = new.owner in stored.askers and new.owner.user not in stored.muted
         say = bot.languages.of(interaction.locale)
-        await bot.delivery.say(interaction, words.joined(stored, now, say, user=new.owner.user, anew=anew))
+        await bot.responses.say(interaction, joined_text(stored, now, say, user=new.owner.user, anew=anew))
         return
     try:
-        message = await bot.delivery.acknowledge(interaction)
+        message = await bot.responses.acknowledge(interaction)
     except NeverAcknowledged:
         bot.runner.withdraw(stored)
     else:
@@ -62,8 +63,6 @@ class ReloadCog(commands.Cog):
     @app_commands.command(name=n_("reload"), description=n_("Wake up a model that has gone cold"))
     @app_commands.describe(model_id=n_("The model's id, or the link of its page"))
     @app_commands.rename(model_id=n_("model_id"))
-    @app_commands.allowed_installs(guilds=True, users=False)
-    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:
         """Ask for a model, or join who did."""
         await ask(interaction, parse_model_id(model_id))
@@ -77,9 +76,9 @@ class ReloadCog(commands.Cog):
         typed = linked or typed
         history = await bot.store.history(interaction.guild_id or 0, most=MOST_LOOKED_AT)
         own = own_models(history, typed, bot.now())
-        public = bot.listing.catalogue.search(typed, 2 * MOST_CHOICES)
+        public = bot.catalogue_refresh.catalogue.search(typed, 2 * MOST_CHOICES)
         names = {linked: linked} if linked is not None else {}
-        names |= {id_: id_ for id_ in own} | {r.id: words.choice(r) for r in public if r.id not in own}
+        names |= {id_: id_ for id_ in own} | {r.id: choice_text(r) for r in public if r.id not in own}
         offered = list(names.items())[:MOST_CHOICES]
         return [app_commands.Choice(name=name, value=id_) for id_, name in offered]
 

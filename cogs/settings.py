@@ -8,8 +8,8 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.domain.rows import ServerSettings
 from bot.languages import NAMES
-from bot.store.base import ServerSettings
 from bot.words.language import n_
 from cogs.key import require_manager
 from cogs.press import Press, show_in_private
@@ -73,8 +73,6 @@ class SettingsCog(commands.Cog):
         name=n_("settings"), description=n_("Pings, language, and where cold models are announced")
     )
     @app_commands.default_permissions(manage_guild=True)
-    @app_commands.allowed_installs(guilds=True, users=False)
-    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def settings(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Show the panel."""
         require_manager(interaction)

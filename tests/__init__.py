@@ -1,0 +1,6 @@
+"""Sorted by what they need; `stand_ins` for what is outside, `tools` for `make`."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+"""The project's root."""

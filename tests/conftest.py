@@ -15,7 +15,7 @@ import structlog
 from looptime import LoopTimeEventLoop
 
 from bot.app import Rewarm, build
-from bot.errors import Refusal
+from bot.domain.errors import Refusal
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests import postgres

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from playwright.async_api import Locator, Page, async_playwright, expect
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 PHONE = (390, 844)
 DESKTOP = (1280, 800)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -16,11 +16,11 @@ import pytest
 from bot.app import Rewarm, build
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
+from tests import ROOT
 from tests.stand_ins.discord_server import DiscordServer, Interaction, Member, Message
 from tests.stand_ins.model_api import ModelApiServer
 from tests.world import CANARY
 
-ROOT = Path(__file__).parents[1]
 START_SECONDS = 20.0
 EPOCH = time.time() - time.monotonic()
 """Added to a loop's time, virtual or not, it makes the time of day."""

@@ -12,19 +12,20 @@ from pydantic import SecretStr
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
-from bot.errors import DatabaseEmpty, SealBroken, StoreTrouble
-from bot.invite import RIGHTS, invitation
-from bot.keys import ENCRYPTION_CHECK, PURPOSE
-from bot.model_api import KeyCheck, ModelApi, open_session
+from bot.discord_api.invite import RIGHTS, invitation
+from bot.discord_api.trouble import TROUBLE
+from bot.domain.errors import DatabaseEmpty, SealBroken, StoreTrouble
+from bot.keys import PURPOSE
+from bot.model_api.client import KeyCheck, ModelApi, open_session
 from bot.settings import Settings
 from bot.store import file
-from bot.trace import TROUBLE
+from bot.store.base import ENCRYPTION_CHECK
 from bot.vault import Vault
 
 FREE_BYTES = 100 * 2**20
-SKEW_SECONDS = 2.0
+MAX_SKEW = 2.0
 LOGINS_LEFT = 50
-CALL_SECONDS = 20.0
+CHECK_TIMEOUT = 20.0
 _INVENTED = SecretStr("rewarm-check-of-the-connection")
 _SHOWN_CHANNELS = 5
 _HELLO = 10
@@ -65,7 +66,7 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
 
 async def _report(what: str, check: Check) -> bool:
     try:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with asyncio.timeout(CHECK_TIMEOUT):
             return _say(what, await check(), is_well=True)
     except NotRightError as error:
         return _say(what, str(error), is_well=False)
@@ -147,7 +148,7 @@ async def _clock(portal: Portal) -> str:
     behind = portal.behind
     if behind is None:
         raise NotRightError("Discord did not say what time it is.")
-    if abs(behind) > SKEW_SECONDS:
+    if abs(behind) > MAX_SKEW:
         raise NotRightError(
             f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} Discord's. Let NTP set it: "
             "countdowns and ready times come out wrong."
@@ -173,7 +174,7 @@ async def _application(portal: Portal) -> str:
 async def _gateway(portal: Portal) -> str:
     shards, url, logins = await portal.http.get_bot_gateway()
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}?v=10&encoding=json") as socket:
-        hello = await socket.receive_json(timeout=CALL_SECONDS)
+        hello = await socket.receive_json(timeout=CHECK_TIMEOUT)
     if hello.get("op") != _HELLO:
         raise NotRightError("the gateway does not say hello. Is something between this machine and Discord?")
     left = logins["remaining"]

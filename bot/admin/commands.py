@@ -15,9 +15,9 @@ from bot.admin.check import check
 from bot.admin.init import init
 from bot.admin.move import move
 from bot.admin.servers import servers
-from bot.errors import SettingsError
+from bot.discord_api.trouble import TROUBLE
+from bot.domain.errors import SettingsError
 from bot.settings import load_settings
-from bot.trace import TROUBLE
 
 _OF_SERVER = {
     "leave": "leave a server",

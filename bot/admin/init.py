@@ -11,10 +11,10 @@ import discord
 from dotenv import dotenv_values
 
 from bot.admin.portal import open_portal
-from bot.errors import SettingsError
-from bot.invite import invitation
+from bot.discord_api.invite import invitation
+from bot.discord_api.trouble import TROUBLE
+from bot.domain.errors import SettingsError
 from bot.store import file
-from bot.trace import TROUBLE
 from bot.vault import new_encryption_key
 
 ENV = Path(".env")

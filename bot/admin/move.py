@@ -9,18 +9,18 @@ import asyncpg
 import orjson
 
 from bot.admin import store
-from bot.errors import DatabaseUnusable, SettingsError, StoreTrouble, StoreUnusable
+from bot.domain.errors import DatabaseUnusable, SettingsError, StoreTrouble, StoreUnusable
+from bot.domain.reload import Reload
 from bot.metrics import Metrics
-from bot.reload import Reload
 from bot.settings import Settings
 from bot.store import file
 from bot.store import statements as sql
 from bot.store.database import Database
-from bot.store.memory import Row
+from bot.store.memory import StoredRow
 from bot.store.schema import Connection
 
-AT_ONCE = 500
-CHUNK_SECONDS = 5.0
+COPY_BATCH = 500
+CHUNK_TIMEOUT = 5.0
 _OF_THE_FILE = "value:format"
 _COPY_RELOAD = f"{sql.INSERT} ON CONFLICT (id) DO NOTHING"
 _COPY_ROW = "INSERT INTO rows VALUES ($1, $2, $3, $4) ON CONFLICT (kind, server, name) DO NOTHING"
@@ -45,12 +45,12 @@ async def move(settings: Settings) -> int:
         names = list(rows)
         database = await Database.open(url, Metrics())
         try:
-            if await database.do(CHUNK_SECONDS, lambda connection: connection.fetchval(_LIVING)):
+            if await database.do(CHUNK_TIMEOUT, lambda connection: connection.fetchval(_LIVING)):
                 raise DatabaseUnusable("a bot is running on the database: stop it first")
             for work in (functools.partial(_compare, is_copied=False), _copy, _compare):
-                for start in range(0, len(names), AT_ONCE):
-                    some = {name: rows[name] for name in names[start : start + AT_ONCE]}
-                    await database.write(CHUNK_SECONDS, functools.partial(work, rows=some))
+                for start in range(0, len(names), COPY_BATCH):
+                    some = {name: rows[name] for name in names[start : start + COPY_BATCH]}
+                    await database.write(CHUNK_TIMEOUT, functools.partial(work, rows=some))
         except StoreUnusable:
             raise
         except StoreTrouble as error:
@@ -60,14 +60,14 @@ async def move(settings: Settings) -> int:
     return len(rows)
 
 
-async def _copy(connection: Connection, rows: Mapping[str, Row]) -> None:
+async def _copy(connection: Connection, rows: Mapping[str, StoredRow]) -> None:
     reloads = [row for row in rows.values() if isinstance(row, Reload)]
     rest = [(*_place(name), sql.packed(row)) for name, row in rows.items() if not isinstance(row, Reload)]
     await connection.executemany(_COPY_RELOAD, [(*sql.columns(reload), None) for reload in reloads])
     await connection.executemany(_COPY_ROW, rest)
 
 
-async def _compare(connection: Connection, rows: Mapping[str, Row], *, is_copied: bool = True) -> None:
+async def _compare(connection: Connection, rows: Mapping[str, StoredRow], *, is_copied: bool = True) -> None:
     """Raises DatabaseUnusable for a row that is another one; or, once all is copied, missing."""
     ids = [row.id for row in rows.values() if isinstance(row, Reload)]
     places = [_place(name) for name, row in rows.items() if not isinstance(row, Reload)]

@@ -10,10 +10,10 @@ import aiohttp
 import discord
 from discord.http import Route
 
-from bot.pace import Pace
-from bot.trace import trace
+from bot.discord_api.http_trace import trace
+from bot.discord_api.limiter import Limiter
 
-LOGIN_SECONDS = 20.0
+LOGIN_TIMEOUT = 20.0
 
 
 class Portal(discord.Client):
@@ -21,7 +21,7 @@ class Portal(discord.Client):
 
     def __init__(self) -> None:
         self.behind: float | None = None
-        watch = trace(Pace())  # as in the bot, a 429 ends a call instead of being slept out
+        watch = trace(Limiter())  # as in the bot, a 429 ends a call instead of being slept out
         watch.on_request_end.append(self._compare_clocks)
         super().__init__(intents=discord.Intents.none(), http_trace=watch)
 
@@ -39,7 +39,7 @@ async def open_portal(token: str, api_url: str) -> AsyncIterator[Portal]:
         Route.BASE = api_url
     portal = Portal()
     try:
-        async with asyncio.timeout(LOGIN_SECONDS):
+        async with asyncio.timeout(LOGIN_TIMEOUT):
             await portal.login(token)
         yield portal
     finally:

@@ -6,23 +6,23 @@ import discord
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
-from bot.blocked import Blocked
 from bot.settings import Settings
+from bot.store.blocklist import Blocklist
 
-CALL_SECONDS = 120.0
+COMMAND_TIMEOUT = 120.0
 
 
 async def servers(settings: Settings, do: str, server: int | None) -> int:
     """List, leave, block or unblock; answers the exit status."""
     if not settings.store_url.get_secret_value():
         store.path_of(settings.data_dir)  # a list in a wrong folder would block nobody
-    blocked = Blocked(settings.data_dir)
+    blocked = Blocklist(settings.data_dir)
     if do == "unblock":
         blocked.remove(server or 0)
         _say(f"{server} may invite the bot again.")
         return 0
     portal_of = open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url)
-    async with asyncio.timeout(CALL_SECONDS), portal_of as portal:
+    async with asyncio.timeout(COMMAND_TIMEOUT), portal_of as portal:
         if do == "list":
             await _list(portal, settings, blocked)
             return 0
@@ -32,7 +32,7 @@ async def servers(settings: Settings, do: str, server: int | None) -> int:
         return await _leave(portal, server or 0, was_blocked=do == "block")
 
 
-async def _list(portal: Portal, settings: Settings, blocked: Blocked) -> None:
+async def _list(portal: Portal, settings: Settings, blocked: Blocklist) -> None:
     keys = (await store.look(settings)).keys
     count = 0
     async for guild in portal.fetch_guilds(limit=None, with_counts=True):

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.errors import StoreUnusable
-from bot.keys import ENCRYPTION_CHECK
-from bot.reload import Reload
+from bot.domain.errors import StoreUnusable
+from bot.domain.reload import Reload
+from bot.domain.rows import KeyRow
 from bot.settings import Settings
 from bot.store import database, file, statements
-from bot.store.base import MISSING_SERVERS, KeyRow, Store
+from bot.store.base import ENCRYPTION_CHECK, MISSING_SERVERS, Store
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
 from bot.store.schema import Connection

@@ -4,10 +4,8 @@ import io
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
-import discord
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from discord import app_commands
 
 from bot.words.language import Command, Language
 
@@ -41,23 +39,6 @@ class Languages:
         """The language for one of Discord's locales, or for one of our own codes; English for any other."""
         code = str(locale)
         return self._by_code.get(_OURS.get(code, code), self._by_code["en"])
-
-
-class CommandTranslator(app_commands.Translator):
-    """Names and descriptions of commands, for those whose Discord speaks another language."""
-
-    def __init__(self, languages: Languages) -> None:
-        self._languages = languages
-
-    async def translate(
-        self,
-        string: app_commands.locale_str,
-        locale: discord.Locale,
-        context: app_commands.TranslationContextTypes,  # noqa: ARG002  # as discord.py calls it
-    ) -> str | None:
-        """None: English will do."""
-        said = self._languages.of(locale)(string.message)
-        return said if said != string.message else None
 
 
 def translations(code: str) -> NullTranslations:

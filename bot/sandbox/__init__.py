@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from bot.errors import SettingsError
+from bot.domain.errors import SettingsError
 
 _NEEDED = ("simcord", "linkify_it", "markdown_it", "PIL", "regex", "tzlocal")
 

@@ -1,8 +1,8 @@
 """What makes simcord's preview a place to be: live, in Rewarm's clothes. Its private names are only here.
 
-simcord is pinned, and tests/test_glue.py says what is missing when it changes. As it comes, the preview is a
-developer's tool: it shows a change only on demand, refuses a click on what has changed meanwhile, and its
-time stands still.
+simcord is pinned, and tests/integration/test_glue.py says what is missing when it changes. As it comes, the
+preview is a developer's tool: it shows a change only on demand, refuses a click on what has changed since,
+and its time stands still.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from simcord.builders import ChannelHandle
 from simcord.preview import Preview
 from simcord.preview._server import PreviewServer
 
-from bot.errors import Refusal
+from bot.domain.errors import Refusal
 
 STATIC = Path(__file__).with_name("static")
 PLACES = {
@@ -66,10 +66,10 @@ WAITS = {
 KEEPS = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
 """simcord's app.js throws away what is typed when the bot restarts; a person's words are kept."""
 PATCHES = {"/actions.js": WAITS, "/app.js": KEEPS}
-_SETTLE_SECONDS = 0.15
-_PUBLISH_SECONDS = 0.2
-_CLOSE_SECONDS = 2.0
-_CLOCK_SECONDS = 0.5
+_SETTLE_DELAY = 0.15
+_PUBLISH_INTERVAL = 0.2
+_CLOSE_TIMEOUT = 2.0
+_CLOCK_INTERVAL = 0.5
 
 
 class LiveEnv(simcord.Env):
@@ -101,7 +101,7 @@ class LiveEnv(simcord.Env):
         self._last_dispatch = dispatch
         _run_due_virtual_callbacks(self._settlement_state(), asyncio.get_running_loop().time() + 1)
         _active_callbacks(self._settlement_state())  # forgets those that are done with
-        await asyncio.sleep(0 if self._advancing else _SETTLE_SECONDS)
+        await asyncio.sleep(0 if self._advancing else _SETTLE_DELAY)
 
 
 class LivePage(Preview):
@@ -171,7 +171,7 @@ class LivePage(Preview):
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await asyncio.sleep(_PUBLISH_SECONDS)  # several changes at once are one
+            await asyncio.sleep(_PUBLISH_INTERVAL)  # several changes at once are one
             self._advance_presentation_time()
             for page in tuple(self._pages.values()):
                 if page.id in self._pages:
@@ -180,7 +180,7 @@ class LivePage(Preview):
     async def _follow_the_clock(self) -> None:
         known = 0
         while True:
-            await asyncio.sleep(_CLOCK_SECONDS)
+            await asyncio.sleep(_CLOCK_INTERVAL)
             async with self._turn:
                 await self._live.catch_up()
             if len(self.env.http_requests) > known:  # an edit of an answer in private is no event
@@ -238,7 +238,7 @@ class _Server(PreviewServer):
     async def close(self) -> None:
         """Do not wait for who never finishes their request."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await super().close()
 
     async def _index(self, request: web.Request) -> web.Response:

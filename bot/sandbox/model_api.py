@@ -42,7 +42,7 @@ _PUBLIC = [
 ]
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
 """Seconds before the answer, by model id; and by key."""
-_RENDER_SECONDS = 2.0
+_RENDER_DELAY = 2.0
 
 
 class StandInModelApi:
@@ -85,7 +85,7 @@ class StandInModelApi:
             return web.json_response({"status": "failed", "message": "Failed, Try Again"})
         if model == "slow":
             return web.json_response({"status": "processing", "id": 1, "eta": 4.0, "output": []})
-        await asyncio.sleep(_RENDER_SECONDS)
+        await asyncio.sleep(_RENDER_DELAY)
         return self._rendered()
 
     async def _fetch(self, request: web.Request) -> web.Response:

@@ -8,15 +8,16 @@ import threading
 import time
 import webbrowser
 
-from bot import logs, words
+from bot import logs
 from bot.app import Rewarm, build
 from bot.sandbox.glue import LiveEnv, LivePage
 from bot.sandbox.world import World, settings_for_a_while
 from bot.settings import Settings
+from bot.words.common import span
 
 PORT = 8017
 _DAY = 86400.0
-AWAY_SECONDS = 3.0
+AWAY_DELAY = 3.0
 """How long a restart takes: long enough to see that the bot is away."""
 
 
@@ -58,7 +59,7 @@ class _Sandbox:
             world.channel,
             (world.mod, world.ana),
             port=PORT,
-            wait=words.span(self._settings.reload_seconds, bot.languages.of("")),
+            wait=span(self._settings.reload_seconds, bot.languages.of("")),
             restart=self.restart,
             day=self.day,
         )
@@ -75,7 +76,7 @@ class _Sandbox:
     async def restart(self) -> None:
         """Stop the bot, stay away for a moment, and start it anew on the same store."""
         await self._close()
-        await asyncio.sleep(AWAY_SECONDS)
+        await asyncio.sleep(AWAY_DELAY)
         await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
         bot = self._bot = await build(self._settings, self._clock)
         await self._env.restart_bot(bot)
@@ -86,7 +87,7 @@ class _Sandbox:
         self._env.pass_time(_DAY)
         if self._bot is not None:
             for _ in range(2):  # what is due in two looks is said
-                await self._bot.ledger.look()
+                await self._bot.watches.look()
 
     async def stop(self) -> None:
         """Stop the bot and its Discord."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _MODEL = "sdxl-turbo"
 _TEXT_DISPLAY = 10
-_GRACE_SECONDS = 5
-_PACE_SECONDS = 0.2
+_GRACE_DELAY = 5
+_TYPING_DELAY = 0.2
 _NAME_WIDTH = 7
 
 
@@ -61,8 +61,8 @@ async def _converse(env: simcord.Env, seconds: float) -> bool:
     env.backend.subscribers.append(stage.watch)
     await ana.slash(channel, "reload", model_id=_MODEL)
     began, began_there = time.perf_counter(), env.now()
-    while not stage.pinged and time.perf_counter() - began < seconds + _GRACE_SECONDS:
-        await asyncio.sleep(_PACE_SECONDS)
+    while not stage.pinged and time.perf_counter() - began < seconds + _GRACE_DELAY:
+        await asyncio.sleep(_TYPING_DELAY)
         behind = time.perf_counter() - began - (env.now() - began_there).total_seconds()
         if behind > 0:
             await env.advance_time(behind)

@@ -12,10 +12,11 @@ import simcord
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 
-from bot.reload import Asker, Outcome, Reload, State
+from bot.domain.reload import Asker, Outcome, Reload, State
+from bot.domain.rows import KeyRow
 from bot.sandbox.model_api import ANSWERS, StandInModelApi
 from bot.settings import Settings, load_settings
-from bot.store.base import KeyRow, Store
+from bot.store.base import Store
 from bot.vault import new_encryption_key
 
 _DAYS_AGO = 8 * 86400.0

@@ -1,61 +1,18 @@
 """The store's verbs, each atomic, each durable once it has returned."""
 
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Unpack
 
-from bot.reload import Asker, Facts, Reload, State
+from bot.domain.reload import Asker, Reload, State
+from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.steps import Facts
 
 MISSING_SERVERS = "missing_servers"
 """The name of the value that holds which servers were missing from Discord's list, and since when."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
-    """A server's API key as stored: sealed, with who set it and when (seconds since 1970, UTC)."""
-
-    sealed: str
-    by: int
-    by_name: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What a server's moderators chose."""
-
-    quiet: bool = False
-    """Only who presses *Notify me* is pinged, not everybody who asks."""
-    language: str = ""
-    """One of `bot.languages.NAMES`; empty: as Discord says of the server."""
-    ledger_channel: int | None = None
-    """Where cold models are announced; None: where *Watch* was pressed."""
-
-    def locale(self, discords: object) -> str:
-        """The language of what all see: as was chosen, else as Discord has it for the server."""
-        return self.language or str(discords or "")
-
-
-WATCHED_PER_SERVER = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A model that somebody watches, and what was said of it; times in seconds since 1970, UTC."""
-
-    server: int
-    model: str
-    by: int
-    channel: int
-    """Where it was asked for."""
-    used_at: float | None = None
-    """When the model was last seen used: reloads are deleted by age."""
-    said_of: float | None = None
-    """The last use of which it was said that it ends."""
-    said_cold: bool = False
-    message: int | None = None
-    """What said so, and where."""
-    place: int | None = None
+ENCRYPTION_CHECK = "encryption_check"
+"""The name of the value that tells whether the encryption keys are those of this store."""
 
 
 class News(NamedTuple):

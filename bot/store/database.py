@@ -11,21 +11,21 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from bot.errors import DatabaseAway, DatabaseEmpty, DatabaseUnusable, StoreSlow, StoreTrouble
+from bot.domain.errors import DatabaseAway, DatabaseEmpty, DatabaseUnusable, StoreSlow, StoreTrouble
 from bot.metrics import Metrics
 from bot.store.schema import Connection, migrate
 
-CONNECT_SECONDS = 1.0
-LANDING_SECONDS = 5.0
+CONNECT_TIMEOUT = 1.0
+LANDING_TIMEOUT = 5.0
 """So long a late write is waited for before its connection is cut."""
-MIGRATION_SECONDS = 300.0
+MIGRATION_TIMEOUT = 300.0
 """With the wait for another replica's."""
 CONNECTIONS = 10
 _BOUNDS = """
 SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
 SET tcp_user_timeout = '5s'
 """
-TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """All that was seen while a database was killed and came back; OSError: TimeoutError, too."""
 
 _MAY_PASS = (
@@ -66,26 +66,26 @@ class Database:
     async def open(cls, url: str, metrics: Metrics) -> "Database":
         """Connect, and bring the tables up to date. Raises DatabaseUnusable, saying what to do."""
         try:
-            async with asyncio.timeout(LANDING_SECONDS):
+            async with asyncio.timeout(LANDING_TIMEOUT):
                 pool = await asyncpg.create_pool(
                     url,
                     min_size=0,
                     max_size=CONNECTIONS,
-                    timeout=CONNECT_SECONDS,
+                    timeout=CONNECT_TIMEOUT,
                     init=_bound,
                     reset=_keep_as_it_is,
                 )
-            async with asyncio.timeout(MIGRATION_SECONDS), pool.acquire() as connection:
+            async with asyncio.timeout(MIGRATION_TIMEOUT), pool.acquire() as connection:
                 await _suits(connection)
                 await migrate(connection)
-        except (*TROUBLE, ValueError) as error:
+        except (*DATABASE_ERRORS, ValueError) as error:
             raise _unusable(error) from None
         return cls(url, pool, metrics)
 
     async def connect(self) -> Connection:
-        """Make a connection beside the pool. Raises what is in TROUBLE."""
+        """Make a connection beside the pool. Raises what is in DATABASE_ERRORS."""
         try:
-            connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+            connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT)
         except FileNotFoundError:
             if _is_socket(self._url):
                 raise
@@ -126,13 +126,13 @@ class Database:
 
     async def _do(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         try:
-            async with asyncio.timeout(LANDING_SECONDS), self._pool.acquire() as connection:
+            async with asyncio.timeout(LANDING_TIMEOUT), self._pool.acquire() as connection:
                 try:
                     return await work(connection)
                 except asyncio.CancelledError:
                     connection.terminate()  # a polite end would wait for who does not answer
                     raise
-        except TROUBLE as error:  # its words may quote a row
+        except DATABASE_ERRORS as error:  # its words may quote a row
             self._metrics.store_failures.inc()
             raise StoreTrouble(f"storage failed: {type(error).__name__}") from None
 
@@ -145,15 +145,15 @@ class Database:
 async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
     """Read from a database as it is. Raises DatabaseUnusable, saying what to do."""
     try:
-        async with asyncio.timeout(LANDING_SECONDS):
-            connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        async with asyncio.timeout(LANDING_TIMEOUT):
+            connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT)
             try:
                 return await work(connection)
             finally:
                 connection.terminate()
     except asyncpg.UndefinedTableError:
         raise DatabaseEmpty("the database has no tables yet: the first start makes them") from None
-    except (*TROUBLE, ValueError) as error:
+    except (*DATABASE_ERRORS, ValueError) as error:
         raise _unusable(error) from None
 
 

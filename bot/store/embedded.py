@@ -20,21 +20,23 @@ import orjson
 import structlog
 from sqlitedict import SqliteDict
 
-from bot.errors import StoreSlow, StoreTrouble
+from bot.domain.errors import StoreSlow, StoreTrouble
+from bot.domain.reload import Asker, Reload, State
+from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.steps import Facts
 from bot.metrics import Metrics
-from bot.reload import Asker, Facts, Reload, State
 from bot.store import file
-from bot.store.base import KeyRow, News, ServerSettings, Watch
+from bot.store.base import News
 from bot.store.memory import Memory
 from bot.store.rows import pack
 
-CALL_SECONDS = 5.0
+WRITE_TIMEOUT = 5.0
 """A call that takes longer is in trouble; its write may still land."""
-STEP_SECONDS = 1.0
+STEP_TIMEOUT = 1.0
 """The same for a step: an ending is not held up by a slow disk."""
-EXPIRE_AT_ONCE = 500
-BUSY_MILLISECONDS = 3000
-WIPE_MILLISECONDS = 500
+EXPIRE_BATCH = 500
+BUSY_TIMEOUT_MS = 3000
+WIPE_TIMEOUT_MS = 500
 
 _WRITE = (
     "REPLACE INTO kv SELECT json_extract(value, '$[0]'), CAST(json_extract(value, '$[1]') AS BLOB) "
@@ -75,7 +77,7 @@ class EmbeddedStore:
             decode=orjson.loads,
             outer_stack=False,
         )
-        for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
+        for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
             db.conn.select_one(f"PRAGMA {pragma}")
         return db
 
@@ -125,7 +127,7 @@ class EmbeddedStore:
         if self._wipe_due:
             self._wipe(0)
 
-    def _wipe(self, patience: int = WIPE_MILLISECONDS) -> None:
+    def _wipe(self, patience: int = WIPE_TIMEOUT_MS) -> None:
         """Take what is gone off the disk; with a reader in the way it is due again with the next write."""
         self._wipe_due = True
         if not self._db.conn.is_alive():
@@ -139,7 +141,7 @@ class EmbeddedStore:
         except sqlite3.Error as error:  # what was to be written has been: only the wiping waits
             log.warning("store.not_wiped", error=type(error).__name__)
         finally:
-            self._pragma(f"busy_timeout={BUSY_MILLISECONDS}")
+            self._pragma(f"busy_timeout={BUSY_TIMEOUT_MS}")
 
     # What follows runs on the event loop.
 
@@ -152,11 +154,11 @@ class EmbeddedStore:
     async def _call_and_wipe(self, verb: Callable[..., _T], *args: Any) -> _T:
         """Wipe in a turn of its own: who waits for another write need not wait for that."""
         try:
-            done = await self._call(CALL_SECONDS, verb, *args)
+            done = await self._call(WRITE_TIMEOUT, verb, *args)
         except StoreSlow:
             self._thread.submit(self._wipe)  # behind the write that is late
             raise
-        await self._in_thread(CALL_SECONDS, self._wipe)
+        await self._in_thread(WRITE_TIMEOUT, self._wipe)
         return done
 
     async def _in_thread(self, limit: float, work: Callable[..., _T], *args: Any) -> _T:
@@ -178,10 +180,10 @@ class EmbeddedStore:
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
-        return await self._call(STEP_SECONDS, self._memory.step, id_, from_, to, facts)
+        return await self._call(STEP_TIMEOUT, self._memory.step, id_, from_, to, facts)
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
-        return await self._call(STEP_SECONDS, self._memory.notify, id_, asker, wanted)
+        return await self._call(STEP_TIMEOUT, self._memory.notify, id_, asker, wanted)
 
     async def news(self) -> News:
         """All that is open is ours; `changed` and `lost` are for what is shared."""
@@ -229,7 +231,7 @@ class EmbeddedStore:
         return self._memory.settings.get(server, ServerSettings())
 
     async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
-        return await self._call(STEP_SECONDS, self._memory.change_settings, server, changes)
+        return await self._call(STEP_TIMEOUT, self._memory.change_settings, server, changes)
 
     async def watch(self, server: int, model: str) -> Watch | None:
         return self._memory.watches.get((server, model))
@@ -239,10 +241,10 @@ class EmbeddedStore:
             yield watch
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        return await self._call(STEP_SECONDS, self._memory.set_watch, watch, anew)
+        return await self._call(STEP_TIMEOUT, self._memory.set_watch, watch, anew)
 
     async def remove_watch(self, server: int, model: str) -> bool:
-        return await self._call(STEP_SECONDS, self._memory.remove_watch, server, model)
+        return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model)
 
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it
@@ -251,9 +253,9 @@ class EmbeddedStore:
         return set(memory.keys) | with_reloads | set(memory.settings) | watching
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
-        done = await self._call(CALL_SECONDS, self._memory.expire, ended_before, fade_before, EXPIRE_AT_ONCE)
-        if done < EXPIRE_AT_ONCE:
-            await self._in_thread(CALL_SECONDS, self._wipe)
+        done = await self._call(WRITE_TIMEOUT, self._memory.expire, ended_before, fade_before, EXPIRE_BATCH)
+        if done < EXPIRE_BATCH:
+            await self._in_thread(WRITE_TIMEOUT, self._wipe)
         return done
 
     async def forget(self, server: int) -> None:
@@ -263,7 +265,7 @@ class EmbeddedStore:
         return self._memory.values.get(name)
 
     async def set_value(self, name: str, value: Any) -> None:
-        await self._call(CALL_SECONDS, self._memory.change, f"value:{name}", value)
+        await self._call(WRITE_TIMEOUT, self._memory.change, f"value:{name}", value)
 
     def close(self) -> None:
         """Wait for what is queued, then close. Blocks for as long as the disk does."""

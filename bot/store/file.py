@@ -10,8 +10,8 @@ from typing import TextIO
 import orjson
 from pydantic import ValidationError
 
-from bot.errors import StoreUnusable
-from bot.store.memory import Row
+from bot.domain.errors import StoreUnusable
+from bot.store.memory import StoredRow
 from bot.store.rows import unpack
 
 NAME = "rewarm.db"
@@ -55,7 +55,7 @@ def claim(folder: Path) -> TextIO:
     return lock
 
 
-def read(path: Path) -> dict[str, Row]:
+def read(path: Path) -> dict[str, StoredRow]:
     """Check the file, read it, and see that it can be written.
 
     With plain sqlite3: sqlitedict can hang on a damaged one. Raises StoreUnusable.
@@ -78,7 +78,7 @@ def read(path: Path) -> dict[str, Row]:
         raise StoreUnusable(damaged) from None
 
 
-def rows(db: sqlite3.Connection, path: Path) -> dict[str, Row]:
+def rows(db: sqlite3.Connection, path: Path) -> dict[str, StoredRow]:
     """All rows by name. Raises StoreUnusable for those of another version; sqlite3.Error, ValueError."""
     found = dict(db.execute(_LIVE).fetchall())
     if orjson.loads(found.get("value:format", b"0")) > FORMAT:

@@ -17,15 +17,15 @@ from typing import NoReturn
 import asyncpg
 import structlog
 
-from bot.reload import Reload
-from bot.store.database import TROUBLE
+from bot.domain.reload import Reload
+from bot.store.database import DATABASE_ERRORS
 from bot.store.schema import Connection, transaction
 
-LEASE_SECONDS = 3.0
-RENEW_SECONDS = 1.0
-BEGIN_SECONDS = 2.5
-"""To connect and begin a life, a dozen round trips; a plain renewal has RENEW_SECONDS."""
-REFUSED_SECONDS = 0.5
+LEASE_TIMEOUT = 3.0
+RENEW_INTERVAL = 1.0
+BEGIN_TIMEOUT = 2.5
+"""To connect and begin a life, a dozen round trips; a plain renewal has RENEW_INTERVAL."""
+REFUSED_DELAY = 0.5
 """So long nobody asks again after a refusal."""
 
 _BEGIN = "INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))"
@@ -78,7 +78,7 @@ class Lease:
     @property
     def is_settled(self) -> bool:
         """Whether the database has been well for so long that who lives has renewed its lease since."""
-        return time.monotonic() - self._well_since > LEASE_SECONDS
+        return time.monotonic() - self._well_since > LEASE_TIMEOUT
 
     async def make_sure(self, since: float = 0.0) -> None:
         """Return once `held` is what is ours; or at once where the database serves nobody else either.
@@ -90,16 +90,16 @@ class Lease:
             if self._is_refused:
                 return
             if not self._is_sure(since):  # it is silent: we may be cut off alone
-                await asyncio.sleep(RENEW_SECONDS)
+                await asyncio.sleep(RENEW_INTERVAL)
 
     def _is_sure(self, since: float) -> bool:
-        return self.is_good and self._good_until - LEASE_SECONDS >= since
+        return self.is_good and self._good_until - LEASE_TIMEOUT >= since
 
     async def keep(self) -> NoReturn:
         """Renew for ever."""
         while True:
             await self.renew()
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(RENEW_INTERVAL)
 
     async def renew(self) -> None:
         """Renew the lease, or begin a new life where it has run out; trouble is logged."""
@@ -109,14 +109,14 @@ class Lease:
         """Renew, unless somebody else has meanwhile, after the moment `since`: never, if that is infinite."""
         async with self._turn:
             began = time.monotonic()
-            was_refused = self._is_refused and began - self._tried_at < REFUSED_SECONDS
+            was_refused = self._is_refused and began - self._tried_at < REFUSED_DELAY
             if self._is_sure(since) or (was_refused and since < math.inf):  # many wait for the same
                 return
             self._tried_at = began
             try:
-                async with asyncio.timeout(RENEW_SECONDS if self.is_good else BEGIN_SECONDS):
+                async with asyncio.timeout(RENEW_INTERVAL if self.is_good else BEGIN_TIMEOUT):
                     await self._renew(await self._connected())
-            except TROUBLE as error:
+            except DATABASE_ERRORS as error:
                 self._well_since = math.inf
                 # A connection that breaks says nothing yet: the next try to connect will.
                 self._is_refused = _refuses(error)
@@ -124,7 +124,7 @@ class Lease:
                 self._disconnect()
             else:
                 self._is_refused = False
-                self._good_until = began + LEASE_SECONDS
+                self._good_until = began + LEASE_TIMEOUT
                 self._well_since = min(self._well_since, time.monotonic())
 
     async def end(self) -> None:
@@ -132,8 +132,8 @@ class Lease:
         async with self._turn:
             self._good_until = 0.0
             self.held = {}
-            with suppress(*TROUBLE):  # then it runs out by itself
-                async with asyncio.timeout(RENEW_SECONDS):
+            with suppress(*DATABASE_ERRORS):  # then it runs out by itself
+                async with asyncio.timeout(RENEW_INTERVAL):
                     connection = await self._connected()
                     await connection.execute(_SET_FREE, self.id)
                     await connection.execute(_END, self.id)
@@ -150,7 +150,7 @@ class Lease:
             self._connection = None
 
     async def _renew(self, connection: Connection) -> None:
-        if await connection.fetchval(_RENEW, self.id, LEASE_SECONDS) is None:
+        if await connection.fetchval(_RENEW, self.id, LEASE_TIMEOUT) is None:
             await self._begin_anew(connection)
 
     async def _begin_anew(self, connection: Connection) -> None:
@@ -160,7 +160,7 @@ class Lease:
         self.tried.append(new)
         async with transaction(connection):
             await connection.execute(_SWEEP)
-            await connection.execute(_BEGIN, new, LEASE_SECONDS)
+            await connection.execute(_BEGIN, new, LEASE_TIMEOUT)
             rows = await connection.fetch(_INHERIT, old, new, list(self.held))
         self.id, self.tried = new, []
         gone = self.held.keys() - {row["id"] for row in rows}

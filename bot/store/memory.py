@@ -4,16 +4,18 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from bot.errors import NoKey, TooManyWatched
-from bot.reload import JOINABLE, Asker, Facts, Reload, State, check_limits, faded, join, mute
-from bot.reload import step as take_step
-from bot.store.base import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.askers import check_limits, join, mute
+from bot.domain.errors import NoKey, TooManyWatched
+from bot.domain.reload import JOINABLE, Asker, Reload, State
+from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.steps import Facts, faded
+from bot.domain.steps import step as take_step
 
-TOKEN_SECONDS = 900.0
+REDELIVERY_AGE = 900.0
 """How long Discord's token answers an interaction, and how long one may be delivered again."""
 
 
-Row = Reload | KeyRow | ServerSettings | Watch | Any
+StoredRow = Reload | KeyRow | ServerSettings | Watch | Any
 """The last: a named value."""
 
 
@@ -59,12 +61,12 @@ class Memory:
             case _:
                 return self.values, rest
 
-    def known(self, name: str) -> Row | None:
+    def known(self, name: str) -> StoredRow | None:
         """The row of a name, or None."""
         table, place = self._table(name)
         return table.get(place)
 
-    def remember(self, name: str, value: Row | None) -> None:
+    def remember(self, name: str, value: StoredRow | None) -> None:
         """Hold a row that the disk has; None: it has none."""
         table, place = self._table(name)
         if value is not None:  # in one go: the other thread reads meanwhile
@@ -74,7 +76,7 @@ class Memory:
         if isinstance(value, Reload):
             self.of_server.setdefault(value.server, {})[value.id] = value
 
-    def change(self, name: str, value: Row | None) -> None:
+    def change(self, name: str, value: StoredRow | None) -> None:
         """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
         self._before.setdefault(name, self.known(name))
         self.changed[name] = value
@@ -84,7 +86,7 @@ class Memory:
         """The verb of `bot.store.base`."""
         mine = self.of_server.get(new.server, {})
         running = [reload for reload in mine.values() if reload.state in JOINABLE]
-        recent = [reload for reload in mine.values() if reload.asked_at > new.asked_at - TOKEN_SECONDS]
+        recent = [reload for reload in mine.values() if reload.asked_at > new.asked_at - REDELIVERY_AGE]
         if new.id in mine or any(a.token == new.owner.token for r in recent for a in r.askers):
             return None
         if new.server not in self.keys:

@@ -15,27 +15,29 @@ from typing import Any, Unpack
 import asyncpg
 import structlog
 
-from bot.errors import DatabaseUnusable, StoreTrouble, Taken
+from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken
+from bot.domain.reload import Asker, Reload, State
+from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.steps import Facts, faded
 from bot.metrics import Metrics
-from bot.reload import Asker, Facts, Reload, State, faded
 from bot.store import statements as sql
-from bot.store.base import KeyRow, News, ServerSettings, Watch
-from bot.store.database import TROUBLE, Database
-from bot.store.lease import LEASE_SECONDS, Held, Lease
-from bot.store.memory import TOKEN_SECONDS, Memory, Row
+from bot.store.base import News
+from bot.store.database import DATABASE_ERRORS, Database
+from bot.store.lease import LEASE_TIMEOUT, Held, Lease
+from bot.store.memory import REDELIVERY_AGE, Memory, StoredRow
 from bot.store.schema import Connection, transaction
 
-CALL_SECONDS = 5.0
+WRITE_TIMEOUT = 5.0
 """A call that takes longer is in trouble; its write may still land."""
-STEP_SECONDS = 1.0
+STEP_TIMEOUT = 1.0
 """The same for a step, and for a reading: neither an ending nor a first answer is held up."""
-CLAIM_AT_ONCE = 5000
-COMPARE_SECONDS = 2.0
-SETTLE_SECONDS = 1.0
+CLAIM_BATCH = 5000
+COMPARE_INTERVAL = 2.0
+SETTLE_TIMEOUT = 1.0
 """A stop waits so long for writes that are under way: they would belong to a life that is over."""
-EXPIRE_AT_ONCE = 500
-READ_AT_ONCE = 500
-SERVERS_AT_ONCE = 5000
+EXPIRE_BATCH = 500
+READ_BATCH = 500
+SERVERS_BATCH = 5000
 """40 to 80 ms (measured)."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -69,7 +71,7 @@ class PostgresStore:
             raise DatabaseUnusable("the database is slow, or does not take what we write: look at its log")
         return cls(database, lease)
 
-    async def _fetch(self, query: str, *args: Any, limit: float = STEP_SECONDS) -> list[asyncpg.Record]:
+    async def _fetch(self, query: str, *args: Any, limit: float = STEP_TIMEOUT) -> list[asyncpg.Record]:
         return await self._database.do(limit, lambda connection: connection.fetch(query, *args))
 
     # Whose reload it is
@@ -88,7 +90,7 @@ class PostgresStore:
         changed: list[Reload] = []
         try:
             changed = await self._changed()
-            if time.monotonic() - self._compared_at > COMPARE_SECONDS:
+            if time.monotonic() - self._compared_at > COMPARE_INTERVAL:
                 await self._compare()
                 self._compared_at = time.monotonic()
         except StoreTrouble as error:  # what was claimed is to be looked after all the same
@@ -103,8 +105,8 @@ class PostgresStore:
 
         async def work(connection: Connection) -> None:
             if self._lease.is_settled:
-                await connection.execute(sql.BURY, life, LEASE_SECONDS)
-            orphans = await connection.fetch(sql.ORPHANS, life, list(self._unreadable), CLAIM_AT_ONCE)
+                await connection.execute(sql.EXPIRE_LEASES, life, LEASE_TIMEOUT)
+            orphans = await connection.fetch(sql.UNOWNED, life, list(self._unreadable), CLAIM_BATCH)
             if not orphans:
                 return
             ids = [record["id"] for record in orphans]
@@ -119,7 +121,7 @@ class PostgresStore:
                 self._unreadable |= unreadable
                 await connection.execute(sql.LEAVE, life, list(unreadable))
 
-        await self._database.do(CALL_SECONDS, work)
+        await self._database.do(WRITE_TIMEOUT, work)
 
     async def _changed(self) -> list[Reload]:
         records = await self._fetch(sql.NEWS, self._lease.id)
@@ -149,7 +151,7 @@ class PostgresStore:
 
     async def release(self) -> None:
         self._keeper.cancel()
-        await self._database.settle(SETTLE_SECONDS)
+        await self._database.settle(SETTLE_TIMEOUT)
         await self._lease.end()
         self._database.close()
 
@@ -179,7 +181,7 @@ class PostgresStore:
         self, connection: Connection, new: Reload, life: uuid.UUID
     ) -> tuple[Reload | None, int | None]:
         """Answers the stored reload, and its version where it is ours."""
-        found = await connection.fetch(sql.ABOUT_TO_ASK, new.server, new.asked_at - TOKEN_SECONDS)
+        found = await connection.fetch(sql.ABOUT_TO_ASK, new.server, new.asked_at - REDELIVERY_AGE)
         records = {reload.id: (record, reload) for record, reload in sql.readable(found)}
         memory = sql.memory_of(reload for _, reload in records.values())
         memory.remember(f"key:{new.server}", await sql.find_row(connection, "key", new.server))
@@ -206,7 +208,7 @@ class PostgresStore:
                         return after
                 return None
 
-        return await self._database.write(STEP_SECONDS, work)
+        return await self._database.write(STEP_TIMEOUT, work)
 
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
@@ -228,7 +230,7 @@ class PostgresStore:
                     may_be_done = True
                 return None
 
-        return await self._database.write(STEP_SECONDS, work)
+        return await self._database.write(STEP_TIMEOUT, work)
 
     async def _read(self, connection: Connection, id_: int) -> Held | None:
         """A row that is ours, or nobody's as it is closed. Raises Taken."""
@@ -274,7 +276,7 @@ class PostgresStore:
         self._under_way[id_] += 1
         try:
             yield
-        except (*TROUBLE, asyncio.CancelledError):
+        except (*DATABASE_ERRORS, asyncio.CancelledError):
             if (held := self._lease.held.get(id_)) is not None:
                 held.version = -1
             raise
@@ -295,9 +297,9 @@ class PostgresStore:
     async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
         found = await self._fetch(sql.HISTORY, server, model, most)
         reloads: list[Reload] = []
-        for first in range(0, len(found), READ_AT_ONCE):
+        for first in range(0, len(found), READ_BATCH):
             await asyncio.sleep(0)  # a long history holds nobody up
-            reloads += [reload for _, reload in sql.readable(found[first : first + READ_AT_ONCE])]
+            reloads += [reload for _, reload in sql.readable(found[first : first + READ_BATCH])]
         return reloads
 
     # Everything else
@@ -314,7 +316,7 @@ class PostgresStore:
 
     async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
         await self._database.write(
-            CALL_SECONDS, lambda c: c.execute(sql.REPLACE_KEY, server, was.sealed, sql.packed(row))
+            WRITE_TIMEOUT, lambda c: c.execute(sql.REPLACE_KEY, server, was.sealed, sql.packed(row))
         )
 
     async def remove_key(self, server: int) -> bool:
@@ -333,7 +335,7 @@ class PostgresStore:
                 await connection.execute(sql.SET_ROW, "settings", server, "", sql.packed(after))
                 return after
 
-        return await self._database.write(STEP_SECONDS, work)
+        return await self._database.write(STEP_TIMEOUT, work)
 
     async def watch(self, server: int, model: str) -> Watch | None:
         row: Watch | None = await self._find("watch", server, model)
@@ -358,7 +360,7 @@ class PostgresStore:
                     )
                 return done
 
-        return await self._database.write(STEP_SECONDS, work)
+        return await self._database.write(STEP_TIMEOUT, work)
 
     async def remove_watch(self, server: int, model: str) -> bool:
         return await self._remove("watch", server, model)
@@ -366,7 +368,7 @@ class PostgresStore:
     async def servers(self) -> set[int]:
         servers: set[int] = set()
         after = 0
-        while page := await self._fetch(sql.SERVERS, after, SERVERS_AT_ONCE):
+        while page := await self._fetch(sql.SERVERS, after, SERVERS_BATCH):
             servers |= {record["server"] for record in page}
             after = page[-1]["server"]
         return servers
@@ -374,8 +376,8 @@ class PostgresStore:
     async def expire(self, ended_before: float, fade_before: float) -> int:
         async def work(connection: Connection) -> int:
             async with transaction(connection):
-                gone = await connection.fetch(sql.EXPIRE, ended_before, EXPIRE_AT_ONCE)
-                left = EXPIRE_AT_ONCE - len(gone)
+                gone = await connection.fetch(sql.EXPIRE, ended_before, EXPIRE_BATCH)
+                left = EXPIRE_BATCH - len(gone)
                 fading = await connection.fetch(sql.FADING, ended_before, fade_before, left)
                 readable = list(sql.readable(fading))
                 for record, reload in readable:
@@ -383,7 +385,7 @@ class PostgresStore:
                     await sql.update(connection, after, record["version"], record["owner"], None, news=False)
             return len(gone) + len(readable)
 
-        return await self._database.write(CALL_SECONDS, work)
+        return await self._database.write(WRITE_TIMEOUT, work)
 
     async def forget(self, server: int) -> None:
         async def work(connection: Connection) -> None:
@@ -393,7 +395,7 @@ class PostgresStore:
             for record in gone:
                 self._lease.held.pop(record["id"], None)
 
-        await self._database.write(CALL_SECONDS, work)
+        await self._database.write(WRITE_TIMEOUT, work)
 
     async def value(self, name: str) -> Any:
         return await self._find("value", 0, name)
@@ -402,23 +404,25 @@ class PostgresStore:
         await self._set("value", 0, name, value)
 
     async def _find(self, kind: str, server: int, name: str = "") -> Any:
-        return await self._database.do(STEP_SECONDS, lambda c: sql.find_row(c, kind, server, name))
+        return await self._database.do(STEP_TIMEOUT, lambda c: sql.find_row(c, kind, server, name))
 
     async def _all(self, kind: str) -> AsyncIterator[tuple[int, Any]]:
         """All rows of a kind with their servers: a million are neither read at once nor held in memory."""
         after = (0, "")
-        while page := await self._fetch(sql.ROWS, kind, *after, READ_AT_ONCE):
+        while page := await self._fetch(sql.ROWS, kind, *after, READ_BATCH):
             for record in page:
                 yield record["server"], sql.row_of(kind, record)
             after = (page[-1]["server"], page[-1]["name"])
 
-    async def _set(self, kind: str, server: int, name: str, row: Row) -> None:
+    async def _set(self, kind: str, server: int, name: str, row: StoredRow) -> None:
         packed = sql.packed(row)
-        await self._database.write(CALL_SECONDS, lambda c: c.execute(sql.SET_ROW, kind, server, name, packed))
+        await self._database.write(
+            WRITE_TIMEOUT, lambda c: c.execute(sql.SET_ROW, kind, server, name, packed)
+        )
 
     async def _remove(self, kind: str, server: int, name: str) -> bool:
         gone = await self._database.write(
-            CALL_SECONDS, lambda c: c.fetchval(sql.REMOVE_ROW, kind, server, name)
+            WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_ROW, kind, server, name)
         )
         return bool(gone)
 

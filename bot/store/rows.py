@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from bot.reload import Reload
-from bot.store.base import KeyRow, ServerSettings, Watch
-from bot.store.memory import Row
+from bot.domain.reload import Reload
+from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.store.memory import StoredRow
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "reload": TypeAdapter(Reload),
@@ -17,12 +17,12 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 }
 
 
-def pack(value: Row | None) -> bytes | None:
+def pack(value: StoredRow | None) -> bytes | None:
     """A row's value as it is written; None for a row that is gone."""
     return None if value is None else orjson.dumps(value)  # dataclasses as objects
 
 
-def unpack(name: str, value: Any) -> Row:
+def unpack(name: str, value: Any) -> StoredRow:
     """The row of a name ("reload:<id>" …) from its JSON. Raises pydantic.ValidationError, ValueError."""
     kind, _, rest = name.partition(":")
     if kind not in _KINDS:

@@ -8,9 +8,10 @@ import asyncpg
 import orjson
 import structlog
 
-from bot.errors import StoreTrouble
-from bot.reload import JOINABLE, Facts, Reload, State
-from bot.store.memory import Memory, Row
+from bot.domain.errors import StoreTrouble
+from bot.domain.reload import JOINABLE, Reload, State
+from bot.domain.steps import Facts
+from bot.store.memory import Memory, StoredRow
 from bot.store.rows import unpack
 from bot.store.schema import Connection, transaction
 
@@ -27,7 +28,7 @@ WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3
 RETURNING version
 """
 REMOVE = "DELETE FROM reloads WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3 RETURNING 0"
-BURY = """
+EXPIRE_LEASES = """
 UPDATE replicas SET lease_until = '-infinity' WHERE id IN (
     SELECT id FROM replicas WHERE lease_until < now() AND lease_until > '-infinity' FOR UPDATE SKIP LOCKED)
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
@@ -37,14 +38,14 @@ AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
 
 Not by who has lived so shortly that others may be about to renew. In the future: the clock was set back.
 """
-_ORPHANED = """
+_UNOWNED = """
 is_open AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
 """
-ORPHANS = f"SELECT id FROM reloads r WHERE {_ORPHANED} AND id <> ALL($2) ORDER BY due LIMIT $3"  # noqa: S608  # our own words
-LOCK = f"SELECT id FROM reloads r WHERE {_ORPHANED} AND id = ANY($2) FOR UPDATE SKIP LOCKED"  # noqa: S608
+UNOWNED = f"SELECT id FROM reloads r WHERE {_UNOWNED} AND id <> ALL($2) ORDER BY due LIMIT $3"  # noqa: S608  # our own words
+LOCK = f"SELECT id FROM reloads r WHERE {_UNOWNED} AND id = ANY($2) FOR UPDATE SKIP LOCKED"  # noqa: S608
 CLAIM = f"""
-UPDATE reloads r SET owner = $1, has_news = false WHERE {_ORPHANED} AND id = ANY($2)
+UPDATE reloads r SET owner = $1, has_news = false WHERE {_UNOWNED} AND id = ANY($2)
 RETURNING id, body, version
 """  # noqa: S608
 """Twice, as the first looks at lives as they were when it began: the row may belong to a newer one by now."""
@@ -134,7 +135,7 @@ def columns(reload: Reload) -> tuple[Any, ...]:
     )
 
 
-def packed(row: Row) -> str:
+def packed(row: StoredRow) -> str:
     """A row as the database keeps it."""
     return orjson.dumps(row).decode()
 

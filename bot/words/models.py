@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from bot.catalogue import Row
-from bot.models import Model, Warmth
-from bot.reload import Outcome, Reload, time_left
+from bot.domain.catalogue import PublicModel
+from bot.domain.reload import Outcome, Reload, time_left
+from bot.domain.server_models import Model, Warmth
 from bot.words.common import message_link, span
 from bot.words.language import Language, n_
 from bot.words.reload import state_word
@@ -24,13 +24,13 @@ _SMALL_PRINT = n_(
 )
 
 
-def choice(row: Row) -> str:
+def choice_text(row: PublicModel) -> str:
     """What is offered for a public model: its id, and its name where that says more."""
     same = row.name.lower().replace(" ", "-") == row.id.lower()
     return row.id if same or not row.name else f"{row.id} · {row.name}"[:CHOICE_CHARACTERS]
 
 
-def models_page(models: Sequence[Model], page: int, pages: int, now: float, say: Language) -> str:
+def models_text(models: Sequence[Model], page: int, pages: int, now: float, say: Language) -> str:
     """The `models` of one page of the list; the first page is 0."""
     lines, before = [say("**Models of this server**")], None
     for model in models:
@@ -43,7 +43,7 @@ def models_page(models: Sequence[Model], page: int, pages: int, now: float, say:
     return "\n".join([*lines, "", *([f"-# {number}"] if pages > 1 else []), f"-# {say(_SMALL_PRINT)}"])
 
 
-def model_page(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
+def model_text(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
     """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where the ledger speaks."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)

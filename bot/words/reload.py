@@ -2,7 +2,7 @@
 
 import math
 
-from bot.reload import Ending, ImageTest, Outcome, Ping, Reload, State, time_left
+from bot.domain.reload import Ending, ImageTest, Outcome, Ping, Reload, State, time_left
 from bot.words.common import message_link, span
 from bot.words.language import Language, n_
 
@@ -33,7 +33,7 @@ def state_word(reload: Reload, say: Language) -> str:
     return say(_STATES[reload.ending])
 
 
-def reply(reload: Reload, now: float, say: Language) -> str:
+def reply_text(reload: Reload, now: float, say: Language) -> str:
     """The text of a reload's reply at `now`: at most 300 characters, state and model first."""
     head = f"**{state_word(reload, say)}** `{reload.model}`"
     body = _body(reload, now, say)
@@ -189,7 +189,7 @@ def _again_at(reload: Reload, say: Language) -> str:
     return say("at {time}", time=f"<t:{moment}:T>") if soon else f"<t:{moment}:R>"
 
 
-def ping(reload: Reload, ping: Ping, now: float, say: Language, *, alone: bool) -> str:
+def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: bool) -> str:
     """The new message that mentions those who asked; plain text, as phones show only that.
 
     `alone`: the reply could not be edited, so the ping carries the whole ending.
@@ -222,7 +222,7 @@ def _ended(reload: Reload, now: float, say: Language) -> str:
     return f"{text} {late}" if reload.is_late(now) else text
 
 
-def joined(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
+def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
     """The private answer to a user who joined a reload that runs, or who had asked already."""
     model, link = f"`{reload.model}`", message_link(reload.server, reload.owner.channel, reload.message)
     if reload.deadline is not None:
@@ -236,35 +236,3 @@ def joined(reload: Reload, now: float, say: Language, *, user: int, anew: bool) 
     if reload.muted and user in reload.muted:
         then = say("Press *Notify me* there to be pinged.")
     return f"{text} {then}".rstrip() + f"\n{link}"
-
-
-def notified(reload: Reload, now: float, say: Language) -> str:
-    """The private answer to *Notify me*."""
-    model = f"`{reload.model}`"
-    if reload.deadline is None:
-        return say("You will be pinged when {model} is done.", model=model)
-    left = span(time_left(reload.deadline, now), say)
-    return say("You will be pinged when {model} is done, in about {span}.", model=model, span=left)
-
-
-def not_notified(reload: Reload, say: Language) -> str:
-    """The private answer to *Don't notify me*."""
-    return say("You will not be pinged for {model}.", model=f"`{reload.model}`")
-
-
-NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
-RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
-"""What stands on the buttons of a reply."""
-TEST_TITLE = n_("Test image")
-TEST_LABEL = n_("Prompt")
-TEST_PROMPT = "a red apple on a wooden table, soft light"
-"""English in any language: it goes to the model."""
-
-
-def test_cost(reload: Reload, say: Language) -> str:
-    """What the form of a test image says first."""
-    return say(
-        "Makes one picture with {model} and shows it in the reply, to everybody here. "
-        "It **costs one generation** of this server's API account.",
-        model=f"`{reload.model}`",
-    )

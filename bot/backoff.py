@@ -1,0 +1,11 @@
+"""How long to wait before the next try."""
+
+
+def start_pause(attempt: int) -> float:
+    """Seconds to wait after the `attempt`-th failed start (from 0): 1, 2, 4 and so on, up to a minute."""
+    return float(min(2 ** min(attempt, 6), 60))
+
+
+def retry_pause(attempt: int) -> float:
+    """Seconds to wait after the `attempt`-th try (from 0) to show an ending: 1, 2, 4, then 8 each."""
+    return float(2 ** min(attempt, 3))

@@ -1,0 +1,1 @@
+"""How we speak to Discord: responses, edits, pings, limits, the connection."""

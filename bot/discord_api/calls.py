@@ -1,0 +1,130 @@
+"""One call to Discord: its turn, its time limit, and what came of it."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import NamedTuple
+
+import aiohttp
+import discord
+import structlog
+
+from bot.discord_api.http_trace import Call, clock, current
+from bot.discord_api.limiter import Limiter
+from bot.discord_api.trouble import LimitedError, StaleError, named_wait
+from bot.metrics import Metrics
+
+CALL_TIMEOUT = 5.0
+"""Seconds that one call may take, if nothing else is said."""
+EDIT_TIMEOUT = 5.0
+"""Seconds that one edit may take before it is dropped."""
+_PLACE_GONE = (10003, 10004)  # channel, guild
+_MESSAGE_GONE = 10008
+_THREAD_ASLEEP = 50083
+_5XX = "5xx"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Result(Enum):
+    """What came of one call to Discord."""
+
+    DONE = auto()
+    LATER = auto()
+    """Trouble that may pass."""
+    ASLEEP = auto()
+    """A thread that is archived: a new message wakes it up, unless it is locked."""
+    CLOSED = auto()
+    """This way leads nowhere any more."""
+    MESSAGE_GONE = auto()
+    PLACE_GONE = auto()
+
+
+class Tried(NamedTuple):
+    """What came of one call; `wait`: seconds for which Discord wants no more of these.
+
+    It may have been done although nobody says so: `unanswered`, or, less likely, `broken`.
+    """
+
+    result: Result
+    wait: float = 0.0
+    unanswered: bool = False
+    broken: bool = False
+
+
+class Calls:
+    """Makes the calls of one reload.
+
+    `hold` returns once this process may show something of it, and raises Taken where it may not any more.
+    """
+
+    def __init__(
+        self, limiter: Limiter, metrics: Metrics, hold: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._hold = hold
+        self._limiter = limiter
+        self._metrics = metrics
+        self._dropped_at = -math.inf
+
+    def dropped_within(self, seconds: float) -> bool:
+        """Tell whether an edit was given up lately: it may still land."""
+        return clock() - self._dropped_at < seconds
+
+    def wait(self, server: int, channel: int) -> float:
+        """Seconds until our next turn with the bot's own token in a channel."""
+        return self._limiter.wait(server, channel, clock())
+
+    async def turn(self, server: int, channel: int, longest: float) -> bool:
+        """Wait for our turn with the bot's own token; False: it is further away than `longest` seconds."""
+        if self.wait(server, channel) > longest:
+            return False
+        await asyncio.sleep(self._limiter.take(server, channel, clock()))
+        return True
+
+    async def make(
+        self, what: str, limit: float, make: Callable[[], Awaitable[object]], drawn: float | None = None
+    ) -> Tried:
+        if self._hold is not None:
+            await self._hold()
+        call = Call(drawn)
+        token = current.set(call)
+        outcome = "cancelled"
+        try:
+            async with asyncio.timeout(limit):
+                await make()
+        except discord.HTTPException as error:
+            outcome = str(error.status) if error.status < 500 else _5XX
+            log.warning("reply.refused", what=what, status=error.status, code=error.code)
+            return Tried(_read(error), broken=call.broken)
+        except LimitedError as error:
+            outcome = "limited"
+            log.warning("reply.limited", what=what, wait=error.wait)
+            return Tried(Result.LATER, wait=named_wait(error))
+        except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
+            # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
+            reason = {StaleError: "dropped", TimeoutError: "timed out"}.get(type(error), "failed")
+            outcome = _5XX if call.broken else reason  # discord.py tries again by itself
+            if call.unanswered and what == "edit":
+                self._dropped_at = clock()
+            log.warning("reply.failed", what=what, error=type(error).__name__)
+            # An odd answer, though it says 200, may not be Discord's.
+            done = call.done and isinstance(error, TimeoutError | aiohttp.ClientError)
+            outcome = "sent" if done else outcome
+            result = Result.DONE if done else Result.LATER
+            return Tried(result, unanswered=call.unanswered, broken=call.broken)
+        else:
+            outcome = "sent"
+        finally:
+            current.reset(token)
+            self._metrics.discord_calls.labels(what, outcome).inc()
+        return Tried(Result.DONE)
+
+
+def _read(error: discord.HTTPException) -> Result:
+    if error.status == 429 or error.status >= 500:
+        return Result.LATER
+    if error.code in _PLACE_GONE:
+        return Result.PLACE_GONE
+    said = {_MESSAGE_GONE: Result.MESSAGE_GONE, _THREAD_ASLEEP: Result.ASLEEP}
+    return said.get(error.code, Result.CLOSED)

@@ -1,0 +1,154 @@
+"""Edits of one reload's reply: by token, by channel, and what closes these ways.
+
+By token: no permission needed, for 15 minutes at most, possibly less. By channel: with the bot's own token,
+forever, but only where the bot may view. A way that is closed is not tried again.
+"""
+
+import functools
+import io
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import discord
+from discord.http import MultipartParameters, handle_message_parameters
+from discord.webhook.async_ import async_context
+
+from bot.discord_api.calls import Calls, Result
+from bot.discord_api.http_trace import STALE_AGE, clock
+from bot.domain.picture import Picture
+from bot.domain.reload import Reload
+from bot.view import Drawn
+
+TOKEN_AGE = 14 * 60.0
+"""Discord promises 15 minutes; a margin, as clocks differ."""
+
+_COMPONENTS_V2 = discord.MessageFlags(components_v2=True).value
+_OPEN = (Result.DONE, Result.LATER, Result.ASLEEP)
+_GONE = (Result.MESSAGE_GONE, Result.PLACE_GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an edit shows, within `limit` seconds; `drawn_at`: of a countdown, when its number was right."""
+
+    layout: Drawn
+    limit: float
+    drawn_at: float | None = None
+    picture: Picture | None = None
+
+    @property
+    def is_tick(self) -> bool:
+        """Whether the next one will show the same, five seconds later."""
+        return self.drawn_at is not None
+
+
+class Edits:
+    """The ways to one reload's reply; what is known of them lives as long as the process."""
+
+    def __init__(self, bot: discord.Client, now: Callable[[], float], calls: Calls) -> None:
+        self._bot = bot
+        self._now = now
+        self._calls = calls
+        self._channel_open = True
+        self._token_waits_until = -math.inf
+        self._gone: Result | None = None
+        """Message or place: what somebody has deleted."""
+        self.is_token_open = True
+        self.has_landed = False
+        """Until then the reply may be "thinking", and a follow-up would become the reply."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is nothing left to edit."""
+        return self._gone is not None
+
+    def reopen(self) -> None:
+        """Try each way once more: a tick may have met a hiccup."""
+        self.is_token_open = self._channel_open = True
+
+    async def make(self, reload: Reload, edit: Edit) -> Result:
+        """Edit by token; by channel where the token is dead, or in trouble and it is no mere tick."""
+        if self._gone is not None or reload.message is None:
+            return self._gone or Result.CLOSED
+        by_token = await self._by_token(reload, edit)
+        again = by_token is Result.CLOSED or (by_token is Result.LATER and not edit.is_tick)
+        by_channel = Result.CLOSED
+        if again and self._channel_open:
+            by_channel = await self._by_channel(reload, edit)
+        if by_channel is Result.MESSAGE_GONE and by_token is Result.LATER and not self.has_landed:
+            by_channel = Result.CLOSED  # it may be "thinking", which the channel route may not know
+        result = by_token if by_channel is Result.CLOSED else by_channel
+        self._gone = result if result in _GONE else None
+        self.has_landed = self.has_landed or result is Result.DONE
+        return result
+
+    async def _by_token(self, reload: Reload, edit: Edit) -> Result:
+        editor, since = reload.editor
+        if not (self.is_token_open and self._now() - since < TOKEN_AGE):
+            return Result.CLOSED
+        if clock() < self._token_waits_until:
+            return Result.LATER
+        hook = discord.Webhook.partial(self._bot.application_id or 0, editor.token, client=self._bot)
+        send = functools.partial(_edit_webhook, hook, reload.message or 0, edit)
+        tried = await self._calls.make("edit", edit.limit, send, edit.drawn_at)
+        result = tried.result
+        self._token_waits_until = clock() + tried.wait
+        self.is_token_open = result in (*_OPEN, Result.MESSAGE_GONE)
+        # Said of a token, a place that is gone may be less: the channel route knows for sure.
+        return Result.CLOSED if result is Result.PLACE_GONE else result
+
+    async def _by_channel(self, reload: Reload, edit: Edit) -> Result:
+        place = reload.editor[0].channel
+        if not await self._calls.turn(reload.server, place, STALE_AGE if edit.is_tick else edit.limit):
+            return Result.LATER
+
+        async def send() -> None:
+            with _parameters(edit) as made:
+                await self._bot.http.edit_message(place, reload.message or 0, params=made)
+
+        tried = await self._calls.make("edit", edit.limit, send, edit.drawn_at)
+        self._channel_open = tried.result in _OPEN
+        return tried.result
+
+
+async def _edit_webhook(hook: discord.Webhook, message: int, edit: Edit) -> None:
+    """As `Webhook.edit_message` does, but makes no Message of the answer: nobody looks at it."""
+    with _parameters(edit) as made:
+        await async_context.get().edit_webhook_message(
+            hook.id,
+            hook.token or "",
+            message,
+            session=hook.session,
+            payload=made.payload,
+            multipart=made.multipart,
+            files=made.files,
+            with_components=True,
+        )
+
+
+@contextmanager
+def _parameters(edit: Edit) -> Iterator[MultipartParameters]:
+    """What an edit sends; for each try again, as discord.py closes the files that it has sent.
+
+    It leaves them holding themselves, megabytes, until the collector comes by: here they are let go of.
+    """
+    made = _made(edit)
+    try:
+        with made:
+            yield made
+    finally:
+        for file in made.files or ():
+            vars(file.fp).clear()
+            with suppress(BufferError):  # an upload that was cut short still looks at it
+                file.fp.close()
+
+
+def _made(edit: Edit) -> MultipartParameters:
+    layout, quiet = edit.layout, discord.AllowedMentions.none()
+    if edit.picture is not None:
+        file = discord.File(io.BytesIO(edit.picture.data), edit.picture.name)
+        return handle_message_parameters(view=layout.as_view(), allowed_mentions=quiet, attachments=[file])
+    payload = {"flags": _COMPONENTS_V2, "components": layout.components, "allowed_mentions": quiet.to_dict()}
+    return MultipartParameters(payload, None, None)

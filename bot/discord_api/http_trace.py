@@ -1,0 +1,108 @@
+"""What the bot's HTTP session watches: each call to Discord, as it goes out and as its answer comes in.
+
+discord.py does some things with an answer that do not suit a call with a time limit: it sleeps out a 429,
+however long (and where that is cut short in a limit on everything, it never calls again); and it keeps a
+call that is done until its bucket is fresh. Here both are seen before it does.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import aiohttp
+
+from bot.discord_api.limiter import Limiter
+from bot.discord_api.trouble import LimitedError, StaleError
+
+STALE_AGE = 0.5
+"""How old the number in a countdown may be when it is sent."""
+_OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
+_LIMIT = ("Limit", "Remaining", "Reset-After")
+_NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
+
+
+@dataclass(slots=True)
+class Call:
+    """One edit or ping on its way, by the loop's clock."""
+
+    drawn_at: float | None = None
+    """When the countdown in it was drawn."""
+    done: bool = False
+    """Discord has done it, whatever becomes of the call."""
+    unanswered: bool = False
+    """It went out, and nobody can say whether Discord has done it."""
+    broken: bool = False
+    """Discord answered with trouble of its own: most likely it has not done it."""
+
+
+current: ContextVar[Call | None] = ContextVar("current", default=None)
+"""The call that this task is making."""
+
+
+def clock() -> float:
+    """The event loop's monotonic clock, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+def trace(limiter: Limiter) -> aiohttp.TraceConfig:
+    """Make the watch. Raises StaleError before a call, LimitedError after it."""
+
+    async def before(*_: object) -> None:
+        _refuse_stale(current.get())
+
+    async def going_out(_: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+        # By now it has a connection, which a loop that was held up may be long in making; aiohttp 3.14 sends
+        # the headers when this returns.
+        call = current.get()
+        if "/channels/" in sent.url.path:
+            await _hold_back(limiter, call)
+        if call is not None:
+            call.unanswered, call.done = True, False
+
+    async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
+        status, place = sent.response.status, _OF_CHANNEL.search(sent.url.path)
+        channel = int(place[1]) if place is not None else None
+        if sent.method == "POST" and channel is not None:
+            _learn(limiter, channel, sent.response.headers)
+        call = current.get()
+        if call is not None:
+            call.unanswered = False
+            call.done, call.broken = status < 300, status >= 500
+        if status == 429:
+            raise _limit(limiter, channel, sent.response.headers)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(before)
+    config.on_request_headers_sent.append(going_out)
+    config.on_request_end.append(after)
+    return config
+
+
+def _refuse_stale(call: Call | None) -> None:
+    if call is not None and call.drawn_at is not None and clock() - call.drawn_at > STALE_AGE:
+        raise StaleError
+
+
+async def _hold_back(limiter: Limiter, call: Call | None) -> None:
+    _refuse_stale(call)
+    while (wait := limiter.go_or_wait(clock())) > 0:
+        await asyncio.sleep(wait)
+        _refuse_stale(call)  # it would take a place for nothing
+
+
+def _learn(limiter: Limiter, channel: int, headers: Mapping[str, str]) -> None:
+    limit, remaining, reset = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
+    if limit.isdigit() and remaining.isdigit() and _NUMBER.fullmatch(reset):
+        limiter.learn(channel, int(limit), int(remaining), float(reset), clock())
+
+
+def _limit(limiter: Limiter, channel: int | None, headers: Mapping[str, str]) -> LimitedError:
+    """Discord's own wait counts; what stands before it (no Via header) names hours not meant for us."""
+    named = headers.get("Retry-After", "")
+    wait = float(named) if "Via" in headers and _NUMBER.fullmatch(named) else None
+    everywhere = "X-RateLimit-Global" in headers
+    if everywhere or channel is not None:
+        limiter.block(None if everywhere else channel, clock() + (wait or 0.0))
+    return LimitedError(wait)

@@ -1,0 +1,86 @@
+"""Who may use a command, as a server has set it in Discord (Server Settings → Integrations).
+
+Discord checks that for commands and never for buttons, so a button that does what a command does asks here.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import discord
+import structlog
+
+from bot.discord_api.trouble import TROUBLE
+from bot.domain.errors import NotAllowedHere, PermissionsUnknown
+
+PERMISSIONS_TIMEOUT = 1.5
+"""Of the 3 s in which a press must be answered; the two calls may come one after the other."""
+_ROLE, _USER, _CHANNEL = 1, 2, 3
+Rules = dict[tuple[int, int], bool]
+"""What a server has set for one command, or for the whole bot, by type and id."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class CommandPermissions:
+    """Asks Discord; nothing is kept, so that a change counts at once."""
+
+    def __init__(self, bot: discord.Client, command_id: Callable[[str], int | None]) -> None:
+        self._bot = bot
+        self._command_id = command_id
+
+    async def require(self, interaction: discord.Interaction, command: str) -> None:
+        """Raises NotAllowedHere where the person may not use the command here; PermissionsUnknown."""
+        if interaction.permissions.administrator:
+            return
+        if not interaction.permissions.use_application_commands:
+            raise NotAllowedHere
+        server, channel = interaction.guild_id or 0, interaction.channel
+        member = interaction.user
+        # As Discord sent them: `roles` leaves out those that are not in the cache.
+        roles = list(member._roles) if isinstance(member, discord.Member) else []  # noqa: SLF001
+        places = [interaction.channel_id or 0]
+        if isinstance(channel, discord.Thread):
+            places.append(channel.parent_id)
+        if not may_use(await self._rules(server, command), server, member.id, roles, places):
+            raise NotAllowedHere
+
+    async def _rules(self, server: int, command: str) -> list[Rules]:
+        """What is set for the command, then for the bot as a whole."""
+        bot, id_ = self._bot.application_id, self._command_id(command)
+        if bot is None or id_ is None:
+            raise PermissionsUnknown
+        try:
+            async with asyncio.timeout(PERMISSIONS_TIMEOUT):
+                return list(await asyncio.gather(*(self._set(bot, server, of) for of in (id_, bot))))
+        except TROUBLE as error:
+            log.warning("rights.unknown", error=type(error).__name__)
+            raise PermissionsUnknown from None
+
+    async def _set(self, bot: int, server: int, of: int) -> Rules:
+        try:
+            found = await self._bot.http.get_application_command_permissions(bot, server, of)
+        except discord.NotFound:  # nothing is set
+            return {}
+        return {(int(r["type"]), int(r["id"])): bool(r["permission"]) for r in found["permissions"]}
+
+
+def may_use(
+    levels: Iterable[Rules], server: int, user: int, roles: Sequence[int], places: Sequence[int]
+) -> bool:
+    """Whether the `levels`, the command's before the bot's, let somebody use it in the first of `places`.
+
+    `places`: a channel, or a thread and its channel. At each level the more special rule counts; of roles,
+    one that allows is enough (Discord's page on permissions of application commands).
+    """
+    everyone, everywhere = server, server - 1
+    person = place = None
+    for said in levels:
+        of_roles = {said[_ROLE, role] for role in roles if role != everyone and (_ROLE, role) in said}
+        steps = (said.get((_USER, user)), max(of_roles, default=None), said.get((_ROLE, everyone)))
+        person = _first(person, *steps)
+        place = _first(place, *(said.get((_CHANNEL, where)) for where in (*places, everywhere)))
+    return person is not False and place is not False
+
+
+def _first(*answers: bool | None) -> bool | None:
+    return next((answer for answer in answers if answer is not None), None)

@@ -1,0 +1,162 @@
+"""Pings of one reload: by channel, by follow-up, and what closes these ways.
+
+By channel: with the bot's own token, forever, but only where the bot may view and send; a nonce guards it.
+By follow-up: no permission needed, while an asker's token lives. A way that is closed is not tried again.
+"""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import discord
+
+from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
+from bot.discord_api.edits import TOKEN_AGE, Edits
+from bot.discord_api.http_trace import clock
+from bot.domain.askers import ping_nonce
+from bot.domain.reload import Asker, Ping, Reload
+
+FOLLOW_UP_INSTEAD_DELAY = 2.0
+TURN_TIMEOUT = 60.0
+"""A turn in a crowd is waited for; one that is further away is asked for again later."""
+FOLLOW_UP_PATIENCE = 12
+"""Follow-ups have no nonce, so a retry may ping twice: at most so many tries that met a 5xx."""
+UNANSWERED_COSTS = 4
+"""A try whose answer was lost counts as so many."""
+
+_NO_READ_HISTORY = 160002
+
+
+class Pings:
+    """The ways to the people of one reload; what is known of them lives as long as the process."""
+
+    def __init__(self, bot: discord.Client, now: Callable[[], float], calls: Calls, edits: Edits) -> None:
+        self._bot = bot
+        self._now = now
+        self._calls = calls
+        self._edits = edits
+        self._no_sending: set[int] = set()
+        """Channels that refused a ping."""
+        self._perhaps_sent: set[int] = set()
+        """Pings that may have gone out by channel: only there does the nonce guard them."""
+        self._hardly_sent: set[int] = set()
+        """The same, but Discord spoke of trouble of its own: where it lets nobody send, they have not."""
+        self._follow_ups: Counter[int] = Counter()
+        self._follow_ups_wait_until = -math.inf
+        self._dead: set[str] = set()
+
+    async def send(self, reload: Reload, number: int, ping: Ping, text: str) -> Result:
+        """Ping by channel, guarded by its nonce; by follow-up where that is refused or slow."""
+        mentions = _only(ping.users)
+        wait = self._calls.wait(reload.server, ping.channel)
+        slow = wait > FOLLOW_UP_INSTEAD_DELAY and number not in self._perhaps_sent | self._hardly_sent
+        by_channel = functools.partial(self._ping_by_channel, reload, number, ping, text, mentions)
+        follow_up = functools.partial(self._follow_up, reload, number, ping, text, mentions)
+        for way in (follow_up, by_channel) if slow else (by_channel, follow_up):
+            if way is follow_up and number in self._perhaps_sent:
+                return Result.CLOSED
+            result = await way()
+            if result is not Result.CLOSED:
+                return result
+        return Result.LATER if self._may_land(reload, ping) else Result.CLOSED
+
+    async def _follow_up(
+        self, reload: Reload, number: int, ping: Ping, text: str, mentions: discord.AllowedMentions
+    ) -> Result:
+        while (asker := self._who_can_follow_up(reload, ping)) is not None:
+            if self._follow_ups[number] >= FOLLOW_UP_PATIENCE:
+                return Result.CLOSED
+            if clock() < self._follow_ups_wait_until:
+                return Result.LATER
+            hook = self._hook(asker)
+            send = functools.partial(hook.send, text, allowed_mentions=mentions, wait=True)
+            tried = await self._calls.make("ping", CALL_TIMEOUT, send)
+            self._follow_ups[number] += UNANSWERED_COSTS if tried.unanswered else tried.broken
+            self._follow_ups_wait_until = clock() + tried.wait
+            if tried.result is Result.ASLEEP:  # a thread that a new message does not wake up is locked
+                return Result.CLOSED
+            if tried.result is not Result.CLOSED:
+                return tried.result
+            self._dead.add(asker.token)  # the next one's may be alive
+        return Result.CLOSED
+
+    def _may_land(self, reload: Reload, ping: Ping) -> bool:
+        """Whether the owner could yet send a follow-up: once the reply is no longer "thinking"."""
+        return (
+            ping.channel == reload.owner.channel
+            and not self._edits.has_landed
+            and not self._edits.is_gone
+            and self._edits.is_token_open
+            and self._fresh(reload)
+            and reload.message is not None
+        )
+
+    async def _ping_by_channel(
+        self, reload: Reload, number: int, ping: Ping, text: str, mentions: discord.AllowedMentions
+    ) -> Result:
+        if ping.channel in self._no_sending:
+            return Result.CLOSED
+        if not await self._calls.turn(reload.server, ping.channel, TURN_TIMEOUT):
+            return Result.LATER
+        nonce = ping_nonce(reload, number)
+        tried = await self._calls.make(
+            "ping", CALL_TIMEOUT, lambda: self._send_to_all(reload, ping, nonce, text, mentions)
+        )
+        if tried.unanswered:
+            self._perhaps_sent.add(number)
+        if tried.broken:
+            self._hardly_sent.add(number)
+        # A thread that a new message does not wake up is locked.
+        result = Result.CLOSED if tried.result is Result.ASLEEP else tried.result
+        if result is Result.CLOSED:
+            self._no_sending.add(ping.channel)
+        return result
+
+    async def _send_to_all(
+        self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
+    ) -> None:
+        sent = await self._send_once(reload, ping, nonce, text, mentions)
+        others = set(ping.users) - set(sent.raw_mentions)
+        if others and sent.raw_mentions:
+            # It was sent before, by a process that could not store that; since then they have joined.
+            await self._send_once(reload, ping, f"{nonce}+", text, _only(others))
+
+    async def _send_once(
+        self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
+    ) -> discord.Message:
+        channel = self._bot.get_partial_messageable(ping.channel)
+        if ping.channel == reload.owner.channel and reload.message is not None:
+            reference = discord.MessageReference(
+                message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
+            )
+            try:
+                return await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
+            except discord.HTTPException as error:
+                if error.code != _NO_READ_HISTORY:
+                    raise
+        return await channel.send(text, nonce=nonce, allowed_mentions=mentions)
+
+    def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
+        """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""
+        if not self._fresh(reload):
+            return None
+        owner_can = self._edits.has_landed and self._edits.is_token_open
+        able = (
+            a
+            for a in reload.askers
+            if a.channel == ping.channel and a.token not in self._dead and (owner_can or a != reload.owner)
+        )
+        return next(able, None)
+
+    def _fresh(self, reload: Reload) -> bool:
+        return self._now() - reload.asked_at < TOKEN_AGE
+
+    def _hook(self, asker: Asker) -> discord.Webhook:
+        return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
+
+
+def _only(users: Iterable[int]) -> discord.AllowedMentions:
+    """Notify these people, whoever else is mentioned."""
+    people = [discord.Object(user) for user in users]
+    return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)

@@ -1,0 +1,199 @@
+"""One reload's message in Discord, and its pings: a countdown, an ending, told again until it is told."""
+
+import asyncio
+import functools
+import itertools
+from collections.abc import Awaitable, Callable, Collection
+
+import discord
+
+from bot import view
+from bot.backoff import retry_pause
+from bot.discord_api.calls import CALL_TIMEOUT, EDIT_TIMEOUT, Calls, Result
+from bot.discord_api.edits import Edit, Edits
+from bot.discord_api.http_trace import clock
+from bot.discord_api.limiter import Limiter
+from bot.discord_api.pings import Pings
+from bot.domain.picture import Picture
+from bot.domain.reload import Ping, Reload
+from bot.languages import Languages
+from bot.metrics import Metrics
+from bot.words.errors import broken
+from bot.words.language import Language
+from bot.words.reload import ping_text
+
+FIRST_TRY_TIMEOUT = 2.0
+"""The first try to show an ending: a stuck way must not hold up the ping."""
+RETRY_PATIENCE = 600.0
+"""So long the tries are close together; from then on this far apart."""
+
+UPLOAD_TIMEOUT = 30.0
+"""One edit with a picture."""
+
+Sent = Callable[[int], Awaitable[None]]
+
+
+class Replies:
+    """Makes replies; shared by all reloads. `hold` is `Store.hold`."""
+
+    def __init__(
+        self,
+        bot: discord.Client,
+        languages: Languages,
+        limiter: Limiter,
+        metrics: Metrics,
+        hold: Callable[[int], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self._bot = bot
+        self._languages = languages
+        self._limiter = limiter
+        self._metrics = metrics
+        self._hold = hold
+        self._now = now
+
+    def of(self, reload: Reload) -> "Reply":
+        """The reply of a reload, live or resumed."""
+        calls = Calls(self._limiter, self._metrics, functools.partial(self._hold, reload.id))
+        return Reply(self._bot, calls, self._metrics, self._languages.of(reload.locale), self._now)
+
+
+class Reply:
+    """Shows and tells one reload, live or resumed."""
+
+    def __init__(
+        self,
+        bot: discord.Client,
+        calls: Calls,
+        metrics: Metrics,
+        say: Language,
+        now: Callable[[], float],
+    ) -> None:
+        self._calls = calls
+        self._edits = Edits(bot, now, calls)
+        self._pings = Pings(bot, now, calls, self._edits)
+        self._metrics = metrics
+        self._say = say
+        self._now = now
+
+    async def show(self, reload: Reload, now: float, limit: float) -> None:
+        """Show the countdown as of `now`, within `limit` seconds or not at all."""
+        layout = view.render(reload, now, self._say)
+        await self._edits.make(reload, Edit(layout, min(limit, EDIT_TIMEOUT), drawn_at=clock()))
+
+    async def tell(self, reload: Reload, sent: Sent) -> bool:
+        """Show the ending and ping: edit first, then pings; after trouble again and again.
+
+        `sent` is told the number of each ping that went out. False: somebody could not be told, though
+        the place still exists, so a later start may try again.
+        """
+        until = clock() + RETRY_PATIENCE
+        self._edits.reopen()
+        shown, all_told, instead = Result.LATER, True, _ping_instead(reload)
+        due = {number: ping for number, ping in enumerate(reload.pings) if number not in reload.pinged}
+        for attempt in itertools.count():
+            if shown is Result.LATER:
+                shown = await self._show_end(reload, CALL_TIMEOUT if attempt else FIRST_TRY_TIMEOUT)
+                if shown is Result.DONE:
+                    self._metrics.late.observe(max(0.0, self._now() - (reload.due or 0.0)))
+                elif shown is not Result.LATER:
+                    due |= {n: ping for n, ping in instead.items() if n not in reload.pinged}
+                    instead = {}
+            results = await self._ping_all(reload, due, sent, alone=shown is not Result.DONE)
+            all_told = all_told and Result.CLOSED not in results.values()
+            due = {number: ping for number, ping in due.items() if results[number] is Result.LATER}
+            if shown is Result.ASLEEP:  # a ping may have woken the thread up
+                shown = Result.LATER if due or Result.DONE in results.values() else Result.CLOSED
+            if shown is not Result.LATER and not due:
+                break
+            await asyncio.sleep(retry_pause(attempt) if clock() < until else RETRY_PATIENCE)
+        await self._settle(reload, CALL_TIMEOUT)
+        return all_told
+
+    async def tell_late(self, reload: Reload, told: Collection[int]) -> bool:
+        """Ping who joined after the ending was told to these, and before the store knew of it.
+
+        False: somebody could not be pinged for ten minutes.
+        """
+
+        async def sent(_: int) -> None:
+            """The reload is over: nothing is noted."""
+
+        due = {}
+        for number, ping in enumerate(reload.pings, len(reload.pings) + 1):  # beyond what `tell` uses
+            if late := tuple(user for user in ping.users if user not in told):
+                due[number] = Ping(ping.channel, late)
+        until = clock() + RETRY_PATIENCE
+        for attempt in itertools.count():
+            results = await self._ping_all(reload, due, sent, alone=False)
+            due = {number: ping for number, ping in due.items() if results[number] is Result.LATER}
+            if not due or clock() >= until:
+                break
+            await asyncio.sleep(retry_pause(attempt))
+        return not due
+
+    async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
+        """Show what came of a test image, tried again until it is shown; False: it cannot be."""
+        until = clock() + RETRY_PATIENCE
+        limit = UPLOAD_TIMEOUT if picture is not None else CALL_TIMEOUT
+        for attempt in itertools.count():
+            self._edits.reopen()
+            result = await self._show_end(reload, limit, picture)
+            if result not in (Result.LATER, Result.ASLEEP):  # a thread that rests may be woken up
+                break
+            await asyncio.sleep(retry_pause(attempt) if clock() < until else RETRY_PATIENCE)
+        if result is Result.DONE:
+            await self._settle(reload, limit, picture)
+        return result is Result.DONE
+
+    async def _show_end(self, reload: Reload, limit: float, picture: Picture | None = None) -> Result:
+        layout = view.render(reload, self._now(), self._say, picture)
+        return await self._edits.make(reload, Edit(layout, limit, picture=picture))
+
+    async def _settle(self, reload: Reload, limit: float, picture: Picture | None = None) -> None:
+        """An edit dropped in mid-air just now may still land over the end: show that once more."""
+        if self._calls.dropped_within(2 * EDIT_TIMEOUT):
+            await asyncio.sleep(EDIT_TIMEOUT)
+            await self._show_end(reload, limit, picture)
+
+    async def _ping_all(
+        self, reload: Reload, due: dict[int, Ping], sent: Sent, *, alone: bool
+    ) -> dict[int, Result]:
+        """Ping in all channels at once: one that is stuck does not hold up another."""
+
+        async def ping_channel(channel: int) -> list[tuple[int, Result]]:
+            results = []
+            for number, ping in due.items():
+                if ping.channel == channel:
+                    results.append((number, await self._ping(reload, number, ping, sent, alone=alone)))
+            return results
+
+        channels = {ping.channel for ping in due.values()}
+        found = await asyncio.gather(*(ping_channel(channel) for channel in channels))
+        return dict(itertools.chain(*found))
+
+    async def _ping(self, reload: Reload, number: int, ping: Ping, sent: Sent, *, alone: bool) -> Result:
+        text = ping_text(reload, ping, self._now(), self._say, alone=alone)
+        result = await self._pings.send(reload, number, ping, text)
+        if result is Result.DONE:
+            await sent(number)
+        return result
+
+    async def last_words(self, reload: Reload, ref: str) -> None:
+        """Where telling itself has failed: one plain message to who asked."""
+        ping = Ping(reload.owner.channel, (reload.owner.user,))
+        text = f"<@{reload.owner.user}> {broken(ref, self._say)}"
+        await self._pings.send(reload, len(reload.pings), ping, text)
+
+
+def _ping_instead(reload: Reload) -> dict[int, Ping]:
+    """Where the reply cannot show the ending, its owner is pinged even if they need not have been.
+
+    One who does not want that gets a message without a mention, where there is no other.
+    """
+    owner = reload.owner
+    here = [ping for ping in reload.pings if ping.channel == owner.channel]
+    if any(owner.user in ping.users or owner.user in reload.muted for ping in here):
+        return {}
+    people = () if owner.user in reload.muted else (owner.user,)
+    return {len(reload.pings): Ping(owner.channel, people)}

@@ -1,0 +1,1 @@
+"""Pure: what a reload is, its rules, and what can go wrong."""

@@ -1,0 +1,60 @@
+"""Who asked for a reload: who is pinged where, who joins, who is muted, how many may run."""
+
+from dataclasses import replace
+
+from bot.domain.errors import TooManyOpen
+from bot.domain.reload import Asker, Ending, Ping, Reload
+
+STILL_LOOKING_AGE = 15.0
+"""Who asked this recently still looks at the reply: a failure needs no ping."""
+PEOPLE_PER_PING = 50
+OPEN_PER_SERVER = 20
+OPEN_PER_MEMBER = 5
+
+
+def pings(reload: Reload) -> tuple[Ping, ...]:
+    """Whom to ping where, for a reload in ANNOUNCING."""
+    took = (reload.ended_at or 0.0) - reload.asked_at
+    still_looking = 0 <= took <= STILL_LOOKING_AGE  # below 0: the clock was set back
+    people = reload.askers[1:] if still_looking and reload.ending is not Ending.READY else reload.askers
+    by_channel: dict[int, dict[int, None]] = {}
+    for asker in people:
+        if asker.user in reload.muted:
+            continue
+        by_channel.setdefault(asker.channel, {})[asker.user] = None
+    return tuple(
+        Ping(channel, tuple(users)[start : start + PEOPLE_PER_PING])
+        for channel, users in by_channel.items()
+        for start in range(0, len(users), PEOPLE_PER_PING)
+    )
+
+
+def ping_nonce(reload: Reload, number: int) -> str:
+    """What Discord knows a ping by, so that it goes out once; another ending's is another one."""
+    return f"{reload.id}-{number}{(reload.ending or '')[:1]}"
+
+
+def join(reload: Reload, asker: Asker) -> Reload:
+    """Add an asker, who wants to be pinged; the same person in the same channel is added once."""
+    reload = replace(reload, muted=tuple(user for user in reload.muted if user != asker.user))
+    if any((known.user, known.channel) == (asker.user, asker.channel) for known in reload.askers):
+        return reload
+    return replace(reload, askers=(*reload.askers, asker))
+
+
+def mute(reload: Reload, user: int) -> Reload:
+    """Ping somebody no more, wherever they asked."""
+    return reload if user in reload.muted else replace(reload, muted=(*reload.muted, user))
+
+
+def check_limits(new: Reload, running: list[Reload]) -> None:
+    """Raise TooManyOpen when the server's `running` reloads leave no place for `new`."""
+    mine = [reload for reload in running if reload.owner.user == new.owner.user]
+    if len(running) >= OPEN_PER_SERVER:
+        raise TooManyOpen("server", OPEN_PER_SERVER, _first_free(running))
+    if len(mine) >= OPEN_PER_MEMBER:
+        raise TooManyOpen("member", OPEN_PER_MEMBER, _first_free(mine))
+
+
+def _first_free(running: list[Reload]) -> float | None:
+    return min((reload.deadline for reload in running if reload.deadline is not None), default=None)

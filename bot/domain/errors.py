@@ -1,0 +1,163 @@
+"""What can go wrong, one class per thing that somebody can do something about.
+
+RewarmError
+├── SettingsError            the self-hoster mends a setting; the bot does not start
+├── StoreTrouble             storage did not do what it was asked
+│   ├── StoreSlow            … within the time limit: it may still happen
+│   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
+│       └── DatabaseUnusable … where it is PostgreSQL
+│           ├── DatabaseAway … for now: a later start may find it
+│           └── DatabaseEmpty … in which no bot has been yet
+├── Taken                    another process looks after this reload now: this one stops, in silence
+├── SealBroken               a sealed secret does not open with the keys we have
+└── Refusal                  the person who asked can change something; nothing is broken
+    ├── BadModelId           the text is not a model id
+    ├── BadKey               the text cannot be an API key
+    ├── KeyRefused           the API says that the key is invalid
+    ├── NoKey                the server has no API key that can be used
+    ├── TooManyOpen          the server or the member has enough reloads running
+    ├── Restarting           the bot is about to stop
+    ├── NotAllowed           the command needs the Manage Server permission
+    ├── NotAllowedHere       the server lets this person not use the command, or not here
+    ├── PermissionsUnknown        Discord did not say whether this person may use the command
+    ├── NotAMember           the server has the commands, but the bot is not a member of it
+    ├── TooManyWatched       the server watches as many models as it may
+    ├── Forgotten            what the button belongs to is not stored any more
+    ├── AlreadyEnded         the countdown is over
+    └── NoTestNow            a test image is being made already, or none can be made, or not yet
+
+The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class RewarmError(Exception):
+    """The root: catch this for everything that the bot raises on purpose."""
+
+
+class SettingsError(RewarmError):
+    """Settings are missing or wrong; `lines` has one sentence for each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class StoreTrouble(RewarmError):
+    """Storage failed: disk full, locked, read-only, gone."""
+
+
+class StoreSlow(StoreTrouble):
+    """Storage did not answer in time; `landing` is done when the write has landed or failed."""
+
+    def __init__(self, landing: asyncio.Future[Any]) -> None:
+        super().__init__("storage did not answer in time")
+        self.landing = landing
+
+
+class StoreUnusable(StoreTrouble):
+    """The store cannot be opened; the message says why and what to do."""
+
+
+class DatabaseUnusable(StoreUnusable):
+    """PostgreSQL cannot be used as STORE_URL says; the message says why and what to do, and quotes no URL."""
+
+
+class DatabaseAway(DatabaseUnusable):
+    """It does not answer, or serves nobody at the moment."""
+
+
+class DatabaseEmpty(DatabaseUnusable):
+    """It has no tables."""
+
+
+class Taken(RewarmError):
+    """A reload does not belong to this process any more: nothing may be shown or written here."""
+
+
+class SealBroken(RewarmError):
+    """A sealed row does not open: sealed with another key, damaged, or copied from elsewhere."""
+
+
+class Refusal(RewarmError):
+    """A person asked for something that cannot be done as it stands."""
+
+
+class BadModelId(Refusal):
+    """The text is not a model id by the rules of `bot.model_id.parse_model_id`."""
+
+
+class BadKey(Refusal):
+    """The text cannot be an API key: empty, too long, or with spaces inside."""
+
+
+class KeyRefused(Refusal):
+    """The model API says in words that the key is invalid."""
+
+
+class NoKey(Refusal):
+    """The server has stored no API key, or the stored one does not open."""
+
+
+class TooManyOpen(Refusal):
+    """As many reloads as allowed are running; `free_at` is when a place frees, if that is known."""
+
+    def __init__(self, whose: Literal["server", "member"], limit: int, free_at: float | None) -> None:
+        super().__init__(f"{whose} has {limit} reloads open")
+        self.whose = whose
+        self.limit = limit
+        self.free_at = free_at
+
+
+class Restarting(Refusal):
+    """The bot stops; it takes on nothing new."""
+
+
+class NotAllowed(Refusal):
+    """The person lacks the Manage Server permission."""
+
+
+class NotAllowedHere(Refusal):
+    """By the server's own settings, this person may not use the command here."""
+
+
+class PermissionsUnknown(Refusal):
+    """Discord did not say whether this person may use the command: typing it lets Discord check."""
+
+
+class TooManyWatched(Refusal):
+    """As many models as allowed are watched."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} models are watched")
+        self.limit = limit
+
+
+class Forgotten(Refusal):
+    """The reload that a button belongs to is not stored, or not any more."""
+
+
+class AlreadyEnded(Refusal):
+    """The countdown is over: nobody can be added to it, or taken out."""
+
+
+class NoTestNow(Refusal):
+    """No test image can be made: one is `running`; the ending is being told `yet`; or it is not a Ready."""
+
+    def __init__(self, why: Literal["running", "yet", "over"] = "over") -> None:
+        super().__init__(f"no test image: {why}")
+        self.why = why
+
+
+class NotAMember(Refusal):
+    """Invited for commands only: it could neither ping nor notice its removal. `invitation`: a link."""
+
+    def __init__(self, invitation: str) -> None:
+        super().__init__("not a member of this server")
+        self.invitation = invitation

@@ -1,0 +1,100 @@
+"""The steps that are legal between the states of a reload, and what each of them writes."""
+
+from dataclasses import replace
+from typing import TypedDict, Unpack
+
+from bot.domain.askers import pings
+from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Reload, State
+
+LEGAL: dict[State, frozenset[State]] = {
+    # A step to the same state adds facts: the reply's message id or a wait; a ping that was sent.
+    State.ASKED: frozenset({State.ASKED, State.CALLING, State.ANNOUNCING, State.REMOVED}),
+    State.CALLING: frozenset({State.ASKED, State.COUNTING, State.ANNOUNCING}),
+    State.COUNTING: frozenset({State.ANNOUNCING}),
+    State.ANNOUNCING: frozenset({State.ANNOUNCING, State.ENDED}),
+    State.ENDED: frozenset({State.ENDED}),  # its test image
+    State.REMOVED: frozenset(),
+}
+_LOST = Outcome.INTERRUPTED
+
+
+class Facts(TypedDict, total=False):
+    """What a step may write; the fields are those of Reload."""
+
+    message: int | None
+    not_before: float | None
+    waits: int
+    called_at: float | None
+    deadline: float | None
+    outcome: Outcome | None
+    said: str
+    again_at: float | None
+    ended_at: float | None
+    late: bool
+    ref: str
+    pinged: tuple[int, ...]
+    test: ImageTest
+    locale: str
+
+
+class IllegalStep(ValueError):
+    """A step that the life of a reload does not have: a defect of the caller."""
+
+
+def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
+    """Take one step; a step to ANNOUNCING also fixes who is pinged where.
+
+    Raises IllegalStep for a step that is not in LEGAL, for an ending without an outcome or time, for
+    removing a reload that somebody joined: they were promised an ending; and for a test image where none can
+    be made.
+    """
+    if to not in LEGAL[reload.state]:
+        raise IllegalStep(f"{reload.state} → {to}")
+    if to is State.REMOVED and len(reload.askers) > 1:
+        raise IllegalStep("somebody joined")
+    if reload.state is State.ENDED:
+        _check_test(reload, facts)
+    after = replace(reload, state=to, **facts)
+    if after.test is not None and after.test.outcome is Outcome.RENDERED:
+        after = replace(after, confirmed_at=after.test.at)
+    if to is State.ANNOUNCING:
+        if after.outcome in (None, *OF_TESTS) or after.ended_at is None:
+            raise IllegalStep("an ending needs an outcome and a time")
+        if reload.state is not State.ANNOUNCING:
+            after = replace(after, pings=pings(after))
+    return after
+
+
+def _check_test(reload: Reload, facts: Facts) -> None:
+    """What has ended takes no step but those of a test image: begun on a Ready or Confirmed, one at a time.
+
+    A test is known by its interaction's token: the same one delivered again begins no second.
+    """
+    new, known = facts.get("test"), reload.test
+    if new is None or set(facts) - {"test", "message", "locale"}:
+        raise IllegalStep("it has ended")
+    if known is None or known.by.token != new.by.token:
+        ready = reload.ending in (Ending.READY, Ending.CONFIRMED)
+        if not ready or (known is not None and not known.shown):
+            raise IllegalStep("no test image can be made now")
+    elif known.shown or new == known or not _goes_on(known, new):
+        raise IllegalStep("the test image has got further")
+
+
+def _goes_on(known: ImageTest, new: ImageTest) -> bool:
+    """Whether a note takes nothing back."""
+    same = (new.by, new.at, new.called or not known.called) == (known.by, known.at, True)
+    kept = known.job in ("", new.job) and known.picture in ("", new.picture)
+    return same and kept and known.outcome in (None, new.outcome)
+
+
+def faded(reload: Reload) -> Reload:
+    """What is kept of a reload a day after its end, told or not: no token, channel or message."""
+    people = tuple(Asker(asker.user, 0, "") for asker in reload.askers)
+    test = reload.test
+    if test is not None:
+        by = Asker(test.by.user, 0, "")
+        test = replace(test, by=by, job="", picture="", outcome=test.outcome or _LOST, shown=True)
+    return replace(
+        reload, state=State.ENDED, askers=people, message=None, pings=(), pinged=(), muted=(), test=test
+    )

@@ -1,0 +1,28 @@
+"""What every job shares: it looks again and again, and trouble with storage waits for the next look."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from bot.domain.errors import StoreTrouble
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def periodically(
+    first: float, every: float, work: Callable[[], Awaitable[float | None]], failed: str
+) -> NoReturn:
+    """Do some work after `first` seconds, then again every so many, or after as many as it returns.
+
+    `failed`: the event that is logged when storage is in trouble.
+    """
+    await asyncio.sleep(first)
+    while True:
+        pause = None
+        try:
+            pause = await work()
+        except StoreTrouble as error:
+            log.warning(failed, error=type(error).__name__)
+        await asyncio.sleep(every if pause is None else pause)

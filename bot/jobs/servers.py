@@ -1,0 +1,102 @@
+"""Coming and going: a blocked server is left at once; where the bot was removed, the server's data goes."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+import discord
+import structlog
+
+from bot.backoff import retry_pause
+from bot.discord_api.trouble import TROUBLE
+from bot.domain.errors import StoreTrouble
+from bot.jobs.periodically import periodically
+from bot.store.base import MISSING_SERVERS, Store
+from bot.store.blocklist import Blocklist
+
+FIRST_DELAY = 600.0
+CHECK_INTERVAL = 6 * 3600.0
+LIST_TIMEOUT = 7200.0
+"""200 servers a call: a million take 5,000 of them, and Discord says how fast."""
+LEAVE_TIMEOUT = 30.0
+MISSING_AGE = 5 * 3600.0
+"""How long ago a server must have been missing already: two checks, hours apart."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Servers:
+    """Leaves servers that are blocked, and forgets those that removed the bot."""
+
+    def __init__(
+        self,
+        bot: discord.Client,
+        store: Store,
+        blocked: Blocklist,
+        forget: Callable[[int], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self._bot = bot
+        self._store = store
+        self._blocked = blocked
+        self._forget = forget
+        self._now = now
+
+    async def run(self) -> NoReturn:
+        """Look for removals that nobody told us of, for ever."""
+        await periodically(FIRST_DELAY, CHECK_INTERVAL, self.look_for_missed_removals, "servers.not_compared")
+
+    async def leave_if_blocked(self, guilds: Sequence[discord.Guild]) -> None:
+        """Leave those that the owner does not want."""
+        try:
+            blocked = await asyncio.to_thread(self._blocked.all)
+        except OSError as error:
+            log.error("servers.block_list_unreadable", error=str(error))  # noqa: TRY400  # no news in a traceback
+            return
+        for guild in guilds:
+            if guild.id in blocked:
+                try:
+                    async with asyncio.timeout(LEAVE_TIMEOUT):
+                        await guild.leave()
+                    log.info("server.left", server=guild.id, why="blocked")
+                except TROUBLE as error:  # the next look is another try
+                    log.warning("server.not_left", server=guild.id, error=type(error).__name__)
+
+    async def look_for_missed_removals(self) -> None:
+        """Compare the store with the list of our servers: a removal is not told again to who was away."""
+        await self.leave_if_blocked(self._bot.guilds)
+        try:
+            before = {guild.id for guild in self._bot.guilds}
+            async with asyncio.timeout(LIST_TIMEOUT):
+                ours = {guild.id async for guild in self._bot.fetch_guilds(limit=None, with_counts=False)}
+        except TROUBLE as error:
+            log.warning("servers.not_compared", error=type(error).__name__)
+            return
+        joined = {guild.id for guild in self._bot.guilds} - before
+        away = {guild.id for guild in self._bot.guilds if guild.unavailable}
+        await self._compare(ours | joined | away)
+
+    async def _compare(self, ours: set[int]) -> None:
+        now = self._now()
+        missing = await self._store.servers() - ours
+        before: dict[str, float] = await self._store.value(MISSING_SERVERS) or {}
+        since = {server: min(before.get(str(server), now), now) for server in missing}
+        for server in [server for server in missing if now - since[server] >= MISSING_AGE]:
+            await self.forget(server)
+            del since[server]
+        await self._store.set_value(MISSING_SERVERS, {str(server): at for server, at in since.items()})
+
+    async def forget(self, server: int) -> None:
+        """Delete all that is kept of a server, trying until it works, or until the bot is back in it."""
+        for attempt in itertools.count():
+            try:
+                await self._forget(server)
+            except StoreTrouble as error:
+                log.error("server.not_forgotten", server=server, error=str(error))  # noqa: TRY400
+                await asyncio.sleep(retry_pause(attempt))
+                if self._bot.get_guild(server) is not None:  # it is back, and may have set a new key
+                    return
+            else:
+                log.info("server.forgotten", server=server)
+                return

@@ -1,0 +1,213 @@
+"""The model API over aiohttp: one POST, and never two that could take effect. Knows nothing of Discord."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from typing import Any
+
+import aiohttp
+import orjson
+import structlog
+from pydantic import SecretStr
+
+from bot.domain.catalogue import MOST_ROWS, PublicModel, read_row
+from bot.domain.picture import Picture
+from bot.domain.reload import Outcome
+from bot.metrics import Metrics
+from bot.model_api.answer import Answer, Rendering, by_words, classify, read, read_rendering, word_of
+from bot.model_api.body import PACKINGS, bounded, unpacked
+from bot.model_api.model_list import read_list
+from bot.model_api.picture import fetch
+from bot.model_api.redact import pieces_of
+from bot.model_api.versions import BALANCE_PATH, LIST_PATH, VERSIONS
+
+RELOAD_TIMEOUT = 20.0
+CONNECT_TIMEOUT = 5.0
+KEY_CHECK_TIMEOUT = 10.0
+RENDER_TIMEOUT = 60.0
+"""The vendor's own clients wait 30 to 60 s for a picture."""
+MODEL_LIST_TIMEOUT = 120.0
+RECONNECT_DELAY = 2.0
+
+
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class KeyCheck(Enum):
+    """What the API says of a key."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    COULD_NOT_CHECK = "could not check"
+
+
+Hold = Callable[[], Awaitable[None]]
+"""Returns once this process may act on a reload; raises where it may not any more."""
+
+
+async def _free() -> None:
+    """Nobody else could."""
+
+
+class ModelApi:
+    """The model API at one host, over a session that makes a fresh connection for each call."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, host: str, version: str, metrics: Metrics | None = None
+    ) -> None:
+        self._session = session
+        self._metrics = metrics or Metrics()
+        self._host = host
+        self._version = VERSIONS[version]
+        self._balance_url = host + BALANCE_PATH
+        self._list_url = host + LIST_PATH
+
+    async def reload(self, key: SecretStr, model: str, hold: Hold = _free) -> Answer:
+        """Ask once for a model; asked again, once, only where no connection was made.
+
+        Raises only what `hold` raises, which is awaited before each try.
+        """
+        began = time.monotonic()
+        answer = await self._reload(key, model, hold)
+        self._count("reload", answer.outcome, began)
+        return answer
+
+    async def _reload(self, key: SecretStr, model: str, hold: Hold) -> Answer:
+        got = await self._once(
+            self._host + self._version.reload_path, RELOAD_TIMEOUT, key, hold, model_id=model
+        )
+        return Answer(got) if isinstance(got, Outcome) else classify(*got, key, model)
+
+    async def render(self, key: SecretStr, model: str, prompt: str, hold: Hold = _free) -> Rendering:
+        """Ask once for one small picture, which costs a generation. Raises only what `hold` raises."""
+        began = time.monotonic()
+        fields = {"model_id": model, "prompt": prompt, **self._version.picture}
+        got = await self._once(self._host + self._version.render_path, RENDER_TIMEOUT, key, hold, **fields)
+        answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
+        self._count("render", answer.outcome, began)
+        return answer
+
+    async def rendered(self, key: SecretStr, model: str, job: str) -> Rendering:
+        """Ask for a picture that was being rendered; its address is ours, never the one in an answer."""
+        began = time.monotonic()
+        url = self._host + self._version.fetch_path
+        if self._version.job_in_path:
+            url += f"/{job}"
+        got = await self._once(url, RELOAD_TIMEOUT, key, _free, request_id=job)
+        answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
+        self._count("rendered", answer.outcome, began)
+        return answer
+
+    async def picture(self, address: str) -> Picture | None:
+        """Fetch a rendered picture, over a few seconds; None: it cannot be had."""
+        return await fetch(self._session, address, self._host)
+
+    async def models(self, key: SecretStr) -> list[PublicModel] | None:
+        """The public models, read as they come in; None: no list, or not all of it. Never raises."""
+        began = time.monotonic()
+        rows, outcome = None, "failed"
+        try:
+            async with asyncio.timeout(MODEL_LIST_TIMEOUT):
+                rows = await self._models(key)
+            outcome = "listed" if rows else "empty"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("model_api.no_list", error=type(error).__name__)
+        self._count("models", outcome, began)
+        return rows
+
+    async def _models(self, key: SecretStr) -> list[PublicModel]:
+        rows: list[PublicModel] = []
+        pieces = pieces_of(key)
+        async with self._sent(self._list_url, MODEL_LIST_TIMEOUT, key) as response:
+            if response.status != 200:
+                raise ValueError("no list")
+            async for raw in read_list(unpacked(response)):
+                row = read_row(raw)
+                echoes = row is not None and any(piece in f"{row.id} {row.name}".lower() for piece in pieces)
+                if row is not None and not echoes and len(rows) < MOST_ROWS:
+                    rows.append(row)
+        return rows
+
+    async def _once(
+        self, url: str, limit: float, key: SecretStr, hold: Hold, **fields: Any
+    ) -> tuple[int, dict[str, str], bytes] | Outcome:
+        """Ask once; again, once, only where no connection was made. An Outcome: why there is no answer."""
+        for last in (False, True):
+            await hold()
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._post(url, limit, key, **fields)
+            except _NEVER_CONNECTED as error:
+                log.warning("model_api.not_connected", error=type(error).__name__, last=last)
+                if not last:
+                    await asyncio.sleep(RECONNECT_DELAY)
+            except (aiohttp.ClientError, OSError, ValueError) as error:  # OSError: TimeoutError, too
+                log.warning("model_api.no_answer", error=type(error).__name__)
+                return Outcome.NO_USABLE_ANSWER
+        return Outcome.NO_CONNECTION
+
+    async def check_key(self, key: SecretStr) -> KeyCheck:
+        """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
+        began = time.monotonic()
+        check = await self._check_key(key)
+        self._count("check_key", check.value, began)
+        return check
+
+    def _count(self, call: str, outcome: str, began: float) -> None:
+        self._metrics.model_api_calls.labels(call, outcome).inc()
+        self._metrics.model_api_seconds.labels(call).observe(time.monotonic() - began)
+
+    async def _check_key(self, key: SecretStr) -> KeyCheck:
+        try:
+            async with asyncio.timeout(KEY_CHECK_TIMEOUT):
+                _, _, body = await self._post(self._balance_url, KEY_CHECK_TIMEOUT, key)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("model_api.key_not_checked", error=type(error).__name__)
+            return KeyCheck.COULD_NOT_CHECK
+        answer = read(body)
+        if answer is None:
+            return KeyCheck.COULD_NOT_CHECK
+        if word_of(answer) == "success":
+            return KeyCheck.VALID
+        return KeyCheck.INVALID if by_words(answer) is Outcome.WRONG_KEY else KeyCheck.COULD_NOT_CHECK
+
+    async def _post(
+        self, url: str, limit: float, key: SecretStr, **fields: Any
+    ) -> tuple[int, dict[str, str], bytes]:
+        async with self._sent(url, limit, key, **fields) as response:
+            body = await bounded(response)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, headers, body
+
+    def _sent(
+        self, url: str, limit: float, key: SecretStr, **fields: Any
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.post(
+            url,
+            data=orjson.dumps({"key": key.get_secret_value(), **fields}),
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": ", ".join(PACKINGS),
+            },
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=limit, connect=CONNECT_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
+        )
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Make the session for ModelApi; the caller closes it.
+
+    No connection is kept: on a stale one an outcome would be unknown. Their number is not limited: one
+    server's calls that hang would hold up another's. No cookie is kept: it would go from one server's call
+    to another's. Bodies are unpacked here, bounded.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )

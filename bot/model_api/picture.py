@@ -1,0 +1,81 @@
+"""Fetches a picture from an address that came from outside: it may be anything."""
+
+import asyncio
+import re
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from bot.domain.picture import Picture
+
+MOST_BYTES = 8 * 2**20
+"""Discord takes 10 MiB from anybody."""
+PICTURE_TIMEOUT = 20.0
+TRIES = 4
+"""A picture may not be where its address says at once."""
+PICTURE_RETRY_DELAY = 3.0
+_NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*")
+"""Of a host: no number is one, however it is written."""
+_OWN_NETWORK = (".local", ".localhost", ".internal", ".lan", ".home")
+_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def fetch(session: aiohttp.ClientSession, address: str, own_host: str) -> Picture | None:
+    """Fetch a picture of at most MOST_BYTES, without redirects; None: it cannot be had. Never raises."""
+    url = safe(address, own_host)
+    if url is None:
+        log.warning("picture.refused", why="address")
+        return None
+    for attempt in range(TRIES):
+        await asyncio.sleep(PICTURE_RETRY_DELAY if attempt else 0)
+        try:
+            async with asyncio.timeout(PICTURE_TIMEOUT):
+                data = await _read(session, url)
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # OSError: TimeoutError, too
+            log.warning("picture.not_fetched", error=type(error).__name__, attempt=attempt)
+            continue
+        if data is not None:
+            kind = _kind(data)
+            return Picture(data, f"test-image.{kind}") if kind else None
+    return None
+
+
+def safe(address: str, own_host: str) -> URL | None:
+    """The address as a URL: https to a named host at the usual port, or the model API's own host; or None."""
+    try:
+        url = URL(address)
+        origin, host = url.origin(), url.raw_host or ""
+    except ValueError:
+        return None
+    if url.user is not None or url.password is not None:
+        return None
+    if origin == URL(own_host).origin():
+        return url
+    named = _NAME.fullmatch(host) is not None and not host.endswith(_OWN_NETWORK)
+    return url if named and url.scheme == "https" and url.port == 443 else None
+
+
+async def _read(session: aiohttp.ClientSession, url: URL) -> bytes | None:
+    """The bytes; None: not there yet. Raises ValueError for what is too long."""
+    headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
+    limit = aiohttp.ClientTimeout(total=PICTURE_TIMEOUT, connect=5.0)
+    async with session.get(url, headers=headers, allow_redirects=False, timeout=limit) as response:
+        if response.status != 200:
+            log.warning("picture.not_there", status=response.status)
+            return None
+        data = bytearray()
+        async for chunk in response.content.iter_chunked(64 * 1024):
+            data += chunk
+            if len(data) > MOST_BYTES:
+                raise ValueError("too long")
+    return bytes(data)
+
+
+def _kind(data: bytes) -> str | None:
+    """What the first bytes say: a name of a kind that Discord shows, or None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for head, kind in _KINDS.items() if data.startswith(head)), None)

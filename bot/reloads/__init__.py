@@ -1,0 +1,1 @@
+"""A reload while it runs: its story, its test image, its countdown."""

@@ -1,0 +1,137 @@
+"""The story of one test image: asked for, rendered, fetched, shown; and how it goes on after a restart.
+
+Asked for once, as it costs a generation; its picture is then asked for again and again, which costs nothing.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from bot.domain.errors import NoKey, StoreTrouble
+from bot.domain.picture import Picture
+from bot.domain.reload import ImageTest, Outcome, Reload, State
+from bot.model_api.answer import LONGEST_NAMED_WAIT, Rendering
+from bot.reloads.life import Life
+from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
+
+FETCH_INTERVAL = 8.0
+RENDERING_TIMEOUT = 180.0
+_MAY_PASS = (
+    Outcome.RENDERING,
+    Outcome.NO_USABLE_ANSWER,
+    Outcome.NO_CONNECTION,
+    Outcome.VENDOR_TROUBLE,
+    Outcome.SLOW_DOWN,
+)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class ImageTestStory:
+    """One test image's story; its test is stored, as running, before it begins."""
+
+    def __init__(self, services: Services, reload: Reload) -> None:
+        self._services = services
+        self.life = Life(services.store, reload)
+        self._reply = services.replies.of(reload)
+
+    @property
+    def test(self) -> ImageTest:
+        """How it stands."""
+        if self.life.reload.test is None:
+            raise ValueError("a reload without a test image")
+        return self.life.reload.test
+
+    def is_calling(self) -> bool:
+        """Whether the call that costs is out, so that a stop would lose what comes of it."""
+        test = self.test
+        return test.called and test.outcome is None and not (test.job or test.picture)
+
+    async def begin(self, prompt: str) -> None:
+        """Ask for the picture, once; then wait for it and show it."""
+        reload = self.life.reload
+        try:
+            key = await self._services.keys.open(reload.server)
+        except NoKey:
+            await self.end(Outcome.KEY_GONE)
+            return
+        except StoreTrouble:
+            await self.end(Outcome.STORAGE)
+            return
+        await self._reply.show(reload, self._services.now(), SHOW_CALLING_TIMEOUT)
+        if not await self._note(called=True):
+            await self.end(Outcome.STORAGE)
+            return
+        answer = await self._services.api.render(key, reload.model, prompt, self.life.hold)
+        log.info("image_test.answer", outcome=answer.outcome)
+        if answer.outcome is Outcome.RENDERING:
+            await self._note(job=answer.job)
+            answer = await self._wait_for(answer)
+        await self._finish(answer)
+
+    async def resume(self) -> None:
+        """Go on where the last process stopped."""
+        test = self.test
+        if test.outcome is not None:
+            await self.end(test.outcome, test.said)
+        elif test.picture:
+            await self._finish(Rendering(Outcome.RENDERED, picture=test.picture))
+        elif test.job:
+            await self._finish(await self._wait_for(Rendering(Outcome.RENDERING, job=test.job)))
+        else:
+            await self.end(Outcome.INTERRUPTED if test.called else Outcome.NOT_SENT)
+
+    async def _wait_for(self, answer: Rendering) -> Rendering:
+        loop, job = asyncio.get_running_loop(), answer.job
+        until = loop.time() + RENDERING_TIMEOUT
+        while answer.outcome in _MAY_PASS:
+            if loop.time() >= until:
+                return Rendering(Outcome.TOOK_TOO_LONG)
+            await asyncio.sleep(min(answer.wait or FETCH_INTERVAL, LONGEST_NAMED_WAIT))
+            try:
+                key = await self._services.keys.open(self.life.reload.server)
+            except NoKey:
+                return Rendering(Outcome.KEY_GONE)
+            except StoreTrouble as error:  # the picture waits
+                log.warning("image_test.no_key", error=str(error))
+                continue
+            answer = await self._services.api.rendered(key, self.life.reload.model, job)
+            answer = replace(answer, wait=max(answer.wait, FETCH_INTERVAL))
+        if answer.outcome is Outcome.UNKNOWN_MODEL:  # what it does not find is the picture
+            return Rendering(Outcome.NO_USABLE_ANSWER)
+        return answer
+
+    async def _finish(self, answer: Rendering) -> None:
+        if answer.outcome is not Outcome.RENDERED:
+            await self.end(answer.outcome, answer.said)
+            return
+        if answer.picture != self.test.picture:
+            await self._note(picture=answer.picture)
+        picture = await self._services.api.picture(answer.picture)
+        if picture is None or not await self._show(picture):
+            await self.end(Outcome.NO_PICTURE)
+
+    async def _show(self, picture: Picture) -> bool:
+        """Show it, then store that it is shown: after a crash in between it is fetched once more."""
+        done = replace(self.test, outcome=Outcome.RENDERED)
+        if not await self._reply.show_test(replace(self.life.reload, test=done), picture):
+            log.warning("image_test.not_shown")
+            return False
+        await self._note(outcome=Outcome.RENDERED, shown=True)
+        log.info("image_test.ended", outcome=Outcome.RENDERED)
+        await self.life.catch_up()
+        return True
+
+    async def end(self, why: Outcome, said: str = "") -> None:
+        """Store that there is no picture, and why; then show it."""
+        if self.test.outcome is None:
+            await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
+        await self._reply.show_test(self.life.reload)
+        await self._note(shown=True)
+        log.info("image_test.ended", outcome=why)
+        await self.life.catch_up()
+
+    async def _note(self, **changes: Any) -> bool:
+        return await self.life.step(State.ENDED, test=replace(self.test, **changes))

@@ -1,0 +1,100 @@
+"""All test images that this process makes: one at a time for a reload, and as many at once as reloads."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from bot.domain.askers import OPEN_PER_MEMBER, OPEN_PER_SERVER
+from bot.domain.errors import NoTestNow, Restarting, StoreSlow, StoreTrouble, Taken, TooManyOpen
+from bot.domain.reload import ImageTest, Outcome, Reload, State
+from bot.domain.steps import IllegalStep
+from bot.reloads.image_story import ImageTestStory
+from bot.reloads.services import Services
+from bot.reloads.tasks import ReloadTasks, is_defect
+
+
+class ImageTests:
+    """Takes them on, and keeps their stories."""
+
+    def __init__(self, services: Services, tasks: ReloadTasks) -> None:
+        self._services = services
+        self._tasks = tasks
+        self._stories: dict[int, ImageTestStory] = {}
+        self._testing: dict[int, tuple[int, int]] = {}
+        """Server and member of each test image that is being made, by reload."""
+
+    async def begin(self, reload: Reload, test: ImageTest, message: int, locale: str) -> Reload:
+        """Store a test image that is to be made, so that there is no second one.
+
+        Raises NoTestNow, TooManyOpen, Restarting, StoreTrouble.
+        """
+        if self._services.is_stopping():
+            raise Restarting
+        self._check_limits(reload, test)
+        self._testing[reload.id] = (reload.server, test.by.user)
+        stored = None
+        try:
+            stored = await self._services.store.step(
+                reload.id, {State.ENDED}, State.ENDED, test=test, message=message, locale=locale
+            )
+        except (IllegalStep, Taken):
+            pass
+        except StoreSlow as slow:
+            self._tasks.keep(reload, self._take_back(slow.landing), "take-back")
+            raise
+        finally:
+            if stored is None:
+                del self._testing[reload.id]
+        if stored is None:
+            raise NoTestNow("running")
+        return stored
+
+    def _check_limits(self, reload: Reload, test: ImageTest) -> None:
+        """As many test images at once as reloads, and of a reload one."""
+        if reload.id in self._testing:
+            raise NoTestNow("running")
+        places = list(self._testing.values())
+        if sum(server == reload.server for server, _ in places) >= OPEN_PER_SERVER:
+            raise TooManyOpen("server", OPEN_PER_SERVER, None)
+        if places.count((reload.server, test.by.user)) >= OPEN_PER_MEMBER:
+            raise TooManyOpen("member", OPEN_PER_MEMBER, None)
+
+    def start(self, reload: Reload, prompt: str) -> None:
+        """Make the test image that was begun."""
+        self._spawn(reload, lambda story: story.begin(prompt))
+
+    def drop(self, reload: Reload, why: Outcome) -> None:
+        """End a test image that was begun, and for which nothing was sent."""
+        self._spawn(reload, lambda story: story.end(why))
+
+    def resume(self, reload: Reload) -> None:
+        """Go on with a test image where the last process stopped."""
+        self._spawn(reload, ImageTestStory.resume)
+
+    def is_calling(self, reload: Reload) -> bool | None:
+        """Whether the call that costs is out; None where no test image of this reload is being made."""
+        story = self._stories.get(reload.id)
+        return story.is_calling() if story is not None else None
+
+    async def _take_back(self, landing: asyncio.Future[Reload | None]) -> None:
+        with suppress(StoreTrouble, IllegalStep):
+            if (landed := await landing) is not None:
+                self.drop(landed, Outcome.STORAGE)
+
+    def _spawn(self, reload: Reload, tell: Callable[[ImageTestStory], Coroutine[Any, Any, None]]) -> None:
+        story = self._stories[reload.id] = ImageTestStory(self._services, reload)
+        self._testing[reload.id] = (reload.server, story.test.by.user)
+        task = self._tasks.keep(reload, tell(story), "image-test")
+        if task is not None:
+            task.add_done_callback(lambda task: self._after(task, story))
+
+    def _after(self, task: asyncio.Task[None], story: ImageTestStory) -> None:
+        """A defect of ours must not leave anybody waiting for a picture."""
+        reload = story.life.reload
+        if self._stories.get(reload.id) is story:  # the disk may be behind, and the next one begun
+            del self._stories[reload.id], self._testing[reload.id]
+        if is_defect(task) and reload.is_testing:
+            self._tasks.keep(
+                reload, ImageTestStory(self._services, reload).end(Outcome.INTERRUPTED), "rescue"
+            )

@@ -1,0 +1,197 @@
+"""Runs all reloads of this process: takes them on, keeps their tasks, resumes and stops them."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from bot.domain.errors import AlreadyEnded, Refusal, Restarting, StoreSlow, StoreTrouble
+from bot.domain.reload import JOINABLE, Asker, Outcome, Reload, State
+from bot.logs import new_ref
+from bot.reloads.image_tests import ImageTests
+from bot.reloads.services import Services
+from bot.reloads.story import Story
+from bot.reloads.tasks import ReloadTasks, is_defect
+
+ASK_TIMEOUT = 1.0
+"""The store's share of Discord's 3 s."""
+RESUME_SPREAD = 4.0
+NEWS_INTERVAL = 0.5
+TAKE_OVER_SPREAD = 1.0
+CALLS_OUT_TIMEOUT = 6.0
+"""How long a stop waits for calls that are out: a cancelled one would end as unknown."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Runner:
+    """All reloads of this process, one task each."""
+
+    def __init__(self, services: Services, seconds: float) -> None:
+        self._services = services
+        self.seconds = seconds
+        services.metrics.open.set_function(lambda: len(self._stories))
+        self._stories: dict[int, Story] = {}
+        self._tasks = ReloadTasks(services.is_stopping)
+        self.image_tests = ImageTests(services, self._tasks)
+        self._starting: dict[int, Reload] = {}
+        """Asked and not yet started: their first answer is on its way."""
+
+    async def ask(self, new: Reload) -> Reload | None:
+        """Store a reload, or join the one that runs: then the answer has another id.
+
+        None: this interaction was delivered before. Raises NoKey, TooManyOpen, Restarting, StoreTrouble.
+        """
+        if self._services.is_stopping():
+            raise Restarting
+        first = new.id not in self._starting  # the same event may come twice
+        stays = False
+        self._starting.setdefault(new.id, new)
+        try:
+            stored = await self._services.store.ask(new, ASK_TIMEOUT)
+            stays = stored is not None and stored.id == new.id
+        except StoreSlow as slow:
+            stays = True
+            self._tasks.keep(new, self._take_back(new, slow.landing), "take-back")
+            raise
+        finally:
+            if first and not stays:
+                del self._starting[new.id]
+        if stored is not None and stored.id != new.id:
+            self._join(stored)
+        return stored
+
+    async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload:
+        """Have somebody pinged at the end of a reload, or not.
+
+        Raises AlreadyEnded, Restarting, StoreTrouble.
+        """
+        if self._services.is_stopping():
+            raise Restarting
+        stored = await self._services.store.notify(id_, asker, wanted=wanted)
+        if stored is None:
+            raise AlreadyEnded
+        self._join(stored)
+        return stored
+
+    def _join(self, stored: Reload) -> None:
+        story = self._stories.get(stored.id)
+        if story is not None:
+            story.life.joined(stored)
+        elif stored.id in self._starting:
+            self._starting[stored.id] = stored
+        elif self._services.store.holds(stored.id):
+            self._spawn(stored, Story.resume)  # nobody looks after it: we do
+
+    def start(self, reload: Reload, message: int | None) -> None:
+        """Go on with a reload whose first answer is out; None: whether it arrived is to be found out."""
+        self._spawn(reload, lambda story: story.begin(message))
+
+    def withdraw(self, reload: Reload) -> None:
+        """Drop a reload that nobody was shown; if somebody joined it, end it in sight."""
+        self._spawn(reload, Story.withdraw)
+
+    async def resume(self) -> int:
+        """Go on with everything that the last process left open, most overdue first; answers how many."""
+        try:
+            taken, _, _ = await self._services.store.news()
+        except StoreTrouble as error:  # a shared store is asked again soon
+            log.warning("reloads.no_news", error=str(error))
+            return 0
+        self._take_over(taken, RESUME_SPREAD)
+        return len(taken)
+
+    async def share(self) -> None:
+        """For ever, where other processes use the store, too: take over what nobody looks after any more."""
+        while self._services.store.is_shared:
+            await asyncio.sleep(NEWS_INTERVAL)
+            try:
+                taken, changed, lost = await self._services.store.news()
+            except StoreTrouble as error:
+                log.warning("reloads.no_news", error=str(error))
+                continue
+            self._let_go(lost)
+            for reload in changed:
+                with suppress(StoreTrouble):  # the ending is told already
+                    self._join(reload)
+            self._take_over(taken, TAKE_OVER_SPREAD)
+            if taken or lost:
+                log.info("reloads.shared", taken=len(taken), lost=len(lost))
+
+    def _let_go(self, lost: frozenset[int]) -> None:
+        """Stop what another process looks after now; one whose call is out ends when its answer comes."""
+        self._tasks.cancel(lambda reload: reload.id in lost and not self._is_calling(reload))
+
+    def _take_over(self, taken: list[Reload], spread: float) -> None:
+        ids = {reload.id for reload in taken}
+        # If it was ours before, it has been another's since: what we knew of it is old.
+        self._tasks.cancel(lambda reload: reload.id in ids)
+        for place, reload in enumerate(taken):
+            if reload.state is State.ENDED:
+                self.image_tests.resume(reload)
+                continue
+            pause = spread * place / len(taken)
+            self._spawn(reload, functools.partial(Story.resume, pause=pause))
+
+    async def forget(self, server: int) -> None:
+        """Stop everything of a server and delete its data."""
+        self._tasks.cancel(lambda reload: reload.server == server)
+        await self._services.store.forget(server)
+
+    async def stop(self) -> None:
+        """Let calls that are out come back, then stop; what is open goes on at the next start."""
+        self._services.stop()
+        self._tasks.cancel(lambda reload: not self._is_calling(reload))
+        if calling := self._tasks.where(self._is_calling):
+            await asyncio.wait(calling, timeout=CALLS_OUT_TIMEOUT)
+        rest = self._tasks.where(lambda _: True)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    async def _take_back(self, reload: Reload, landing: asyncio.Future[Reload | None]) -> None:
+        """The person was told that storage is in trouble: a write that lands after all must not run."""
+        try:
+            landed = await landing
+        except (StoreTrouble, Refusal):
+            landed = None
+        if landed is not None and landed.id == reload.id:
+            self.withdraw(reload)
+        else:
+            self._starting.pop(reload.id, None)
+
+    def _spawn(self, reload: Reload, tell: Callable[[Story], Coroutine[Any, Any, None]]) -> None:
+        newest = self._starting.pop(reload.id, reload)  # somebody may have joined meanwhile
+        story = self._stories[reload.id] = Story(self._services, newest)
+        task = self._tasks.keep(newest, tell(story), "reload")
+        if task is not None:
+            task.add_done_callback(lambda task: self._after(task, story))
+
+    def _after(self, task: asyncio.Task[None], story: Story) -> None:
+        """A defect of ours must not leave anybody waiting: end in sight, with a reference."""
+        reload, rescue = story.life.reload, None
+        if is_defect(task):
+            ref = new_ref()
+            log.error("reload.rescued", reload=reload.id, ref=ref, state=reload.state)
+            if reload.state in JOINABLE:
+                outcome = Outcome.NOT_SENT if reload.state is State.ASKED else Outcome.INTERRUPTED
+                rescue = self._tasks.keep(reload, story.end(outcome, ref=ref), "rescue")
+            elif reload.state is State.ANNOUNCING:
+                rescue = self._tasks.keep(reload, story.last_words(ref), "rescue")
+        if rescue is None:
+            self._close(story)
+        else:  # until then, who joins must not start a second story of it
+            rescue.add_done_callback(lambda _: self._close(story))
+
+    def _close(self, story: Story) -> None:
+        if self._stories.get(story.life.reload.id) is story:
+            del self._stories[story.life.reload.id]
+
+    def _is_calling(self, reload: Reload) -> bool:
+        if (of_test := self.image_tests.is_calling(reload)) is not None:
+            return of_test
+        story = self._stories.get(reload.id)
+        return story is not None and story.life.reload.state is State.CALLING

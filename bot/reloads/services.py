@@ -1,0 +1,51 @@
+"""What every story needs; made once."""
+
+import asyncio
+from collections.abc import Callable
+
+from bot.discord_api.reply import Replies
+from bot.discord_api.responses import Responses
+from bot.keys import Keys
+from bot.metrics import Metrics
+from bot.model_api.client import ModelApi
+from bot.reloads.countdown import Countdowns
+from bot.store.base import Store
+
+SHOW_CALLING_TIMEOUT = 1.0
+MAX_CONCURRENT_EDITS = 200
+"""Each call on its way has a connection: a loop that was held up would open one for each countdown."""
+
+
+class Services:
+    """What every story needs; made once."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        api: ModelApi,
+        responses: Responses,
+        replies: Replies,
+        metrics: Metrics,
+        countdowns: Countdowns,
+        now: Callable[[], float],
+    ) -> None:
+        self.countdowns = countdowns
+        self.first_edits = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
+        self.ticks = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
+        self.store = store
+        self.metrics = metrics
+        self.keys = keys
+        self.api = api
+        self.responses = responses
+        self.replies = replies
+        self.now = now
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Call nobody any more."""
+        self._stopping = True
+
+    def is_stopping(self) -> bool:
+        """Whether what is open is to go on at the next start."""
+        return self._stopping

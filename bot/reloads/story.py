@@ -1,0 +1,220 @@
+"""The story of one reload, top to bottom: begin, call, count, tell; and how it goes on after a restart.
+
+It holds plain data, never an Interaction, and waits only by sleep, so that a live and a resumed reload take
+the same path. It is cancelled, never signalled.
+"""
+
+import asyncio
+import itertools
+from typing import Unpack
+
+import structlog
+
+from bot.backoff import retry_pause
+from bot.discord_api.calls import EDIT_TIMEOUT
+from bot.discord_api.responses import NeverAcknowledged
+from bot.domain.errors import NoKey, StoreTrouble
+from bot.domain.reload import NAMED_WAITS, SPAM_FILTER_AGE, Outcome, Reload, State, time_left
+from bot.domain.steps import Facts, IllegalStep
+from bot.logs import new_ref
+from bot.model_api.answer import LONGEST_NAMED_WAIT, Answer
+from bot.reloads.countdown import NEAR_SECONDS, QUIET_SECONDS, RELOAD_COSTS, WAIT_COSTS
+from bot.reloads.life import Life
+from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Story:
+    """One reload's story; `life` is where it stands."""
+
+    def __init__(self, services: Services, reload: Reload) -> None:
+        self._services = services
+        self.life = Life(services.store, reload)
+        self._reply = services.replies.of(reload)
+
+    async def last_words(self, ref: str) -> None:
+        """Where telling itself has failed: one plain message to who asked."""
+        await self._reply.last_words(self.life.reload, ref)
+
+    async def begin(self, message: int | None) -> None:
+        """Go on after the first answer; None: find out which message it is, if it arrived at all."""
+        if message is None:
+            try:
+                message = await self._services.responses.find_message(self.life.reload)
+            except NeverAcknowledged:
+                await self.withdraw()
+                return
+        if message is None:
+            await self.end(Outcome.NOT_SENT)
+            return
+        wait_until = await self._spam_filter_ends(self.life.reload)
+        if wait_until is not None:
+            await self.life.step(State.ASKED, message=message, not_before=wait_until)
+        await self._call(message)
+
+    async def _call(self, message: int | None) -> None:
+        """Wait for our turn, call, and again where the API names a wait; then count, or end."""
+        while True:
+            if self.life.reload.not_before is not None and not self._services.is_stopping():
+                await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT, WAIT_COSTS)
+            if self._services.is_stopping():  # the next start goes on
+                return
+            try:
+                key = await self._services.keys.open(self.life.reload.server)
+            except (NoKey, StoreTrouble) as error:
+                why = Outcome.KEY_GONE if isinstance(error, NoKey) else Outcome.STORAGE
+                await self._end_uncalled(why, message=message)
+                return
+            called_before = self.life.reload.called_at
+            if not await self.life.step(State.CALLING, message=message, called_at=self._services.now()):
+                await self._end_uncalled(Outcome.STORAGE, called_at=called_before)
+                return
+            if self.life.reload.not_before is not None:  # take "starts in 5 s" away
+                await self._reply.show(self.life.reload, self._services.now(), SHOW_CALLING_TIMEOUT)
+            if self._services.is_stopping():  # it has begun meanwhile
+                await self.life.step(State.ASKED, called_at=called_before)
+                return
+            answer = await self._services.api.reload(key, self.life.reload.model, self.life.hold)
+            log.info("reload.answer", outcome=answer.outcome, wait=answer.wait)
+            if not (answer.named and self.life.reload.waits < NAMED_WAITS):
+                break
+            again = self._services.now() + (answer.wait or 0)
+            await self.life.step(State.ASKED, not_before=again, waits=self.life.reload.waits + 1)
+        if answer.outcome is Outcome.ACCEPTED:
+            await self.life.step(State.COUNTING, deadline=self._services.now() + self.life.reload.seconds)
+            await self._count()
+        else:
+            await self._end_refused(answer, called_before)
+
+    async def _end_uncalled(self, why: Outcome, **facts: Unpack[Facts]) -> None:
+        if why is Outcome.STORAGE:
+            facts["ref"] = new_ref()
+            log.error("reload.not_called", ref=facts["ref"], why="storage")
+        await self.end(why, **facts)
+
+    async def _count(self) -> None:
+        if self._services.is_stopping():
+            return
+        deadline = self.life.reload.deadline or 0.0
+        late = deadline < self._services.now()
+        await self._show_until(deadline, self.life.reload.seconds, RELOAD_COSTS)
+        await self.end(Outcome.ACCEPTED, late=late)
+
+    async def _show_until(self, moment: float, longest: float, costs: int) -> None:
+        """Show the reply, and again every few seconds, until a moment in wall-clock seconds.
+
+        The clock is read once: from then on the monotonic one counts, as the other may jump. It may have
+        been set back since the moment was fixed: `longest` is what the wait can be, in seconds.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + min(longest, time_left(moment, self._services.now()))
+        due = loop.time() if ends - loop.time() > QUIET_SECONDS else None
+        countdown = self._services.countdowns.begin(costs)
+        places = (
+            self._services.first_edits
+        )  # of their own: "thinking" need not stand in line with a slow crowd
+        try:
+            while due is not None:
+                await asyncio.sleep(due - loop.time())
+                await self._show_in_turn(places, moment, ends)
+                places = self._services.ticks
+                if ends - loop.time() > QUIET_SECONDS:  # a restart goes on where the store says
+                    await self.life.save()
+                due = countdown.next_edit(ends - loop.time(), loop.time())
+            await asyncio.sleep(max(0.0, ends - loop.time()))
+        finally:
+            countdown.end()
+
+    async def _show_in_turn(self, places: asyncio.Semaphore, moment: float, ends: float) -> None:
+        """Show the countdown, unless so many edits hang that there is no place for it in time."""
+        loop = asyncio.get_running_loop()
+        latest = max(ends - NEAR_SECONDS, loop.time() + EDIT_TIMEOUT)  # near its end it has turns of its own
+        try:
+            async with asyncio.timeout_at(min(ends - QUIET_SECONDS, latest)):
+                await places.acquire()
+        except TimeoutError:
+            return
+        try:
+            left = ends - loop.time()
+            await self._reply.show(self.life.reload, moment - left, min(EDIT_TIMEOUT, left))
+        finally:
+            places.release()
+
+    async def _end_refused(self, answer: Answer, called_before: float | None) -> None:
+        again = None if answer.wait is None else self._services.now() + answer.wait
+        nothing_sent = answer.outcome is Outcome.NO_CONNECTION
+        called_at = called_before if nothing_sent else self.life.reload.called_at
+        await self.end(answer.outcome, said=answer.said, again_at=again, called_at=called_at)
+
+    async def end(self, why: Outcome, **facts: Unpack[Facts]) -> None:
+        """Store the ending, show it, ping."""
+        facts["outcome"], facts["ended_at"] = why, self._services.now()
+        await self.life.step_to_show(State.ANNOUNCING, **facts)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async def sent(number: int) -> None:
+            await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
+
+        told = {user for ping in self.life.reload.pings for user in ping.users}
+        is_told = await self._reply.tell(self.life.reload, sent)
+        if is_told:
+            self._services.metrics.ended.labels(self.life.reload.ending).inc()
+            log.info("reload.ended", ending=self.life.reload.ending)
+        else:
+            log.error("reload.not_told")
+        await self.life.catch_up()  # until then people may join by way of another process
+        if not await self._reply.tell_late(self.life.reload, told):
+            log.error("reload.not_told", late=True)
+        if is_told:
+            await self.life.step(State.ENDED)
+            await self.life.catch_up()
+
+    async def resume(self, pause: float = 0.0) -> None:
+        """Go on where the last process stopped, after a pause in seconds."""
+        await asyncio.sleep(pause)
+        reload = self.life.reload
+        match reload.state:
+            case State.ASKED if reload.message is None:
+                await self._find_out()
+            case State.ASKED:
+                await self._call(reload.message)
+            case State.CALLING:
+                await self.end(Outcome.INTERRUPTED)
+            case State.COUNTING:
+                await self._count()
+            case _:
+                await self._tell()
+
+    async def _find_out(self) -> None:
+        """Nothing was sent to the API; find the reply, if there is one, and end it there."""
+        try:
+            message = await self._services.responses.find_message(self.life.reload)
+        except NeverAcknowledged:
+            await self.withdraw()
+            return
+        await self.end(Outcome.NOT_SENT, message=message)
+
+    async def withdraw(self) -> None:
+        """Drop a reload that nobody was shown; one that somebody joined ends in sight instead."""
+        for attempt in itertools.count():
+            try:
+                await self._services.store.step(self.life.reload.id, {State.ASKED}, State.REMOVED)
+            except IllegalStep:  # somebody joined, and was promised an ending
+                await self.end(Outcome.NOT_SENT)
+            except StoreTrouble as error:
+                log.error("reload.not_withdrawn", error=str(error))  # noqa: TRY400
+                await asyncio.sleep(retry_pause(attempt))
+                continue
+            return
+
+    async def _spam_filter_ends(self, reload: Reload) -> float | None:
+        try:
+            past = await self._services.store.history(reload.server, reload.model)
+        except StoreTrouble:  # if it lasts, nothing will be sent
+            return None
+        calls = [known.called_at for known in past if known.called_at is not None]
+        now = self._services.now()
+        ends = min(max(calls, default=0.0), now) + SPAM_FILTER_AGE  # the clock may have been set back
+        return ends if ends > now else None

@@ -1,0 +1,37 @@
+"""The buttons of a reply, what is said after pressing them, and the form of the test image."""
+
+from bot.domain.reload import Reload, time_left
+from bot.words.common import span
+from bot.words.language import Language, n_
+
+
+def notified_text(reload: Reload, now: float, say: Language) -> str:
+    """The private answer to *Notify me*."""
+    model = f"`{reload.model}`"
+    if reload.deadline is None:
+        return say("You will be pinged when {model} is done.", model=model)
+    left = span(time_left(reload.deadline, now), say)
+    return say("You will be pinged when {model} is done, in about {span}.", model=model, span=left)
+
+
+def not_notified_text(reload: Reload, say: Language) -> str:
+    """The private answer to *Don't notify me*."""
+    return say("You will not be pinged for {model}.", model=f"`{reload.model}`")
+
+
+NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
+RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
+"""What stands on the buttons of a reply."""
+TEST_TITLE = n_("Test image")
+TEST_LABEL = n_("Prompt")
+TEST_PROMPT = "a red apple on a wooden table, soft light"
+"""English in any language: it goes to the model."""
+
+
+def test_cost(reload: Reload, say: Language) -> str:
+    """What the form of a test image says first."""
+    return say(
+        "Makes one picture with {model} and shows it in the reply, to everybody here. "
+        "It **costs one generation** of this server's API account.",
+        model=f"`{reload.model}`",
+    )

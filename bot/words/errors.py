@@ -1,0 +1,103 @@
+"""Private answers to what cannot be done: what was refused and why, trouble on our side."""
+
+import math
+
+from bot.domain.errors import (
+    AlreadyEnded,
+    BadKey,
+    BadModelId,
+    Forgotten,
+    KeyRefused,
+    NoKey,
+    NotAllowed,
+    NotAllowedHere,
+    NotAMember,
+    NoTestNow,
+    PermissionsUnknown,
+    Refusal,
+    Restarting,
+    TooManyOpen,
+    TooManyWatched,
+)
+from bot.words.language import Language, n_
+
+
+def broken(ref: str, say: Language) -> str:
+    """Something broke on our side."""
+    return say("Something went wrong on our side (ref {ref}). Try again in a minute.", ref=ref)
+
+
+def storage_trouble(ref: str, say: Language, *, of_reload: bool) -> str:
+    """Storage failed: before anything was sent for a reload; with a key, who knows."""
+    if of_reload:
+        text = n_(
+            "Our storage is in trouble (ref {ref}). Nothing was sent to the API. Try again in a minute."
+        )
+    else:
+        text = n_(
+            "Our storage is in trouble (ref {ref}). See what is stored with {key_status}. "
+            "Try again in a minute."
+        )
+    return say(text, ref=ref)
+
+
+def stale_command(say: Language) -> str:
+    """Discord sent a command in a form that we no longer know."""
+    return say("This command has just changed. Please type it once more.")
+
+
+_PLAIN_REFUSALS: dict[type[Refusal], str] = {
+    BadModelId: n_("That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page."),
+    BadKey: n_(
+        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account."
+    ),
+    KeyRefused: n_(
+        "The API says that this key is invalid, so it was not stored. Copy it again from your API account."
+    ),
+    Restarting: n_("The bot is restarting. Nothing was sent to the API. Try again in a minute."),
+    NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),
+    NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
+    PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
+    Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
+    AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
+}
+
+
+_NO_TEST = {
+    "running": n_("A test image is being made already. It will show in the reply."),
+    "yet": n_("This has only just ended. Try again in a minute."),
+    "over": n_("No test image can be made of this reload any more. {reload} starts a new one."),
+}
+
+
+def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
+    """One sentence or two for something that the person can change."""
+    match error:
+        case NoKey() if may_manage:
+            return say("This server has no API key. Store one with {key_set}; it is kept encrypted.")
+        case NoKey():
+            return say("This server has no API key. Ask a moderator to run `/key set`.")
+        case TooManyOpen(whose="member"):
+            most = say("You have {number} reloads running, the most at once.", number=error.limit)
+            return f"{most} {_place(error, say)}"
+        case TooManyOpen():
+            most = say("This server has {number} reloads running, the most at once.", number=error.limit)
+            return f"{most} {_place(error, say)}"
+        case TooManyWatched():
+            return say("This server watches {number} models, the most at once.", number=error.limit)
+        case NoTestNow():
+            return say(_NO_TEST[error.why])
+        case NotAMember():
+            return say(
+                "Rewarm is not a member of this server, so it cannot ping anybody. "
+                "[Invite it]({link}), then {key_set} again.",
+                link=error.invitation,
+            )
+        case _:
+            return say(_PLAIN_REFUSALS[type(error)])
+
+
+def _place(error: TooManyOpen, say: Language) -> str:
+    if error.free_at is None:
+        return say("Wait until one of them ends.")
+    return say("The next one ends {time}.", time=f"<t:{math.ceil(error.free_at)}:R>")

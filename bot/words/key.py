@@ -1,0 +1,46 @@
+"""What is said of a server's API key, in private."""
+
+from bot.words.language import Language, n_
+
+
+def key_stored(say: Language, *, checked: bool) -> str:
+    """The key is stored."""
+    if checked:
+        return say(
+            "The key works and is stored, encrypted. Members can reload models now, and make test images, "
+            "which cost a generation each."
+        )
+    return say(
+        "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
+    )
+
+
+def key_status(by_name: str, at: float, tail: str, say: Language) -> str:
+    """Who set the key and when; `by_name` must be escaped already."""
+    time = f"<t:{round(at)}:f>"
+    who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
+    ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
+    more = say("{key_set} replaces it, {key_remove} deletes it.")
+    return f"{who}{ends} {more}"
+
+
+def key_unreadable(say: Language) -> str:
+    """A key is stored, and does not open."""
+    return say("The stored API key cannot be opened. Store it again with {key_set}.")
+
+
+def no_key(say: Language) -> str:
+    """There is no key, said to somebody who may set one."""
+    return say("This server has no API key. Store one with {key_set}.")
+
+
+def key_removed(say: Language, *, existed: bool) -> str:
+    """The key is gone."""
+    if existed:
+        return say("The API key is deleted. What is counting goes on; new reloads need a new key.")
+    return say("This server has no API key; nothing to delete.")
+
+
+KEY_TITLE = n_("API key of this server")
+KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
+KEY_HINT = n_("For reloads, and members' test images, which cost credits. Stored encrypted.")

@@ -1,0 +1,28 @@
+"""What a channel is told of a watched model: that it goes cold, that it has gone cold."""
+
+from bot.domain.rows import Watch
+from bot.words.language import Language, n_
+
+KEEP_WARM = n_("Keep it warm")
+
+
+def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:
+    """On the sixth day without use."""
+    cold = say(
+        "{person} {model} goes cold tomorrow: the bot last saw it used {time}.",
+        person=f"<@{watch.by}>",
+        model=f"`{watch.model}`",
+        time=f"<t:{round(used_at)}:R>",
+    )
+    more = say("*Keep it warm* makes one test image, which costs one generation.")
+    return f"{cold} {more}" if button else cold
+
+
+def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
+    """After the seventh day."""
+    return say(
+        "{person} {model} has gone cold: the bot last saw it used {time}. {reload} wakes it up.",
+        person=f"<@{watch.by}>",
+        model=f"`{watch.model}`",
+        time=f"<t:{round(used_at)}:R>",
+    )

@@ -1,0 +1,1 @@
+"""Whole journeys, as people and operators see them: simulated Discord, real sockets, processes, the page."""

@@ -1,0 +1,485 @@
+"""init, check, backup, forget, servers: as processes, against the stand-ins, as a self-hoster runs them."""
+
+import asyncio
+import os
+import pty
+import re
+import stat
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bot.store.embedded import EmbeddedStore
+from bot.store.file import NAME
+from bot.vault import new_encryption_key
+from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.model_api import Answer
+from tests.wire import Wire
+from tests.world import CANARY
+
+INVALID = Answer({"status": "error", "message": "Invalid API key"}, status=401)
+ORDER = ["settings", "disk", "store", "model API", "token", "clock", "application", "gateway", "server"]
+
+
+@dataclass
+class Said:
+    """What a command wrote, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    def line(self, what: str) -> str:
+        """The line of a check."""
+        return next(line for line in self.out.splitlines() if line[2:].startswith(f"{what}:"))
+
+
+async def run(
+    wire: Wire, *arguments: str, typed: str = "", folder: Path | None = None, **changed: str | None
+) -> Said:
+    """Run a command with the wire's settings, changed; None takes one away."""
+    environment = {**wire.environment, **changed}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", *arguments),
+        cwd=folder or wire.folder,
+        env={name: value for name, value in environment.items() if value is not None},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate(typed.encode())
+    said = Said(process.returncode or 0, out.decode(), err.decode())
+    assert "Traceback" not in said.err
+    secrets = (wire.server.token, wire.environment["KEY_ENCRYPTION_KEYS"], CANARY)
+    assert [secret for secret in secrets if secret in said.out + said.err] == []
+    return said
+
+
+@pytest.fixture
+async def used(wire: Wire) -> AsyncIterator[Wire]:
+    """A bot that runs, with a key and an ended reload."""
+    async with wire.process():
+        await wire.set_key()
+        await wire.reload()
+        await wire.logged("to=ended")  # stored after the ping: from now on the bot writes nothing by itself
+        yield wire
+
+
+# check
+
+
+async def test_check_with_all_well_beside_a_running_bot(used: Wire) -> None:
+    used.api.balances = [INVALID]
+    before = [path for path in (used.folder / "data").iterdir() if path.suffix != ".db-shm"]
+    content = {path: path.read_bytes() for path in before}
+    said = await run(used, "check", "--server", str(used.guild.id))
+    assert (said.status, said.err) == (0, ""), said.out
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == [f"✓ {what}" for what in ORDER]
+    assert "1 reloads, 1 keys" in said.line("store")
+    assert f"client_id={used.server.application_id}" in said.line("application")
+    assert "999 logins left" in said.line("gateway")
+    assert {path: path.read_bytes() for path in before} == content, "it changes nothing"
+    assert used.server.connected.is_set(), "the running bot was left alone"
+
+
+async def test_check_before_the_first_start(wire: Wire) -> None:
+    wire.api.balances = [INVALID]
+    said = await run(wire, "check")
+    assert said.status == 0
+    assert "the first start makes it" in said.line("store")
+    assert not (wire.folder / "data").exists()
+
+
+async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
+    used.server.application = {"interactions_endpoint_url": "https://elsewhere.example"}
+    used.server.clock_ahead = 30
+    used.general.may_send = False
+    used.art.may_view = used.art.may_send = False
+    said = await run(used, "check", "--server", str(used.guild.id), KEY_ENCRYPTION_KEYS=new_encryption_key())
+    assert said.status == 1
+    assert said.line("disk").startswith("✓")
+    assert re.match(r"✗ .*put the old KEY_ENCRYPTION_KEYS back", said.line("store"))
+    assert re.match(r"✗ .* takes an invented key", said.line("model API"))
+    assert re.match(r"✗ .*(29|30|31) s behind Discord's", said.line("clock"))
+    assert re.match(r"✗ .*Interactions Endpoint URL", said.line("application"))
+    assert re.match(
+        r"✗ .*lacks rights in #general \(Send Messages\), #art \(View Channel\)\.", said.line("server")
+    )
+
+
+async def test_check_with_a_token_that_discord_refuses(wire: Wire) -> None:
+    said = await run(wire, "check", DISCORD_TOKEN="refused.by.discord")
+    assert said.status == 1
+    assert said.line("token").startswith("✗ token: Discord refuses it")
+    assert "gateway" not in said.out
+
+
+@pytest.mark.parametrize("what", ["discord", "model API"])
+async def test_check_where_something_does_not_answer(wire: Wire, what: str) -> None:
+    nowhere = "http://127.0.0.1:9"
+    at_discord = {"DISCORD_API_URL": f"{nowhere}/api/v10"}
+    wire.environment |= at_discord if what == "discord" else {"MODEL_API_URL": nowhere}
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert said.line("token" if what == "discord" else what).startswith("✗")
+
+
+async def test_check_of_a_server_that_it_is_not_in(wire: Wire) -> None:
+    wire.api.balances = [INVALID]
+    said = await run(wire, "check", "--server", "123456789012345678")
+    assert said.status == 1
+    assert re.match(
+        r"✗ .*Invite it: https://discord.com/oauth2/\S*guild_id=123456789012345678", said.line("server")
+    )
+
+
+async def test_check_leaves_nothing_at_a_bot_that_is_stopped(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        process.terminate()
+        await process.wait()
+    wire.api.balances = [INVALID]
+    before = {path.name: path.read_bytes() for path in (wire.folder / "data").iterdir()}
+    said = await run(wire, "check")
+    assert said.status == 0, said.out
+    assert {path.name: path.read_bytes() for path in (wire.folder / "data").iterdir()} == before
+
+
+async def test_check_says_which_key_does_not_open(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        process.terminate()
+        await process.wait()
+    store = EmbeddedStore(wire.folder / "data")
+    row = await store.key(wire.guild.id)
+    assert row is not None
+    await store.set_key(wire.guild.id, replace(row, sealed=row.sealed[:-8] + "AAAAAAA="))
+    store.close()
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert re.match(rf"✗ .*1 of 1 keys do not open .*{wire.guild.id}", said.line("store"))
+
+
+async def test_check_where_the_data_folder_is_a_file(wire: Wire) -> None:
+    (wire.folder / "data").write_text("a file")
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert re.match(r"✗ .*not a folder that this user may write to", said.line("disk"))
+
+
+async def test_check_with_settings_missing(wire: Wire) -> None:
+    said = await run(wire, "check", DISCORD_TOKEN=None)
+    assert said.status == 2
+    assert said.err.startswith("DISCORD_TOKEN: is missing")
+
+
+# backup
+
+
+async def test_backup_of_a_running_store_can_be_restored(used: Wire) -> None:
+    target = used.folder / "copy.db"
+    said = await run(used, "backup", str(target))
+    assert (said.status, said.err) == (0, "")
+    assert "checked" in said.out
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert CANARY.encode() not in target.read_bytes()
+    restored = used.folder / "restored"
+    restored.mkdir()
+    (restored / NAME).write_bytes(target.read_bytes())
+    store = EmbeddedStore(restored)
+    assert await store.key(used.guild.id) is not None
+    assert len(await store.history(used.guild.id)) == 1
+    store.close()
+    assert sorted(path.name for path in used.folder.glob("copy*")) == ["copy.db"]
+
+
+async def test_backup_overwrites_nothing(used: Wire) -> None:
+    target = used.folder / "mine"
+    target.write_text("mine")
+    said = await run(used, "backup", str(target))
+    assert said.status == 2
+    assert said.err == f"{target}: cannot be written (File exists).\n"
+    assert target.read_text() == "mine"
+
+
+async def test_backup_without_a_store(wire: Wire) -> None:
+    said = await run(wire, "backup", "copy.db")
+    assert said.status == 2
+    assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist")
+    assert not (wire.folder / "copy.db").exists()
+
+
+async def test_a_backup_that_fails_leaves_nothing(wire: Wire) -> None:
+    (wire.folder / "data").mkdir()
+    for content in (b"no store" * 1000, b""):
+        (wire.folder / "data" / NAME).write_bytes(content)
+        said = await run(wire, "backup", "copy.db")
+        assert said.status == 2
+        assert said.err.startswith("DATA_DIR: data/rewarm.db")
+        assert len(said.err.splitlines()) == 1
+        assert not (wire.folder / "copy.db").exists()
+
+
+# forget
+
+
+async def test_forget_and_block_in_a_wrong_place_say_so(wire: Wire) -> None:
+    for command in (("forget", "123456789012345678"), ("servers", "block", "123456789012345678")):
+        said = await run(wire, *command)
+        assert said.status == 2
+        assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist: DATA_DIR is wrong")
+    assert not (wire.folder / "data").exists()
+
+
+async def test_forget_deletes_all_of_a_server_bytes_included(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        await wire.reload(model="canary-model-of-this-server")
+        await wire.server.wait_for(wire.pings, 10)
+        said = await run(wire, "forget", str(wire.guild.id))
+        assert said.status == 2
+        assert "in use by another bot: stop that one first" in said.err
+        process.terminate()
+        await process.wait()
+    assert b"canary-model" in (wire.folder / "data" / NAME).read_bytes()
+    said = await run(wire, "forget", str(wire.guild.id))
+    assert (said.status, said.out) == (0, f"Deleted of {wire.guild.id}: 1 reloads, a key.\n")
+    for path in (wire.folder / "data").iterdir():
+        assert b"canary-model" not in path.read_bytes()
+        assert str(wire.guild.id).encode() not in path.read_bytes()
+    said = await run(wire, "forget", str(wire.guild.id))
+    assert said.out == f"Deleted of {wire.guild.id}: 0 reloads, no key.\n"
+
+
+@pytest.mark.parametrize("server", ["abc", "12", "-5", "1" * 30])
+async def test_a_servers_id_is_checked(wire: Wire, server: str) -> None:
+    said = await run(wire, "servers", "leave", "--", server)
+    assert said.status == 2
+    assert "must be a server's id" in said.err
+
+
+# servers
+
+
+async def test_servers_are_listed_with_what_is_kept(used: Wire) -> None:
+    other = used.server.add_guild("Another server")
+    said = await run(used, "servers")
+    lines = said.out.splitlines()
+    assert re.fullmatch(rf"{used.guild.id} .* key  A server", lines[0])
+    assert re.fullmatch(rf"{other.id} .*   Another server", lines[1])
+    assert lines[2] == "2 servers."
+
+
+async def test_leave_and_the_running_bot_forgets(used: Wire) -> None:
+    said = await run(used, "servers", "leave", str(used.guild.id))
+    assert said.status == 0
+    assert used.guild.removed
+    await used.logged("server.forgotten")
+    assert (await run(used, "servers", "leave", str(used.guild.id))).status == 1
+
+
+async def test_a_blocked_server_is_left_whenever_it_comes_back(used: Wire) -> None:
+    said = await run(used, "servers", "block", str(used.guild.id))
+    assert said.status == 0
+    assert used.guild.removed
+    await used.logged("server.forgotten")
+    used.server.add_back(used.guild)
+    await used.server.wait_for(lambda: used.guild.removed)
+    assert f"{used.guild.id}  blocked" in (await run(used, "servers")).out
+    await run(used, "servers", "unblock", str(used.guild.id))
+    used.server.add_back(used.guild)
+    await used.set_key()  # who sets a key again is served again
+    assert not used.guild.removed
+
+
+async def test_a_server_that_came_while_nobody_looked_is_left(wire: Wire) -> None:
+    """Blocklist, and invited while the bot is away; and again where leaving meets trouble at first."""
+    other = wire.server.add_guild("Another server")
+    async with wire.process() as process:
+        await wire.ready()
+        process.terminate()
+        await process.wait()
+    wire.server.remove_guild(other)
+    await run(wire, "servers", "block", str(other.id))
+    wire.server.add_back(other)
+    async with wire.process():
+        await wire.server.wait_for(lambda: other.removed, 10)
+
+
+async def test_the_block_list_can_be_read_by_a_service_with_a_user_of_its_own(used: Wire) -> None:
+    await run(used, "servers", "block", "123456789012345678")
+    listed = used.folder / "data" / "blocked"
+    assert stat.S_IMODE(listed.stat().st_mode) == 0o644
+    listed.write_bytes(b"\xef\xbb\xbf123456789012345678, 223456789012345678\r\n\xb2\n")
+    said = await run(used, "servers")
+    assert [line for line in said.out.splitlines() if line.endswith("blocked")] == [
+        "123456789012345678  blocked",
+        "223456789012345678  blocked",
+    ]
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+async def test_trouble_of_discord_is_one_line(used: Wire, status: int) -> None:
+    used.server.faults = [Fault("DELETE", "/users/@me/guilds/", status=status, times=99)]
+    said = await run(used, "servers", "leave", str(used.guild.id))
+    assert said.status == 1
+    assert len(said.err.splitlines()) == 1
+
+
+async def test_a_server_can_be_blocked_before_it_comes(used: Wire) -> None:
+    said = await run(used, "servers", "block", "123456789012345678")
+    assert said.status == 0
+    assert "is blocked" in said.out
+
+
+# init
+
+
+async def test_init_asks_writes_and_invites(wire: Wire) -> None:
+    said = await _init(wire, wire.server.token)
+    assert (said.status, said.err) == (0, ""), said.err
+    env = wire.folder / ".env"
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    assert f"DISCORD_TOKEN={wire.server.token}\n" in env.read_text()
+    assert f"client_id={wire.server.application_id}" in said.out
+    assert "permissions=274877975552" in said.out
+    assert "scope=bot+applications.commands" in said.out
+    wire.environment.pop("DISCORD_TOKEN")
+    wire.environment.pop("KEY_ENCRYPTION_KEYS")
+    async with wire.process():  # the bot runs with what was written
+        await wire.set_key()
+
+
+async def test_init_keeps_what_is_there(wire: Wire) -> None:
+    env = wire.folder / ".env"
+    env.write_text("# mine\nRELOAD_SECONDS=60\nDISCORD_TOKEN=\n")
+    env.chmod(0o644)
+    await _init(wire, wire.server.token)
+    text = env.read_text()
+    assert text.startswith("# mine\nRELOAD_SECONDS=60\n")
+    assert text.count("DISCORD_TOKEN=") == 1
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    said = await _init(wire, "")
+    assert said.out.startswith("DISCORD_TOKEN: there already.")
+    assert env.read_text() == text
+
+
+async def test_init_makes_no_second_key_for_a_store(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.set_key()
+        process.terminate()
+        await process.wait()
+    said = await _init(wire, wire.server.token)
+    assert said.status == 2
+    assert "is missing, but data holds a store that was sealed with one" in said.err
+    assert not (wire.folder / ".env").exists()
+
+
+async def test_init_closes_a_file_that_others_could_read(wire: Wire) -> None:
+    await _init(wire, wire.server.token)
+    env = wire.folder / ".env"
+    env.chmod(0o644)
+    said = await _init(wire)
+    assert "could be read by others" in said.out
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("what", ["folder", "bytes"])
+async def test_init_with_an_odd_file_is_one_line(wire: Wire, what: str) -> None:
+    env = wire.folder / ".env"
+    if what == "folder":
+        env.mkdir()
+    else:
+        env.write_bytes(b"\xff\xfe")
+    said = await _init(wire, wire.server.token)
+    assert said.status == 2
+    assert said.err.startswith(".env: cannot be ")
+
+
+async def test_init_asks_again_for_a_refused_token(wire: Wire) -> None:
+    said = await _init(wire, "wrong", wire.server.token)
+    assert "Discord refuses this token" in said.out
+    assert said.status == 0
+    said = await _init(wire, "wrong", "wrong", "wrong", folder=wire.folder / "elsewhere")
+    assert said.status == 2
+    assert said.err.startswith("Nothing was written")
+    assert list((wire.folder / "elsewhere").iterdir()) == []
+
+
+async def test_init_where_discord_cannot_be_asked(wire: Wire) -> None:
+    wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
+    said = await _init(wire, wire.server.token)
+    assert said.status == 0
+    assert "`check` prints the invite link later" in said.out
+    assert (wire.folder / ".env").exists()
+
+
+async def test_the_token_is_not_shown_while_it_is_typed(wire: Wire) -> None:
+    ours, theirs = pty.openpty()
+    environment = {name: wire.environment[name] for name in ("PYTHONPATH", "DISCORD_API_URL")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "init"),
+        cwd=wire.folder,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    loop = asyncio.get_running_loop()
+    shown = b""
+    async with asyncio.timeout(20):
+        while b"not shown" not in shown:
+            shown += await loop.run_in_executor(None, os.read, ours, 1024)
+        os.write(ours, f"{wire.server.token}\n".encode())
+        while b"`run` starts the bot" not in shown:
+            shown += await loop.run_in_executor(None, os.read, ours, 1024)
+        assert await process.wait() == 0
+    os.close(ours)
+    assert wire.server.token.encode() not in shown
+    await _ctrl_c_ends_it(wire)
+    assert wire.server.token in (wire.folder / ".env").read_text()
+
+
+_IN_A_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv = ["bot", "init"]
+runpy.run_module("bot", run_name="__main__")
+"""
+
+
+async def _ctrl_c_ends_it(wire: Wire) -> None:
+    (wire.folder / ".env").rename(wire.folder / "kept")
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _IN_A_TERMINAL),
+        cwd=wire.folder,
+        env={name: wire.environment[name] for name in ("PYTHONPATH", "DISCORD_API_URL")},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown, loop = b"", asyncio.get_running_loop()
+    async with asyncio.timeout(20):
+        while b"not shown" not in shown:
+            shown += await loop.run_in_executor(None, os.read, ours, 1024)
+        os.write(ours, b"\x03")
+        assert await process.wait() == 130
+    os.close(ours)
+    (wire.folder / "kept").rename(wire.folder / ".env")
+
+
+async def _init(wire: Wire, *typed: str, folder: Path | None = None) -> Said:
+    if folder is not None:
+        folder.mkdir()
+    lines = "".join(f"{line}\n" for line in typed)
+    nothing = {"DISCORD_TOKEN": None, "KEY_ENCRYPTION_KEYS": None}
+    return await run(wire, "init", typed=lines, folder=folder, **nothing)

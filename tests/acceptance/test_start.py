@@ -1,0 +1,223 @@
+"""Starting, and the gateway: trouble is waited out in the process; only a refused token ends it."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import discord
+import pytest
+from discord.ext import commands
+
+from bot.app import build
+from tests.stand_ins.discord_server import DiscordServer, Fault
+from tests.wire import Wire, running
+
+virtual = pytest.mark.usefixtures("virtual")
+PAGES: dict[str, dict[str, Any]] = {
+    "a page": {"body": b"<html>"},
+    "cut off": {"body": b'{"id": "1"'},
+    "a list": {"body": b"[1]"},
+    "no wait": {"status": 429, "body": {"message": "x"}},
+    "a list as a wait": {"status": 429, "body": [1]},
+    "a cut 503": {"status": 503, "body": b'{"mess'},
+    "a hang": {"delay": 200.0},
+    "a reset": {"reset": "before"},
+    "an edge 429": {"status": 429, "edge": True},
+}
+
+
+async def reload_works(wire: Wire) -> None:
+    await wire.set_key()
+    asked = await wire.reload()
+    await wire.server.wait_for(wire.pings, 60)
+    assert wire.reply(asked).text.startswith("**Ready**")
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/users/@me$"),
+        ("GET", "/oauth2/applications/@me$"),
+        ("GET", "/gateway/bot$"),
+        ("PUT", "/commands$"),
+    ],
+)
+@pytest.mark.parametrize("name", PAGES)
+async def test_odd_answers_while_starting_are_waited_out(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, method: str, path: str, name: str
+) -> None:
+    how = {"status": 200, **PAGES[name]} if "body" in PAGES[name] else PAGES[name]
+    wire.server.faults += [Fault(method, path, times=3, **how)]
+    async with running(wire.settings(), monkeypatch):
+        await wire.server.wait_for(lambda: wire.server.connected.is_set() and wire.server.commands, 400)
+        await reload_works(wire)
+    tries = [r for r in wire.server.requests if r.path.endswith(path.rstrip("$"))]
+    assert len(tries) <= 8
+
+
+@virtual
+async def test_gateway_that_refuses_for_hours_is_asked_ever_more_slowly(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.gateway_refuses = True
+    async with running(wire.settings(), monkeypatch):
+        await asyncio.sleep(4 * 3600)
+        assert wire.server.gateway_refused < 300
+        wire.server.gateway_refuses = False
+        await wire.server.wait_for(wire.server.connected.is_set, 90)
+        await reload_works(wire)
+
+
+LOST: dict[str, Callable[[DiscordServer], object]] = {
+    "closed": lambda server: server.kick_gateway(),
+    "forgotten": lambda server: server.kick_gateway(forget=True),
+}
+
+
+@virtual
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("then", ["refused", "closed at once", "garbage", "asked to come again"])
+async def test_gateway_that_is_lost_comes_back(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, how: str, then: str
+) -> None:
+    """During a countdown, which goes on."""
+    async with running(wire.settings(reload_seconds=120), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        wire.server.gateway_trouble = ["refused", then, then]
+        lost = LOST[how](wire.server)
+        assert asyncio.iscoroutine(lost)
+        await lost
+        await wire.server.wait_for(wire.server.connected.is_set, 300)
+        await wire.server.wait_for(wire.pings, 130)
+        assert wire.reply(asked).text.startswith("**Ready**")
+        again = await wire.reload(wire.ben, "another")
+        await wire.server.wait_for(lambda: len(wire.pings()) == 2, 130)
+        assert wire.reply(again).text.startswith("**Ready**")
+        assert not bot.is_closed()
+
+
+@virtual
+async def test_gateway_that_closes_each_resume_is_not_hammered(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.ready()
+        wire.server.gateway_trouble = ["closed at once"] * 1000
+        await wire.server.kick_gateway()
+        await asyncio.sleep(60)
+        assert 1000 - len(wire.server.gateway_trouble) < 20
+
+
+@virtual
+async def test_gateway_is_back_within_a_minute_of_an_outage(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.ready()
+        wire.server.gateway_refuses = True
+        await wire.server.kick_gateway(forget=True)
+        await asyncio.sleep(3600)
+        wire.server.gateway_refuses = False
+        await wire.server.wait_for(wire.server.connected.is_set, 70)
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("defect", "expected"),
+    [("a cog is missing", commands.ExtensionNotFound), ("resuming fails", TypeError)],
+)
+async def test_defect_of_ours_at_start_ends_it(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, defect: str, expected: type[Exception]
+) -> None:
+    """Trying again for ever would hide it."""
+    if defect == "a cog is missing":
+        monkeypatch.setattr("bot.app.COGS", ("cogs.error_handler", "cogs.no_such"))
+    else:
+        monkeypatch.setattr("bot.reloads.runner.RESUME_SPREAD", None)
+        async with running(wire.settings(), monkeypatch):
+            await wire.set_key()
+            await wire.reload()
+    bot = await build(wire.settings())
+    with pytest.raises(expected):
+        async with asyncio.timeout(60):
+            await bot.serve(wire.server.token)
+    await bot.close()
+    bot.store.close()
+
+
+def syncs(wire: Wire) -> int:
+    return len([r for r in wire.server.requests if r.method == "PUT"])
+
+
+@virtual
+async def test_commands_are_sent_again_only_where_they_changed_or_are_another_applications(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for again in (1, 1):
+        async with running(wire.settings(), monkeypatch):
+            await wire.ready()
+            assert syncs(wire) == again
+            wire.server.connected.clear()
+    with monkeypatch.context() as fewer:
+        fewer.setattr("bot.app.COGS", ("cogs.error_handler", "cogs.key"))
+        async with running(wire.settings(), monkeypatch):
+            await wire.server.wait_for(lambda: syncs(wire) == 2)
+    assert [command["name"] for command in wire.server.commands] == ["key"]
+    wire.server.application_id += 1
+    async with running(wire.settings(), monkeypatch):
+        await wire.server.wait_for(lambda: syncs(wire) == 3)
+    wire.server.application_id -= 1
+    assert {login["intents"] for login in wire.server.identifies} == {1}, "guilds, and nothing else"
+
+
+@virtual
+async def test_sync_waits_as_long_as_discord_says(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = {"message": "wait", "retry_after": 7200.0, "global": False}
+    wire.server.faults.append(Fault("PUT", "/commands$", times=10**9, status=429, body=wait))
+    async with running(wire.settings(), monkeypatch):
+        await asyncio.sleep(7190)
+        assert len([r for r in wire.server.requests if r.status == 429]) == 1
+        wire.server.faults.clear()
+        await wire.server.wait_for(lambda: wire.server.commands, 60)
+
+
+@virtual
+async def test_token_that_is_reset_while_running_ends_it_as_a_refused_one(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.ready()
+    bot = await build(wire.settings())
+    serving = asyncio.create_task(bot.serve(wire.server.token))
+    await wire.server.wait_for(wire.server.connected.is_set, 20)
+    wire.server.token = "another"
+    await wire.server.kick_gateway(code=4004)
+    with pytest.raises(discord.LoginFailure):
+        async with asyncio.timeout(60):
+            await serving
+    bot.store.close()
+
+
+async def test_token_that_is_reset_is_one_line(wire: Wire) -> None:
+    async with wire.process() as process:
+        await wire.ready()
+        wire.server.token = "another"
+        await wire.server.kick_gateway(code=4004)
+        assert await asyncio.wait_for(process.wait(), 20) == 2
+    said = wire.output.read_text()
+    assert "DISCORD_TOKEN: Discord refuses this token." in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_while_a_shard_logs_in_anew_stops_it(wire: Wire, number: signal.Signals) -> None:
+    """discord.py takes a cancellation there for its own affair."""
+    async with wire.process() as process:
+        await wire.ready()
+        await wire.server.kick_gateway(forget=True)
+        await asyncio.sleep(1)
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == 0

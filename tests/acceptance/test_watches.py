@@ -1,0 +1,413 @@
+"""The ledger: on the sixth day one message, which changes after the seventh; and nothing twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simcord.results import InteractionResult
+
+from bot.app import Rewarm
+from bot.domain.errors import StoreTrouble
+from bot.domain.reload import WARM_AGE, Asker, Outcome, Reload, State
+from bot.domain.rows import WATCHED_PER_SERVER, Watch
+from bot.jobs.watches import due
+from bot.store.base import Store
+from bot.words.buttons import TEST_PROMPT
+from tests.acceptance.test_lists import choose, days, models, press, shown
+from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.model_api import ModelApiServer
+from tests.wire import Wire
+from tests.world import Seen, World, said
+
+Restart = Callable[[], Awaitable[None]]
+DAY, HOUR = 86400.0, 3600.0
+WATCH = Watch(5, "m", 11, 70)
+
+
+# --- What is due ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("idle_days", "expected"),
+    [
+        (0, None),
+        (5.99, None),
+        (6, "soon"),
+        (6.99, "soon"),
+        (7, "cold"),
+        (13.9, "cold"),
+        (14, None),
+        (400, None),
+    ],
+)
+def test_what_is_due_after_so_many_days(idle_days: float, expected: str | None) -> None:
+    assert due(replace(WATCH, used_at=1000.0), 1000.0 + idle_days * DAY) == expected
+
+
+def test_nothing_is_due_of_what_was_never_used_or_is_used_in_the_future() -> None:
+    assert due(WATCH, 1e9) is None
+    assert due(replace(WATCH, used_at=1e9), 1e9 - 30 * DAY) is None, "the clock was set back"
+
+
+@given(
+    used=st.lists(st.floats(0, 60 * DAY), max_size=5),
+    looks=st.lists(st.floats(0, 90 * DAY), max_size=60),
+)
+def test_whatever_the_clock_does_each_last_use_is_said_to_end_once(
+    used: list[float], looks: list[float]
+) -> None:
+    """Looks may come in any order: a clock that jumps back and forth."""
+    watch, told = WATCH, []
+    for now in looks:
+        last = max((at for at in used if at <= now), default=None)
+        if last is not None and last > (watch.used_at or -1):
+            watch = replace(watch, used_at=last)
+        what = due(watch, now)
+        if what is not None:
+            told.append((watch.used_at, what))
+            watch = replace(watch, said_of=watch.used_at, said_cold=what == "cold")
+    assert len(told) == len(set(told))
+
+
+# --- Journeys ---------------------------------------------------------------------------------------------
+
+
+async def watch(world: World, model: str = "sdxl-turbo") -> InteractionResult:
+    """Choose a model in /models, and watch it."""
+    return await press(world, await choose(world, await models(world), model), "Watch")
+
+
+@pytest.fixture
+async def watched(world: World) -> World:
+    """A model that was reloaded, and is watched by ana."""
+    await world.reload(world.ben)
+    await world.env.advance_time(125)
+    assert f"Watched: <#{world.general.id}> hears of it" in shown(await watch(world))
+    return world
+
+
+async def watches(store: Store) -> list[Watch]:
+    return [watch async for watch in store.all_watches()]
+
+
+def told(world: World) -> list[Seen]:
+    """What the ledger said, each state of it."""
+    return [seen for seen in world.seen() if "cold" in seen.text]
+
+
+async def hours(world: World, count: int) -> None:
+    for _ in range(count):
+        await world.pass_time(HOUR)
+
+
+async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
+    watched: World, api: ModelApiServer
+) -> None:
+    await days(watched, 5)
+    assert told(watched) == []
+    await days(watched, 1)
+    await hours(watched, 3)
+    [soon] = told(watched)
+    assert f"<@{watched.ana.id}> `sdxl-turbo` goes cold tomorrow" in soon.text
+    assert "costs one generation" in soon.text
+    assert soon.pinged == {watched.ana.id}
+    assert soon.channel == watched.general.id
+    assert watched.buttons(soon) == ["Keep it warm"]
+    await days(watched, 1)
+    await hours(watched, 2)
+    _, cold = told(watched)
+    assert cold.message == soon.message, "an edit"
+    assert "has gone cold" in cold.text
+    assert watched.buttons(cold) == ["Reload"]
+    await days(watched, 10)
+    assert len(told(watched)) == 2
+    assert len(api.calls) == 1, "the ledger never calls the API"
+    assert api.render_calls == []
+
+
+async def test_a_use_begins_anew(watched: World) -> None:
+    await days(watched, 5)
+    await watched.reload(watched.ben)
+    await watched.env.advance_time(125)
+    await days(watched, 5)
+    assert told(watched) == []
+    await days(watched, 1)
+    await hours(watched, 3)
+    assert len(told(watched)) == 1
+
+
+async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api: ModelApiServer) -> None:
+    await days(watched, 6)
+    await hours(watched, 3)
+    [soon] = told(watched)
+    form = await watched.press(watched.ben, "Keep it warm", soon)
+    assert form.modal is not None
+    assert "costs one generation" in form.modal["components"][0]["content"]
+    await watched.ben.submit_modal(form, {"prompt": TEST_PROMPT})
+    for _ in range(3):
+        await watched.env.advance_time(10)
+    kept = watched.seen()[-1]
+    assert (kept.message, kept.word) == (soon.message, "Confirmed")
+    assert len(watched.pictures(kept)) == 1
+    assert len(api.render_calls) == 1
+    await days(watched, 5)
+    assert len(told(watched)) == 1, "warm for another week"
+    await days(watched, 1)
+    await hours(watched, 3)
+    assert len(told(watched)) == 2
+    again = told(watched)[-1]
+    form = await watched.press(watched.ana, "Keep it warm", again)
+    await watched.ana.submit_modal(form, {"prompt": TEST_PROMPT})
+    for _ in range(3):
+        await watched.env.advance_time(10)
+    assert watched.seen()[-1].word == "Confirmed"
+    assert len(api.render_calls) == 2
+
+
+async def test_reload_from_the_ledger(watched: World, api: ModelApiServer) -> None:
+    await days(watched, 7)
+    await hours(watched, 3)
+    cold = told(watched)[-1]
+    await watched.press(watched.ben, "Reload", cold)
+    assert watched.last().word == "Reloading"
+    assert len(api.calls) == 2
+
+
+async def test_restarts_say_nothing_twice(watched: World, restart: Restart) -> None:
+    await days(watched, 6)
+    for _ in range(4):
+        await restart()
+        await hours(watched, 3)
+    assert len(told(watched)) == 1
+    await days(watched, 1)
+    for _ in range(3):
+        await restart()
+        await hours(watched, 2)
+    assert len(told(watched)) == 2
+
+
+async def test_a_bot_that_was_away_on_the_sixth_day_says_that_it_is_cold(
+    watched: World, restart: Restart
+) -> None:
+    bot = bot_of(watched)
+    [watch] = await watches(bot.store)
+    await bot.store.set_watch(replace(watch, used_at=bot.now() - 8 * DAY))
+    [reload] = await bot.store.history(watched.guild.id)
+    await bot.store.expire(bot.now() + 1, bot.now() + 1)
+    await restart()
+    await hours(watched, 3)
+    [cold] = told(watched)
+    assert "has gone cold" in cold.text
+    assert watched.buttons(cold) == [], "its reloads are forgotten: the command is in the text"
+    assert "</reload:" in cold.text
+    assert reload.model == "sdxl-turbo"
+
+
+def bot_of(world: World) -> Rewarm:
+    assert isinstance(world.env.bot, Rewarm)
+    return world.env.bot
+
+
+async def test_a_clock_that_jumps_and_comes_back_says_nothing(
+    watched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = bot_of(watched)
+    now = bot.watches._now
+    for ahead in (6.5, 0, 30, 0, 6.2, 7.5, 0):
+        monkeypatch.setattr(bot.watches, "_now", lambda ahead=ahead: now() + ahead * DAY)
+        await bot.watches.look()
+    assert told(watched) == []
+
+
+async def test_nobody_hears_of_a_model_that_is_watched_no_more(watched: World) -> None:
+    one = await choose(watched, await models(watched), "sdxl-turbo")
+    assert "Watched" not in shown(await press(watched, one, "Stop watching"))
+    await days(watched, 8)
+    assert told(watched) == []
+
+
+async def test_watching_twice_is_watching_once(watched: World) -> None:
+    [known] = await watches(bot_of(watched).store)
+    bot = bot_of(watched)
+    await bot.watches.watch(watched.guild.id, "sdxl-turbo", watched.ben.id, watched.art.id)
+    assert await watches(bot.store) == [known]
+
+
+async def test_there_is_an_end_to_watching(watched: World) -> None:
+    bot = bot_of(watched)
+    for n in range(WATCHED_PER_SERVER - 1):
+        await bot.watches.watch(watched.guild.id, f"m-{n}", watched.ben.id, watched.art.id)
+    await watched.reload(model="one-more")
+    await watched.env.advance_time(125)
+    assert said(await watch(watched, "one-more")) == "This server watches 25 models, the most at once."
+
+
+async def test_a_server_that_leaves_takes_its_watches_along(watched: World) -> None:
+    watched.env.backend.emit("GUILD_DELETE", {"id": str(watched.guild.id)})
+    await watched.env.settle()
+    assert await watches(bot_of(watched).store) == []
+    assert watched.guild.id not in await bot_of(watched).store.servers()
+
+
+async def test_where_the_bot_may_not_write_it_tries_no_more(watched: World) -> None:
+    watched.env.inject_error("POST", "/channels/*/messages", status=403, code=50013, times=None)
+    await days(watched, 6)
+    await hours(watched, 5)
+    posts = [r for r in watched.env.http_requests if r.method == "POST" and r.path.endswith("/messages")]
+    assert len(posts) == 2, "the reload's ping, and one try"
+
+
+async def test_a_picture_that_kept_it_warm_is_not_written_over(watched: World) -> None:
+    await days(watched, 6)
+    await hours(watched, 3)
+    [soon] = told(watched)
+    form = await watched.press(watched.ben, "Keep it warm", soon)
+    await watched.ben.submit_modal(form, {"prompt": TEST_PROMPT})
+    await watched.env.advance_time(20)
+    watched.env.inject_error("POST", "/channels/*/messages", status=403, code=50013, times=3)
+    await days(watched, 6)
+    await hours(watched, 3)
+    await days(watched, 1)
+    await hours(watched, 3)
+    assert len(watched.pictures(soon)) == 1
+    assert [seen.message for seen in told(watched)].count(soon.message) == 1
+
+
+async def test_what_nobody_wants_to_hear_of_any_more_is_watched_no_more(watched: World) -> None:
+    await days(watched, 15)
+    assert await watches(bot_of(watched).store) == []
+
+
+async def test_a_use_in_the_future_does_not_count(watched: World) -> None:
+    """The clock was ahead for a while."""
+    bot = bot_of(watched)
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() + 300 * DAY))
+    await days(watched, 6)
+    await hours(watched, 3)
+    assert len(told(watched)) == 1
+
+
+# --- Over sockets: trouble on the way ---------------------------------------------------------------------
+
+POST = r"^/channels/\d+/messages$"
+PATCH = r"^/channels/\d+/messages/\d+$"
+
+
+async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
+    """A watched model was last used so many days ago, and the ledger looks twice."""
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() - days_ * DAY))
+    for _ in range(2):
+        await bot.watches.look()
+
+
+@pytest.fixture
+async def watching(virtual: None, wire: Wire, bot: Rewarm) -> Wire:
+    old = Reload(
+        1,
+        wire.guild.id,
+        "m",
+        (Asker(wire.ana.id, wire.general.id, "t"),),
+        asked_at=bot.now() - 30 * DAY,
+        seconds=120.0,
+        state=State.ENDED,
+        outcome=Outcome.ACCEPTED,
+        deadline=bot.now() - 30 * DAY,
+        ended_at=bot.now() - 30 * DAY,
+    )
+    await bot.store.ask(old, 5.0)
+    await bot.watches.watch(wire.guild.id, "m", wire.ben.id, wire.general.id)
+    return wire
+
+
+def spoken(wire: Wire) -> list[str]:
+    return [message.text for message in wire.server.messages.values() if "cold" in message.text]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("POST", POST, times=2, status=503),
+        Fault("POST", POST, reset="before"),
+        Fault("POST", POST, reset="after"),
+        Fault("POST", POST, done_and_status=503),
+        Fault("POST", POST, late=9.0),
+        Fault("POST", POST, status=429, headers={"Retry-After": "2", "Via": "1.1"}),
+    ],
+    ids=["503", "reset before", "reset after", "503 although done", "late", "429"],
+)
+async def test_a_hiccup_neither_loses_nor_doubles_it(watching: Wire, bot: Rewarm, fault: Fault) -> None:
+    watching.server.faults.append(fault)
+    await idle(watching, bot, 6.2)
+    await bot.watches.look()
+    assert len(spoken(watching)) == 1
+    [known] = await watches(bot.store)
+    assert known.message in watching.server.messages
+
+
+async def test_the_seventh_days_edit_is_tried_again(watching: Wire, bot: Rewarm) -> None:
+    await idle(watching, bot, 6.2)
+    watching.server.faults.append(Fault("PATCH", PATCH, times=6, status=503))
+    [known] = await watches(bot.store)
+    assert known.said_of is not None
+    bot.watches._now = lambda: (known.used_at or 0) + 7.1 * DAY
+    for _ in range(2):
+        await bot.watches.look()
+    watching.server.faults.clear()
+    await bot.watches.look()
+    [text] = spoken(watching)
+    assert "has gone cold" in text
+
+
+async def test_in_a_channel_that_is_gone_it_speaks_where_watch_was_pressed(
+    watching: Wire, bot: Rewarm
+) -> None:
+    await bot.store.change_settings(watching.guild.id, ledger_channel=watching.art.id)
+    watching.server.delete_channel(watching.art)
+    await idle(watching, bot, 6.2)
+    [message] = [m for m in watching.server.messages.values() if "cold" in m.text]
+    assert message.channel_id == watching.general.id
+    assert message.mentions == {watching.ben.id}
+
+
+async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> None:
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
+    await bot.watches.look()
+    await asyncio.gather(bot.watches.look(), bot.watches.look())
+    assert len(spoken(watching)) == 1
+
+
+async def test_it_is_said_in_the_servers_language(watching: Wire, bot: Rewarm) -> None:
+    await bot.store.change_settings(watching.guild.id, language="fr")
+    await idle(watching, bot, 6.2)
+    [text] = [m.text for m in watching.server.messages.values() if "`m`" in m.text]
+    assert "froid" in text
+
+
+async def test_trouble_with_one_row_does_not_keep_the_others_from_being_looked_at(
+    watching: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bot.watches.watch(watching.guild.id, "aaa", watching.ben.id, watching.general.id)
+    look_at = bot.watches._look_at
+
+    async def trouble(known: Watch, seen: Any) -> None:
+        if known.model == "aaa":
+            raise StoreTrouble("made to fail")
+        await look_at(known, seen)
+
+    monkeypatch.setattr(bot.watches, "_look_at", trouble)
+    [known] = [watch for watch in await watches(bot.store) if watch.model == "m"]
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
+    for _ in range(2):
+        await bot.watches.look()
+    assert len(spoken(watching)) == 1
+
+
+def test_seven_days_are_seven_days() -> None:
+    assert WARM_AGE == 7 * DAY

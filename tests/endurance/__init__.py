@@ -1,0 +1,1 @@
+"""Long and rough: kills, hours, crowds."""

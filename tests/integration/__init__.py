@@ -1,0 +1,1 @@
+"""One room with what it stands on: sockets, stores, files."""

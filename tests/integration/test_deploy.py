@@ -1,0 +1,76 @@
+"""The files in deploy/: systemd's own view of the unit, and that they fit the bot."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import EXIT_SETTINGS, STOP_TIMEOUT
+from bot.settings import Settings
+from tests import ROOT
+
+UNIT = (ROOT / "deploy" / "rewarm.service").read_text()
+COMPOSE = (ROOT / "deploy" / "compose.yaml").read_text()
+
+
+def value(name: str) -> str:
+    """What the unit says once."""
+    [found] = re.findall(rf"^{name}=(.*)$", UNIT, re.MULTILINE)
+    return str(found)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that is here."""
+    path = tmp_path / "rewarm.service"
+    path.write_text(UNIT.replace(value("ExecStart"), "/bin/true"))
+    return path
+
+
+def analyze(*command: str) -> subprocess.CompletedProcess[str]:
+    plain = {"PATH": os.environ["PATH"], "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    return subprocess.run(command, env=plain, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_systemd_understands_the_unit(systemd_analyze: str, unit: Path) -> None:
+    """But for the two keys that are said to be ignored before systemd 254."""
+    result = analyze(systemd_analyze, "verify", "--man=no", str(unit))
+    new = re.compile(r"Unknown key.* '(RestartSteps|RestartMaxDelaySec)' in section")
+    assert [line for line in result.stderr.splitlines() if not new.search(line)] == []
+    assert result.returncode == 0
+
+
+def test_systemd_finds_the_unit_safe(systemd_analyze: str, unit: Path) -> None:
+    """Exposure goes from 0 to 10, and the threshold counts tenths."""
+    result = analyze(systemd_analyze, "security", "--no-pager", "--offline=true", "--threshold=20", str(unit))
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"Overall exposure level for rewarm\.service: \d\.\d OK", result.stdout)
+
+
+def test_the_unit_fits_the_bot() -> None:
+    assert value("RestartPreventExitStatus") == str(EXIT_SETTINGS)
+    assert int(value("TimeoutStopSec")) > STOP_TIMEOUT
+    assert value("Environment") == f"DATA_DIR=%S/{value('StateDirectory')}"
+
+
+def test_each_secret_is_a_setting_that_is_kept_secret() -> None:
+    """A file of another name would not be read."""
+    fields = {
+        name: field for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)
+    }
+    assert set(fields) == {"discord_token", "key_encryption_keys", "store_url"}
+    secrets = {name for name, field in fields.items() if field.is_required()}
+    assert set(re.findall(r"^LoadCredential=(\w+):/etc/rewarm/\1$", UNIT, re.MULTILINE)) == secrets
+    assert set(re.findall(r"file: secrets/(\w+)$", COMPOSE, re.MULTILINE)) == secrets
+    assert f"secrets: [{', '.join(sorted(secrets))}]" in COMPOSE
+
+
+def test_what_runs_is_what_was_tested() -> None:
+    """The lock of the container has the versions of the other one."""
+    pins = [
+        set(re.findall(r"^\S+==\S+", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    ]
+    assert pins[0] < pins[1]

@@ -1,0 +1,66 @@
+"""What is written about the bot agrees with the bot."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings
+from tests import ROOT
+from tests.tools.tables import README, written
+
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+ARGUMENTS = re.compile(r"^    ([a-z]\S+)(?: +\S|$)", re.MULTILINE)
+
+
+def test_tables_of_the_readme_are_those_of_the_code() -> None:
+    assert written(README.read_text()) == README.read_text(), "make tables"
+
+
+def test_example_settings_are_all_there_with_their_defaults() -> None:
+    found = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    expected: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        default = "" if field.is_required() or str(field.default) in ("None", "") else str(field.default)
+        expected[name.upper()] = default
+    assert found == expected
+
+
+def commands() -> list[str]:
+    said = subprocess.run(
+        [sys.executable, "-m", "bot", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [name for name in ARGUMENTS.findall(said.stdout) if name != "command"]
+
+
+def test_command_line_is_explained() -> None:
+    found = commands()
+    assert {"run", "init", "check", "backup", "forget", "servers", "new-key", "sandbox", "move-store"} == set(
+        found
+    )
+    section = README.read_text().partition("## The command line")[2].partition("\n## ")[0]
+    assert [name for name in found if f"`{name}" not in section] == []
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`make ([a-z-]+)`", page.read_text()))
+        assert named <= targets, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    for link in links:
+        if link.startswith(("http:", "https:")):
+            continue
+        target, _, anchor = link.partition("#")
+        to = (page.parent / target) if target else page
+        assert to.exists(), link
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", to.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads], link

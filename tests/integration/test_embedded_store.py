@@ -1,0 +1,419 @@
+"""The embedded store on a real disk: atomic verbs, nothing lost to kill -9, and damage that is said."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
+from bot.domain.reload import Asker, Reload, State
+from bot.domain.rows import KeyRow
+from bot.store.embedded import EmbeddedStore
+from bot.store.file import NAME as FILE_NAME
+from bot.store.rows import pack
+from tests import ROOT
+
+LIMIT = 5.0
+
+
+def make(id_: int = 1, user: int = 7, model: str = "sdxl-turbo", server: int = 100) -> Reload:
+    return Reload(
+        id_, server, model, (Asker(user, 11, f"token-{id_}"),), asked_at=1000.0 + id_, seconds=120.0
+    )
+
+
+async def opened(folder: Path) -> EmbeddedStore:
+    """A store whose servers 100 and 101 have a key."""
+    store = EmbeddedStore(folder)
+    for server in (100, 101):
+        await store.set_key(server, KeyRow("sealed", 7, "mod", 1.0))
+    return store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    store = await opened(tmp_path)
+    yield store
+    store.close()
+
+
+async def on_disk(folder: Path, name: str) -> bytes:
+    with sqlite3.connect(folder / FILE_NAME) as db:
+        [(value,)] = db.execute("SELECT value FROM kv WHERE key = ?", (name,)).fetchall()
+    db.close()
+    return bytes(value)
+
+
+async def test_a_row_of_the_version_before_is_read(tmp_path: Path) -> None:
+    """It knows neither who is muted nor a test image."""
+    store = await opened(tmp_path)
+    await store.ask(make(1), LIMIT)
+    store.close()
+    row = orjson.loads(await on_disk(tmp_path, "reload:1"))
+    del row["muted"], row["test"]
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("UPDATE kv SET value = ? WHERE key = 'reload:1'", (orjson.dumps(row),))
+    db.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == [make(1)]
+    again.close()
+
+
+async def test_forget_leaves_no_bytes_and_spares_others(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary-of-100", 7, "mod", 1.0))
+    await store.set_key(101, KeyRow("sealed-canary-of-101", 7, "mod", 1.0))
+    await store.ask(make(1, model="model-canary-of-100"), LIMIT)
+    await store.ask(make(2, server=101), LIMIT)
+    await store.forget(100)
+    on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"canary-of-100" not in on_disk
+    assert b"canary-of-101" in on_disk
+    assert await store.history(100) == []
+    assert len(await store.history(101)) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("end", ["remove", "replace"])
+async def test_key_bytes_are_gone_when_the_call_returns(tmp_path: Path, end: str) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
+    if end == "remove":
+        assert await store.remove_key(100)
+    else:
+        await store.set_key(100, KeyRow("another", 7, "mod", 2.0))
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+async def test_key_bytes_that_a_reader_held_go_with_the_next_write(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
+    store._pragma("busy_timeout=10")
+    reader = sqlite3.connect(tmp_path / FILE_NAME)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    await store.remove_key(100)
+    reader.close()
+    await store.set_value("any", 1)
+    await store.set_value("any", 2)
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+async def test_writes_are_synced_to_disk(store: EmbeddedStore) -> None:
+    """Sqlitedict sets `synchronous=OFF` when it opens; 2 is FULL."""
+    assert store._pragma("synchronous") == (2,)
+
+
+async def test_files_are_private(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "data")
+    await store.ask(make(1), LIMIT)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    store.close()
+
+
+async def test_files_of_a_restored_backup_are_made_private(tmp_path: Path) -> None:
+    (await opened(tmp_path)).close()
+    (tmp_path / FILE_NAME).chmod(0o644)
+    EmbeddedStore(tmp_path).close()
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+async def test_second_bot_on_the_same_folder_is_refused(store: EmbeddedStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="in use by another bot"):
+        EmbeddedStore(tmp_path)
+
+
+def spoil_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(4096))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "junk": lambda path: path.write_bytes(b"this is no database" * 500),
+    "a page": spoil_page,
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+async def test_damaged_file_is_refused_and_left_alone(tmp_path: Path, how: str) -> None:
+    store = EmbeddedStore(tmp_path)
+    for number in range(200):
+        await store.set_value(f"name-{number}", "x" * 200)
+    store.close()
+    path = tmp_path / FILE_NAME
+    DAMAGE[how](path)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable, match="damaged"):
+        EmbeddedStore(tmp_path)
+    assert path.read_bytes() == before
+
+
+NEWER_STATE = b"""{"id":1,"server":5,"model":"m","askers":[{"user":1,"channel":2,"token":"t"}],"asked_at":1.0,
+"seconds":120.0,"state":"confirming"}"""
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b"\x80\x04pickle", "damaged"),
+        (b"\xff\xfe", "damaged"),
+        (b"{}", "this version cannot read"),
+        (b"[1]", "this version cannot read"),
+        (b'{"id": "x"}', "this version cannot read"),
+        (NEWER_STATE, "this version cannot read"),
+    ],
+)
+async def test_row_that_is_not_ours_is_refused_not_run(tmp_path: Path, row: bytes, why: str) -> None:
+    EmbeddedStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("INSERT INTO kv VALUES ('reload:1', ?)", (row,))
+    db.close()
+    with pytest.raises(StoreUnusable, match=why):
+        EmbeddedStore(tmp_path)
+
+
+async def test_locked_file_is_not_called_damaged(tmp_path: Path) -> None:
+    """Somebody who is told to move a sound file away would lose it."""
+    EmbeddedStore(tmp_path).close()
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, timeout=0)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreUnusable, match="locked"):
+        EmbeddedStore(tmp_path)
+    other.close()
+
+
+async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    await store.set_value("format", 2)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("INSERT INTO kv VALUES ('reload:1', ?)", (b"\x01of another making",))
+    db.close()
+    with pytest.raises(StoreUnusable, match="newer version"):
+        EmbeddedStore(tmp_path)
+
+
+async def test_new_store_says_its_format(tmp_path: Path) -> None:
+    EmbeddedStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        assert db.execute("SELECT value FROM kv WHERE key='value:format'").fetchone() == (b"1",)
+    db.close()
+
+
+@pytest.fixture
+async def locked(store: EmbeddedStore, tmp_path: Path) -> AsyncIterator[sqlite3.Connection]:
+    """Another process holds the file."""
+    store._pragma("busy_timeout=100")
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield other
+    other.close()
+
+
+async def test_locked_file_is_trouble_and_memory_keeps_what_the_disk_has(
+    store: EmbeddedStore, locked: sqlite3.Connection
+) -> None:
+    with pytest.raises(StoreTrouble, match="locked"):
+        await store.ask(make(1), LIMIT)
+    assert await store.open() == []
+    locked.rollback()
+    assert await store.ask(make(1), LIMIT) == make(1)
+
+
+async def test_slow_write_is_said_in_time_and_may_still_land(
+    store: EmbeddedStore, locked: sqlite3.Connection
+) -> None:
+    store._pragma("busy_timeout=5000")
+    with pytest.raises(StoreSlow) as slow:
+        await store.ask(make(1), 0.05)
+    locked.rollback()
+    assert await slow.value.landing == make(1)
+    assert await store.open() == [make(1)]
+
+
+async def test_ask_in_the_instant_of_forget_leaves_nothing(store: EmbeddedStore) -> None:
+    forgetting = asyncio.create_task(store.forget(100))
+    await asyncio.sleep(0)
+    with pytest.raises(NoKey):
+        await store.ask(make(1), LIMIT)
+    await forgetting
+    assert await store.history(100) == []
+
+
+async def test_writes_that_fail_together_leave_nothing_behind(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    """One wants to put, one to delete; the disk takes the one and not the other."""
+    await store.ask(make(1), LIMIT)
+    pages = store._pragma("page_count")[0]
+    store._pragma(f"max_page_count={pages}")  # SQLite's own "database or disk is full"
+    results = await asyncio.gather(
+        store.set_value("first", 1),  # while it is written, the others wait, and are written together
+        store.set_key(102, KeyRow("sealed-canary" * 1000, 7, "mod", 1.0)),
+        store.step(1, {State.ASKED}, State.REMOVED),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results[1:]] == [StoreTrouble, StoreTrouble]
+    assert "full" in str(results[1])
+    store._pragma("max_page_count=1000000")
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == [make(1)]
+    assert await again.key(102) is None
+    again.close()
+
+
+async def test_deletion_that_cannot_be_swept_is_a_deletion_all_the_same(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.set_key(102, KeyRow("sealed-canary", 7, "mod", 1.0))
+    store._db.conn.select_one("CREATE TRIGGER t BEFORE DELETE ON kv BEGIN SELECT RAISE(FAIL, 'full'); END")
+    assert await store.remove_key(102)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.key(102) is None
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    again.close()
+
+
+async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    results = await asyncio.gather(
+        store.set_value("first", 1),
+        store.set_value("no JSON", {1, 2}),
+        store.ask(make(2), LIMIT),
+        return_exceptions=True,
+    )
+    assert isinstance(results[2], StoreTrouble)
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert await again.open() == []
+    again.close()
+
+
+async def test_server_with_a_long_history_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More rows than SQLite takes parameters."""
+    monkeypatch.setattr("bot.store.embedded.WRITE_TIMEOUT", 60)  # that it is quick is not asked here
+    (await opened(tmp_path)).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        rows = ((f"reload:{n}", pack(make(n))) for n in range(1, 130_001))
+        db.executemany("INSERT INTO kv VALUES (?,?)", rows)
+    db.close()
+    store = EmbeddedStore(tmp_path)
+    await store.forget(100)
+    assert await store.servers() == {101}
+    store.close()
+
+
+async def test_key_that_is_removed_late_is_wiped_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened(tmp_path)
+    await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
+    monkeypatch.setattr("bot.store.embedded.WRITE_TIMEOUT", 0.2)
+    store._thread.submit(time.sleep, 0.5)  # the disk is busy for longer than that
+    with pytest.raises(StoreSlow):
+        await store.remove_key(100)
+    await asyncio.wrap_future(store._thread.submit(int))  # whatever was queued has run
+    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+async def test_reader_in_the_way_of_wiping_a_key_delays_nobody_else(
+    store: EmbeddedStore, tmp_path: Path
+) -> None:
+    reader = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    order: list[str] = []
+
+    async def noting(name: str, call: Awaitable[object]) -> None:
+        await call
+        order.append(name)
+
+    await asyncio.gather(
+        noting("key", store.set_key(102, KeyRow("sealed", 7, "mod", 1.0))),
+        noting("key", store.set_key(103, KeyRow("sealed", 7, "mod", 1.0))),
+        noting("ask", store.ask(make(1), LIMIT)),
+    )
+    assert order[0] == "ask"
+    reader.close()
+
+
+async def test_disk_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -> None:
+    """Otherwise each start would tell the same endings anew, and take on reloads that it cannot keep."""
+    (await opened(tmp_path)).close()
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnusable, match="locked"):
+        EmbeddedStore(tmp_path)
+    other.close()
+
+
+async def test_dead_storage_thread_is_trouble_not_a_hang(store: EmbeddedStore) -> None:
+    store._db.conn.close(force=True)  # stands for a worker that met a row it cannot decode
+    store._db.conn.join(5)
+    with pytest.raises(StoreTrouble, match="thread has died"):
+        await store.ask(make(1), LIMIT)
+    with pytest.raises(StoreTrouble, match="thread has died"):
+        await store.set_key(100, KeyRow("sealed", 7, "mod", 1.0))
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from bot.domain.reload import State
+from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.store.embedded import EmbeddedStore
+from tests.integration.test_embedded_store import make
+
+async def main() -> None:
+    store = EmbeddedStore(Path(sys.argv[1]))
+    print("open", flush=True)
+    for number in range(1, 100_000):
+        await store.set_key(number, KeyRow("sealed", 7, "mod", 1.0))
+        await store.ask(make(number, user=number, model=f"m-{number}", server=number), 5)
+        await store.step(number, {State.ASKED}, State.CALLING, message=1, called_at=1.0)
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    for writes in (1, 40, 150):
+        folder = tmp_path / str(writes)
+        root = str(ROOT)
+        command = [sys.executable, "-c", WRITER, str(folder)]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            acknowledged = 0
+            for line in writer.stdout:
+                acknowledged = int(line) if line.strip().isdigit() else 0
+                if acknowledged >= writes:
+                    break
+            writer.send_signal(signal.SIGKILL)
+            rest = [line for line in writer.stdout.read().split() if line.isdigit()]
+            acknowledged = int(rest[-1]) if rest else acknowledged
+        store = EmbeddedStore(folder)
+        kept = await store.open()
+        store.close()
+        assert {reload.id for reload in kept if reload.state is State.CALLING} >= set(
+            range(1, acknowledged + 1)
+        )
+        assert len(kept) <= acknowledged + 1

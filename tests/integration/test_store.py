@@ -1,0 +1,345 @@
+"""What every store must do, on a real disk and in a real PostgreSQL: atomic verbs, nothing lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.domain.errors import NoKey, TooManyOpen, TooManyWatched
+from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
+from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.steps import IllegalStep, faded
+from bot.store.embedded import EmbeddedStore
+from bot.store.postgres import PostgresStore
+
+AnyStore = EmbeddedStore | PostgresStore
+OpenStore = Callable[[], Awaitable[AnyStore]]
+LIMIT = 5.0
+
+
+def make(id_: int = 1, user: int = 7, model: str = "sdxl-turbo", server: int = 100) -> Reload:
+    return Reload(
+        id_, server, model, (Asker(user, 11, f"token-{id_}"),), asked_at=1000.0 + id_, seconds=120.0
+    )
+
+
+@pytest.fixture(params=["embedded", "postgres"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Of PostgreSQL; None for the embedded store."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def open_store(url: str | None, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    """Opens a store, and again what the last one left; servers 100 and 101 have a key."""
+    stores: list[AnyStore] = []
+
+    async def shut() -> None:
+        for store in stores:
+            await store.release()
+            store.close()
+        stores.clear()
+
+    async def again() -> AnyStore:
+        await shut()
+        stores.append(store := EmbeddedStore(tmp_path) if url is None else await PostgresStore.connect(url))
+        if await store.value("is set up") is None:
+            await store.set_value("is set up", 1)
+            for server in (100, 101):
+                await store.set_key(server, KeyRow("sealed", 7, "mod", 1.0))
+        await store.news()
+        return store
+
+    yield again
+    await shut()
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> AnyStore:
+    return await open_store()
+
+
+async def test_same_model_in_the_same_server_joins(store: AnyStore) -> None:
+    await store.ask(make(1, user=7), LIMIT)
+    joined = await store.ask(make(2, user=8), LIMIT)
+    assert joined is not None
+    assert joined.id == 1
+    assert [asker.user for asker in joined.askers] == [7, 8]
+
+
+@pytest.mark.parametrize("other", [make(2, model="Sdxl-Turbo"), make(2, server=101)])
+async def test_other_model_or_server_does_not_join(store: AnyStore, other: Reload) -> None:
+    await store.ask(make(1), LIMIT)
+    assert await store.ask(other, LIMIT) == other
+
+
+async def test_asks_in_the_same_instant_make_one_reload(store: AnyStore) -> None:
+    stored = await asyncio.gather(*(store.ask(make(n, user=n), LIMIT) for n in range(1, 51)))
+    assert {reload.id for reload in stored if reload} == {1}
+    [known] = await store.open()
+    assert len(known.askers) == 50
+
+
+@pytest.mark.parametrize("again", [make(1), replace(make(3), askers=(Asker(7, 11, "token-2"),))])
+async def test_the_same_interaction_is_neither_join_nor_error(store: AnyStore, again: Reload) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.ask(make(2, user=8), LIMIT)
+    assert await store.ask(again, LIMIT) is None
+
+
+async def test_announcing_cannot_be_joined(store: AnyStore) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
+    second = await store.ask(make(2), LIMIT)
+    assert second is not None
+    assert second.id == 2
+
+
+async def test_notify_adds_and_mutes(store: AnyStore) -> None:
+    await store.ask(make(1, user=7), LIMIT)
+    await store.notify(1, Asker(8, 12, "token-8"), wanted=True)
+    after = await store.notify(1, Asker(7, 11, "token-7"), wanted=False)
+    assert after is not None
+    assert ([asker.user for asker in after.askers], after.muted) == ([7, 8], (7,))
+    assert await store.find(100, 1) == after
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_nobody_is_added_to_what_has_ended_or_is_not_there(store: AnyStore, wanted: bool) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
+    assert await store.notify(1, Asker(8, 12, "token-8"), wanted=wanted) is None
+    assert await store.notify(2, Asker(8, 12, "token-8"), wanted=wanted) is None
+    row = await store.find(100, 1)
+    assert row is not None
+    assert (len(row.askers), row.muted) == (1, ())
+
+
+async def test_find_keeps_to_one_server(store: AnyStore) -> None:
+    await store.ask(make(1, server=100), LIMIT)
+    assert await store.find(100, 1) is not None
+    assert await store.find(101, 1) is None
+    assert await store.find(100, 2) is None
+
+
+async def test_two_tests_in_the_same_instant_are_one(store: AnyStore) -> None:
+    await ready(store)
+    tests = [ImageTest(Asker(n, 11, f"t{n}"), 2000.0, spoiler=True) for n in range(5)]
+    steps = [store.step(1, {State.ENDED}, State.ENDED, test=test) for test in tests]
+    done = await asyncio.gather(*steps, return_exceptions=True)
+    assert sum(isinstance(one, Reload) for one in done) == 1
+    assert sum(isinstance(one, IllegalStep) for one in done) == 4
+
+
+async def ready(store: AnyStore) -> None:
+    """Reload 1 has ended as Ready."""
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.CALLING, message=5)
+    await store.step(1, {State.CALLING}, State.COUNTING, deadline=1130.0)
+    await store.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=1130.0)
+    await store.step(1, {State.ANNOUNCING}, State.ENDED)
+
+
+async def test_two_settings_in_the_same_instant_are_both_kept(store: AnyStore) -> None:
+    await asyncio.gather(store.change_settings(100, quiet=True), store.change_settings(100, language="fr"))
+    assert await store.settings(100) == ServerSettings(quiet=True, language="fr")
+
+
+async def test_watches_have_a_limit_in_the_same_instant(store: AnyStore) -> None:
+    watches = [store.set_watch(Watch(100, f"m{n}", 7, 11), anew=True) for n in range(60)]
+    done = await asyncio.gather(*watches, return_exceptions=True)
+    assert done.count(True) == WATCHED_PER_SERVER
+    assert sum(isinstance(one, TooManyWatched) for one in done) == 60 - WATCHED_PER_SERVER
+    assert await store.set_watch(Watch(101, "m", 7, 11), anew=True)
+
+
+async def test_a_watch_is_begun_once_and_changed_only_while_it_is_there(store: AnyStore) -> None:
+    watch = Watch(100, "m", 7, 11)
+    assert not await store.set_watch(watch)
+    assert await store.set_watch(watch, anew=True)
+    assert (await store.watch(100, "m"), await store.watch(100, "n"), await store.watch(101, "m")) == (
+        watch,
+        None,
+        None,
+    )
+    assert not await store.set_watch(replace(watch, by=8), anew=True)
+    assert await store.set_watch(replace(watch, used_at=5.0))
+    assert await store.remove_watch(100, "m")
+    assert not await store.remove_watch(100, "m")
+    assert not await store.set_watch(watch)
+
+
+async def test_limits_hold_in_the_same_instant(store: AnyStore) -> None:
+    asks = [store.ask(make(n, user=7, model=f"model-{n}"), LIMIT) for n in range(1, 11)]
+    results = await asyncio.gather(*asks, return_exceptions=True)
+    assert sum(isinstance(result, Reload) for result in results) == 5
+    assert sum(isinstance(result, TooManyOpen) for result in results) == 5
+
+
+async def test_step_compares_before_it_sets(store: AnyStore) -> None:
+    await store.ask(make(1), LIMIT)
+    assert await store.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0) is None
+    assert await store.step(2, {State.ASKED}, State.CALLING) is None
+    steps = [store.step(1, {State.ASKED}, State.CALLING, called_at=float(n)) for n in range(10)]
+    won = [reload for reload in await asyncio.gather(*steps) if reload is not None]
+    assert len(won) == 1
+
+
+async def test_joined_reload_cannot_be_removed(store: AnyStore) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.ask(make(2, user=8), LIMIT)
+    with pytest.raises(IllegalStep):
+        await store.step(1, {State.ASKED}, State.REMOVED)
+    assert len(await store.open()) == 1
+
+
+async def test_reload_survives_reopening(open_store: OpenStore) -> None:
+    store = await open_store()
+    await store.ask(make(), LIMIT)
+    calling = await store.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1001.0)
+    again = await open_store()
+    assert await again.open() == [calling]
+
+
+async def test_a_test_that_runs_is_open_and_outlives_the_process(open_store: OpenStore) -> None:
+    store = await open_store()
+    await ready(store)
+    assert await store.open() == []
+    test = ImageTest(Asker(7, 11, "t"), 2000.0, spoiler=True, job="7")
+    begun = await store.step(1, {State.ENDED}, State.ENDED, test=test)
+    again = await open_store()
+    assert await again.open() == [begun]
+    done = replace(test, outcome=Outcome.RENDERED)
+    await again.step(1, {State.ENDED}, State.ENDED, test=done)
+    assert len(await again.open()) == 1, "it has not been shown"
+    await again.step(1, {State.ENDED}, State.ENDED, test=replace(done, shown=True))
+    assert await again.open() == []
+
+
+async def test_forgetting_a_server_spares_the_others_settings_and_watches(open_store: OpenStore) -> None:
+    store = await open_store()
+    for server in (100, 101):
+        await store.change_settings(server, quiet=True)
+        await store.set_watch(Watch(server, "a:b/c", 7, 11), anew=True)
+    assert await store.servers() == {100, 101}
+    await store.forget(100)
+    again = await open_store()
+    assert [watch async for watch in again.all_watches()] == [Watch(101, "a:b/c", 7, 11)]
+    assert (await again.settings(100), await again.settings(101)) == (
+        ServerSettings(),
+        ServerSettings(quiet=True),
+    )
+    assert await again.servers() == {101}
+
+
+async def test_removed_reload_is_gone_from_disk(open_store: OpenStore) -> None:
+    store = await open_store()
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.REMOVED)
+    again = await open_store()
+    assert await again.history(100) == []
+
+
+async def test_ask_needs_a_key(store: AnyStore) -> None:
+    await store.remove_key(100)
+    with pytest.raises(NoKey):
+        await store.ask(make(1), LIMIT)
+    assert await store.history(100) == []
+
+
+async def test_ask_in_the_instant_of_forget_leaves_nothing(store: AnyStore) -> None:
+    done = await asyncio.gather(
+        store.forget(100), *(store.ask(make(n, user=n), LIMIT) for n in range(1, 20)), return_exceptions=True
+    )
+    assert done[0] is None
+    left = await store.history(100)
+    assert left == [] or (await store.key(100)) is not None
+    assert await store.key(101) is not None
+
+
+async def test_history_is_newest_first_and_of_one_model_where_that_is_asked_for(store: AnyStore) -> None:
+    for number, model in enumerate(("a", "b", "c"), 1):
+        await store.ask(make(number, model=model), LIMIT)
+    assert [reload.id for reload in await store.history(100)] == [3, 2, 1]
+    assert [reload.id for reload in await store.history(100, "b")] == [2]
+    assert [reload.id for reload in await store.history(100, most=2)] == [3, 2]
+    assert await store.history(101) == []
+
+
+async def test_keys_and_values_are_put_replaced_and_removed(open_store: OpenStore) -> None:
+    store = await open_store()
+    row = KeyRow("sealed again", 8, "another", 2.0)
+    await store.set_key(102, row)
+    await store.set_value("name", {"a": [1, "ü"]})
+    await store.set_value("name", {"b": None})
+    again = await open_store()
+    assert await again.key(102) == row
+    assert (102, row) in [known async for known in again.all_keys()]
+    assert await again.value("name") == {"b": None}
+    assert await again.value("another") is None
+    assert await again.remove_key(102)
+    assert not await again.remove_key(102)
+    assert await again.key(102) is None
+    assert await again.servers() == {100, 101}
+
+
+async def test_a_key_is_replaced_only_where_it_is_still_the_same(open_store: OpenStore) -> None:
+    store = await open_store()
+    was, new = KeyRow("sealed", 7, "mod", 1.0), KeyRow("sealed anew", 7, "mod", 1.0)
+    await store.set_key(101, set_meanwhile := KeyRow("another", 8, "ana", 2.0))
+    for server in (100, 101, 102):
+        await store.replace_key(server, was, new)
+    again = await open_store()
+    assert [await again.key(server) for server in (100, 101, 102)] == [new, set_meanwhile, None]
+
+
+async def test_a_server_is_known_by_anything_that_is_kept_of_it(store: AnyStore) -> None:
+    await store.change_settings(200, quiet=True)
+    await store.set_watch(Watch(201, "m", 7, 11), anew=True)
+    await store.set_value("name", 1)
+    await store.ask(make(1, server=101), LIMIT)
+    await store.remove_key(101)
+    assert await store.servers() == {100, 101, 200, 201}
+
+
+async def test_what_ended_goes_or_fades_by_age(store: AnyStore) -> None:
+    for number in (1, 2, 3):
+        await store.ask(make(number, model=f"m{number}"), LIMIT)
+    for number, at in ((1, 2000.0), (2, 3000.0)):
+        await store.step(number, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=at)
+        ended = await store.step(number, {State.ANNOUNCING}, State.ENDED)
+    assert ended is not None
+    assert await store.expire(2500.0, 3500.0) == 2
+    assert await store.history(100) == [make(3, model="m3"), faded(ended)]
+    assert await store.expire(2500.0, 3500.0) == 0
+
+
+async def test_one_that_could_not_be_told_for_so_long_is_over(store: AnyStore) -> None:
+    await store.ask(make(1), LIMIT)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=2000.0)
+    assert await store.expire(1000.0, 3000.0) == 1
+    assert await store.open() == []
+    assert await store.step(1, {State.ANNOUNCING}, State.ENDED) is None
+
+
+async def test_strange_words_come_back_as_they_were(open_store: OpenStore) -> None:
+    store = await open_store()
+    await store.set_key(102, KeyRow("sealed", 7, "a \x00 ' \" \\ \u2028 ☃", 1.0))
+    await store.ask(make(1), LIMIT)
+    facts = {"outcome": Outcome.REFUSED, "ended_at": 2000.0, "said": "\x00 $1 ' % 🙃"}
+    told = await store.step(1, {State.ASKED}, State.ANNOUNCING, **facts)  # type: ignore[arg-type]  # a plain dict
+    again = await open_store()
+    assert await again.find(100, 1) == told
+    row = await again.key(102)
+    assert row is not None
+    assert row.by_name == "a \x00 ' \" \\ \u2028 ☃"
+
+
+async def test_a_late_or_lost_step_is_taken_once(store: AnyStore) -> None:
+    await store.ask(make(1), LIMIT)
+    first = await store.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1001.0)
+    assert first is not None
+    assert await store.step(1, {State.ASKED}, State.CALLING, message=5, called_at=1001.0) is None
+    assert await store.open() == [first]

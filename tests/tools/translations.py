@@ -1,0 +1,56 @@
+"""The catalogues of `bot/languages`: `make catalogues` brings them up to date with what the code says."""
+
+import io
+import re
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from bot.languages import NAMES
+from tests import ROOT
+
+FOLDER = ROOT / "bot" / "languages"
+CODES = [code for code in NAMES if code != "en"]
+_CHANGING = re.compile(
+    r'^"(Report-Msgid-Bugs-To|POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Generated-By|'
+    r"Project-Id-Version): .*\n",
+    re.MULTILINE,
+)
+_KEYWORDS = {"say": None, "n_": None, "count": (1, 2)}
+
+
+def said() -> Catalog:
+    """Every sentence in the code."""
+    found = Catalog()
+    for folder in ("bot/words", "cogs"):
+        for _, _, message, _, _ in extract_from_dir(
+            str(ROOT / folder), [("**.py", "python")], keywords=_KEYWORDS
+        ):
+            found.add(message)
+    return found
+
+
+def read(code: str) -> Catalog:
+    """One language's sentences, as they stand in its file."""
+    with (FOLDER / f"{code}.po").open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def write(code: str, catalogue: Catalog) -> None:
+    """Write them in the order of the English ones, without the headers that would change each time."""
+    packed = io.BytesIO()
+    write_po(packed, catalogue, width=110, no_location=True, sort_output=True, ignore_obsolete=True)
+    text = _CHANGING.sub("", packed.getvalue().decode())
+    (FOLDER / f"{code}.po").write_text(text, "utf-8")
+
+
+def main() -> None:
+    for code in CODES:
+        catalogue = read(code)
+        catalogue.update(said(), no_fuzzy_matching=True)
+        write(code, catalogue)
+
+
+if __name__ == "__main__":
+    main()

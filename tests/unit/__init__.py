@@ -1,0 +1,1 @@
+"""The pure rooms, as in bot/: seconds."""

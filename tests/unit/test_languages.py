@@ -1,0 +1,165 @@
+"""Each language says everything, with the same placeholders, within Discord's limits; and who hears which."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from babel.messages.catalog import Message
+from discord import Locale, app_commands
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.discord_api.commands import CommandTranslator
+from bot.domain.reload import Outcome, Ping, Reload, State
+from bot.domain.rows import ServerSettings
+from bot.domain.server_models import models_of
+from bot.languages import NAMES, Languages
+from bot.view import model_page, models_page, render, settings_panel
+from bot.words.buttons import TEST_LABEL, TEST_TITLE
+from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE
+from bot.words.models import SHOWN_RELOADS
+from bot.words.reload import ping_text, reply_text, state_word
+from tests import ROOT
+from tests.tools.tables import COGS
+from tests.tools.translations import CODES, read, said
+from tests.unit.domain.test_server_models import HISTORY
+from tests.unit.test_words import LONGEST, NOW, command, ended, reloads, with_test
+
+ALL = Languages(command)
+PLACEHOLDER = re.compile(r"\{\w*\}")
+SAID: list[Message] = [message for message in said() if message.id]
+
+
+def texts(message: Message | None) -> list[str]:
+    string = message.string if message is not None else ""
+    return [string] if isinstance(string, str) else list(string or ())
+
+
+def ids(message: Message) -> list[str]:
+    return [message.id] if isinstance(message.id, str) else list(message.id)
+
+
+def test_the_code_says_something() -> None:
+    assert len(SAID) > 150
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_nothing_is_missing_unsure_or_left_over(code: str) -> None:
+    catalogue = read(code)
+    missing = [m.id for m in SAID if m.id not in catalogue or not all(texts(catalogue[m.id]))]
+    assert missing == [], "make catalogues, and translate"
+    assert [m.id for m in catalogue if m.id and m.fuzzy] == []
+    assert {str(m.id) for m in catalogue if m.id} == {str(m.id) for m in SAID}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_placeholders_and_markup_are_the_same(code: str) -> None:
+    catalogue = read(code)
+    for message in SAID:
+        wanted = sorted(PLACEHOLDER.findall(ids(message)[-1]))
+        for text in texts(catalogue[message.id]):
+            found = sorted(PLACEHOLDER.findall(text))
+            less_the_number = [name for name in wanted if name != "{number}"]
+            assert found == wanted or (len(ids(message)) > 1 and found == less_the_number), text
+            for mark in ("`", "**", "](", "\n"):
+                assert text.count(mark) == ids(message)[-1].count(mark), text
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_every_sentence_can_be_said(code: str) -> None:
+    say = ALL.of(code)
+    for message in SAID:
+        names = {name.strip("{}") for name in PLACEHOLDER.findall("".join(ids(message)))}
+        values = dict.fromkeys(names - {"number"}, "x")
+        if isinstance(message.id, str):
+            said_now = [say(message.id, number=7, **values)]
+        else:
+            one, many = message.id
+            said_now = [say.count(one, many, number, **values) for number in (1, 2, 5)]
+        assert all(text and "{" not in text for text in said_now)
+
+
+@given(reload=reloads)
+@example(reload=LONGEST)
+@example(reload=replace(LONGEST, outcome=Outcome.NO_USABLE_ANSWER, called_at=NOW))
+@example(reload=replace(LONGEST, outcome=Outcome.ACCEPTED, seconds=86399.0, late=True))
+@example(reload=replace(LONGEST, state=State.ASKED, not_before=NOW + 7500))
+@example(reload=with_test(Outcome.REFUSED, LONGEST))
+@example(reload=with_test(Outcome.VENDOR_TROUBLE, LONGEST))
+def test_no_reply_or_ping_is_too_long_in_any_language(reload: Reload) -> None:
+    """300 in English; a language may need a third more, and a phone shows that, too."""
+    people = Ping(reload.owner.channel + 1, tuple(range(2**64 - 50, 2**64)))
+    for code in NAMES:
+        say = ALL.of(code)
+        assert len(reply_text(reload, NOW, say)) <= 400, code
+        done = replace(reload, state=State.ANNOUNCING, outcome=reload.outcome or Outcome.ACCEPTED)
+        assert len(ping_text(done, people, NOW, say, alone=True)) <= 2000, code
+
+
+def parts(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [found for part in components for found in (part, *parts(part.get("components", [])))]
+
+
+@pytest.mark.parametrize("code", NAMES)
+async def test_labels_fit(code: str) -> None:
+    say = ALL.of(code)
+    models = models_of(HISTORY, NOW)
+    layouts = [
+        render(ended(Outcome.ACCEPTED), NOW, say).as_view(),
+        render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say).as_view(),
+        models_page(models, 0, NOW, say),
+        model_page(models[0], 0, NOW, say, who=True, watched=70),
+        settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
+    ]
+    for layout in layouts:
+        for part in parts(layout.to_components()):  # type: ignore[no-untyped-call]
+            assert len(part.get("label") or "") <= 34, "more is cut off on a phone"
+            assert len(part.get("placeholder") or "") <= 150
+            for option in part.get("options") or ():
+                assert len(option["label"]) <= 100
+                assert len(option.get("description") or "") <= 100
+    assert len(say(KEY_TITLE)) <= 45
+    assert len(say(KEY_LABEL)) <= 45
+    assert len(say(KEY_HINT)) <= 100
+    assert len(say(TEST_TITLE)) <= 45
+    assert len(say(TEST_LABEL)) <= 45
+    assert SHOWN_RELOADS == 5
+
+
+@pytest.mark.parametrize(
+    "locale", [Locale.german, Locale.french, Locale.japanese, Locale.brazil_portuguese, Locale.spain_spanish]
+)
+async def test_commands_have_names_that_discord_takes(locale: Locale) -> None:
+    translator = CommandTranslator(ALL)
+    for cog in COGS:
+        for one in cog(None).walk_app_commands():  # type: ignore[arg-type]
+            name = await translator.translate(app_commands.locale_str(one.name), locale, None)  # type: ignore[arg-type]
+            described = await translator.translate(app_commands.locale_str(one.description), locale, None)  # type: ignore[arg-type]
+            assert re.fullmatch(r"[-'\w]{1,32}", name or one.name), name
+            assert (name or one.name) == (name or one.name).lower()
+            assert described is not None
+            assert 1 <= len(described) <= 100
+
+
+@pytest.mark.parametrize(
+    ("locale", "ready"),
+    [
+        *(("de", "Bereit"), ("fr", "Prêt"), ("es-ES", "Listo"), ("es-419", "Listo"), ("pt-BR", "Pronto")),
+        *(("ja", "準備完了"), ("en-US", "Ready"), ("en-GB", "Ready"), ("ko", "Ready"), ("", "Ready")),
+        *(("made up", "Ready"), ("pt_BR", "Pronto")),
+    ],
+)
+def test_who_hears_which(locale: str, ready: str) -> None:
+    assert state_word(ended(Outcome.ACCEPTED), ALL.of(locale)) == ready
+
+
+def test_no_sentence_stands_inside_another_where_it_is_not_found() -> None:
+    for path in (*(ROOT / "bot" / "words").glob("*.py"), *(ROOT / "cogs").glob("*.py")):
+        assert not re.search(r"""\{say\(["']""", path.read_text()), path
+
+
+@given(text=st.text())
+def test_what_people_type_is_never_a_placeholder(text: str) -> None:
+    say = ALL.of("de")
+    assert text in say("{model} is already asked for.", model=text)
