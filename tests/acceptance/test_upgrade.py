@@ -1,0 +1,145 @@
+"""What version 0.1.0 wrote goes on working: its store, as a file and in PostgreSQL, `.env`, buttons."""
+
+import asyncio
+import functools
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bot.app import Rewarm
+from bot.domain.reload import Ending
+from bot.settings import Settings, load_settings
+from tests import ROOT
+from tests.stand_ins.discord_server import Interaction, Message
+from tests.wire import Wire, running
+
+OLD = ROOT / "tests" / "written_by_0_1_0"
+KILLED_AT = 1_795_000_000.0
+"""When that bot was killed, with a countdown that had 20 s to go."""
+SERVER, GENERAL, ART = 200000000000000001, 210000000000000001, 210000000000000002
+MOD, ANA, BEN = 220000000000000001, 220000000000000002, 220000000000000003
+REPLY = 230000000000000020
+CONFIRMED, READY, OPEN = 300000000000000010, 300000000000000012, 300000000000000020
+
+
+@pytest.fixture
+def old(wire: Wire) -> Wire:
+    """The server as it was: the same ids, and the reply that counts."""
+    server = wire.server
+    wire.guild.id = SERVER
+    for channel, id_ in ((wire.general, GENERAL), (wire.art, ART)):
+        server.channels[id_] = server.channels.pop(channel.id)
+        channel.id = id_
+    wire.mod.id, wire.ana.id, wire.ben.id = MOD, ANA, BEN
+    text = {"type": 10, "id": 1, "content": "**Lädt** `dreamshaper`"}
+    server.messages[REPLY] = Message(REPLY, GENERAL, components=[text], flags=1 << 15)
+    return wire
+
+
+@pytest.fixture(params=["file", "postgres"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Of PostgreSQL; None for the file."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def settings(old: Wire, url: str | None) -> Settings:
+    """Those of that `.env`, on the stand-ins, with a store that it left."""
+    env = load_settings(OLD / "settings.env").model_dump(exclude={"model_api_url", "discord_api_url"})
+    given = {**env, "discord_token": old.server.token, "data_dir": old.folder / "data", "shard_count": 1}
+    given |= {"model_api_url": old.api.url, "discord_api_url": old.server.url}
+    if url is None:
+        (old.folder / "data").mkdir()
+        shutil.copy(OLD / "rewarm.db", old.folder / "data" / "rewarm.db")
+        return load_settings(None, **given)
+    connection = await asyncpg.connect(url)
+    await connection.execute((OLD / "rewarm.sql").read_text())
+    await connection.close()
+    return load_settings(None, **{**given, "store_url": url})
+
+
+@pytest.fixture
+async def bot(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
+    """This version's bot, when the countdown has 2 s to go."""
+    monkeypatch.setattr("tests.wire.EPOCH", KILLED_AT + 18 - asyncio.get_running_loop().time())
+    async with running(settings, monkeypatch) as bot:
+        yield bot
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_open_reload_ends_in_its_language_and_pings_both(old: Wire) -> None:
+    await old.server.wait_for(lambda: len(old.pings()) == 2, 10)
+    assert "**Bereit** `dreamshaper`" in old.server.messages[REPLY].text
+    assert {(ping.channel_id, *ping.mentions) for ping in old.pings()} == {(GENERAL, ANA), (ART, BEN)}
+    assert old.api.calls == [], "it was called by the old one"
+
+
+async def test_key_settings_watches_and_history_are_found(old: Wire, bot: Rewarm) -> None:
+    await old.ready()
+    status = await old.server.slash(old.mod, old.general, "key status")
+    await old.server.wait_for(lambda: status.message_id is not None)
+    assert re.search(r"set by mod on <t:1791544000:f>\. It ends in `cdef`", old.reply(status).text)
+
+    chosen = await bot.store.settings(SERVER)
+    assert (chosen.quiet, chosen.language, chosen.ledger_channel) == (True, "de", ART)
+    watched = {watch.model: watch async for watch in bot.store.all_watches()}
+    assert watched["anything-v3"].said_of == KILLED_AT - 6.5 * 86400
+    assert set(watched) == {"anything-v3", "sdxl-turbo"}
+
+    history = await bot.store.history(SERVER)
+    assert {reload.model: reload.ending for reload in history} == {
+        "dreamshaper": None,
+        "slow-one": Ending.FAILED,
+        "sdxl-turbo": Ending.READY,
+        "no-such-model": Ending.FAILED,
+        "anything-v3": Ending.CONFIRMED,
+    }
+
+
+@pytest.mark.usefixtures("bot")
+async def test_its_buttons_and_forms_work_with_its_key(old: Wire) -> None:
+    await old.ready()
+    for custom_id, answer in (
+        (f"rewarm:notify:{OPEN}", "You will be pinged when `dreamshaper` is done"),
+        (f"rewarm:mute:{OPEN}", "You will not be pinged for `dreamshaper`"),
+        (f"rewarm:again:{READY}", "**Lädt** `sdxl-turbo`"),
+        ("rewarm:models:0", "Models of this server"),
+        (f"rewarm:watch:0:{READY}", "Watched"),
+        (f"rewarm:unwatch:0:{READY}", "`sdxl-turbo`"),
+    ):
+        pressed = await press(old, custom_id)
+        await old.server.wait_for(functools.partial(is_shown, old, pressed, answer))
+    assert old.api.calls[0].body == {"key": "canary-K3y-0123456789abcdef", "model_id": "sdxl-turbo"}
+    for what in ("test", "keep"):
+        pressed = await press(old, f"rewarm:{what}:{CONFIRMED if what == 'keep' else READY}")
+        assert pressed.modal is not None
+        await old.server.submit_modal(pressed, {"prompt": what})
+        await old.server.wait_for(functools.partial(is_asked_for, old, what))
+
+
+def is_shown(old: Wire, pressed: Interaction, text: str) -> bool:
+    """Whether a press led to it: in a new message, or in the one that was pressed in."""
+    return text in old.server.messages[pressed.message_id or REPLY + 1].text
+
+
+def is_asked_for(old: Wire, prompt: str) -> bool:
+    return prompt in [call.body["prompt"] for call in old.api.render_calls]
+
+
+async def press(old: Wire, custom_id: str) -> Interaction:
+    """Press a button under a message of that bot's."""
+    button = {"type": 2, "id": 2, "style": 2, "label": "It", "custom_id": custom_id}
+    message = Message(REPLY + 1, GENERAL, components=[{"type": 1, "id": 1, "components": [button]}])
+    old.server.messages[message.id] = message
+    return await old.server.press(old.mod, message, "It")
+
+
+def test_every_setting_of_its_env_is_still_known(tmp_path: Path) -> None:
+    named = re.findall(r"^([A-Z_]+)=", (OLD / "settings.env").read_text(), re.MULTILINE)
+    assert [name for name in named if name.lower() not in Settings.model_fields] == []
+    settings = load_settings(OLD / "settings.env")
+    assert (settings.reload_seconds, settings.history_days) == (120, 90)
