@@ -41,8 +41,11 @@ pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs 
 tables: .venv/.ok ## write the README's tables of commands and settings, from the code
 	@$(BIN)/python -m tests.tools.tables
 
-catalogues: .venv/.ok ## bring the languages' files up to date with what the code says
+translations: .venv/.ok ## bring the languages' files up to date with what the code says
 	@$(BIN)/python -m tests.tools.translations
+
+rooms: .venv/.ok ## count the rooms of the house, their floors and the arrows between them
+	@$(BIN)/python -m tests.tools.rooms
 
 # Not in the lock: 25 packages that nobody needs to run or test the bot. The three ids are one flaw of
 # sqlitedict, its pickle, which is never used here: docs/SECURITY.md.
@@ -82,4 +85,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: catalogues help sandbox init check run new-key torture soak bench crowd pictures tables audit test dist-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit test dist-test lock clean

@@ -41,7 +41,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Parse the command line and do what it says; answers the exit status."""
+    """Parse the command line and do what it says; return the exit status."""
     arguments = _parser().parse_args()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ✓ shows the rest

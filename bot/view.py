@@ -7,6 +7,7 @@ from typing import Any
 import discord
 from discord import ComponentType
 
+from bot.domain.custom_ids import BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID
 from bot.domain.picture import Picture
 from bot.domain.reload import Ending, Reload
 from bot.domain.rows import ServerSettings
@@ -40,9 +41,6 @@ from bot.words.settings import (
 )
 from bot.words.watches import KEEP_WARM
 
-BUTTON_ID = "rewarm:{what}:{reload}"
-LIST_ID, MODEL_ID = "rewarm:models:{page}", "rewarm:model:{page}"
-WATCH_ID, SETTING_ID = "rewarm:{what}:{page}:{reload}", "rewarm:set:{what}"
 MODELS_PER_PAGE = 10
 _CONTAINER, _TEXT = ComponentType.container.value, ComponentType.text_display.value
 _GALLERY, _ROW = ComponentType.media_gallery.value, ComponentType.action_row.value

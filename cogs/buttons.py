@@ -1,7 +1,6 @@
 """The buttons of a reply, and the form of the test image."""
 
 import functools
-import re
 from typing import Any
 
 import discord
@@ -9,6 +8,7 @@ from discord.ext import commands
 
 from bot.app import Rewarm
 from bot.discord_api.responses import NeverAcknowledged
+from bot.domain.custom_ids import BUTTON, FORM, FORM_ID
 from bot.domain.errors import NoTestNow
 from bot.domain.reload import Ending, ImageTest, Outcome, Reload, State
 from bot.words.buttons import TEST_LABEL, TEST_PROMPT, TEST_TITLE, not_notified_text, notified_text, test_cost
@@ -18,12 +18,10 @@ from cogs.press import Press, asker_of, known_reload
 from cogs.reload import ask
 
 LONGEST_PROMPT = 200
-FORM_ID = "rewarm:prompt:{what}:{reload}"
-_FORM = re.compile(r"rewarm:prompt:(test|keep):(\d{1,20})")
 _BOX = "prompt"
 
 
-class ReplyButton(Press, template=r"rewarm:(?P<what>notify|mute|again|test|keep):(?P<reload>\d{1,20})"):
+class ReplyButton(Press, template=BUTTON):
     """Any button of any reply."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -92,7 +90,7 @@ class ButtonsCog(commands.Cog):
     async def on_interaction(self, interaction: discord.Interaction[Rewarm]) -> None:
         """A form is known by its id alone, so that one from before a restart works."""
         data: Any = interaction.data or {}
-        found = _FORM.fullmatch(str(data.get("custom_id")))
+        found = FORM.fullmatch(str(data.get("custom_id")))
         if interaction.type is discord.InteractionType.modal_submit and found is not None:
             await errors_shown(interaction, self._test(interaction, found[1], int(found[2]), _typed(data)))
 

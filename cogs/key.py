@@ -8,8 +8,6 @@ from discord.ext import commands
 from discord.utils import escape_markdown, escape_mentions
 
 from bot.app import Rewarm
-from bot.discord_api.invite import invitation
-from bot.domain.errors import NotAllowed, NotAMember
 from bot.keys import LONGEST_KEY, parse_key
 from bot.words.key import (
     KEY_HINT,
@@ -22,23 +20,10 @@ from bot.words.key import (
     no_key,
 )
 from bot.words.language import Language, n_
+from cogs.checks import require_manager, require_member
 
 FORM_TIMEOUT = 900.0
 """How long an open form is waited for."""
-
-
-def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
-    """Check the right when a command runs: hiding the command is only a default. Raises NotAllowed."""
-    if not interaction.permissions.manage_guild:
-        raise NotAllowed
-
-
-def require_member(interaction: discord.Interaction[Rewarm]) -> int:
-    """The id of a server that the bot is a member of. Raises NotAMember."""
-    bot, server = interaction.client, interaction.guild_id or 0
-    if bot.get_guild(server) is None:
-        raise NotAMember(invitation(bot.application_id or 0, server))
-    return server
 
 
 class KeyModal(discord.ui.Modal):

@@ -6,12 +6,13 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.domain.custom_ids import LIST, MODEL, WATCH
 from bot.domain.server_models import Model, models_of
 from bot.words.language import n_
 from cogs.press import Press, known_reload, show_in_private
 
 
-class PageButton(Press, template=r"rewarm:models:(?P<page>\d{1,4})"):
+class PageButton(Press, template=LIST):
     """Turns to a page of the list."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -19,7 +20,7 @@ class PageButton(Press, template=r"rewarm:models:(?P<page>\d{1,4})"):
         await _turn(interaction, int(self.match["page"]))
 
 
-class ModelMenu(Press, template=r"rewarm:model:(?P<page>\d{1,4})"):
+class ModelMenu(Press, template=MODEL):
     """Shows the model that was chosen."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -27,7 +28,7 @@ class ModelMenu(Press, template=r"rewarm:model:(?P<page>\d{1,4})"):
         await _show_model(interaction, next(iter(self.item.values), ""), int(self.match["page"]))
 
 
-class WatchButton(Press, template=r"rewarm:(?P<what>watch|unwatch):(?P<page>\d{1,4}):(?P<reload>\d{1,20})"):
+class WatchButton(Press, template=WATCH):
     """Watches the model of a reload, or no more."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:

@@ -8,14 +8,15 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.domain.custom_ids import SETTING
 from bot.domain.rows import ServerSettings
 from bot.languages import NAMES
 from bot.words.language import n_
-from cogs.key import require_manager
+from cogs.checks import require_manager
 from cogs.press import Press, show_in_private
 
 
-class SettingMenu(Press, template=r"rewarm:set:(?P<what>ping|language|channel)"):
+class SettingMenu(Press, template=SETTING):
     """Stores what was chosen."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
@@ -58,8 +59,8 @@ def _may_write(server: discord.Guild | None, channel: int | None) -> bool:
     if server is None or channel is None or server.me is None:  # the first message will tell
         return True
     place = server.get_channel(channel)
-    rights = place.permissions_for(server.me) if place is not None else discord.Permissions.none()
-    return rights.view_channel and rights.send_messages
+    allowed = place.permissions_for(server.me) if place is not None else discord.Permissions.none()
+    return allowed.view_channel and allowed.send_messages
 
 
 @app_commands.default_permissions(manage_guild=True)

@@ -38,7 +38,7 @@ class Sandbox:
         self.url = url
 
     async def stop(self) -> tuple[int, str]:
-        """Press Ctrl-C; answers the exit status and what stood on standard error."""
+        """Press Ctrl-C; return the exit status and what stood on standard error."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(_START_SECONDS):
@@ -125,7 +125,7 @@ class Person:
         await self.page.keyboard.press("Enter")
 
     async def send(self, command: str) -> Locator:
-        """Type a command that takes nothing, and send it; answers what is newest then."""
+        """Type a command that takes nothing, and send it; return what is newest then."""
         await self.type_command(command)
         await self.page.keyboard.press("Enter")
         return self.messages.last

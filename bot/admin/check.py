@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
-from bot.discord_api.invite import RIGHTS, invitation
+from bot.discord_api.permissions import NEEDED, invitation
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import DatabaseEmpty, SealBroken, StoreTrouble
 from bot.keys import PURPOSE
@@ -201,13 +201,13 @@ async def _server(portal: Portal, server: int) -> str:
     if lacking:
         more = f" and {len(lacking) - _SHOWN_CHANNELS} more" if len(lacking) > _SHOWN_CHANNELS else ""
         raise NotRightError(
-            f"in {guild.name} the bot lacks rights in {', '.join(lacking[:_SHOWN_CHANNELS])}{more}. "
+            f"in {guild.name} the bot lacks permissions in {', '.join(lacking[:_SHOWN_CHANNELS])}{more}. "
             "Countdowns work there all the same; pings come as follow-ups, for 14 minutes."
         )
-    return f"in {guild.name} the bot has its rights in every text channel"
+    return f"in {guild.name} the bot has its permissions in every text channel"
 
 
 def _missing(has: discord.Permissions) -> list[str]:
     if not has.view_channel:
-        return [RIGHTS["view_channel"]]  # and with it all the rest
-    return [shown for name, shown in RIGHTS.items() if not getattr(has, name)]
+        return [NEEDED["view_channel"]]  # and with it all the rest
+    return [shown for name, shown in NEEDED.items() if not getattr(has, name)]

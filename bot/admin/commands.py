@@ -31,7 +31,9 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
     what.add_parser("init", help="ask for what is missing, write .env, print the invite link")
     look = what.add_parser("check", help="look whether all is right; changes nothing")
-    look.add_argument("--server", type=_id, metavar="SERVER", help="also at the bot's rights in a server")
+    look.add_argument(
+        "--server", type=_id, metavar="SERVER", help="also at the bot's permissions in a server"
+    )
     copy = what.add_parser("backup", help="copy the store, also while the bot runs")
     copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
     delete = what.add_parser("forget", help="delete all that is kept of a server, with the bot stopped")
@@ -110,4 +112,4 @@ DO = {
     "move-store": _run(_move),
     "servers": _run(_servers),
 }
-"""What each command does; answers the exit status. They raise what `bot.__main__` words."""
+"""What each command does; return the exit status. They raise what `bot.__main__` words."""

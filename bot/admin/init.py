@@ -11,7 +11,7 @@ import discord
 from dotenv import dotenv_values
 
 from bot.admin.portal import open_portal
-from bot.discord_api.invite import invitation
+from bot.discord_api.permissions import invitation
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
 from bot.store import file

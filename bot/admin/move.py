@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
 
 import asyncpg
 import orjson
@@ -16,12 +15,11 @@ from bot.settings import Settings
 from bot.store import file
 from bot.store import statements as sql
 from bot.store.database import Database
-from bot.store.memory import StoredRow
+from bot.store.rows import KINDS, RELOAD, StoredRow, kind_of
 from bot.store.schema import Connection
 
 COPY_BATCH = 500
 CHUNK_TIMEOUT = 5.0
-_OF_THE_FILE = "value:format"
 _COPY_RELOAD = f"{sql.INSERT} ON CONFLICT (id) DO NOTHING"
 _COPY_ROW = "INSERT INTO rows VALUES ($1, $2, $3, $4) ON CONFLICT (kind, server, name) DO NOTHING"
 _THESE = """
@@ -32,7 +30,7 @@ _LIVING = "SELECT count(*) FROM replicas WHERE lease_until > now()"
 
 
 async def move(settings: Settings) -> int:
-    """Copy all rows from DATA_DIR to STORE_URL, with every bot stopped; answers how many there are.
+    """Copy all rows from DATA_DIR to STORE_URL, with every bot stopped; return how many there are.
 
     Nothing is changed that is there already: it must be the same. Raises SettingsError, StoreTrouble.
     """
@@ -41,7 +39,9 @@ async def move(settings: Settings) -> int:
         raise SettingsError(["STORE_URL: is empty. Set it to where the store is to go."])
     store.path_of(settings.data_dir)
     with file.trouble(settings.data_dir), closing(file.claim(settings.data_dir)):
-        rows = {name: row for name, row in store.rows(settings.data_dir).items() if name != _OF_THE_FILE}
+        rows = {
+            name: row for name, row in store.rows(settings.data_dir).items() if name != file.FORMAT_ADDRESS
+        }
         names = list(rows)
         database = await Database.open(url, Metrics())
         try:
@@ -73,8 +73,8 @@ async def _compare(connection: Connection, rows: Mapping[str, StoredRow], *, is_
     places = [_place(name) for name, row in rows.items() if not isinstance(row, Reload)]
     reloads = await connection.fetch("SELECT id, body FROM reloads WHERE id = ANY($1)", ids)
     rest = await connection.fetch(_THESE, *([place[n] for place in places] for n in range(3)))
-    found = {f"reload:{record['id']}": record["body"] for record in reloads}
-    found |= {_name(record): record["value"] for record in rest}
+    found = {RELOAD.address(record["id"]): record["body"] for record in reloads}
+    found |= {_address(record): record["value"] for record in rest}
     for name, row in rows.items():
         if name not in found and not is_copied:
             continue
@@ -84,15 +84,11 @@ async def _compare(connection: Connection, rows: Mapping[str, StoredRow], *, is_
             )
 
 
-def _name(record: asyncpg.Record) -> str:
-    of = {"value": (record["name"],), "watch": (str(record["server"]), record["name"])}
-    return ":".join((record["kind"], *of.get(record["kind"], (str(record["server"]),))))
+def _address(record: asyncpg.Record) -> str:
+    return KINDS[record["kind"]].address(record["server"], record["name"])
 
 
-def _place(name: str) -> tuple[Any, ...]:
-    """Kind, server and name of a row by its name in the file."""
-    kind, _, rest = name.partition(":")
-    if kind == "value":
-        return kind, 0, rest
-    server, _, of_server = rest.partition(":")
-    return kind, int(server), of_server
+def _place(address: str) -> tuple[str, int, str]:
+    """Kind, server and name of a row by its address in the file."""
+    kind = kind_of(address)
+    return kind.word, *kind.place(address)

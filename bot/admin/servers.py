@@ -13,7 +13,7 @@ COMMAND_TIMEOUT = 120.0
 
 
 async def servers(settings: Settings, do: str, server: int | None) -> int:
-    """List, leave, block or unblock; answers the exit status."""
+    """List, leave, block or unblock; return the exit status."""
     if not settings.store_url.get_secret_value():
         store.path_of(settings.data_dir)  # a list in a wrong folder would block nobody
     blocked = Blocklist(settings.data_dir)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from bot.store import database, file, statements
 from bot.store.base import ENCRYPTION_CHECK, MISSING_SERVERS, Store
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
+from bot.store.rows import KEY, VALUE
 from bot.store.schema import Connection
 
 _WHY = "DATA_DIR is wrong, or the bot has not been started yet"
@@ -36,9 +37,9 @@ async def look(settings: Settings) -> Found:
     if url := settings.store_url.get_secret_value():
         return await _look_into_database(url)
     found = await asyncio.to_thread(rows, settings.data_dir)
-    keys = {int(name.partition(":")[2]): row for name, row in found.items() if isinstance(row, KeyRow)}
-    reloads = sum(name.startswith("reload:") for name in found)
-    return Found(reloads, keys, str(found.get(f"value:{ENCRYPTION_CHECK}", "")))
+    keys = {KEY.place(address)[0]: row for address, row in found.items() if isinstance(row, KeyRow)}
+    reloads = sum(isinstance(row, Reload) for row in found.values())
+    return Found(reloads, keys, str(found.get(VALUE.address(name=ENCRYPTION_CHECK), "")))
 
 
 async def rehearse(settings: Settings) -> None:
@@ -52,8 +53,8 @@ async def _look_into_database(url: str) -> Found:
         keys = await connection.fetch(statements.KEYS)
         return Found(
             await connection.fetchval("SELECT count(*) FROM reloads"),
-            {record["server"]: statements.row_of("key", record) for record in keys},
-            str(await statements.find_row(connection, "value", 0, ENCRYPTION_CHECK) or ""),
+            {record["server"]: statements.row_of(KEY, record) for record in keys},
+            str(await statements.find_row(connection, VALUE, 0, ENCRYPTION_CHECK) or ""),
         )
 
     return await database.look(url, work)
@@ -112,19 +113,18 @@ def _read(db: sqlite3.Connection, path: Path) -> dict[str, Reload | KeyRow | Any
 
 
 def backup(folder: Path, target: Path) -> int:
-    """Copy the store, whole and consistent, also while the bot runs; answers the copy's bytes.
+    """Copy the store, whole and consistent, also while the bot runs; return the copy's bytes.
 
     Raises StoreUnusable; FileExistsError and other OSErrors for the target. What failed leaves no file.
     """
     path = path_of(folder)
     with _opened(path) as db:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        try:
+        with ExitStack() as undo:
+            undo.callback(target.unlink)  # half a copy must not look like one
             with closing(sqlite3.connect(target)) as copy:
                 _copy(db, copy, path)
-        except BaseException:  # Ctrl-C, too: half a copy must not look like one
-            target.unlink()
-            raise
+            undo.pop_all()
     return target.stat().st_size
 
 
@@ -142,7 +142,7 @@ def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
 
 
 async def forget(settings: Settings, server: int) -> tuple[int, bool]:
-    """Delete all of a server's data, bytes included; answers how many reloads, and whether a key, there were.
+    """Delete all of a server's data, bytes included; return how many reloads, and whether a key, there were.
 
     Raises StoreUnusable; of the embedded store also while the bot runs: it holds all of it in memory.
     """

@@ -37,7 +37,7 @@ class Limiter:
         return self._turn(server, channel, now) - now
 
     def take(self, server: int, channel: int, now: float) -> float:
-        """Take the next turn of a channel; answers the seconds to sleep first."""
+        """Take the next turn of a channel; return the seconds to sleep first."""
         turn = self._turn(server, channel, now)
         self._slots[self._slot(turn)] += 1
         self._of_server[int(turn), server] += 1

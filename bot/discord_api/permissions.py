@@ -1,4 +1,4 @@
-"""Who may use a command, as a server has set it in Discord (Server Settings → Integrations).
+"""Permissions: who may use a command, by a server's settings in Discord; and which ones the bot needs.
 
 Discord checks that for commands and never for buttons, so a button that does what a command does asks here.
 """
@@ -17,6 +17,15 @@ PERMISSIONS_TIMEOUT = 1.5
 _ROLE, _USER, _CHANNEL = 1, 2, 3
 Rules = dict[tuple[int, int], bool]
 """What a server has set for one command, or for the whole bot, by type and id."""
+
+NEEDED = {
+    "view_channel": "View Channel",
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "read_message_history": "Read Message History",
+}
+"""What the bot needs: discord.py's names, and Discord's own."""
+PERMISSIONS = discord.Permissions(**dict.fromkeys(NEEDED, True))
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -84,3 +93,9 @@ def may_use(
 
 def _first(*answers: bool | None) -> bool | None:
     return next((answer for answer in answers if answer is not None), None)
+
+
+def invitation(application: int, server: int | None = None) -> str:
+    """A link that makes the application's bot a member of a server, chosen already where one is given."""
+    guild = discord.Object(server) if server is not None else discord.utils.MISSING
+    return discord.utils.oauth_url(application, permissions=PERMISSIONS, guild=guild)

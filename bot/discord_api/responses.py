@@ -39,7 +39,7 @@ class NeverAcknowledged(Exception):
 
 
 class Responses:
-    """Answers interactions."""
+    """Responds to interactions."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Responses:
         self._now = now
 
     async def acknowledge(self, interaction: discord.Interaction) -> int | None:
-        """Defer in public; answers the reply's message id.
+        """Defer in public; return the reply's message id.
 
         None: it cannot be told whether the deferral arrived. Raises NeverAcknowledged.
         """
@@ -61,7 +61,7 @@ class Responses:
         return answer.message_id if answer is not None else None
 
     async def respond(self, interaction: discord.Interaction, send: Callable[[], Awaitable[Any]]) -> Any:
-        """Answer an interaction, trying again within Discord's 3 s; answers what `send` does.
+        """Answer an interaction, trying again within Discord's 3 s; return what `send` does.
 
         None: it cannot be told whether the answer arrived. Raises NeverAcknowledged.
         """

@@ -57,7 +57,7 @@ class CatalogueRefresh:
         await periodically(FIRST_DELAY, TRY_INTERVAL, self._look, "models.not_listed")
 
     async def _look(self) -> float:
-        """Renew the copy where that is due; answers the seconds until the next look."""
+        """Renew the copy where that is due; return the seconds until the next look."""
         if self._is_fresh():
             return TRY_INTERVAL
         servers = sorted([server async for server, _ in self._store.all_keys()])

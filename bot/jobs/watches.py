@@ -147,7 +147,7 @@ class Watches:
     async def _send(
         self, watch: Watch, place: int, layout: discord.ui.LayoutView
     ) -> tuple[Tried, int | None]:
-        """Answers also the message's id, where it was sent; tried again at once, guarded by a nonce."""
+        """Return also the message's id, where it was sent; tried again at once, guarded by a nonce."""
         mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(watch.by)])
         about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
         nonce = hashlib.sha256(about.encode()).hexdigest()[:25]

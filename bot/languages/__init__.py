@@ -1,4 +1,4 @@
-"""Who hears which language: gettext catalogues, read once at start."""
+"""Who hears which language: gettext translations, read once at start."""
 
 import io
 from gettext import GNUTranslations, NullTranslations

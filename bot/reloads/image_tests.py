@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from bot.domain.askers import OPEN_PER_MEMBER, OPEN_PER_SERVER
-from bot.domain.errors import NoTestNow, Restarting, StoreSlow, StoreTrouble, Taken, TooManyOpen
+from bot.domain.errors import NoTestNow, StoreSlow, StoreTrouble, Taken, TooManyOpen
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.domain.steps import IllegalStep
 from bot.reloads.image_story import ImageTestStory
@@ -29,8 +29,7 @@ class ImageTests:
 
         Raises NoTestNow, TooManyOpen, Restarting, StoreTrouble.
         """
-        if self._services.is_stopping():
-            raise Restarting
+        self._services.check_taking_on()
         self._check_limits(reload, test)
         self._testing[reload.id] = (reload.server, test.by.user)
         stored = None

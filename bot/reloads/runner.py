@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from bot.domain.errors import AlreadyEnded, Refusal, Restarting, StoreSlow, StoreTrouble
+from bot.domain.errors import AlreadyEnded, Refusal, StoreSlow, StoreTrouble
 from bot.domain.reload import JOINABLE, Asker, Outcome, Reload, State
 from bot.logs import new_ref
 from bot.reloads.image_tests import ImageTests
@@ -45,8 +45,7 @@ class Runner:
 
         None: this interaction was delivered before. Raises NoKey, TooManyOpen, Restarting, StoreTrouble.
         """
-        if self._services.is_stopping():
-            raise Restarting
+        self._services.check_taking_on()
         first = new.id not in self._starting  # the same event may come twice
         stays = False
         self._starting.setdefault(new.id, new)
@@ -69,8 +68,7 @@ class Runner:
 
         Raises AlreadyEnded, Restarting, StoreTrouble.
         """
-        if self._services.is_stopping():
-            raise Restarting
+        self._services.check_taking_on()
         stored = await self._services.store.notify(id_, asker, wanted=wanted)
         if stored is None:
             raise AlreadyEnded
@@ -95,7 +93,7 @@ class Runner:
         self._spawn(reload, Story.withdraw)
 
     async def resume(self) -> int:
-        """Go on with everything that the last process left open, most overdue first; answers how many."""
+        """Go on with everything that the last process left open, most overdue first; return how many."""
         try:
             taken, _, _ = await self._services.store.news()
         except StoreTrouble as error:  # a shared store is asked again soon

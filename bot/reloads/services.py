@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
+from bot.domain.errors import Restarting
 from bot.keys import Keys
 from bot.metrics import Metrics
 from bot.model_api.client import ModelApi
@@ -49,3 +50,8 @@ class Services:
     def is_stopping(self) -> bool:
         """Whether what is open is to go on at the next start."""
         return self._stopping
+
+    def check_taking_on(self) -> None:
+        """Raises Restarting where nothing new may begin: a stop, or a newer version has come."""
+        if self._stopping or self.store.is_outdated:
+            raise Restarting

@@ -34,6 +34,11 @@ class Store(Protocol):
         """Whether other processes use it, too: then there may be `news` at any time."""
         ...
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a newer version uses it by now: then nothing more is taken on here."""
+        ...
+
     async def news(self) -> News:
         """Take over open reloads that nobody looks after; and what has happened to our own."""
         ...
@@ -56,7 +61,7 @@ class Store(Protocol):
     async def ask(self, new: Reload, limit: float) -> Reload | None:
         """Store `new`, or add its asker to the reload of the same server and model that can be joined.
 
-        Answers the stored reload: another id than `new.id` means joined. None: this very interaction was
+        Returns the stored reload: another id than `new.id` means joined. None: this very interaction was
         seen before. Raises NoKey, TooManyOpen, and StoreSlow after `limit` seconds.
         """
         ...
@@ -111,7 +116,7 @@ class Store(Protocol):
         ...
 
     async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
-        """Store what they chose, and leave the rest as it is; answers all of it."""
+        """Store what they chose, and leave the rest as it is; return all of it."""
         ...
 
     async def watch(self, server: int, model: str) -> Watch | None:
@@ -141,7 +146,7 @@ class Store(Protocol):
         """Delete reloads that ended before a time, and take tokens and channels out of those before another.
 
         A test image counts as an end.
-        A part of them at once, so that nobody waits long behind it; answers how many, 0 when all is done.
+        A part of them at once, so that nobody waits long behind it; return how many, 0 when all is done.
         """
         ...
 

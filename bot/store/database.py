@@ -113,6 +113,10 @@ class Database:
             self._metrics.store_failures.inc()
             raise StoreSlow(landing) from None
 
+    async def fetch(self, limit: float, query: str, *args: Any) -> list[asyncpg.Record]:
+        """Read records. Raises StoreTrouble; StoreSlow after `limit` seconds."""
+        return await self.do(limit, lambda connection: connection.fetch(query, *args))
+
     async def write(self, limit: float, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         """The same, and it is measured."""
         began = time.monotonic()

@@ -28,7 +28,7 @@ from bot.metrics import Metrics
 from bot.store import file
 from bot.store.base import News
 from bot.store.memory import Memory
-from bot.store.rows import pack
+from bot.store.rows import VALUE, pack
 
 WRITE_TIMEOUT = 5.0
 """A call that takes longer is in trouble; its write may still land."""
@@ -50,7 +50,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class EmbeddedStore:
     """The store of `bot.store.base` in one file that belongs to one process."""
 
-    is_shared = False
+    is_shared = is_outdated = False
 
     def __init__(self, folder: Path, metrics: Metrics | None = None) -> None:
         """Open or make the store. Raises StoreUnusable, saying what to do."""
@@ -97,21 +97,17 @@ class EmbeddedStore:
     def _write_together(self, calls: list["_Call"]) -> None:
         self._memory.begin()
         for call in calls:
-            try:
-                call.result = call.verb()
-            except Exception as error:  # noqa: BLE001  # handed to who called; a verb checks before it changes
-                call.error = error
-        began = time.monotonic()
-        try:
-            has_changed = bool(self._memory.changed)
-            self._write()
-            if has_changed:
-                self._metrics.store_seconds.observe(time.monotonic() - began)
-        except Exception as error:  # noqa: BLE001  # whatever it was, nobody may believe that it is stored
+            call.make()
+        write, began = _Call(self._write), time.monotonic()
+        write.make()
+        if write.error is not None:  # whatever it was, nobody may believe that it is stored
             self._metrics.store_failures.inc()
             self._memory.undo()
+            why = f"storage failed: {type(write.error).__name__}: {write.error}"
             for call in calls:
-                call.error = call.error or StoreTrouble(f"storage failed: {type(error).__name__}: {error}")
+                call.error = call.error or StoreTrouble(why)
+        elif self._memory.changed:
+            self._metrics.store_seconds.observe(time.monotonic() - began)
         for call in calls:
             call.done = True
 
@@ -265,7 +261,7 @@ class EmbeddedStore:
         return self._memory.values.get(name)
 
     async def set_value(self, name: str, value: Any) -> None:
-        await self._call(WRITE_TIMEOUT, self._memory.change, f"value:{name}", value)
+        await self._call(WRITE_TIMEOUT, self._memory.change, VALUE.address(name=name), value)
 
     def close(self) -> None:
         """Wait for what is queued, then close. Blocks for as long as the disk does."""
@@ -284,6 +280,13 @@ class _Call:
     result: Any = None
     error: Exception | None = None
     done: bool = False
+
+    def make(self) -> None:
+        """Do it, and keep what came of it for whoever waits: a verb checks before it changes anything."""
+        try:
+            self.result = self.verb()
+        except Exception as error:  # noqa: BLE001  # raised again where it is waited for, in another thread
+            self.error = error
 
 
 def _log_late(landing: asyncio.Future[Any]) -> None:

@@ -11,12 +11,12 @@ import orjson
 from pydantic import ValidationError
 
 from bot.domain.errors import StoreUnusable
-from bot.store.memory import StoredRow
-from bot.store.rows import unpack
+from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
 FORMAT = 1
 """The version of the rows; a store of a newer one is refused."""
+FORMAT_ADDRESS = VALUE.address(name="format")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
 """As sqlitedict makes it."""
@@ -40,7 +40,7 @@ def trouble(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path) -> TextIO:
-    """Make the folder and the file if need be, readable by their owner only; answers the lock.
+    """Make the folder and the file if need be, readable by their owner only; return the lock.
 
     Raises StoreUnusable, OSError; BlockingIOError where another process holds it.
     """
@@ -69,7 +69,7 @@ def read(path: Path) -> dict[str, StoredRow]:
             found = rows(db, path)
             # Also shows that the disk can be written: if not, each start would tell the same endings anew.
             db.execute("PRAGMA journal_mode=WAL")
-            db.execute("REPLACE INTO kv VALUES ('value:format', ?)", (orjson.dumps(FORMAT),))
+            db.execute("REPLACE INTO kv VALUES (?, ?)", (FORMAT_ADDRESS, orjson.dumps(FORMAT)))
             db.commit()
         return found
     except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
@@ -81,10 +81,10 @@ def read(path: Path) -> dict[str, StoredRow]:
 def rows(db: sqlite3.Connection, path: Path) -> dict[str, StoredRow]:
     """All rows by name. Raises StoreUnusable for those of another version; sqlite3.Error, ValueError."""
     found = dict(db.execute(_LIVE).fetchall())
-    if orjson.loads(found.get("value:format", b"0")) > FORMAT:
+    if orjson.loads(found.get(FORMAT_ADDRESS, b"0")) > FORMAT:
         raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
     try:
-        return {name: unpack(name, orjson.loads(value)) for name, value in found.items()}
+        return {name: unpack(kind_of(name), name, orjson.loads(value)) for name, value in found.items()}
     except ValidationError:
         unreadable = f"{path} holds a record that this version cannot read"
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None

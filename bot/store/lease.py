@@ -1,6 +1,6 @@
-"""A replica's life: a row with a lease, renewed while the process is well.
+"""A replica's lease: a row that it renews while it is well.
 
-A lease that has run out is never renewed: the process begins a new life. So an id is a fence.
+A lease that has expired is never renewed: the process takes a new one, with a new id. So an id is a fence.
 """
 
 import asyncio
@@ -19,20 +19,23 @@ import structlog
 
 from bot.domain.reload import Reload
 from bot.store.database import DATABASE_ERRORS
-from bot.store.schema import Connection, transaction
+from bot.store.schema import MIGRATIONS, Connection, transaction
 
 LEASE_TIMEOUT = 3.0
+"""Seconds after its last renewal until a lease expires."""
 RENEW_INTERVAL = 1.0
+RENEW_TIMEOUT = 1.0
 BEGIN_TIMEOUT = 2.5
-"""To connect and begin a life, a dozen round trips; a plain renewal has RENEW_INTERVAL."""
+"""Seconds to connect and take a new lease: a dozen round trips."""
 REFUSED_DELAY = 0.5
 """So long nobody asks again after a refusal."""
 
 _BEGIN = "INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))"
 _RENEW = """
 UPDATE replicas SET lease_until = now() + make_interval(secs => $2)
-WHERE id = $1 AND lease_until > now() RETURNING true
+WHERE id = $1 AND lease_until > now() RETURNING (SELECT max(number) FROM migrations)
 """
+_NEWEST = "SELECT max(number) FROM migrations"
 _INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = ANY($1) AND id = ANY($3) AND is_open RETURNING id"
 _SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
 _END = "DELETE FROM replicas WHERE id = $1"
@@ -46,14 +49,14 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Held:
-    """An open reload that belongs to this life, as it was last written or read."""
+    """An open reload that this lease holds, as it was last written or read."""
 
     row: Reload
     version: int
 
 
 class Lease:
-    """The life of this process, and what belongs to it."""
+    """The lease of this process, and the reloads that it holds."""
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
@@ -65,10 +68,12 @@ class Lease:
         self._tried_at = -math.inf
         self.id = uuid.uuid4()
         self.tried: list[uuid.UUID] = []
-        """Lives that were to begin, and may have: the answer was lost."""
+        """Leases that were to begin, and may have: the answer was lost."""
         self.held: dict[int, Held] = {}
         self.lost: set[int] = set()
-        """Those that another life has taken over, until somebody asks."""
+        """Those that another lease has claimed, until somebody asks."""
+        self.is_outdated = False
+        """A newer version has changed the tables: this process has released what it held."""
 
     @property
     def is_good(self) -> bool:
@@ -77,7 +82,7 @@ class Lease:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the database has been well for so long that who lives has renewed its lease since."""
+        """Whether the database has been well for so long that every live replica has renewed its lease."""
         return time.monotonic() - self._well_since > LEASE_TIMEOUT
 
     async def make_sure(self, since: float = 0.0) -> None:
@@ -87,7 +92,7 @@ class Lease:
         """
         while not self._is_sure(since):
             await self._try(since)
-            if self._is_refused:
+            if self._is_refused or self.is_outdated:
                 return
             if not self._is_sure(since):  # it is silent: we may be cut off alone
                 await asyncio.sleep(RENEW_INTERVAL)
@@ -102,7 +107,7 @@ class Lease:
             await asyncio.sleep(RENEW_INTERVAL)
 
     async def renew(self) -> None:
-        """Renew the lease, or begin a new life where it has run out; trouble is logged."""
+        """Renew the lease, or take a new one where it has expired; trouble is logged."""
         await self._try(math.inf)
 
     async def _try(self, since: float) -> None:
@@ -114,7 +119,7 @@ class Lease:
                 return
             self._tried_at = began
             try:
-                async with asyncio.timeout(RENEW_INTERVAL if self.is_good else BEGIN_TIMEOUT):
+                async with asyncio.timeout(RENEW_TIMEOUT if self.is_good else BEGIN_TIMEOUT):
                     await self._renew(await self._connected())
             except DATABASE_ERRORS as error:
                 self._well_since = math.inf
@@ -124,7 +129,7 @@ class Lease:
                 self._disconnect()
             else:
                 self._is_refused = False
-                self._good_until = began + LEASE_TIMEOUT
+                self._good_until = 0.0 if self.is_outdated else began + LEASE_TIMEOUT
                 self._well_since = min(self._well_since, time.monotonic())
 
     async def end(self) -> None:
@@ -133,11 +138,13 @@ class Lease:
             self._good_until = 0.0
             self.held = {}
             with suppress(*DATABASE_ERRORS):  # then it runs out by itself
-                async with asyncio.timeout(RENEW_INTERVAL):
-                    connection = await self._connected()
-                    await connection.execute(_SET_FREE, self.id)
-                    await connection.execute(_END, self.id)
+                async with asyncio.timeout(RENEW_TIMEOUT):
+                    await self._release(await self._connected())
             self._disconnect()
+
+    async def _release(self, connection: Connection) -> None:
+        await connection.execute(_SET_FREE, self.id)
+        await connection.execute(_END, self.id)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
@@ -150,11 +157,26 @@ class Lease:
             self._connection = None
 
     async def _renew(self, connection: Connection) -> None:
-        if await connection.fetchval(_RENEW, self.id, LEASE_TIMEOUT) is None:
-            await self._begin_anew(connection)
+        newest = await connection.fetchval(_RENEW, self.id, LEASE_TIMEOUT)
+        has_expired = newest is None
+        if has_expired:
+            newest = await connection.fetchval(_NEWEST)
+        if newest > len(MIGRATIONS):
+            await self._give_way(connection)
+        elif has_expired:
+            await self._take_new(connection)
 
-    async def _begin_anew(self, connection: Connection) -> None:
-        """A new life inherits what the last one had, but for what others have claimed meanwhile."""
+    async def _give_way(self, connection: Connection) -> None:
+        """A newer version has come: its replicas read our rows, but we would lose what only it knows."""
+        if not self.is_outdated:
+            log.error("lease.outdated", why="a newer version has changed the database: upgrade the bot")
+        self.is_outdated = True
+        self.lost |= self.held.keys()
+        self.held = {}
+        await self._release(connection)
+
+    async def _take_new(self, connection: Connection) -> None:
+        """A new lease inherits what the last one held, but for what others have claimed meanwhile."""
         new = uuid.uuid4()
         old = [self.id, *self.tried]
         self.tried.append(new)

@@ -10,17 +10,14 @@ from bot.domain.reload import JOINABLE, Asker, Reload, State
 from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
 from bot.domain.steps import Facts, faded
 from bot.domain.steps import step as take_step
+from bot.store.rows import KEY, RELOAD, SETTINGS, VALUE, WATCH, Kind, StoredRow, kind_of
 
 REDELIVERY_AGE = 900.0
 """How long Discord's token answers an interaction, and how long one may be delivered again."""
 
 
-StoredRow = Reload | KeyRow | ServerSettings | Watch | Any
-"""The last: a named value."""
-
-
 class Memory:
-    """Rows by name ("reload:<id>", "key:<server>", "value:<name>" …), and the verbs that change them.
+    """Rows by address ("reload:<id>", "key:<server>", "value:<name>" …), and the verbs that change them.
 
     One verb runs at a time. `changed` is what the disk does not have yet; `undo` takes it back.
     """
@@ -42,33 +39,30 @@ class Memory:
 
     def undo(self) -> None:
         """Take back what has changed since `begin`."""
-        for name, value in self._before.items():
-            self.remember(name, value)
+        for address, value in self._before.items():
+            self.remember(address, value)
 
-    def _table(self, name: str) -> tuple[dict[Any, Any], Any]:
-        """Where the row of a name stands."""
-        kind, _, rest = name.partition(":")
-        match kind:
-            case "reload":
-                return self.reloads, int(rest)
-            case "key":
-                return self.keys, int(rest)
-            case "settings":
-                return self.settings, int(rest)
-            case "watch":
-                server, _, model = rest.partition(":")
-                return self.watches, (int(server), model)
-            case _:
-                return self.values, rest
+    def _table(self, address: str) -> tuple[dict[Any, Any], Any]:
+        """Where the row of an address stands."""
+        kind = kind_of(address)
+        number, name = kind.place(address)
+        tables: dict[Kind[Any], tuple[dict[Any, Any], Any]] = {
+            RELOAD: (self.reloads, number),
+            KEY: (self.keys, number),
+            SETTINGS: (self.settings, number),
+            WATCH: (self.watches, (number, name)),
+            VALUE: (self.values, name),
+        }
+        return tables[kind]
 
-    def known(self, name: str) -> StoredRow | None:
-        """The row of a name, or None."""
-        table, place = self._table(name)
+    def known(self, address: str) -> StoredRow | None:
+        """The row at an address, or None."""
+        table, place = self._table(address)
         return table.get(place)
 
-    def remember(self, name: str, value: StoredRow | None) -> None:
+    def remember(self, address: str, value: StoredRow | None) -> None:
         """Hold a row that the disk has; None: it has none."""
-        table, place = self._table(name)
+        table, place = self._table(address)
         if value is not None:  # in one go: the other thread reads meanwhile
             table[place] = value
         elif isinstance(gone := table.pop(place, None), Reload):
@@ -76,11 +70,11 @@ class Memory:
         if isinstance(value, Reload):
             self.of_server.setdefault(value.server, {})[value.id] = value
 
-    def change(self, name: str, value: StoredRow | None) -> None:
+    def change(self, address: str, value: StoredRow | None) -> None:
         """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
-        self._before.setdefault(name, self.known(name))
-        self.changed[name] = value
-        self.remember(name, value)
+        self._before.setdefault(address, self.known(address))
+        self.changed[address] = value
+        self.remember(address, value)
 
     def ask(self, new: Reload) -> Reload | None:
         """The verb of `bot.store.base`."""
@@ -95,7 +89,7 @@ class Memory:
         if twin is None:
             check_limits(new, running)
         after = new if twin is None else _joined(twin, new)
-        self.change(f"reload:{after.id}", after)
+        self.change(RELOAD.address(after.id), after)
         return after
 
     def notify(self, id_: int, asker: Asker, wanted: bool) -> Reload | None:
@@ -104,7 +98,7 @@ class Memory:
             return None
         after = join(known, asker) if wanted else mute(known, asker.user)
         if after != known:
-            self.change(f"reload:{id_}", after)
+            self.change(RELOAD.address(id_), after)
         return after
 
     def step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
@@ -112,11 +106,11 @@ class Memory:
         if known is None or known.state not in from_:
             return None
         after = take_step(known, to, **facts)
-        self.change(f"reload:{id_}", None if to is State.REMOVED else after)
+        self.change(RELOAD.address(id_), None if to is State.REMOVED else after)
         return after
 
     def set_key(self, server: int, row: KeyRow) -> None:
-        self.change(f"key:{server}", row)
+        self.change(KEY.address(server), row)
 
     def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
         if self.keys.get(server) == was:
@@ -125,7 +119,7 @@ class Memory:
     def remove_key(self, server: int) -> bool:
         existed = server in self.keys
         if existed:
-            self.change(f"key:{server}", None)
+            self.change(KEY.address(server), None)
         return existed
 
     def expire(self, ended_before: float, fade_before: float, most: int) -> int:
@@ -135,14 +129,14 @@ class Memory:
         resting = [r for at, r in ended if ended_before <= at < fade_before and not r.is_testing]
         fading = [r for r in resting if r.has_tokens]
         for reload in old[:most]:
-            self.change(f"reload:{reload.id}", None)
+            self.change(RELOAD.address(reload.id), None)
         for reload in fading[: most - len(old[:most])]:
-            self.change(f"reload:{reload.id}", faded(reload))
+            self.change(RELOAD.address(reload.id), faded(reload))
         return min(most, len(old) + len(fading))
 
     def change_settings(self, server: int, changes: dict[str, Any]) -> ServerSettings:
         after = replace(self.settings.get(server, ServerSettings()), **changes)
-        self.change(f"settings:{server}", after)
+        self.change(SETTINGS.address(server), after)
         return after
 
     def set_watch(self, watch: Watch, anew: bool) -> bool:
@@ -151,22 +145,22 @@ class Memory:
             return False
         if anew and sum(server == watch.server for server, _ in self.watches) >= WATCHED_PER_SERVER:
             raise TooManyWatched(WATCHED_PER_SERVER)
-        self.change(f"watch:{watch.server}:{watch.model}", watch)
+        self.change(WATCH.address(watch.server, watch.model), watch)
         return True
 
     def remove_watch(self, server: int, model: str) -> bool:
         existed = (server, model) in self.watches
         if existed:
-            self.change(f"watch:{server}:{model}", None)
+            self.change(WATCH.address(server, model), None)
         return existed
 
     def forget(self, server: int) -> None:
         if server in self.settings:
-            self.change(f"settings:{server}", None)
+            self.change(SETTINGS.address(server), None)
         for of, model in [place for place in self.watches if place[0] == server]:
             self.remove_watch(of, model)
         for id_ in list(self.of_server.get(server, {})):
-            self.change(f"reload:{id_}", None)
+            self.change(RELOAD.address(id_), None)
         self.remove_key(server)
 
 

@@ -1,20 +1,59 @@
-"""Pure: a row as it is written, the same in every store: JSON, never pickle (CVE-2024-35515)."""
+"""Rows as they are written, the same in every store: JSON, never pickle (CVE-2024-35515)."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import orjson
 from pydantic import TypeAdapter
 
 from bot.domain.reload import Reload
 from bot.domain.rows import KeyRow, ServerSettings, Watch
-from bot.store.memory import StoredRow
 
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    "reload": TypeAdapter(Reload),
-    "key": TypeAdapter(KeyRow),
-    "settings": TypeAdapter(ServerSettings),
-    "watch": TypeAdapter(Watch),
-}
+StoredRow = Reload | KeyRow | ServerSettings | Watch | Any
+"""The last: a named value."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[T]):
+    """A kind of row. It is found by a number (a server's id, or a reload's own), by a name, or by both.
+
+    `word` and the form of an address are stored: they never change.
+    """
+
+    word: str
+    adapter: TypeAdapter[T]
+    has_number: bool = True
+    has_name: bool = False
+
+    def address(self, number: int = 0, name: str = "") -> str:
+        """Where the row stands in a file, like "watch:<server>:<model>"."""
+        parts = [self.word, *([str(number)] if self.has_number else []), *([name] if self.has_name else [])]
+        return ":".join(parts)
+
+    def place(self, address: str) -> tuple[int, str]:
+        """Number and name from an address. Raises ValueError."""
+        rest = address.partition(":")[2]
+        if not self.has_number:
+            return 0, rest
+        number, _, name = rest.partition(":")
+        return int(number), name
+
+
+RELOAD = Kind("reload", TypeAdapter(Reload))
+KEY = Kind("key", TypeAdapter(KeyRow))
+SETTINGS = Kind("settings", TypeAdapter(ServerSettings))
+WATCH = Kind("watch", TypeAdapter(Watch), has_name=True)
+VALUE: Kind[Any] = Kind("value", TypeAdapter(Any), has_number=False, has_name=True)
+KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, VALUE)}
+
+
+def kind_of(address: str) -> Kind[Any]:
+    """The kind of the row at an address. Raises ValueError."""
+    kind = KINDS.get(address.partition(":")[0])
+    if kind is None:
+        raise ValueError("not a row of ours")
+    return kind
 
 
 def pack(value: StoredRow | None) -> bytes | None:
@@ -22,13 +61,9 @@ def pack(value: StoredRow | None) -> bytes | None:
     return None if value is None else orjson.dumps(value)  # dataclasses as objects
 
 
-def unpack(name: str, value: Any) -> StoredRow:
-    """The row of a name ("reload:<id>" …) from its JSON. Raises pydantic.ValidationError, ValueError."""
-    kind, _, rest = name.partition(":")
-    if kind not in _KINDS:
-        return value
-    row = _KINDS[kind].validate_python(value)
-    int(rest.partition(":")[0])
-    if isinstance(row, Reload) and (row.id != int(rest) or not row.askers):
+def unpack(kind: Kind[T], address: str, value: Any) -> T:
+    """The row at an address from its JSON. Raises pydantic.ValidationError, ValueError."""
+    row, (number, _) = kind.adapter.validate_python(value), kind.place(address)
+    if isinstance(row, Reload) and (row.id != number or not row.askers):
         raise ValueError("not a row of ours")
     return row

@@ -69,14 +69,16 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     """
     inner = connection.transaction()
     await inner.start()
+    has_worked = False
     try:
         yield
+        has_worked = True
     except asyncio.CancelledError:
         connection.terminate()
         raise
-    except BaseException:  # whatever it was, it goes on to who called
-        await inner.rollback()
-        raise
+    finally:
+        if not has_worked and not connection.is_closed():
+            await inner.rollback()
     await inner.commit()
 
 

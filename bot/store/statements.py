@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import orjson
@@ -11,9 +11,11 @@ import structlog
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import JOINABLE, Reload, State
 from bot.domain.steps import Facts
-from bot.store.memory import Memory, StoredRow
-from bot.store.rows import unpack
+from bot.store.memory import Memory
+from bot.store.rows import RELOAD, Kind, StoredRow, unpack
 from bot.store.schema import Connection, transaction
+
+T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -34,9 +36,10 @@ UPDATE replicas SET lease_until = '-infinity' WHERE id IN (
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
             AND (since < now() - make_interval(secs => $2) OR since > now()))
 """
-"""A life that has run out is over for good before anything of it is claimed: a renewal may be under way.
+"""A lease that has run out expires for good before its reloads are claimed: a renewal may be under way.
 
-Not by who has lived so shortly that others may be about to renew. In the future: the clock was set back.
+A replica whose own lease is younger than the seconds given claims nothing, so that after an outage the
+previous owners come first. A lease that began in the future: the clock was set back.
 """
 _UNOWNED = """
 is_open AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
@@ -48,7 +51,7 @@ CLAIM = f"""
 UPDATE reloads r SET owner = $1, has_news = false WHERE {_UNOWNED} AND id = ANY($2)
 RETURNING id, body, version
 """  # noqa: S608
-"""Twice, as the first looks at lives as they were when it began: the row may belong to a newer one by now."""
+"""Twice, as the first sees leases as they were when it began: the row may belong to a newer one by now."""
 NEWS = """
 UPDATE reloads r SET has_news = false
 FROM (SELECT id FROM reloads WHERE owner = $1 AND has_news ORDER BY id FOR UPDATE SKIP LOCKED) mine
@@ -66,7 +69,7 @@ SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = 
 ORDER BY asked_at DESC LIMIT $3
 """
 ROW = "SELECT value FROM rows WHERE kind = $1 AND server = $2 AND name = $3"
-KEYS = "SELECT server, value FROM rows WHERE kind = 'key'"
+KEYS = "SELECT server, name, value FROM rows WHERE kind = 'key'"
 ROWS = """
 SELECT server, name, value FROM rows WHERE kind = $1 AND (server, name) > ($2, $3)
 ORDER BY server, name LIMIT $4
@@ -111,17 +114,17 @@ async def servers_turn(connection: Connection, server: int) -> AsyncIterator[Non
 async def update(
     connection: Connection, after: Reload, version: int, was_owner: Any, owner: Any, *, news: bool
 ) -> int | None:
-    """Write a row that has this version and owner; answers its new version, or None where it has not."""
+    """Write a row that has this version and owner; return its new version, or None where it has not."""
     id_, _, _, state, is_open, is_joinable, may_fade, _, due, last_at, body = columns(after)
     what = (state, is_open, is_joinable, may_fade, due, last_at, body)
     now: int | None = await connection.fetchval(UPDATE, id_, version, was_owner, *what, owner, news)
     return now
 
 
-async def find_row(connection: Connection, kind: str, server: int, name: str = "") -> Any:
+async def find_row(connection: Connection, kind: Kind[T], server: int, name: str = "") -> T | None:
     """A key, settings, a watch or a value, or None."""
-    value = await connection.fetchval(ROW, kind, server, name)
-    return None if value is None else _read(f"{kind}:{server}", value)
+    value = await connection.fetchval(ROW, kind.word, server, name)
+    return None if value is None else _read(kind, kind.address(server, name), value)
 
 
 def columns(reload: Reload) -> tuple[Any, ...]:
@@ -140,15 +143,14 @@ def packed(row: StoredRow) -> str:
     return orjson.dumps(row).decode()
 
 
-def row_of(kind: str, record: asyncpg.Record) -> Any:
-    """A key, settings or a watch from the record of its server and value."""
-    return _read(f"{kind}:{record['server']}", record["value"])
+def row_of(kind: Kind[T], record: asyncpg.Record) -> T:
+    """A key, settings or a watch from the record of its server, name and value."""
+    return _read(kind, kind.address(record["server"], record["name"]), record["value"])
 
 
 def reload_of(record: asyncpg.Record) -> Reload:
     """A reload from the record of its id and body."""
-    row: Reload = _read(f"reload:{record['id']}", record["body"])
-    return row
+    return _read(RELOAD, RELOAD.address(record["id"]), record["body"])
 
 
 def readable(records: Iterable[asyncpg.Record]) -> Iterator[tuple[asyncpg.Record, Reload]]:
@@ -160,19 +162,19 @@ def readable(records: Iterable[asyncpg.Record]) -> Iterator[tuple[asyncpg.Record
             log.error("store.row_unreadable", reload=record["id"])  # noqa: TRY400  # no news in a traceback
 
 
-def _read(name: str, value: str) -> Any:
+def _read(kind: Kind[T], address: str, value: str) -> T:
     """Raises StoreTrouble: a newer version may have written it."""
     try:
-        return unpack(name, orjson.loads(value))
+        return unpack(kind, address, orjson.loads(value))
     except ValueError:
-        raise StoreTrouble(f"{name.partition(':')[0]}: a record that this version cannot read") from None
+        raise StoreTrouble(f"{kind.word}: a record that this version cannot read") from None
 
 
 def memory_of(reloads: Iterable[Reload]) -> Memory:
     """A part of the store in memory, for a pure verb."""
     memory = Memory()
     for reload in reloads:
-        memory.remember(f"reload:{reload.id}", reload)
+        memory.remember(RELOAD.address(reload.id), reload)
     return memory
 
 

@@ -107,7 +107,7 @@ async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
     assert re.match(r"✗ .*(29|30|31) s behind Discord's", said.line("clock"))
     assert re.match(r"✗ .*Interactions Endpoint URL", said.line("application"))
     assert re.match(
-        r"✗ .*lacks rights in #general \(Send Messages\), #art \(View Channel\)\.", said.line("server")
+        r"✗ .*lacks permissions in #general \(Send Messages\), #art \(View Channel\)\.", said.line("server")
     )
 
 

@@ -138,6 +138,21 @@ async def press(old: Wire, custom_id: str) -> Interaction:
     return await old.server.press(old.mod, message, "It")
 
 
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_once_a_newer_version_has_come_nothing_more_is_taken_on(
+    old: Wire, bot: Rewarm, url: str
+) -> None:
+    await old.ready()
+    newer = await asyncpg.connect(url)
+    await newer.execute("INSERT INTO migrations (number) VALUES (1000)")
+    await old.server.wait_for(lambda: bot.store.is_outdated)
+    for asked in (await old.reload(model="another"), await press(old, f"rewarm:notify:{OPEN}")):
+        await old.server.wait_for(functools.partial(is_shown, old, asked, "The bot is restarting."))
+    assert old.api.calls == []
+    assert await newer.fetchval("SELECT owner FROM reloads WHERE id = $1", OPEN) is None, "it is left to it"
+    await newer.close()
+
+
 def test_every_setting_of_its_env_is_still_known(tmp_path: Path) -> None:
     named = re.findall(r"^([A-Z_]+)=", (OLD / "settings.env").read_text(), re.MULTILINE)
     assert [name for name in named if name.lower() not in Settings.model_fields] == []

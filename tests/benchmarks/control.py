@@ -41,7 +41,7 @@ class LoopLag:
         self._task = asyncio.create_task(self._sample(), name="loop-lag")
 
     def read(self) -> dict[str, float]:
-        """Stop; answers what was seen since `watch`, in seconds."""
+        """Stop; return what was seen since `watch`, in seconds."""
         if self._task is not None:
             self._task.cancel()
             self._note()  # the wake-up that is awaited: in a loop that is stuck it is the only one
@@ -93,7 +93,7 @@ class Child:
         self._log = log
 
     async def ask(self, what: str, **how: Any) -> Any:
-        """Have it do something; answers what came of it. Raises RuntimeError with its log where it failed."""
+        """Have it do something; return what came of it. Raises RuntimeError with its log where it failed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(ConnectionError):

@@ -66,7 +66,7 @@ class Discord:
         return self.delay if path.startswith(BASE) else 0.0
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
-        """Do one call; answers the status and what JSON makes of the rest."""
+        """Do one call; return the status and what JSON makes of the rest."""
         parts = path.partition("?")[0].split("/")
         if not path.startswith(BASE):
             return self._model_api(path, body)

@@ -18,8 +18,9 @@ from bot.reloads.life import Life
 from bot.store import statements
 from bot.store.database import _unusable
 from bot.store.lease import LEASE_TIMEOUT
-from bot.store.postgres import READ_BATCH, SERVERS_BATCH, PostgresStore
+from bot.store.postgres import SERVERS_BATCH, PostgresStore
 from bot.store.schema import MIGRATIONS
+from bot.store.server_rows import READ_BATCH
 from tests import postgres
 from tests.integration.test_store import LIMIT, make
 
@@ -112,7 +113,7 @@ async def test_a_dead_replicas_reloads_are_taken_over_most_overdue_first(two: Tw
 async def test_what_is_claimed_has_its_story_begun_once_also_where_somebody_joins_meanwhile(two: Two) -> None:
     await two.one.ask(make(1, user=7), LIMIT)
     await two.one.release()
-    await two.other._claim()
+    await two.other._claims._claim()
     await two.other.ask(make(2, user=8), LIMIT)
     assert not two.other.holds(1), "who joins would begin a story, which the take-over then cuts off"
     [reload] = (await two.other.news()).taken
@@ -256,7 +257,7 @@ async def test_a_claim_whose_answer_comes_late_is_not_forgotten(two: Two) -> Non
     async with locked.transaction():
         await locked.execute("LOCK TABLE replicas IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreTrouble):
-            await two.other._database.do(0.2, lambda _: two.other._claim())
+            await two.other._database.do(0.2, lambda _: two.other._claims._claim())
         await asyncio.sleep(0.2)
     await locked.close()
     assert [reload.id for reload in await taken(two.other)] == [1]
@@ -534,7 +535,7 @@ async def test_news_that_are_looked_at_late_take_no_step_back(two: Two) -> None:
     news = await two.one._fetch(statements.NEWS, two.one._lease.id)
     await two.one.step(1, {State.ASKED}, State.CALLING, called_at=1.0)
     [(record, reload)] = statements.readable(news)
-    assert two.one._take(record, reload).state is State.CALLING
+    assert two.one._claims.take(record, reload).state is State.CALLING
     assert await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2.0) is not None
 
 
@@ -553,15 +554,15 @@ async def test_a_write_that_ends_while_rows_are_compared_stops_no_comparing(
     await two.one.ask(make(1), LIMIT)
     del two.one._lease.held[1]  # its answer was lost
     fetch = two.one._fetch
-    two.one._under_way[99] += 1
+    two.one._claims.under_way[99] += 1
 
     async def slow(query: str, *args: Any) -> list[asyncpg.Record]:
         if query == statements.LEAVE:
-            two.one._under_way.clear()
+            two.one._claims.under_way.clear()
         return await fetch(query, *args)
 
     monkeypatch.setattr(two.one, "_fetch", slow)
-    two.one._compared_at = 0.0
+    two.one._claims._compared_at = 0.0
     assert (await two.one.news()).lost == frozenset()
 
 
@@ -584,7 +585,7 @@ async def test_a_life_that_began_without_an_answer_is_inherited_from(two: Two) -
         while await admin.fetchval("SELECT owner FROM reloads") == before:
             await asyncio.sleep(0.05)
         for _ in range(3):  # it goes on comparing what it knows with what is stored
-            two.one._compared_at = 0.0
+            two.one._claims._compared_at = 0.0
             assert (await two.one.news()).lost == frozenset()
         await admin.execute("DROP TRIGGER slow ON replicas")
         while await admin.fetchval("SELECT owner FROM reloads") != two.one._lease.id:
@@ -624,3 +625,33 @@ async def test_one_that_cannot_be_reached_is_said_without_its_password(url: str)
     with pytest.raises(DatabaseUnusable) as caught:
         await PostgresStore.connect(url)
     assert "canary" not in f"{caught.value} {caught.value.__cause__}"
+
+
+async def a_newer_version_comes(url: str) -> None:
+    """It brings the tables up to date, and nothing more of it is seen here."""
+    db = await asyncpg.connect(url)
+    await db.execute("INSERT INTO migrations (number) VALUES ($1)", len(MIGRATIONS) + 1)
+    await db.close()
+
+
+async def test_a_replica_that_sees_a_newer_version_takes_nothing_on_and_releases(two: Two) -> None:
+    await two.one.ask(make(1), LIMIT)
+    await a_newer_version_comes(two.url)
+    async with asyncio.timeout(SOON):
+        while not (two.one.is_outdated and two.other.is_outdated):
+            await asyncio.sleep(0.1)
+
+    assert (await two.one.news()).lost == {1}
+    with pytest.raises(Taken):
+        await two.one.hold(1)
+    assert await two.other.news() == ([], [], frozenset()), "that is left to the newer one"
+    db = await asyncpg.connect(two.url)
+    assert await db.fetchval("SELECT owner FROM reloads WHERE id = 1") is None
+    assert await db.fetchval("SELECT count(*) FROM replicas WHERE lease_until > now()") == 0
+    await db.close()
+
+    with pytest.raises(StoreTrouble):
+        await two.one.ask(make(2), LIMIT)
+    with pytest.raises(StoreTrouble):
+        await two.one.set_key(100, KeyRow("sealed anew", 7, "mod", 2.0))
+    assert (await two.one.key(100)) == KeyRow("sealed", 7, "mod", 1.0), "it can still be read"

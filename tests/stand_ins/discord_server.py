@@ -493,7 +493,7 @@ class DiscordServer:
     async def autocomplete(
         self, member: Member, channel: Channel, command: str, option: str, text: str
     ) -> list[Json]:
-        """Type into an option; answers the choices. Raises TimeoutError where none came."""
+        """Type into an option; return the choices. Raises TimeoutError where none came."""
         data = self._invocation(command, {option: text}, focused=option)
         interaction = await self._interact(_AUTOCOMPLETE, member, channel, data, self.answer_seconds)
         if interaction.choices is None:
@@ -679,7 +679,7 @@ class DiscordServer:
         return status, answer, headers
 
     def _take(self, route: _Route, params: dict[str, str]) -> tuple[dict[str, str], Json | None]:
-        """Take a place in the rate limits; answers the headers, and the answer where there is none left."""
+        """Take a place in the rate limits; return the headers, and the answer where there is none left."""
         if not self.limits:
             return {}, None
         if route.kind == "bot":
@@ -838,7 +838,7 @@ class DiscordServer:
         return 200, {"interaction": about, "resource": resource}
 
     def _take_answer(self, request: Request, interaction: Interaction, kind: int, data: Json) -> Json:
-        """Do what the first answer says; answers what became of it."""
+        """Do what the first answer says; return what became of it."""
         in_place = () if interaction.source is None else (6, 7)
         fitting = {
             _COMMAND_CALL: (4, 5, 9),

@@ -22,12 +22,12 @@ PACKAGES = ("bot", "cogs")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    """Run a command that must succeed; answers what it printed."""
+    """Run a command that must succeed; return what it printed."""
     return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def build(folder: Path) -> tuple[Path, Path]:
-    """Build the source archive, and from it the wheel; answers that wheel and the unpacked source."""
+    """Build the source archive, and from it the wheel; return that wheel and the unpacked source."""
     run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder)
     [archive] = folder.glob("*.tar.gz")
     offline = ("--no-deps", "--no-index", "--no-build-isolation")
@@ -55,7 +55,7 @@ def look(wheel: Path, source: Path) -> None:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Install the wheel on top of the lock, in a venv of its own; answers its `bin`."""
+    """Install the wheel on top of the lock, in a venv of its own; return its `bin`."""
     run(sys.executable, "-m", "venv", folder)
     pip = (folder / "bin" / "pip", "--disable-pip-version-check")
     run(*pip, "install", "-q", "--require-hashes", "-r", ROOT / "requirements-dev.txt")
@@ -65,7 +65,7 @@ def install(wheel: Path, folder: Path) -> Path:
 
 
 def main() -> int:
-    """Do it all; answers pytest's exit status."""
+    """Do it all; return pytest's exit status."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         wheel, source = build(folder)

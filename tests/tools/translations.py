@@ -1,4 +1,4 @@
-"""The catalogues of `bot/languages`: `make catalogues` brings them up to date with what the code says."""
+"""The translations in `bot/languages`: `make translations` brings them up to date with what the code says."""
 
 import io
 import re

@@ -48,7 +48,7 @@ def test_the_code_says_something() -> None:
 def test_nothing_is_missing_unsure_or_left_over(code: str) -> None:
     catalogue = read(code)
     missing = [m.id for m in SAID if m.id not in catalogue or not all(texts(catalogue[m.id]))]
-    assert missing == [], "make catalogues, and translate"
+    assert missing == [], "make translations, and translate"
     assert [m.id for m in catalogue if m.id and m.fuzzy] == []
     assert {str(m.id) for m in catalogue if m.id} == {str(m.id) for m in SAID}
 

@@ -1,0 +1,123 @@
+"""The rows of servers in PostgreSQL: keys, settings, watches; and small named values."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import asyncpg
+
+from bot.domain.errors import StoreTrouble
+from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.store import statements as sql
+from bot.store.database import Database
+from bot.store.lease import Lease
+from bot.store.memory import Memory
+from bot.store.rows import KEY, SETTINGS, VALUE, WATCH, Kind
+from bot.store.schema import Connection
+
+WRITE_TIMEOUT = 5.0
+"""A call that takes longer is in trouble; its write may still land."""
+STEP_TIMEOUT = 1.0
+"""The same for a step, and for a reading: neither an ending nor a first answer is held up."""
+READ_BATCH = 500
+T = TypeVar("T")
+
+
+class ServerRows:
+    """These verbs of `bot.store.base`."""
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        self._database = database
+        self._lease = lease
+
+    async def _fetch(self, query: str, *args: Any, limit: float = STEP_TIMEOUT) -> list[asyncpg.Record]:
+        return await self._database.fetch(limit, query, *args)
+
+    async def _write(self, limit: float, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Write, unless a newer version has been here: it would lose what only that one knows."""
+        if self._lease.is_outdated:
+            raise StoreTrouble("the database has been taken over by a newer version: upgrade the bot")
+        return await self._database.write(limit, work)
+
+    async def key(self, server: int) -> KeyRow | None:
+        return await self._find(KEY, server)
+
+    def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
+        return self._all(KEY)
+
+    async def set_key(self, server: int, row: KeyRow) -> None:
+        await self._set(KEY, server, "", row)
+
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
+        await self._write(
+            WRITE_TIMEOUT, lambda c: c.execute(sql.REPLACE_KEY, server, was.sealed, sql.packed(row))
+        )
+
+    async def remove_key(self, server: int) -> bool:
+        return await self._remove(KEY, server)
+
+    async def settings(self, server: int) -> ServerSettings:
+        chosen = await self._find(SETTINGS, server)
+        return chosen or ServerSettings()
+
+    async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
+        async def work(connection: Connection) -> ServerSettings:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                chosen = await sql.find_row(connection, SETTINGS, server)
+                memory.remember(SETTINGS.address(server), chosen)
+                after = memory.change_settings(server, changes)
+                await connection.execute(sql.SET_ROW, SETTINGS.word, server, "", sql.packed(after))
+                return after
+
+        return await self._write(STEP_TIMEOUT, work)
+
+    async def watch(self, server: int, model: str) -> Watch | None:
+        return await self._find(WATCH, server, model)
+
+    async def all_watches(self) -> AsyncIterator[Watch]:
+        async for _, watch in self._all(WATCH):
+            yield watch
+
+    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, watch.server):
+                memory = Memory()
+                query = "SELECT server, name, value FROM rows WHERE kind = 'watch' AND server = $1"
+                for record in await connection.fetch(query, watch.server):
+                    known = sql.row_of(WATCH, record)
+                    memory.remember(WATCH.address(known.server, known.model), known)
+                done = memory.set_watch(watch, anew)
+                if done:
+                    place = (WATCH.word, watch.server, watch.model)
+                    await connection.execute(sql.SET_ROW, *place, sql.packed(watch))
+                return done
+
+        return await self._write(STEP_TIMEOUT, work)
+
+    async def remove_watch(self, server: int, model: str) -> bool:
+        return await self._remove(WATCH, server, model)
+
+    async def value(self, name: str) -> Any:
+        return await self._find(VALUE, 0, name)
+
+    async def set_value(self, name: str, value: Any) -> None:
+        await self._set(VALUE, 0, name, value)
+
+    async def _find(self, kind: Kind[T], server: int, name: str = "") -> T | None:
+        return await self._database.do(STEP_TIMEOUT, lambda c: sql.find_row(c, kind, server, name))
+
+    async def _all(self, kind: Kind[T]) -> AsyncIterator[tuple[int, T]]:
+        """All rows of a kind with their servers: a million are neither read at once nor held in memory."""
+        after = (0, "")
+        while page := await self._fetch(sql.ROWS, kind.word, *after, READ_BATCH):
+            for record in page:
+                yield record["server"], sql.row_of(kind, record)
+            after = (page[-1]["server"], page[-1]["name"])
+
+    async def _set(self, kind: Kind[T], server: int, name: str, row: T) -> None:
+        values = (kind.word, server, name, sql.packed(row))
+        await self._write(WRITE_TIMEOUT, lambda c: c.execute(sql.SET_ROW, *values))
+
+    async def _remove(self, kind: Kind[Any], server: int, name: str = "") -> bool:
+        gone = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_ROW, kind.word, server, name))
+        return bool(gone)

@@ -1,0 +1,21 @@
+"""What must be true of who asks, and where, before a command does anything."""
+
+import discord
+
+from bot.app import Rewarm
+from bot.discord_api.permissions import invitation
+from bot.domain.errors import NotAllowed, NotAMember
+
+
+def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
+    """Check the right when a command runs: hiding the command is only a default. Raises NotAllowed."""
+    if not interaction.permissions.manage_guild:
+        raise NotAllowed
+
+
+def require_member(interaction: discord.Interaction[Rewarm]) -> int:
+    """The id of a server that the bot is a member of. Raises NotAMember."""
+    bot, server = interaction.client, interaction.guild_id or 0
+    if bot.get_guild(server) is None:
+        raise NotAMember(invitation(bot.application_id or 0, server))
+    return server
