@@ -161,7 +161,7 @@ def model_page(
 
 
 def watch_message(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
-    """What the ledger says; its button needs the model's last reload."""
+    """What is announced of a watched model; its button needs the model's last reload."""
     if reload is None:
         return layout(_text(text))
     what, label = ("again", RELOAD) if cold else ("keep", KEEP_WARM)

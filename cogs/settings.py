@@ -55,7 +55,7 @@ async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings
 
 
 def _may_write(server: discord.Guild | None, channel: int | None) -> bool:
-    """Whether the bot may write in the ledger's channel, as far as it can see."""
+    """Whether the bot may write in the channel for watched models, as far as it can see."""
     if server is None or channel is None or server.me is None:  # the first message will tell
         return True
     place = server.get_channel(channel)

@@ -82,7 +82,7 @@ class _Sandbox:
         await self._env.restart_bot(bot)
 
     async def day(self) -> None:
-        """Let a day pass, and the ledger look as it would have meanwhile."""
+        """Let a day pass, and have watched models looked at as they would have been meanwhile."""
         self._clock.ahead += _DAY
         self._env.pass_time(_DAY)
         if self._bot is not None:

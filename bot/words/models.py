@@ -44,7 +44,7 @@ def models_text(models: Sequence[Model], page: int, pages: int, now: float, say:
 
 
 def model_text(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
-    """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where the ledger speaks."""
+    """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where it is announced."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
     told = say("Watched: {channel} hears of it before it goes cold.", channel=f"<#{watched}>")

@@ -12,7 +12,7 @@ CHANNEL_UNSET = n_("Where Watch was pressed")
 
 
 def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool) -> str:
-    """The head of the panel; `may_write`: in the ledger's channel."""
+    """The head of the panel; `may_write`: in the channel for watched models."""
     head = say("**Settings of this server**")
     if may_write or chosen.ledger_channel is None:
         return head
