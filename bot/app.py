@@ -5,6 +5,7 @@ import gc
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import discord
@@ -74,22 +75,7 @@ class Rewarm(PatientBot):
     ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
         limiter = Limiter(settings.share)
-        super().__init__(
-            command_prefix=commands.when_mentioned,
-            help_command=None,
-            intents=discord.Intents(guilds=True),
-            allowed_contexts=app_commands.AppCommandContext(
-                guild=True, dm_channel=False, private_channel=False
-            ),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-            allowed_mentions=discord.AllowedMentions.none(),
-            chunk_guilds_at_startup=False,
-            max_messages=None,
-            guild_ready_timeout=GUILD_DELAY,
-            http_trace=trace(limiter),
-            shard_count=settings.shard_count,
-            shard_ids=settings.shard_ids,
-        )
+        super().__init__(**_options(settings, limiter))
         api = ModelApi(session, settings.model_api_host, settings.model_api_version, metrics)
         self.slash_commands = Commands(store)
         self.languages = Languages(self.slash_commands.mention)
@@ -159,6 +145,26 @@ class Rewarm(PatientBot):
         await self.store.release()
         await super().close()
         await self._session.close()
+
+
+def _options(settings: Settings, limiter: Limiter) -> dict[str, Any]:
+    """How discord.py is set up: servers only, and nothing kept in memory that is not needed."""
+    return {
+        "command_prefix": commands.when_mentioned,
+        "help_command": None,
+        "intents": discord.Intents(guilds=True),
+        "allowed_contexts": app_commands.AppCommandContext(
+            guild=True, dm_channel=False, private_channel=False
+        ),
+        "allowed_installs": app_commands.AppInstallationType(guild=True, user=False),
+        "allowed_mentions": discord.AllowedMentions.none(),
+        "chunk_guilds_at_startup": False,
+        "max_messages": None,
+        "guild_ready_timeout": GUILD_DELAY,
+        "http_trace": trace(limiter),
+        "shard_count": settings.shard_count,
+        "shard_ids": settings.shard_ids,
+    }
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
