@@ -21,7 +21,14 @@ import structlog
 from bot import logs
 from bot.admin import commands
 from bot.app import Rewarm, build, settle_garbage_collector
-from bot.domain.errors import DatabaseAway, DatabaseUnusable, SealBroken, SettingsError, StoreTrouble
+from bot.domain.errors import (
+    DatabaseAway,
+    DatabaseUnusable,
+    DiscordRefuses,
+    SealBroken,
+    SettingsError,
+    StoreTrouble,
+)
 from bot.health import Health
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
@@ -164,6 +171,8 @@ def _what_ended(running: asyncio.Task[None]) -> int:
     error = running.exception()
     if isinstance(error, discord.LoginFailure):
         return _refuse([_LOGIN_REFUSED])
+    if isinstance(error, DiscordRefuses):
+        return _refuse([f"{error}."])
     log.error("bot.failed", exc_info=error)
     return EXIT_FAILED
 
@@ -180,14 +189,14 @@ async def _stop(bot: Rewarm, health: Health | None) -> int:
 
 
 async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) -> int:
-    try:
-        async with asyncio.timeout(max(0.5, until - time.monotonic())):
-            await asyncio.shield(closing)
-    except TimeoutError:
-        log.error("stop.timed_out", what=what)  # noqa: TRY400  # no traceback: there is no news in it
+    """Whatever comes of it, the rest must be closed as well."""
+    task = asyncio.create_task(closing, name=f"close-{what}")
+    await asyncio.wait({task}, timeout=max(0.5, until - time.monotonic()))
+    if not task.done():
+        log.error("stop.timed_out", what=what)
         return EXIT_HUNG
-    except Exception:  # what is left must be closed all the same
-        log.exception("stop.failed", what=what)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("stop.failed", what=what, exc_info=error)
         return EXIT_FAILED
     return 0
 

@@ -20,6 +20,7 @@ from bot.discord_api.client import PatientBot
 from bot.discord_api.commands import Commands, CommandTranslator
 from bot.discord_api.http_trace import trace
 from bot.discord_api.limiter import Limiter
+from bot.discord_api.logins import Logins
 from bot.discord_api.permissions import CommandPermissions
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
@@ -77,6 +78,7 @@ class Rewarm(PatientBot):
         limiter = Limiter(settings.share)
         super().__init__(**_options(settings, limiter))
         api = ModelApi(session, settings.model_api_host, settings.model_api_version, metrics)
+        self.logins = Logins(store, now, self.limits)
         self.slash_commands = Commands(store)
         self.languages = Languages(self.slash_commands.mention)
         self.responses = Responses(self, metrics, now)
@@ -137,13 +139,17 @@ class Rewarm(PatientBot):
         """Called by discord.py once all shards are connected, and again after a new login."""
         log.info("bot.up", servers=len(self.guilds))
 
+    def on_event_skipped(self, event: str) -> None:
+        """Called by the gateway for an event that could not be read."""
+        self.metrics.events_skipped.labels(event).inc()
+
     async def close(self) -> None:
         """Stop in order: reloads, Discord, the model API. The store is closed by who opened it."""
         for task in self._tasks:
             task.cancel()
         await self.runner.stop()
-        await self.store.release()
         await super().close()
+        await self.store.release()
         await self._session.close()
 
 

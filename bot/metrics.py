@@ -36,6 +36,9 @@ class Metrics:
             "First answers, edits and pings, by what came of them.",
             ["call", "result"],
         )
+        self.events_skipped = counter(
+            "rewarm_gateway_events_skipped", "Events of Discord's that could not be read.", ["event"]
+        )
         self.model_api_calls = counter(
             "rewarm_model_api_calls", "Calls to the model API, by what came of them.", ["call", "outcome"]
         )

@@ -2,6 +2,7 @@
 
 RewarmError
 ├── SettingsError            the self-hoster mends a setting; the bot does not start
+├── DiscordRefuses           the self-hoster changes a setting or upgrades; the bot ends
 ├── StoreTrouble             storage did not do what it was asked
 │   ├── StoreSlow            … within the time limit: it may still happen
 │   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
@@ -47,6 +48,10 @@ class SettingsError(RewarmError):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+class DiscordRefuses(RewarmError):
+    """Discord will not have the bot as it is; the message says why and what to do."""
 
 
 class StoreTrouble(RewarmError):

@@ -1,0 +1,102 @@
+"""One connection to Discord's gateway: an event that cannot be read is skipped, a broken stream is resumed.
+
+discord.py 2.7.1 lets an error of any of its parsers end the client (gateway.py, shard.py): one field that
+Discord leaves out, or sets to null, has stopped all bots of a library before (its issues #2422, #788, #7116).
+"""
+
+import asyncio
+import functools
+import zlib
+from collections.abc import Callable
+from typing import Any, Self
+
+import aiohttp
+import discord
+import structlog
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+
+RESUME_DELAY = 5.0
+READY_TIMEOUT = 60.0
+"""Seconds from the connection to READY or RESUMED."""
+_LOST = 4000
+"""Closes a connection so that its session can be resumed."""
+_OF_THE_NETWORK = (ReconnectWebSocket, discord.ConnectionClosed, aiohttp.ClientError, OSError)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class PatientWebSocket(DiscordWebSocket):
+    """Where discord.py's shard would give up for good, it is told of a lost connection, and tries again.
+
+    A shard that logs in takes only errors of the network for trouble: a gateway that closes the connection,
+    or speaks garbage, before it is ready would end the process. One that resumes tries again without a pause.
+    """
+
+    _on_skipped: Callable[[str], None]
+    """Counts an event that was skipped."""
+    _parsing: str | None = None
+    _ready_by: float | None = None
+
+    @classmethod
+    async def from_client(cls, client: discord.Client, *, resume: bool = False, **how: Any) -> Self:
+        """Connect, and log in or resume. Raises what a shard can handle."""
+        try:
+            socket = await super().from_client(client, resume=resume, **how)
+        except ReconnectWebSocket:
+            if resume:
+                await asyncio.sleep(RESUME_DELAY)
+                raise
+            raise ConnectionError("the gateway closed the connection before it was ready") from None
+        except (ValueError, LookupError, TypeError, AttributeError, zlib.error) as error:
+            raise ConnectionError(f"the gateway sent garbage: {type(error).__name__}") from None
+        socket.watch(client)
+        return socket
+
+    def watch(self, client: discord.Client) -> None:
+        """From now on it is known which event is being parsed, and when the gateway must be ready."""
+        self._on_skipped = getattr(client, "on_event_skipped", lambda _: None)
+        parsers = client._connection.parsers  # noqa: SLF001  # as discord.py hands them to the socket
+        self._discord_parsers = {
+            event: functools.partial(self._parse, event, parse) for event, parse in parsers.items()
+        }
+        self._ready_by = self.loop.time() + READY_TIMEOUT
+
+    def _parse(self, event: str, parse: Callable[[Any], None], data: Any) -> None:
+        self._parsing = event
+        parse(data)
+        self._parsing = None
+        if event in ("READY", "RESUMED"):
+            self._ready_by = None
+
+    async def received_message(self, msg: Any, /) -> None:
+        """Take a frame. Raises ReconnectWebSocket for one that cannot be read; errors of the network."""
+        try:
+            await super().received_message(msg)
+        except _OF_THE_NETWORK:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever Discord sends, it stops nobody
+            event, self._parsing = self._parsing, None
+            if event is None or event == "READY":
+                log.warning(
+                    "gateway.broken", shard=self.shard_id, at=event or "frame", error=type(error).__name__
+                )
+                await self._give_up(resume=event is None and self.session_id is not None)
+            else:  # neither its payload nor the error's text: a form that was sent may hold a key
+                log.error("gateway.event_skipped", event_name=event, error=type(error).__name__)  # noqa: TRY400
+                self._on_skipped(event)
+
+    async def poll_event(self) -> None:
+        """Wait for the next frame, and take it. Raises what a shard can handle."""
+        try:
+            async with asyncio.timeout_at(self._ready_by):
+                await super().poll_event()
+        except TimeoutError:
+            log.warning("gateway.not_ready", shard=self.shard_id, after=READY_TIMEOUT)
+            await self._give_up(resume=False)
+
+    async def _give_up(self, *, resume: bool) -> None:
+        if self._keep_alive is not None:
+            self._keep_alive.stop()
+            self._keep_alive = None
+        await self.socket.close(code=_LOST)
+        raise ReconnectWebSocket(self.shard_id, resume=resume)
