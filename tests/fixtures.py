@@ -21,7 +21,7 @@ from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests import NOT_TESTED, postgres
 from tests.sandbox import CHROMIUM
-from tests.stand_ins.discord_server import DiscordServer
+from tests.stand_ins.discord import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
 from tests.wire import Wire, running
 from tests.world import World
