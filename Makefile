@@ -62,6 +62,11 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
+test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
+
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.tools.dist $(TESTS)
 
@@ -85,4 +90,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit test dist-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit test test-fast dist-test lock clean

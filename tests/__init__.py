@@ -4,3 +4,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 """The project's root."""
+NOT_TESTED = "Not tested: "
+"""How the reason begins why a test is skipped for want of a program."""

@@ -1,29 +1,16 @@
-"""What the tests share: a stand-in model API on loopback, settings for a folder of their own, the bot."""
+"""What all tests share; tests/fixtures.py has what those need that are not of pure rooms."""
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
-import discord
 import hypothesis
 import pytest
-import simcord
 import structlog
-from looptime import LoopTimeEventLoop
 
-from bot.app import Rewarm, build
-from bot.domain.errors import Refusal
-from bot.settings import Settings, load_settings
-from bot.vault import new_encryption_key
-from tests import postgres
-from tests.sandbox import CHROMIUM
-from tests.stand_ins.discord_server import DiscordServer
-from tests.stand_ins.model_api import ModelApiServer
-from tests.wire import Wire, running
-from tests.world import World
+from bot.settings import Settings
+from tests import NOT_TESTED
+
+_missing = pytest.StashKey[set[str]]()
 
 # Otherwise looptime makes a loop for the first test that needs none, and leaves it open: a warning, later.
 asyncio.set_event_loop(None)
@@ -48,158 +35,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[ModelApiServer]:
-    async with ModelApiServer() as server:
-        yield server
-
-
-@pytest.fixture
-def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
-    return load_settings(
-        discord_token="made-up",
-        key_encryption_keys=new_encryption_key(),
-        data_dir=tmp_path / "data",
-        model_api_url=api.url,
-        shard_count=1,
-    )
-
-
-_NOT_TESTED = "Not tested: "
-_missing = pytest.StashKey[set[str]]()
-
-
-def _miss(not_tested: str) -> NoReturn:
-    """Skip a test for want of a program; where CI=true, fail."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{_NOT_TESTED}{not_tested}.")
-
-
-@pytest.fixture
-def chromium() -> None:
-    """A test in a real browser."""
-    if CHROMIUM is None:
-        _miss("the sandbox's page, for want of Chromium (Debian: apt-get install chromium)")
-
-
-@pytest.fixture
-def systemd_analyze() -> str:
-    """A test of the unit by systemd's own program."""
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        _miss("the systemd unit, for want of systemd-analyze (Debian: apt-get install systemd)")
-    return program
-
-
-@pytest.fixture(scope="session")
-def postgres_programs() -> None:
-    """A test that starts, stops and kills a PostgreSQL of its own."""
-    if postgres.programs() is None:
-        _miss("PostgreSQL and replicas, for want of a server (Debian: apt-get install postgresql)")
-
-
-@pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a real PostgreSQL, for this worker."""
-    if url := os.environ.get("TEST_POSTGRES_URL"):
-        yield url
-        return
-    request.getfixturevalue("postgres_programs")
-    with postgres.server() as server:
-        yield server.url()
-
-
-@pytest.fixture
-async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
-    """An empty database of it."""
-    async with postgres.database(postgres_server) as url:
-        yield url
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Take what was not tested from the reports, whichever worker ran the test."""
     reasons = (str(report.longrepr[-1]) for report in terminalreporter.stats.get("skipped", ()))
-    config.stash[_missing] = {reason.partition(_NOT_TESTED)[2] for reason in reasons if _NOT_TESTED in reason}
+    config.stash[_missing] = {reason.partition(NOT_TESTED)[2] for reason in reasons if NOT_TESTED in reason}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last lines say what was not tested."""
     for line in sorted(config.stash.get(_missing, ())):
-        print(f"{_NOT_TESTED}{line}")  # noqa: T201
-
-
-BuildBot = Callable[[], Awaitable[Rewarm]]
-
-
-@pytest.fixture
-def build_bot(settings: Settings) -> BuildBot:
-    """Build the bot on the test's store, with simcord's clock."""
-
-    async def make() -> Rewarm:
-        return await build(settings, now=lambda: discord.utils.utcnow().timestamp())
-
-    return make
-
-
-@pytest.fixture
-async def env(build_bot: BuildBot) -> AsyncIterator[simcord.Env]:
-    """The real bot in an in-process Discord whose time is virtual."""
-    env = simcord.Env(await build_bot(), settle_timeout=2.0)
-    await env.start()
-    yield env
-    await close(env)
-    await env.shutdown()
-    # simcord also records refusals of modals, which the bot has answered; anything else is a defect.
-    if defects := [error for error in env.errors if not isinstance(error, Refusal)]:
-        raise ExceptionGroup("the bot failed", [e for e in defects if isinstance(e, Exception)])
-
-
-async def close(env: simcord.Env) -> None:
-    """Stop the bot as the command line does."""
-    bot = env.bot
-    assert isinstance(bot, Rewarm)
-    await bot.close()
-    bot.store.close()
-
-
-@pytest.fixture
-async def world(env: simcord.Env) -> World:
-    """A server whose moderator has stored the key."""
-    world = World(env)
-    await world.set_key()
-    return world
-
-
-@pytest.fixture
-async def restart(env: simcord.Env, build_bot: BuildBot) -> Callable[[], Awaitable[None]]:
-    """Stop the bot and start it anew on the same store and the same Discord."""
-
-    async def again() -> None:
-        await close(env)
-        await env.restart_bot(await build_bot())
-
-    return again
-
-
-@pytest.fixture
-async def virtual() -> AsyncIterator[None]:
-    """Virtual time in this process: sleeps are skipped; sockets and threads are waited for."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, LoopTimeEventLoop)
-    loop.setup_looptime(start=loop.time())
-    with loop.looptime_enabled():
-        yield
-
-
-@pytest.fixture
-async def wire(api: ModelApiServer, tmp_path: Path) -> AsyncIterator[Wire]:
-    """A server on a loopback Discord, for a bot over real sockets."""
-    async with DiscordServer() as server:
-        yield Wire(server, api, tmp_path)
-
-
-@pytest.fixture
-async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
-    """The bot on that Discord, in this process, with the server's key stored."""
-    async with running(wire.settings(), monkeypatch) as bot:
-        await wire.set_key()
-        yield bot
+        print(f"{NOT_TESTED}{line}")  # noqa: T201

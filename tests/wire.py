@@ -17,7 +17,7 @@ from bot.app import Rewarm, build
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests import ROOT
-from tests.stand_ins.discord_server import DiscordServer, Interaction, Member, Message
+from tests.stand_ins.discord import DiscordServer, Interaction, Member, Message
 from tests.stand_ins.model_api import ModelApiServer
 from tests.world import CANARY
 

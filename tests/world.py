@@ -11,7 +11,7 @@ from simcord.builders import ChannelHandle
 from simcord.interactions import base_payload
 from simcord.results import InteractionResult, to_discord_message
 
-from tests.stand_ins.discord_rules import flat
+from tests.stand_ins.discord import flat
 
 CANARY = "canary-K3y-0123456789abcdef"
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

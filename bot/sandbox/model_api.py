@@ -5,12 +5,12 @@ The model id chooses the answer, so that a person can see every ending. Any key 
 
 import asyncio
 import io
-from types import TracebackType
-from typing import Self
 
 import orjson
 from aiohttp import web
 from PIL import Image, ImageDraw
+
+from bot.sandbox.model_api_base import ModelApiBase
 
 WRONG_KEY = "wrong-key"
 _RATE_LIMIT = "Rate limit exceeded. Maximum 5 queued requests allowed."
@@ -45,34 +45,11 @@ _PAUSES = {"slow": 8.0, "hangs": 60.0}
 _RENDER_DELAY = 2.0
 
 
-class StandInModelApi:
+class StandInModelApi(ModelApiBase):
     """The server: `async with StandInModelApi() as api: api.url`."""
 
     def __init__(self) -> None:
-        self.url = ""
-        app = web.Application()
-        for path in ("/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"):
-            app.router.add_post(path, self._reload)
-        for path in ("/api/v4/dreambooth", "/api/v6/images/text2img"):
-            app.router.add_post(path, self._render)
-        for path in ("/api/v4/dreambooth/fetch", "/api/v6/images/fetch/{job}"):
-            app.router.add_post(path, self._fetch)
-        app.router.add_get("/picture.png", self._picture)
-        app.router.add_post("/api/v4/dreambooth/model_list", self._list)
-        app.router.add_post("/api/wallet_balance", self._balance)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.5)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
+        super().__init__(shutdown_timeout=0.5)
 
     async def _reload(self, request: web.Request) -> web.Response:
         asked = await _read(request)
@@ -93,7 +70,7 @@ class StandInModelApi:
         return self._rendered()
 
     def _rendered(self) -> web.Response:
-        return web.json_response({"status": "success", "id": 1, "output": [f"{self.url}/picture.png"]})
+        return web.json_response({"status": "success", "id": 1, "output": [self.picture_url]})
 
     async def _picture(self, _: web.Request) -> web.Response:
         return web.Response(body=_apple(), content_type="image/png")

@@ -15,7 +15,7 @@ import pytest
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from bot.vault import new_encryption_key
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire
 from tests.world import CANARY

@@ -13,7 +13,7 @@ import pytest
 
 from bot.app import Rewarm
 from bot.domain.reload import State
-from tests.stand_ins.discord_server import Fault, Interaction
+from tests.stand_ins.discord import Fault, Interaction
 from tests.wire import Wire, running
 
 pytestmark = pytest.mark.usefixtures("virtual")

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bot.app import Rewarm
 from bot.store.file import NAME as FILE_NAME
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
 

@@ -10,7 +10,7 @@ import simcord
 from simcord.types import HttpLogEntry
 
 from bot.app import Rewarm
-from tests.conftest import close
+from tests.fixtures import close
 from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
 from tests.world import CANARY, START, World, said
 

@@ -13,8 +13,7 @@ from structlog.testing import capture_logs
 from bot.app import Rewarm
 from bot.domain.reload import Outcome
 from bot.words.buttons import TEST_PROMPT
-from tests.stand_ins.discord_rules import flat
-from tests.stand_ins.discord_server import Fault, Interaction, Message
+from tests.stand_ins.discord import Fault, Interaction, Message, flat
 from tests.stand_ins.model_api import PNG, Answer
 from tests.wire import Wire, running
 from tests.world import CANARY

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bot.__main__ import EXIT_HUNG, EXIT_INTERRUPTED
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire
 from tests.world import CANARY

@@ -17,7 +17,7 @@ from aiohttp import web
 from bot.store.lease import LEASE_TIMEOUT
 from bot.store.schema import transaction
 from tests import postgres
-from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction, Message
+from tests.stand_ins.discord import DiscordServer, Guild, Interaction, Message
 from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
 from tests.wire import Wire
 from tests.world import CANARY

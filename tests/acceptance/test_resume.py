@@ -12,7 +12,7 @@ from bot.app import Rewarm
 from bot.domain.reload import Outcome, Ping, Reload, State
 from bot.settings import Settings
 from bot.store.embedded import EmbeddedStore
-from tests.conftest import BuildBot, close
+from tests.fixtures import BuildBot, close
 from tests.stand_ins.model_api import ModelApiServer
 from tests.world import START, World
 

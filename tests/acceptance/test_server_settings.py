@@ -10,7 +10,7 @@ from bot.app import Rewarm
 from bot.domain.rows import ServerSettings
 from tests.acceptance.test_lists import days, shown
 from tests.acceptance.test_watches import hours, told, watch
-from tests.stand_ins.discord_rules import flat
+from tests.stand_ins.discord import flat
 from tests.wire import Wire
 from tests.world import World, said
 

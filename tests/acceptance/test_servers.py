@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from bot.app import Rewarm
-from tests.stand_ins.discord_server import Interaction
+from tests.stand_ins.discord import Interaction
 from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire, running
 

@@ -10,7 +10,7 @@ import pytest
 from discord.ext import commands
 
 from bot.app import build
-from tests.stand_ins.discord_server import DiscordServer, Fault
+from tests.stand_ins.discord import DiscordServer, Fault
 from tests.wire import Wire, running
 
 virtual = pytest.mark.usefixtures("virtual")

@@ -14,7 +14,7 @@ from bot.app import Rewarm
 from bot.domain.reload import Ending
 from bot.settings import Settings, load_settings
 from tests import ROOT
-from tests.stand_ins.discord_server import Interaction, Message
+from tests.stand_ins.discord import Interaction, Message
 from tests.wire import Wire, running
 
 OLD = ROOT / "tests" / "written_by_0_1_0"

@@ -18,7 +18,7 @@ from bot.jobs.watches import due
 from bot.store.base import Store
 from bot.words.buttons import TEST_PROMPT
 from tests.acceptance.test_lists import choose, days, models, press, shown
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import ModelApiServer
 from tests.wire import Wire
 from tests.world import Seen, World, said

@@ -21,7 +21,7 @@ from bot.app import Rewarm
 from bot.domain.picture import Picture
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.store.file import NAME as FILE_NAME
-from tests.stand_ins.discord_server import Fault, Interaction
+from tests.stand_ins.discord import Fault, Interaction
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
 from tests.world import CANARY

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bot.domain.askers import OPEN_PER_SERVER
 from bot.domain.reload import OPEN, State
 from bot.store.embedded import EmbeddedStore
-from tests.stand_ins.discord_server import Interaction
+from tests.stand_ins.discord import Interaction
 from tests.wire import Wire
 
 CROWD = int(os.environ.get("CROWD", "100"))

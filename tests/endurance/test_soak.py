@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tests.integration.test_health import free_port, samples
-from tests.stand_ins.discord_rules import flat
-from tests.stand_ins.discord_server import Fault, Message
+from tests.stand_ins.discord import Fault, Message, flat
 from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire
 

@@ -13,7 +13,7 @@ from collections import Counter
 from aiohttp import web
 
 from bot.domain.reload import Ending
-from tests.stand_ins.discord_server import Interaction
+from tests.stand_ins.discord import Interaction
 from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire
 

@@ -11,8 +11,6 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.jobs.catalogue_refresh import (
@@ -26,7 +24,6 @@ from bot.jobs.catalogue_refresh import (
 from bot.keys import Keys
 from bot.model_api.body import LIST_BYTES
 from bot.model_api.client import ModelApi, open_session
-from bot.model_api.model_list import read_list
 from bot.store.embedded import EmbeddedStore
 from bot.vault import Vault
 from tests.stand_ins.model_api import Answer, ModelApiServer
@@ -247,56 +244,6 @@ async def test_the_key_is_in_no_file_and_no_log(place: Place, capfd: pytest.Capt
     await place.set_keys()
     await place.run(FIRST_DELAY + TRY_INTERVAL + 5)
     assert CANARY not in "".join(capfd.readouterr())
-
-
-# --- Reading as it comes in -------------------------------------------------------------------------------
-
-
-async def read(raw: bytes, size: int) -> list[Any]:
-    async def chunks() -> AsyncIterator[bytes]:
-        for start in range(0, len(raw), size):
-            yield raw[start : start + size]
-
-    return [row async for row in read_list(chunks())]
-
-
-rows = st.lists(
-    st.dictionaries(
-        st.sampled_from(["model_id", "api_calls", "screenshots", "item"]),
-        st.none()
-        | st.integers(-9, 9)
-        | st.text(max_size=9)
-        | st.lists(st.dictionaries(st.just("item"), st.none(), max_size=1), max_size=2),
-        max_size=4,
-    ),
-    max_size=6,
-)
-
-
-@given(rows=rows, size=st.integers(1, 50), wrapped=st.booleans())
-def test_rows_come_out_as_they_went_in_wherever_they_are_cut(
-    rows: list[Any], size: int, wrapped: bool
-) -> None:
-    raw = orjson.dumps({"status": "ok", "data": rows} if wrapped else rows)
-    assert asyncio.run(read(raw, size)) == rows
-
-
-@given(raw=st.binary(max_size=200), size=st.integers(1, 50))
-def test_no_bytes_break_the_reading(raw: bytes, size: int) -> None:
-    try:
-        asyncio.run(read(raw, size))
-    except ValueError:
-        return
-
-
-@pytest.mark.parametrize("deep", [b"[" * 60_000, b'{"a":' * 60_000, b'[{"a":' + b"[" * 60_000])
-def test_what_is_nested_too_deeply_is_refused_before_it_costs_memory(deep: bytes) -> None:
-    tracemalloc.start()
-    with pytest.raises(ValueError, match="nested too deeply"):
-        asyncio.run(read(deep, 16 * 1024))
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 32 * 2**20
 
 
 async def test_a_row_that_repeats_the_key_is_left_out(place: Place) -> None:

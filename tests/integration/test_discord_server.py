@@ -15,7 +15,7 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from tests.stand_ins.discord_server import Channel, DiscordServer, Fault, Guild, Interaction, Member
+from tests.stand_ins.discord import Channel, DiscordServer, Fault, Guild, Interaction, Member
 
 NOBODY = discord.AllowedMentions.none()
 Act = Callable[[discord.Interaction], Awaitable[object]]

@@ -14,7 +14,7 @@ from bot.app import Rewarm
 from bot.health import Health
 from bot.store.embedded import EmbeddedStore
 from tests import ROOT
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire
 from tests.world import CANARY

@@ -1,4 +1,4 @@
-"""A server's API key: what may be one, and its life with the real store and the real client."""
+"""A server's API key: its life with the real store and the real client."""
 
 import base64
 from collections.abc import AsyncIterator, Iterator
@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken
+from bot.domain.errors import KeyRefused, NoKey, SealBroken
 from bot.domain.rows import KeyRow
-from bot.keys import LONGEST_KEY, Keys, KeyStatus, parse_key, unlock
+from bot.keys import Keys, KeyStatus, unlock
 from bot.model_api.client import ModelApi, open_session
 from bot.store.embedded import EmbeddedStore
 from bot.vault import KEY_BYTES, Vault
@@ -22,54 +22,6 @@ K1, K2 = b"1" * KEY_BYTES, b"2" * KEY_BYTES
 SERVER, OTHER, MODERATOR = 111, 222, 7
 KEY, NEW_KEY = "canary-K3y-0123456789abcdef", "another-K3y-9876543210fedcba"
 NOW = 1_800_000_000.0
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ("abc", "abc"),
-        ("  abc\n", "abc"),
-        ("\u00a0abc\u3000", "abc"),
-        ("x", "x"),
-        ("x" * LONGEST_KEY, "x" * LONGEST_KEY),
-        (" " * 200 + "x" * LONGEST_KEY, "x" * LONGEST_KEY),
-        ("schlüssel-`1`!", "schlüssel-`1`!"),
-    ],
-)
-def test_a_pasted_key_is_trimmed(text: str, key: str) -> None:
-    assert parse_key(text).get_secret_value() == key
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "   ",
-        "\n",
-        "two words",
-        "two\tparts",
-        "two\nlines",
-        "two\u00a0parts",
-        "two\u2003parts",
-        "nul\x00",
-        "\x1b[31m",
-        "a\x7fb",
-        "zero\u200bwidth",
-        "\u202eright to left",
-        "x" * (LONGEST_KEY + 1),
-    ],
-)
-def test_what_cannot_be_a_key_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(BadKey) as caught:
-        parse_key(text)
-    assert str(caught.value) == ""
-
-
-def test_a_parsed_key_does_not_show() -> None:
-    assert KEY not in repr(parse_key(KEY))
-
-
-# --- With the real store and the real client ----------------------------------------------------------
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.app import Rewarm
-from tests.stand_ins.discord_server import Fault, Interaction
+from tests.stand_ins.discord import Fault, Interaction
 from tests.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("virtual")

@@ -13,7 +13,7 @@ from aiohttp import web
 from bot.app import Rewarm
 from bot.discord_api.calls import Result
 from bot.domain.reload import Ping, State
-from tests.stand_ins.discord_server import Fault
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, running
 

@@ -5,11 +5,12 @@ import struct
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import orjson
 from aiohttp import web
+
+from bot.sandbox.model_api_base import ModelApiBase
 
 ACCEPTED = {"status": "success", "message": "Model is reloading"}
 LIST = [
@@ -58,7 +59,7 @@ class Call:
     headers: dict[str, str]
 
 
-class ModelApiServer:
+class ModelApiServer(ModelApiBase):
     """Answers each kind of call with what stands in its list, the last one for ever.
 
     `reloads`, `balances`; of a picture: `renders` (asked for), `fetches` (is it there?), `pictures` (files);
@@ -66,7 +67,7 @@ class ModelApiServer:
     """
 
     def __init__(self) -> None:
-        self.url = ""
+        super().__init__(shutdown_timeout=60.0)
         self.calls: list[Call] = []
         self.balance_calls: list[Call] = []
         self.render_calls: list[Call] = []
@@ -79,29 +80,11 @@ class ModelApiServer:
         self.fetches: list[Answer] = []
         self.pictures: list[Answer] = [Answer(PNG)]
         self.lists: list[Answer] = [Answer(LIST)]
-        app = web.Application()
-        for path in ("/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"):
-            app.router.add_post(path, self._reload)
-        for path in ("/api/v4/dreambooth", "/api/v6/images/text2img"):
-            app.router.add_post(path, self._render)
-        for path in ("/api/v4/dreambooth/fetch", "/api/v6/images/fetch/{job}"):
-            app.router.add_post(path, self._fetch)
-        app.router.add_get("/picture.png", self._picture)
-        app.router.add_post("/api/v4/dreambooth/model_list", self._list)
-        app.router.add_post("/api/wallet_balance", self._balance)
-        self._runner = web.AppRunner(app)
 
     async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await super().__aenter__()
         self.renders, self.fetches = [Answer(self.rendered())], [Answer(self.rendered())]
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
 
     async def close(self) -> None:
         """From now on connections are refused."""
@@ -110,7 +93,7 @@ class ModelApiServer:
 
     def rendered(self, **fields: Any) -> dict[str, Any]:
         """The answer that a picture is there."""
-        output = [f"{self.url}/picture.png"]
+        output = [self.picture_url]
         return {"status": "success", "generationTime": 1.5, "id": 7, "output": output, **fields}
 
     @staticmethod

@@ -213,9 +213,10 @@ ids = st.integers(0, LONGEST_ID)
 models = st.text(st.sampled_from("aZ9._-/"), min_size=1, max_size=100) | st.just("M" * 100)
 near = st.floats(-1e6, 1e6).map(lambda seconds: NOW + seconds)
 said = st.text(st.characters(codec="utf-8", exclude_characters="`\n"), max_size=60) | st.just("W" * 60)
+asker = st.builds(Asker, ids, ids, st.just("secret-token"))
 tests = st.builds(
     ImageTest,
-    by=st.builds(Asker, ids, ids, st.just("secret-token")),
+    by=asker,
     at=near,
     spoiler=st.booleans(),
     job=st.just("secret-job"),
@@ -223,12 +224,19 @@ tests = st.builds(
     outcome=st.none() | st.sampled_from([outcome for outcome in Outcome if outcome not in NO_TESTS_END]),
     said=said,
 )
+
+
+def crowd(first: list[Asker], more: int) -> tuple[Asker, ...]:
+    """Those whose names are shown are any; of the rest only the number is: no need to make up each."""
+    return (*first, *(Asker(LONGEST_ID - number, 70, "secret-token") for number in range(more)))
+
+
 reloads = st.builds(
     Reload,
     id=ids,
     server=ids,
     model=models,
-    askers=st.lists(st.builds(Asker, ids, ids, st.just("secret-token")), min_size=1, max_size=80).map(tuple),
+    askers=st.builds(crowd, st.lists(asker, min_size=1, max_size=5), st.integers(0, 75)),
     asked_at=near,
     seconds=st.floats(1, 86400),
     state=st.sampled_from([state for state in State if state is not State.REMOVED]),
@@ -256,7 +264,7 @@ def with_test(outcome: Outcome | None, of: Reload | None = None, said: str = "W"
     )
 
 
-CROWD = tuple(Asker(LONGEST_ID - number, 70, "secret-token") for number in range(99))
+CROWD = crowd([], 99)
 LONGEST = replace(ended(Outcome.REFUSED, said="W" * 60), model="M" * 100, askers=CROWD)
 
 

@@ -153,7 +153,10 @@ def test_memory_stays_flat() -> None:
 
 
 def test_forgetting_breaks_no_limit() -> None:
-    limiter = Limiter()
-    turns = [1000.0 + limiter.take(server % 150, server, 1000.0) for server in range(3000)]
+    """Three crowds of a thousand, each while the turns of the one before still go on for a second."""
+    limiter, turns = Limiter(), []
+    for crowd in range(3):
+        now = 1000.0 + crowd * 25
+        turns += [now + limiter.take(server % 150, crowd * 1050 + server, now) for server in range(1050)]
+        assert limiter.take(1, crowd * 1050 + 1, now) > 0
     assert max(Counter(map(int, turns)).values()) == PER_SECOND
-    assert limiter.take(1, 1, 1000.0) > 0

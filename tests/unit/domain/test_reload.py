@@ -185,7 +185,8 @@ def test_everybody_is_pinged_once_in_each_channel_they_asked_in(people: list[tup
 
 def test_the_number_of_a_ping_fits_into_a_nonce() -> None:
     """Discord takes 25 characters; the id has 20 digits at most."""
-    reload = ended(replace(crowd(*((user, user % 9) for user in range(2000))), id=2**64 - 1))
+    askers = tuple(Asker(user, user % 9, "token") for user in range(2001))
+    reload = ended(replace(ASKED, askers=askers, id=2**64 - 1))
     numbers = range(2 * len(reload.pings) + 1)  # some are told late
     assert max(len(ping_nonce(reload, number)) for number in numbers) <= 25
 

@@ -1,0 +1,214 @@
+"""What Discord knows, and what a test sees and sets: servers, channels, people, messages, interactions.
+
+Source of the flags, permissions and kinds: docs.discord.com/developers: Message, Permissions, Interactions.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.stand_ins.discord.component_rules import text_of
+from tests.stand_ins.discord.rules import Json
+
+if TYPE_CHECKING:
+    from tests.stand_ins.discord.faults import Fault
+
+EPHEMERAL, LOADING, SILENT, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 12, 1 << 15
+SUPPRESS_EMBEDS = 1 << 2
+MANAGE_GUILD, VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY = 1 << 5, 1 << 10, 1 << 11, 1 << 16
+ADMINISTRATOR, USE_APPLICATION_COMMANDS = 1 << 3, 1 << 31
+SEND_IN_THREADS = 1 << 38
+BOTS_RIGHTS = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | SEND_IN_THREADS
+EPOCH_MS = 1420070400000
+BASE = "/api/v10"
+COMMAND_CALL, PRESS, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
+MOST_UPLOAD = 10 * 2**20
+
+Answer = tuple[int, Any]
+"""A status and a JSON value."""
+
+
+@dataclass
+class Request:
+    """One REST call; `status` stays 0 when the connection was dropped instead of answered."""
+
+    at: float
+    method: str
+    path: str
+    route: str
+    body: Any
+    query: dict[str, str]
+    status: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What was uploaded with it, by id."""
+
+
+@dataclass(eq=False)
+class Guild:
+    """A server."""
+
+    id: int
+    name: str
+    channels: list["Channel"] = field(default_factory=list)
+    members: list["Member"] = field(default_factory=list)
+    removed: bool = False
+    outage: bool = False
+    locale: str = "en-US"
+
+
+@dataclass(eq=False)
+class Channel:
+    """A text channel or a thread, and what the bot may do there."""
+
+    id: int
+    guild: Guild
+    name: str
+    may_view: bool = True
+    may_send: bool = True
+    may_read_history: bool = True
+    archived: bool = False
+    """A thread that rests: nothing in it can be edited; a new message wakes it up."""
+    locked: bool = False
+    """An archived thread that only moderators wake up."""
+    deleted: bool = False
+    nsfw: bool = False
+    """Age-restricted."""
+
+    @property
+    def app_permissions(self) -> int:
+        """The bot's permissions, as far as they matter here."""
+        history = READ_MESSAGE_HISTORY * self.may_read_history
+        return VIEW_CHANNEL * self.may_view | SEND_MESSAGES * self.may_send | history
+
+
+@dataclass(eq=False)
+class Member:
+    """A person in a server."""
+
+    id: int
+    guild: Guild
+    name: str
+    manage_guild: bool = False
+    administrator: bool = False
+    locale: str = "en-US"
+    may_use_commands: bool = True
+
+
+@dataclass(eq=False)
+class Interaction:
+    """A command, an autocomplete request, a press or a submitted modal, and how the bot answered."""
+
+    id: int
+    token: str
+    kind: int
+    member: Member
+    channel: Channel
+    at: float
+    event: Json = field(default_factory=dict)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    callback_type: int | None = None
+    message_id: int | None = None
+    ephemeral: bool = False
+    modal: Json | None = None
+    choices: list[Json] | None = None
+    killed: bool = False
+    source: "Message | None" = None
+    """The message whose button was pressed."""
+
+
+@dataclass(eq=False)
+class Message:
+    """A message as it stands, and every version of it with the time when it was made."""
+
+    id: int
+    channel_id: int
+    interaction: Interaction | None = None
+    content: str = ""
+    embeds: list[Json] = field(default_factory=list)
+    components: list[Json] = field(default_factory=list)
+    flags: int = 0
+    reply_to: int | None = None
+    mentions: set[int] = field(default_factory=set)
+    mentions_everyone: bool = False
+    attachments: list[Json] = field(default_factory=list)
+    nonce: str | None = None
+    edited: str | None = None
+    deleted: bool = False
+    history: list[tuple[float, Json]] = field(default_factory=list)
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether only one person sees it."""
+        return bool(self.flags & EPHEMERAL)
+
+    @property
+    def thinking(self) -> bool:
+        """Whether it is a deferred reply without an answer yet."""
+        return bool(self.flags & LOADING)
+
+    @property
+    def text(self) -> str:
+        """What it says: plain content and all text displays."""
+        return text_of(self.content, self.components)
+
+
+class State:
+    """All of it. The parts of the server derive from this, each with what it does with it."""
+
+    def __init__(self, token: str, *, limits: bool, record: Path | None, shards: int) -> None:
+        self.token = token
+        self.limits = limits
+        self.record = record
+        """Where to write each request as a line of JSON: method, path, body."""
+        self.shards = shards
+        self.url = ""
+        self.answer_seconds = 3.0
+        self.token_seconds = 900.0
+        self.nonce_seconds = 300.0
+        self.channel_limit = 5
+        self.thinking_by_channel = True
+        """Whether the channel route may edit a reply that is still thinking: not known of Discord."""
+        self.requests: list[Request] = []
+        self.violations: list[str] = []
+        self.faults: list[Fault] = []
+        self.messages: dict[int, Message] = {}
+        self.interactions: dict[int, Interaction] = {}
+        self.commands: list[Json] = []
+        self.guilds: list[Guild] = []
+        self.channels: dict[int, Channel] = {}
+        self.connected = asyncio.Event()
+        self.identifies: list[Json] = []
+        self.resumes = 0
+        self.gateway_refuses = False
+        """Whether new websockets are answered with a 503."""
+        self.application: Json = {}
+        """What the owner set in the portal, beside the usual."""
+        self.clock_ahead = 0.0
+        """Seconds by which the Date of its answers is ahead of ours."""
+        self.gateway_refused = 0
+        self.gateway_trouble: list[str] = []
+        """What happens to the next websockets, before they are greeted."""
+        self.permissions: dict[int, list[Json]] = {}
+        """What a server has set for a command or the whole bot, by their id."""
+        self._counter = itertools.count()
+        self.application_id = self._new_id()
+
+    def _new_id(self) -> int:
+        return (int(time.time() * 1000) - EPOCH_MS) << 22 | next(self._counter) & 0x3FFFFF
+
+    async def wait_for(self, predicate: Callable[[], object], seconds: float = 5.0) -> None:
+        """Wait until something is true. Raises TimeoutError, with what happened last."""
+        until = now() + seconds
+        while not predicate():
+            if now() >= until:
+                last = [f"{r.method} {r.route} {r.status}" for r in self.requests[-5:]]
+                raise TimeoutError(f"not within {seconds} s; last: {last}; violations: {self.violations}")
+            await asyncio.sleep(0.05)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()

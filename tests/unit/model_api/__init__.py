@@ -1,0 +1,1 @@
+"""bot/model_api."""

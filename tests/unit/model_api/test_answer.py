@@ -1,0 +1,360 @@
+"""What the model API's answers mean."""
+
+import math
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from bot.domain.reload import Ending, Outcome
+from bot.model_api.answer import (
+    DEFAULT_WAIT,
+    LONGEST_BELIEVED_WAIT,
+    Answer,
+    Rendering,
+    classify,
+    read_rendering,
+)
+
+CANARY = "canary-K3y-0123456789abcdef"
+KEY = SecretStr(CANARY)
+YES = orjson.dumps({"status": "success", "message": "Model is reloading"})
+
+
+def read(status: int, body: Any, headers: dict[str, str] | None = None, model: str = "sdxl") -> Answer:
+    raw_body = body if isinstance(body, bytes) else orjson.dumps(body)
+    return classify(status, headers or {}, raw_body, KEY, model)
+
+
+def error(text: Any, **more: Any) -> dict[str, Any]:
+    return {"status": "error", "message": text, **more}
+
+
+OLD_TIP = "make sure you are sending the request as json, and that your key is right"
+SPAM_TIP = "Spam filter: wait 30 seconds before the same request"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"status": "success", "message": "Model is reloading"}),
+        (200, {"status": "success", "messege": "Model is reloading"}),
+        (200, {"status": "processing", "message": "Model is reloading"}),
+        (200, {"status": "Success "}),
+        (200, {"status": "success"}),
+        (200, {"status": "success", "message": None}),
+        (201, {"status": "success", "output": [], "id": 1, "generationTime": 0.3}),
+        (200, b"\xef\xbb\xbf" + YES),
+        (200, b"  \r\n" + YES + b"\n"),
+    ],
+)
+def test_a_clear_yes_starts_the_countdown(status: int, body: Any) -> None:
+    assert read(status, body) == Answer(Outcome.ACCEPTED)
+    assert read(status, body).outcome.ending is Ending.READY
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        # The documented wording, both generations.
+        (200, {"status": "error", "messege": "Invalid Api Key", "tip": OLD_TIP}, Outcome.WRONG_KEY),
+        (200, error("Invalid Api Key", tip=OLD_TIP), Outcome.WRONG_KEY),
+        (401, error("Invalid API key"), Outcome.WRONG_KEY),
+        (401, error("API key required"), Outcome.WRONG_KEY),
+        (200, error("INVALID API KEY"), Outcome.WRONG_KEY),
+        (200, {"status": "error", "messege": "Model id not found"}, Outcome.UNKNOWN_MODEL),
+        (200, error("Model not found: sdxl-turbo"), Outcome.UNKNOWN_MODEL),
+        (404, error(f"Model not found: {'x' * 100}"), Outcome.UNKNOWN_MODEL),
+        (402, error("Insufficient credits. Please top up your wallet."), Outcome.NO_CREDITS),
+        (200, error("Insufficient credits. Please top up your wallet."), Outcome.NO_CREDITS),
+        (403, error("This feature requires a premium subscription"), Outcome.PLAN_TOO_SMALL),
+        (403, error("Feature not available"), Outcome.PLAN_TOO_SMALL),
+        (200, {"status": "failed", "message": "Failed, Try Again"}, Outcome.REFUSED),
+        (200, error("Something else"), Outcome.REFUSED),
+        (400, error("Bad request"), Outcome.REFUSED),
+        (200, {"status": "error"}, Outcome.REFUSED),
+        (200, error(None), Outcome.REFUSED),
+        # Words without a status word.
+        (200, {"messege": "Invalid Api Key"}, Outcome.WRONG_KEY),
+        (401, {"error": "Invalid API key"}, Outcome.WRONG_KEY),
+        (401, {"error": {"code": "x", "message": "Invalid API key"}}, Outcome.WRONG_KEY),
+        # Validation failures nest their text.
+        (200, error({"key": ["The key field is required."]}), Outcome.WRONG_KEY),
+        (422, error({"model_id": ["The selected model id is invalid."]}), Outcome.UNKNOWN_MODEL),
+        (422, error({"model_id": ["The model id field is required."]}), Outcome.REFUSED),
+        (200, error(["Invalid Api Key", "and more"]), Outcome.WRONG_KEY),
+        (200, error([{"deep": [["Model id not found"]]}]), Outcome.UNKNOWN_MODEL),
+        # The status is the reason where a JSON object does not say yes.
+        (401, {"message": "Unauthenticated."}, Outcome.WRONG_KEY),
+        (401, error("Go away"), Outcome.WRONG_KEY),
+        (402, {}, Outcome.NO_CREDITS),
+        (403, {"status": "error"}, Outcome.PLAN_TOO_SMALL),
+        (404, {"status": "error"}, Outcome.UNKNOWN_MODEL),
+        (403, {"status": "ok"}, Outcome.PLAN_TOO_SMALL),
+        # Laravel's own 404 speaks of our request's path, not of the model.
+        (404, {"message": "The route api/v4/x could not be found."}, Outcome.REFUSED),
+        # Trouble on their side, said clearly.
+        (500, error("Something went wrong. Please try again."), Outcome.VENDOR_TROUBLE),
+        (503, error("Service unavailable, try again later"), Outcome.VENDOR_TROUBLE),
+        (500, error("Invalid API key"), Outcome.WRONG_KEY),
+    ],
+)
+def test_a_refusal_ends_as_failed_with_its_reason(status: int, body: Any, outcome: Outcome) -> None:
+    answer = read(status, body)
+    assert (answer.outcome, answer.outcome.ending) == (outcome, Ending.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"null"),
+        (200, b"true"),
+        (200, b"[]"),
+        (200, b'"success"'),
+        (200, b'[{"status": "success"}]'),
+        (200, b"{}"),
+        (200, b'{"status": "success"'),
+        (200, b'{"status": "success"} <br>'),
+        (200, b"\xff\xfe\x00"),
+        (200, b"[" * 60_000),
+        (200, {"status": "ok"}),
+        (200, {"status": "queued", "message": "Model is reloading"}),
+        (200, {"status": True}),
+        (200, {"status": ["success"]}),
+        (200, {"status": 200, "message": "Model is reloading"}),
+        (200, {"message": "Model is reloading"}),
+        (200, {"messege": "Model is reloading"}),
+        (200, b"<html>Model is reloading</html>"),
+        (401, b"<html>Unauthorized</html>"),
+        (404, b"<html>Not found</html>"),
+        (403, b"[]"),
+        (500, b"<html>Server Error</html>"),
+        (500, {"message": "Server Error"}),
+        (502, b"Bad gateway"),
+        (503, b""),
+        (504, b"<html>Gateway time-out</html>"),
+        (301, YES),
+        (302, b""),
+        (307, error("Invalid API key")),
+        (308, YES),
+    ],
+)
+def test_no_clear_word_ends_as_unknown(status: int, body: Any) -> None:
+    answer = read(status, body)
+    assert answer.outcome is Outcome.NO_USABLE_ANSWER
+    assert answer.outcome.ending is Ending.UNKNOWN
+
+
+LIMIT = "Rate limit exceeded. Maximum 5 queued requests allowed."
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "wait"),
+    [
+        (error(LIMIT, retry_after=30), {}, 30),
+        (error(LIMIT, retry_after=1), {}, 1),
+        (error(LIMIT, retry_after=60), {}, 60),
+        (error(LIMIT, retry_after=2.5), {}, 2.5),
+        (error(LIMIT, retry_after="30"), {}, 30),
+        (error(LIMIT), {"retry-after": "30"}, 30),
+        (error(LIMIT, retry_after=10), {"retry-after": "20"}, 20),
+        (error(LIMIT, retry_after="soon"), {"retry-after": "20"}, 20),
+        (b"<html>Too many requests</html>", {"retry-after": "5"}, 5),
+        ({"retry_after": 7}, {}, 7),
+    ],
+)
+def test_a_429_that_names_a_short_wait_may_be_waited_out(
+    body: Any, headers: dict[str, str], wait: float
+) -> None:
+    answer = read(429, body, headers)
+    assert (answer.outcome, answer.wait, answer.named) == (Outcome.SLOW_DOWN, wait, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "wait"),
+    [
+        (429, error(LIMIT), {}, DEFAULT_WAIT),
+        (429, b"", {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after=61), {}, 61),
+        (429, error(LIMIT, retry_after=3600), {}, 3600),
+        (429, error(LIMIT, retry_after=172800), {}, 172800),
+        (429, error(LIMIT, retry_after=30), {"retry-after": "120"}, 120),
+        (429, error(LIMIT, retry_after=0.5), {}, 0.5),
+        (429, error(LIMIT, retry_after=0), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after=-30), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after=True), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after=None), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after=[30]), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after="NaN"), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after="inf"), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after="half a minute"), {}, DEFAULT_WAIT),
+        (429, error(LIMIT, retry_after=1e300), {}, DEFAULT_WAIT),
+        (429, b'{"status": "error", "retry_after": %s}' % (b"9" * 400), {}, DEFAULT_WAIT),
+        (429, error(LIMIT), {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, DEFAULT_WAIT),
+        (429, error(LIMIT), {"retry-after": "-1"}, DEFAULT_WAIT),
+        # Without a 429 no wait is waited out, whatever it says.
+        (200, error("Rate limit exceeded", tips=SPAM_TIP), {}, DEFAULT_WAIT),
+        (200, {"status": "error", "messege": "Rate limit exceeded", "retry_after": 30}, {}, 30),
+        (200, {"message": "Too many requests"}, {"retry-after": "12"}, 12),
+        (503, error("Please slow down"), {}, DEFAULT_WAIT),
+    ],
+)
+def test_any_other_slow_down_ends_as_failed_with_the_time_when_it_works_again(
+    status: int, body: Any, headers: dict[str, str], wait: float
+) -> None:
+    answer = read(status, body, headers)
+    assert (answer.outcome, answer.wait, answer.named) == (Outcome.SLOW_DOWN, wait, False)
+    assert answer.outcome.ending is Ending.FAILED
+
+
+def test_a_429_with_a_reason_is_read_by_its_words() -> None:
+    assert read(429, error("Invalid API key")).outcome is Outcome.WRONG_KEY
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "premium-anime",
+        "key-invalid",
+        "api-key-required",
+        "no-credits",
+        "subscription-girl",
+        "unknown-model",
+        "a",
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("Model not found: {}", Outcome.UNKNOWN_MODEL),
+        ("Model {} does not exist", Outcome.UNKNOWN_MODEL),
+        ("The selected model [{}] is invalid.", Outcome.UNKNOWN_MODEL),
+        ("Could not load {}", Outcome.REFUSED),
+        ("{} is busy", Outcome.REFUSED),
+        ("Invalid API key for {}", Outcome.WRONG_KEY),
+    ],
+)
+def test_an_echoed_model_id_does_not_speak_for_the_api(model: str, text: str, outcome: Outcome) -> None:
+    """The words of the id are the uploader's: "Model not found: premium-anime" is about the model."""
+    for echoed in (model, model.upper()):
+        assert read(200, error(text.format(echoed)), model=model).outcome is outcome
+
+
+@pytest.mark.parametrize("word", ["ok", "queued"])
+def test_a_429_that_may_mean_yes_is_not_asked_again(word: str) -> None:
+    body = {"status": word, "message": "Model is reloading", "retry_after": 5}
+    assert read(429, body) == Answer(Outcome.NO_USABLE_ANSWER, "Model is reloading")
+
+
+def test_a_flood_of_nested_text_is_read_quickly_and_bounded() -> None:
+    answer = read(200, error([["x" * 10] * 10] * 500))
+    assert answer.outcome is Outcome.REFUSED
+    assert len(answer.said) <= 60
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+fields = st.sampled_from(["status", "message", "messege", "error", "retry_after", "tip"])
+words = st.sampled_from(
+    [
+        "success",
+        "SUCCESS",
+        "processing",
+        "error",
+        "failed",
+        "ok",
+        LIMIT,
+        "Invalid Api Key",
+        "nan",
+        "30",
+        CANARY,
+    ]
+)
+objects = st.dictionaries(fields, words | json_values, max_size=6).map(orjson.dumps)
+bodies = st.binary(max_size=300) | json_values.map(orjson.dumps) | objects
+header_sets = st.dictionaries(st.sampled_from(["retry-after", "content-type"]), st.text() | words, max_size=2)
+
+
+@given(status=st.integers(-1, 1000), headers=header_sets, body=bodies)
+@example(status=200, headers={}, body=b'{"status":"\\u212a"}')
+def test_no_answer_at_all_can_break_the_reading_or_pass_for_a_yes(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
+    answer = classify(status, headers, body, KEY, "sdxl")
+    if answer.outcome is Outcome.ACCEPTED:
+        value = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+        assert isinstance(value, dict)
+        assert value["status"].strip().lower() in ("success", "processing")
+        assert not 300 <= status < 400
+    assert answer.wait is None or (math.isfinite(answer.wait) and 0 < answer.wait <= LONGEST_BELIEVED_WAIT)
+    if answer.named:
+        assert status == 429
+        assert answer.wait is not None
+        assert 1 <= answer.wait <= 60
+
+
+# --- A picture ----------------------------------------------------------------------------------------
+
+
+def rendering(status: int, body: Any) -> Rendering:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    return read_rendering(status, {}, raw, KEY, "sdxl-turbo")
+
+
+URL = "https://pictures.example/1.png"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"status": "success", "output": [URL]}, Rendering(Outcome.RENDERED, picture=URL)),
+        ({"status": "success", "output": [None, URL, "x"]}, Rendering(Outcome.RENDERED, picture=URL)),
+        ({"status": "processing", "output": [URL]}, Rendering(Outcome.RENDERED, picture=URL)),
+        ({"status": "processing", "id": 7}, Rendering(Outcome.RENDERING, job="7", wait=3.0)),
+        (
+            {"status": "processing", "id": "a-b", "eta": "5"},
+            Rendering(Outcome.RENDERING, job="a-b", wait=5.0),
+        ),
+        ({"status": "processing", "id": 7, "eta": 9e9}, Rendering(Outcome.RENDERING, job="7", wait=3.0)),
+        ({"status": "processing", "id": 7, "eta": 999}, Rendering(Outcome.RENDERING, job="7", wait=20.0)),
+        *(
+            ({"status": "processing", "id": odd}, Rendering(Outcome.NO_USABLE_ANSWER))
+            for odd in ("a/b", "../x", "", "x" * 65, [7], {"a": 1}, "7?key=1")
+        ),
+        ({"status": "success", "output": []}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "output": [f"{URL}?key={CANARY}"]}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "output": [f"{URL}?{'x' * 2048}"]}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "processing", "id": CANARY}, Rendering(Outcome.NO_USABLE_ANSWER)),
+        ({"status": "success", "output": URL}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "success", "id": 7}, Rendering(Outcome.NO_PICTURE)),
+        ({"status": "error", "output": [URL]}, Rendering(Outcome.REFUSED)),
+        (
+            {"status": "failed", "message": "Failed, Try Again"},
+            Rendering(Outcome.REFUSED, said="Failed, Try Again"),
+        ),
+        ({"output": [URL]}, Rendering(Outcome.NO_USABLE_ANSWER)),
+        ([URL], Rendering(Outcome.NO_USABLE_ANSWER)),
+        (b"\xff", Rendering(Outcome.NO_USABLE_ANSWER)),
+    ],
+)
+def test_what_an_answer_about_a_picture_means(body: Any, expected: Rendering) -> None:
+    assert rendering(200, body) == expected
+
+
+@given(
+    status=st.integers(-1, 1000),
+    body=bodies | json_values.map(lambda v: orjson.dumps({"status": "success", "output": v})),
+)
+def test_no_answer_about_a_picture_can_break_the_reading(status: int, body: bytes) -> None:
+    answer = rendering(status, body)
+    assert (answer.outcome is Outcome.RENDERED) == bool(answer.picture)
+    assert (answer.outcome is Outcome.RENDERING) == bool(answer.job)
+    assert answer.outcome is not Outcome.RENDERING or 3 <= answer.wait <= 20
+    assert math.isfinite(answer.wait)
