@@ -94,7 +94,7 @@ class Rewarm(PatientBot):
         services = Services(store, self.keys, api, self.responses, self.replies, metrics, countdowns, now)
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
-        self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner.forget, now)
+        self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)
         self.catalogue_refresh = CatalogueRefresh(
             settings.data_dir, store, self.keys, api, now, random.choice
         )

@@ -24,8 +24,8 @@ class GuildsCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """Removed, not merely unavailable: that is another event."""
-        await self.bot.servers.forget(guild.id)
+        """Removed, as it seems; not merely unavailable: that is another event."""
+        await self.bot.servers.removed(guild.id)
 
 
 async def setup(bot: Rewarm) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
 
 import discord
 import structlog
 
-from bot.backoff import retry_pause
+from bot.backoff import retry_pause, start_pause
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import StoreTrouble
 from bot.jobs.periodically import periodically
@@ -20,10 +20,24 @@ CHECK_INTERVAL = 6 * 3600.0
 LIST_TIMEOUT = 7200.0
 """200 servers a call: a million take 5,000 of them, and Discord says how fast."""
 LEAVE_TIMEOUT = 30.0
+CONFIRM_TIMEOUT = 20.0
 MISSING_AGE = 5 * 3600.0
 """How long ago a server must have been missing already: two checks, hours apart."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Reloads(Protocol):
+    """What is needed of `bot.reloads.runner`."""
+
+    def pause(self, server: int) -> None:
+        """Stop everything of a server; nothing is deleted."""
+
+    async def go_on(self, server: int) -> None:
+        """Take up again what is open of a server. Raises StoreTrouble."""
+
+    async def forget(self, server: int) -> None:
+        """Stop everything of a server and delete its data. Raises StoreTrouble."""
 
 
 class Servers:
@@ -34,13 +48,13 @@ class Servers:
         bot: discord.Client,
         store: Store,
         blocked: Blocklist,
-        forget: Callable[[int], Awaitable[None]],
+        reloads: Reloads,
         now: Callable[[], float],
     ) -> None:
         self._bot = bot
         self._store = store
         self._blocked = blocked
-        self._forget = forget
+        self._reloads = reloads
         self._now = now
 
     async def run(self) -> NoReturn:
@@ -87,11 +101,33 @@ class Servers:
             del since[server]
         await self._store.set_value(MISSING_SERVERS, {str(server): at for server, at in since.items()})
 
+    async def removed(self, server: int) -> None:
+        """Stop work for a server; forget it once Discord confirms: no event alone deletes anything."""
+        self._reloads.pause(server)
+        for attempt in itertools.count():
+            try:
+                if await self._is_member(server):
+                    log.warning("server.not_removed", server=server)
+                    await self._reloads.go_on(server)
+                    return
+                break
+            except (*TROUBLE, StoreTrouble) as error:
+                log.warning("server.removal_unconfirmed", server=server, error=type(error).__name__)
+                await asyncio.sleep(start_pause(attempt))
+        await self.forget(server)
+
+    async def _is_member(self, server: int) -> bool:
+        """Whether the bot is in a server, as Discord's list of its servers says."""
+        async with asyncio.timeout(CONFIRM_TIMEOUT):
+            before = discord.Object(server - 1)
+            listed = self._bot.fetch_guilds(limit=1, after=before, with_counts=False)
+            return server in [guild.id async for guild in listed]
+
     async def forget(self, server: int) -> None:
         """Delete all that is kept of a server, trying until it works, or until the bot is back in it."""
         for attempt in itertools.count():
             try:
-                await self._forget(server)
+                await self._reloads.forget(server)
             except StoreTrouble as error:
                 log.error("server.not_forgotten", server=server, error=str(error))  # noqa: TRY400
                 await asyncio.sleep(retry_pause(attempt))

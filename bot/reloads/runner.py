@@ -134,9 +134,18 @@ class Runner:
             pause = spread * place / len(taken)
             self._spawn(reload, functools.partial(Story.resume, pause=pause))
 
-    async def forget(self, server: int) -> None:
-        """Stop everything of a server and delete its data."""
+    def pause(self, server: int) -> None:
+        """Stop everything of a server; nothing is deleted."""
         self._tasks.cancel(lambda reload: reload.server == server)
+
+    async def go_on(self, server: int) -> None:
+        """Take up again what is open of a server. Raises StoreTrouble."""
+        mine = await self._services.store.open()
+        self._take_over([r for r in mine if r.server == server and self._services.store.holds(r.id)], 0.0)
+
+    async def forget(self, server: int) -> None:
+        """Stop everything of a server and delete its data. Raises StoreTrouble."""
+        self.pause(server)
         await self._services.store.forget(server)
 
     async def stop(self) -> None:

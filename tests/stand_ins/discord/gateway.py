@@ -28,7 +28,7 @@ class _Line:
 
     def __init__(self, ws: web.WebSocketResponse, compress: str | None) -> None:
         self.ws = ws
-        self._pack = _packer(compress)
+        self.pack = _packer(compress)
         self._waiting: asyncio.Queue[Json] = asyncio.Queue()
 
     def send(self, payload: Json) -> None:
@@ -45,10 +45,10 @@ class _Line:
         with contextlib.suppress(ConnectionError):
             while True:
                 text = orjson.dumps(await self._waiting.get())
-                if self._pack is None:
+                if self.pack is None:
                     await self.ws.send_str(text.decode())
                 else:
-                    await self.ws.send_bytes(self._pack(text))
+                    await self.ws.send_bytes(self.pack(text))
 
 
 def _packer(compress: str | None) -> Callable[[bytes], bytes] | None:
@@ -97,6 +97,17 @@ class Gateway(State):
             self._sessions.clear()
         self.connected.clear()
         await asyncio.gather(*(line.ws.close(code=code) for line in self._lines))
+
+    def emit(self, name: str, data: Any) -> None:
+        """Send every shard an event, however odd; like any other, it is sent again after a resume."""
+        for session in self._sessions.values():
+            session.emit(name, data)
+
+    async def send_frame(self, frame: bytes, *, raw: bool = False) -> None:
+        """Send every shard a frame of these bytes, compressed as it asked; or `raw`, as they are."""
+        for line in self._lines:
+            packed = frame if raw or line.pack is None else line.pack(frame)
+            await line.ws.send_bytes(packed)
 
     def _emit(self, guild: Guild, name: str, data: Json) -> None:
         for session in self._sessions.values():
