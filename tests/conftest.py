@@ -79,8 +79,8 @@ def _miss(not_tested: str) -> NoReturn:
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{_NOT_TESTED}{not_tested}.")
 
 
-@pytest.fixture
-def chromium() -> None:
+@pytest.fixture(scope="session")
+def has_chromium() -> None:
     """A test in a real browser."""
     if CHROMIUM is None:
         _miss("the sandbox's page, for want of Chromium (Debian: apt-get install chromium)")

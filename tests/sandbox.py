@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from tests import ROOT
 
@@ -163,20 +163,36 @@ class Person:
 
 
 @asynccontextmanager
-async def browser(
-    url: str, size: tuple[int, int] = PHONE, scale: float = 1.0, *, may_complain: bool = False
-) -> AsyncIterator[Person]:
-    """A real Chromium without a screen, at the page; what its console says is a failure, if it may not."""
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium without a screen."""
     async with async_playwright() as driver:
         chromium = await driver.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        context = await chromium.new_context(
-            viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
-        )
-        page = await context.new_page()
-        person = Person(page)
-        await page.goto(url)
-        if not may_complain:  # it measures its window first, and draws anew
-            await page.wait_for_function("() => simcordPreview.ready")
-        yield person
+        yield chromium
         await chromium.close()
+
+
+@asynccontextmanager
+async def visitor(
+    chromium: Browser,
+    url: str,
+    size: tuple[int, int] = PHONE,
+    scale: float = 1.0,
+    *,
+    may_complain: bool = False,
+) -> AsyncIterator[Person]:
+    """Somebody at the page, whom the browser has never seen before.
+
+    What its console says is a failure, if it may not complain.
+    """
+    context = await chromium.new_context(
+        viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
+    )
+    try:
+        person = Person(await context.new_page())
+        await person.page.goto(url)
+        if not may_complain:  # it measures its window first, and draws anew
+            await person.page.wait_for_function("() => simcordPreview.ready")
+        yield person
+    finally:
+        await context.close()
     assert may_complain or person.complaints == []
