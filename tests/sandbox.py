@@ -24,6 +24,14 @@ _FLAGS = (
     "--no-first-run",
 )
 _START_SECONDS = 30
+_AT_PORT = (
+    "import sys\n"
+    "from bot.__main__ import main\n"
+    "from bot.sandbox import page\n"
+    "page.PORT = {}\n"
+    "sys.exit(main())"
+)
+"""`python -m bot`, but that the sandbox's usual port is another, which nobody else may want."""
 _OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => {
     const box = it.getBoundingClientRect();
     return it.checkVisibility() && box.width > 1 && (box.right > innerWidth + 1 || box.left < -1);
@@ -47,14 +55,21 @@ class Sandbox:
 
 
 async def start(
-    folder: Path, seconds: float | None = None, stdout: int | None = None, **environment: str
+    folder: Path,
+    seconds: float | None = None,
+    stdout: int | None = None,
+    *,
+    port: int | None = 0,
+    **environment: str,
 ) -> Sandbox:
     """Start it where a reload takes so many seconds; `folder` is its temporary one.
+
+    Its usual port is `port`: 0 for any that is free, None for the real one.
 
     With a standard output of its own it is not waited for, and its address is not known.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox"),
+        *(sys.executable, *(("-m", "bot") if port is None else ("-c", _AT_PORT.format(port))), "sandbox"),
         *(("--seconds", str(seconds)) if seconds is not None else ()),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **environment},
@@ -72,9 +87,9 @@ async def start(
 
 
 @asynccontextmanager
-async def sandbox(folder: Path, seconds: float) -> AsyncIterator[Sandbox]:
+async def sandbox(folder: Path, seconds: float, port: int | None = 0) -> AsyncIterator[Sandbox]:
     """A sandbox that is stopped afterwards, without a word on standard error."""
-    it = await start(folder, seconds)
+    it = await start(folder, seconds, port=port)
     try:
         yield it
     finally:
