@@ -4,17 +4,19 @@ Their folders' conftest.py load it; tests/unit does not, which saves it the time
 """
 
 import asyncio
+import functools
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import discord
 import pytest
 import simcord
 from looptime import LoopTimeEventLoop
 
+from bot import languages
 from bot.app import Rewarm, build
 from bot.domain.errors import Refusal
 from bot.settings import Settings, load_settings
@@ -25,6 +27,9 @@ from tests.stand_ins.discord import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
 from tests.wire import Wire, running
 from tests.world import World
+
+# A process reads its languages once, when its bot is built. This one builds hundreds of bots.
+languages.translations = functools.cache(languages.translations)
 
 
 @pytest.fixture
@@ -49,8 +54,8 @@ def _miss(not_tested: str) -> NoReturn:
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{NOT_TESTED}{not_tested}.")
 
 
-@pytest.fixture
-def chromium() -> None:
+@pytest.fixture(scope="session")
+def has_chromium() -> None:
     """A test in a real browser."""
     if CHROMIUM is None:
         _miss("the sandbox's page, for want of Chromium (Debian: apt-get install chromium)")
@@ -103,10 +108,17 @@ def build_bot(settings: Settings) -> BuildBot:
     return make
 
 
+class _Env(simcord.Env):
+    """Looks every 3 ms whether the bot has come to rest; simcord's own 50 were most of a test's time."""
+
+    async def _settle_internal(self, **how: Any) -> None:
+        await super()._settle_internal(**{"idle": 0.003, **how})
+
+
 @pytest.fixture
 async def env(build_bot: BuildBot) -> AsyncIterator[simcord.Env]:
     """The real bot in an in-process Discord whose time is virtual."""
-    env = simcord.Env(await build_bot(), settle_timeout=2.0)
+    env = _Env(await build_bot(), settle_timeout=2.0)
     await env.start()
     yield env
     await close(env)

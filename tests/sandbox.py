@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Locator, Page, async_playwright, expect
 
 from tests import ROOT
 
@@ -24,6 +24,14 @@ _FLAGS = (
     "--no-first-run",
 )
 _START_SECONDS = 30
+_AT_PORT = (
+    "import sys\n"
+    "from bot.__main__ import main\n"
+    "from bot.sandbox import page\n"
+    "page.PORT = {}\n"
+    "sys.exit(main())"
+)
+"""`python -m bot`, but that the sandbox's usual port is another, which nobody else may want."""
 _OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => {
     const box = it.getBoundingClientRect();
     return it.checkVisibility() && box.width > 1 && (box.right > innerWidth + 1 || box.left < -1);
@@ -47,14 +55,21 @@ class Sandbox:
 
 
 async def start(
-    folder: Path, seconds: float | None = None, stdout: int | None = None, **environment: str
+    folder: Path,
+    seconds: float | None = None,
+    stdout: int | None = None,
+    *,
+    port: int | None = 0,
+    **environment: str,
 ) -> Sandbox:
     """Start it where a reload takes so many seconds; `folder` is its temporary one.
+
+    Its usual port is `port`: 0 for any that is free, None for the real one.
 
     With a standard output of its own it is not waited for, and its address is not known.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox"),
+        *(sys.executable, *(("-m", "bot") if port is None else ("-c", _AT_PORT.format(port))), "sandbox"),
         *(("--seconds", str(seconds)) if seconds is not None else ()),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **environment},
@@ -72,9 +87,9 @@ async def start(
 
 
 @asynccontextmanager
-async def sandbox(folder: Path, seconds: float) -> AsyncIterator[Sandbox]:
+async def sandbox(folder: Path, seconds: float, port: int | None = 0) -> AsyncIterator[Sandbox]:
     """A sandbox that is stopped afterwards, without a word on standard error."""
-    it = await start(folder, seconds)
+    it = await start(folder, seconds, port=port)
     try:
         yield it
     finally:
@@ -163,20 +178,27 @@ class Person:
 
 
 @asynccontextmanager
-async def browser(
-    url: str, size: tuple[int, int] = PHONE, scale: float = 1.0, *, may_complain: bool = False
-) -> AsyncIterator[Person]:
-    """A real Chromium without a screen, at the page; what its console says is a failure, if it may not."""
+async def browser(scale: float = 1.0) -> AsyncIterator[BrowserContext]:
+    """A real Chromium without a screen. Each sandbox has a port of its own, so it knows none from before."""
     async with async_playwright() as driver:
         chromium = await driver.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        context = await chromium.new_context(
-            viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
-        )
-        page = await context.new_page()
+        yield await chromium.new_context(device_scale_factor=scale)
+        await chromium.close()
+
+
+@asynccontextmanager
+async def visitor(
+    chromium: BrowserContext, url: str, size: tuple[int, int] = PHONE, *, may_complain: bool = False
+) -> AsyncIterator[Person]:
+    """Somebody at the page, in a tab; what its console says is a failure, if it may not."""
+    page = await chromium.new_page()
+    try:
+        await page.set_viewport_size({"width": size[0], "height": size[1]})
         person = Person(page)
         await page.goto(url)
         if not may_complain:  # it measures its window first, and draws anew
             await page.wait_for_function("() => simcordPreview.ready")
         yield person
-        await chromium.close()
+    finally:
+        await page.close()
     assert may_complain or person.complaints == []

@@ -16,6 +16,7 @@ from tests.stand_ins.discord import flat
 CANARY = "canary-K3y-0123456789abcdef"
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """When simcord's virtual time begins."""
+HOUR, DAY = 3600.0, 86400.0
 _EPHEMERAL = 64
 _BUTTON, _TEXT_DISPLAY, _GALLERY = 2, 10, 12
 
@@ -60,6 +61,17 @@ class World:
                     raise
             else:
                 return
+
+    async def days(self, count: int) -> None:
+        """Let days pass: the bot is awake for the last three hours of each, as on a machine that sleeps."""
+        for _ in range(count):
+            self.env.backend.advance_clock(DAY - 3 * HOUR)
+            await self.pass_time(3 * HOUR)
+
+    async def hours(self, count: int) -> None:
+        """Let hours pass, with the bot awake."""
+        for _ in range(count):
+            await self.pass_time(HOUR)
 
     async def set_key(self, key: str = CANARY) -> InteractionResult:
         """What a moderator does once."""

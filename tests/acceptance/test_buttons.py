@@ -15,7 +15,6 @@ from tests.world import Seen, World, said
 
 Restart = Callable[[], Awaitable[None]]
 NOTIFY, MUTE, AGAIN, TEST = "Notify me", "Don't notify me", "Reload again", "Test image"
-DAY = 86400.0
 
 
 async def test_a_countdown_offers_pings_and_an_ending_what_comes_next(world: World) -> None:
@@ -132,8 +131,7 @@ async def test_reload_again_works_after_a_restart_and_days_later(
 ) -> None:
     await world.reload(world.ana)
     await world.env.advance_time(125)
-    for _ in range(3):
-        await world.pass_time(DAY)
+    await world.days(3)
     await restart()
     await world.press(world.ben, AGAIN)
     assert world.last().word == "Reloading"

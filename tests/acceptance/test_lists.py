@@ -12,7 +12,6 @@ from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.world import World, said, texts
 
 Restart = Callable[[], Awaitable[None]]
-DAY = 86400.0
 
 
 async def models(world: World, who: MemberActor | None = None) -> InteractionResult:
@@ -38,11 +37,6 @@ async def press(world: World, result: InteractionResult, label: str) -> Interact
     return await world.ana.click(result.response.message, label=label)
 
 
-async def days(world: World, count: int) -> None:
-    for _ in range(count):
-        await world.pass_time(DAY)
-
-
 async def test_nothing_yet(world: World) -> None:
     assert shown(await models(world)) == "Nobody has reloaded a model in this server yet."
 
@@ -50,7 +44,7 @@ async def test_nothing_yet(world: World) -> None:
 async def test_reloading_warm_and_cold(world: World, api: ModelApiServer) -> None:
     await world.reload(model="cold")
     await world.env.advance_time(125)
-    await days(world, 8)
+    await world.days(8)
     await world.reload(model="warm")
     await world.env.advance_time(125)
     await world.reload(model="now")

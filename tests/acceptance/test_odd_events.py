@@ -21,7 +21,7 @@ from tests.world import CANARY
 
 pytestmark = pytest.mark.usefixtures("virtual")
 SECRET = "typed-by-a-person-0123456789"
-OTHER_TYPES = (None, 7, "x", "999999999999999999", [], [None], {}, True)
+OTHER_TYPES: tuple[Any, ...] = (None, 7, "x", "999999999999999999", [], [None], {}, True)
 
 
 def events(wire: Wire) -> dict[str, Json]:

@@ -3,19 +3,27 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Route, expect
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Route, expect
 
-from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start
+from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start, visitor
 
-pytestmark = pytest.mark.usefixtures("chromium")
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # as the browser, which lives in one loop
 EDIT_MILLISECONDS = 7000
 """An edit each 5 s, and the page asks twice a second."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium(has_chromium: None) -> AsyncIterator[BrowserContext]:
+    """One browser for all tests here that a worker runs."""
+    async with browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +47,9 @@ async def states(person: Person, until: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_first_minute(size: tuple[int, int], tmp_path: Path) -> None:
+async def test_first_minute(size: tuple[int, int], chromium: BrowserContext, tmp_path: Path) -> None:
     """The whole journey by keyboard: key, reload, live countdown, ready, ping; nothing sticks out."""
-    async with sandbox(tmp_path, seconds=8) as it, browser(it.url, size) as person:
+    async with sandbox(tmp_path, seconds=8) as it, visitor(chromium, it.url, size) as person:
         await expect(person.page).to_have_title("Rewarm sandbox")
         await expect(person.note).to_contain_text("A reload takes 8 s here")
         await expect(person.note).to_contain_text("gone when the sandbox ends")
@@ -77,12 +85,12 @@ async def test_first_minute(size: tuple[int, int], tmp_path: Path) -> None:
         assert await person.page.evaluate("performance.getEntriesByType('navigation').length") == 1
 
 
-async def test_two_people(tmp_path: Path) -> None:
+async def test_two_people(chromium: BrowserContext, tmp_path: Path) -> None:
     """A member may not set the key, sees what the moderator started, joins it, and is pinged too."""
     async with (
         sandbox(tmp_path, seconds=12) as it,
-        browser(it.url) as mod,
-        browser(it.url) as ana,
+        visitor(chromium, it.url) as mod,
+        visitor(chromium, it.url) as ana,
     ):
         await ana.become("ana")
         await ana.composer.focus()
@@ -109,9 +117,13 @@ async def test_two_people(tmp_path: Path) -> None:
         await ana.set_key()  # who switches has the other's rights
 
 
-async def test_buttons_and_a_test_image(tmp_path: Path) -> None:
+async def test_buttons_and_a_test_image(chromium: BrowserContext, tmp_path: Path) -> None:
     """On a phone: who asks for a ping gets it, and a picture confirms the model; also after a restart."""
-    async with sandbox(tmp_path, seconds=8) as it, browser(it.url) as mod, browser(it.url) as ana:
+    async with (
+        sandbox(tmp_path, seconds=8) as it,
+        visitor(chromium, it.url) as mod,
+        visitor(chromium, it.url) as ana,
+    ):
         await ana.become("ana")
         await mod.set_key()
         await mod.reload("works")
@@ -137,8 +149,8 @@ async def test_buttons_and_a_test_image(tmp_path: Path) -> None:
         await ana.fits()
 
 
-async def test_a_list_of_models_on_a_phone(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+async def test_a_list_of_models_on_a_phone(chromium: BrowserContext, tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         listed = await person.send("/models")
         await expect(listed).to_contain_text("Page 1 of 2")
@@ -156,9 +168,9 @@ async def test_a_list_of_models_on_a_phone(tmp_path: Path) -> None:
         await expect(person.messages.last).to_contain_text("left")
 
 
-async def test_days_pass_and_the_ledger_speaks(tmp_path: Path) -> None:
+async def test_days_pass_and_the_ledger_speaks(chromium: BrowserContext, tmp_path: Path) -> None:
     """A model is watched; six days later it is said, and a day after that the message changes."""
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.messages.last).to_contain_text("should be ready")
@@ -182,8 +194,8 @@ async def test_days_pass_and_the_ledger_speaks(tmp_path: Path) -> None:
         await person.fits()
 
 
-async def test_settings_change_the_language(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+async def test_settings_change_the_language(chromium: BrowserContext, tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         panel = await person.send("/settings")
         await expect(panel).to_contain_text("Settings of this server")
@@ -196,8 +208,8 @@ async def test_settings_change_the_language(tmp_path: Path) -> None:
         await person.fits()
 
 
-async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=20) as it, browser(it.url) as person:
+async def test_form_and_clicks_survive_edits(chromium: BrowserContext, tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=20) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -233,8 +245,10 @@ async def test_form_and_clicks_survive_edits(tmp_path: Path) -> None:
         await expect(answers.first).to_be_in_viewport()  # who reads further up is left alone
 
 
-async def test_enter_is_not_lost_while_suggestions_are_on_their_way(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
+    chromium: BrowserContext, tmp_path: Path
+) -> None:
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         asked = asyncio.Event()
 
         async def slowly(route: Route) -> None:
@@ -256,9 +270,9 @@ async def test_enter_is_not_lost_while_suggestions_are_on_their_way(tmp_path: Pa
         await expect(person.messages).to_have_count(3)
 
 
-async def test_a_command_can_be_typed_in_one_go(tmp_path: Path) -> None:
+async def test_a_command_can_be_typed_in_one_go(chromium: BrowserContext, tmp_path: Path) -> None:
     """A space after its name chooses it: it does not become a message."""
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as person:
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.composer.focus()
         await person.page.keyboard.type("/reload my-model", delay=40)
@@ -266,8 +280,12 @@ async def test_a_command_can_be_typed_in_one_go(tmp_path: Path) -> None:
         await expect(person.reply).to_contain_text("Reloading my-model")
 
 
-async def test_what_is_typed_survives_a_restart(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as mod, browser(it.url) as ana:
+async def test_what_is_typed_survives_a_restart(chromium: BrowserContext, tmp_path: Path) -> None:
+    async with (
+        sandbox(tmp_path, seconds=5) as it,
+        visitor(chromium, it.url) as mod,
+        visitor(chromium, it.url) as ana,
+    ):
         await ana.become("ana")
         await ana.page.reload()  # and is still ana
         await expect(ana.page.locator("#viewer-picker option:checked")).to_have_text("ana")
@@ -285,8 +303,14 @@ async def test_what_is_typed_survives_a_restart(tmp_path: Path) -> None:
         await expect(ana.reply).to_contain_text("Reloading half-a-model")
 
 
-async def test_a_form_from_before_a_restart_says_that_nobody_answers(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=5) as it, browser(it.url) as mod, browser(it.url) as other:
+async def test_a_form_from_before_a_restart_says_that_nobody_answers(
+    chromium: BrowserContext, tmp_path: Path
+) -> None:
+    async with (
+        sandbox(tmp_path, seconds=5) as it,
+        visitor(chromium, it.url) as mod,
+        visitor(chromium, it.url) as other,
+    ):
         await mod.open_key_form()
         await mod.page.keyboard.type("made-up")
         generation = await mod.page.evaluate("simcordPreview.botGeneration")
@@ -299,10 +323,10 @@ async def test_a_form_from_before_a_restart_says_that_nobody_answers(tmp_path: P
         await expect(mod.note).to_contain_text("A reload takes")
 
 
-async def test_a_restart_that_fails_is_said(tmp_path: Path) -> None:
+async def test_a_restart_that_fails_is_said(chromium: BrowserContext, tmp_path: Path) -> None:
     it = await start(tmp_path, seconds=5)
     try:
-        async with browser(it.url, may_complain=True) as person:
+        async with visitor(chromium, it.url, may_complain=True) as person:
             [store] = tmp_path.glob("rewarm-*/rewarm.db")
             await person.page.get_by_role("button", name="Restart the bot").click()
             await expect(person.note).to_contain_text("The bot is away")
@@ -320,9 +344,9 @@ async def test_a_restart_that_fails_is_said(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_link_to_a_message_leads_to_it(tmp_path: Path) -> None:
+async def test_a_link_to_a_message_leads_to_it(chromium: BrowserContext, tmp_path: Path) -> None:
     """Not to the real Discord."""
-    async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
+    async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -335,9 +359,9 @@ async def test_a_link_to_a_message_leads_to_it(tmp_path: Path) -> None:
         await expect(person.reply).to_be_in_viewport(ratio=1)
 
 
-async def test_restart_in_mid_countdown(tmp_path: Path) -> None:
+async def test_restart_in_mid_countdown(chromium: BrowserContext, tmp_path: Path) -> None:
     """By the visible control: the bot is away for seconds, the countdown ends in time, with one ping."""
-    async with sandbox(tmp_path, seconds=15) as it, browser(it.url) as person:
+    async with sandbox(tmp_path, seconds=15) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -359,8 +383,8 @@ async def test_restart_in_mid_countdown(tmp_path: Path) -> None:
         await expect(person.messages.filter(has_text="should be ready")).to_have_count(1)
 
 
-async def test_command_in_a_message_can_be_tapped(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=12) as it, browser(it.url) as person:
+async def test_command_in_a_message_can_be_tapped(chromium: BrowserContext, tmp_path: Path) -> None:
+    async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
         await person.reload("works")
         await person.messages.last.get_by_role("button", name="/key set").click()
         await person.page.keyboard.press("Enter")
@@ -372,13 +396,13 @@ async def test_command_in_a_message_can_be_tapped(tmp_path: Path) -> None:
         await expect(person.messages.last).to_contain_text("The key works")  # in private, and late
 
 
-async def test_page_says_when_the_sandbox_has_ended(tmp_path: Path) -> None:
+async def test_page_says_when_the_sandbox_has_ended(chromium: BrowserContext, tmp_path: Path) -> None:
     """To who does nothing, who writes, who restarts the bot; and so does an old address, or half of one."""
-    async with sandbox(tmp_path, seconds=12) as it, AsyncExitStack() as browsers:
+    async with sandbox(tmp_path, seconds=12) as it, AsyncExitStack() as visitors:
         page = it.url.partition("#")[0]
         addresses = (it.url, it.url, it.url, page, f"{page}#guessed")
-        people = [
-            await browsers.enter_async_context(browser(address, may_complain=True))  # of what is refused
+        people = [  # who may complain of what is refused
+            await visitors.enter_async_context(visitor(chromium, address, may_complain=True))
             for address in addresses
         ]
         for person in people[3:]:

@@ -5,8 +5,6 @@ import os
 import pty
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,11 +73,11 @@ async def test_without_a_number_a_reload_takes_half_a_minute_and_says_so(tmp_pat
     """No browser opens where nobody sees it start."""
     free = _is_free(PORT)
     opened = tmp_path / "opened"
-    it = await start(tmp_path, BROWSER=f"touch {opened} %s", DISPLAY=":0")
+    it = await start(tmp_path, port=None, BROWSER=f"touch {opened} %s", DISPLAY=":0")
     try:
         async with aiohttp.ClientSession() as session, session.get(it.url) as page:
             assert "A reload takes 30 s here" in await page.text()
-        assert urlsplit(it.url).port == PORT or not (free and _is_free(PORT))  # another test may have it
+        assert urlsplit(it.url).port == PORT or not (free and _is_free(PORT))  # somebody else may have it
     finally:
         assert await it.stop() == (0, "")
     assert not opened.exists()
@@ -93,29 +91,17 @@ def _is_free(port: int) -> bool:
     return True
 
 
-@asynccontextmanager
-async def usual_port_taken() -> AsyncIterator[None]:
-    """By us, once the sandbox of another test has let go of it."""
-    async with asyncio.timeout(120):
-        while True:
-            with suppress(OSError):
-                taken = socket.create_server(("127.0.0.1", PORT))
-                break
-            await asyncio.sleep(0.2)
-    with taken:
-        yield
-
-
 async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
-    async with usual_port_taken(), sandbox(tmp_path, seconds=5) as it:
-        assert urlsplit(it.url).port not in (None, PORT)
-        assert (await ask(it.url)).status == 200
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        usual = taken.getsockname()[1]
+        async with sandbox(tmp_path, seconds=5, port=usual) as it:
+            assert urlsplit(it.url).port not in (None, usual)
+            assert (await ask(it.url)).status == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_stop_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    async with usual_port_taken():  # another test's sandbox would take it over from this one
-        it = await start(tmp_path, seconds=60)
+    it = await start(tmp_path, seconds=60)
     assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["rewarm"]
     it.process.send_signal(number)
     assert await it.stop() == (0, "")

@@ -8,8 +8,8 @@ from simcord.results import InteractionResult
 
 from bot.app import Rewarm
 from bot.domain.rows import ServerSettings
-from tests.acceptance.test_lists import days, shown
-from tests.acceptance.test_watches import hours, told, watch
+from tests.acceptance.test_lists import shown
+from tests.acceptance.test_watches import told, watch
 from tests.stand_ins.discord import flat
 from tests.wire import Wire
 from tests.world import World, said
@@ -95,8 +95,8 @@ async def test_the_ledger_speaks_where_it_is_told_to(world: World) -> None:
     await world.reload(world.ben)
     await world.env.advance_time(125)
     await watch(world)
-    await days(world, 6)
-    await hours(world, 3)
+    await world.days(6)
+    await world.hours(3)
     [soon] = told(world)
     assert soon.channel == world.art.id
 

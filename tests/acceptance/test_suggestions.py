@@ -8,7 +8,6 @@ from tests.stand_ins.model_api import LIST, Answer, ModelApiServer
 from tests.world import World
 
 Restart = Callable[[], Awaitable[None]]
-DAY = 86400.0
 
 
 async def suggested(world: World, typed: str) -> list[str]:
@@ -45,8 +44,7 @@ async def test_and_what_is_used_lately_before_what_was_used_often_long_ago(liste
     for _ in range(2):
         await listed.reload(model="long-ago")
         await listed.env.advance_time(155)
-    for _ in range(30):
-        await listed.env.advance_time(DAY)
+    await listed.days(30)
     await listed.reload(model="lately")
     assert (await suggested(listed, ""))[:2] == ["lately", "long-ago"]
 

@@ -17,14 +17,13 @@ from bot.domain.rows import WATCHED_PER_SERVER, Watch
 from bot.jobs.watches import due
 from bot.store.base import Store
 from bot.words.buttons import TEST_PROMPT
-from tests.acceptance.test_lists import choose, days, models, press, shown
+from tests.acceptance.test_lists import choose, models, press, shown
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import ModelApiServer
 from tests.wire import Wire
-from tests.world import Seen, World, said
+from tests.world import DAY, Seen, World, said
 
 Restart = Callable[[], Awaitable[None]]
-DAY, HOUR = 86400.0, 3600.0
 WATCH = Watch(5, "m", 11, 70)
 
 
@@ -99,50 +98,43 @@ def told(world: World) -> list[Seen]:
     return [seen for seen in world.seen() if "cold" in seen.text]
 
 
-async def hours(world: World, count: int) -> None:
-    for _ in range(count):
-        await world.pass_time(HOUR)
-
-
 async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     watched: World, api: ModelApiServer
 ) -> None:
-    await days(watched, 5)
+    await watched.days(5)
     assert told(watched) == []
-    await days(watched, 1)
-    await hours(watched, 3)
+    await watched.hours(24 + 3)
     [soon] = told(watched)
     assert f"<@{watched.ana.id}> `sdxl-turbo` goes cold tomorrow" in soon.text
     assert "costs one generation" in soon.text
     assert soon.pinged == {watched.ana.id}
     assert soon.channel == watched.general.id
     assert watched.buttons(soon) == ["Keep it warm"]
-    await days(watched, 1)
-    await hours(watched, 2)
+    await watched.hours(24 + 2)
     _, cold = told(watched)
     assert cold.message == soon.message, "an edit"
     assert "has gone cold" in cold.text
     assert watched.buttons(cold) == ["Reload"]
-    await days(watched, 10)
+    await watched.days(10)
     assert len(told(watched)) == 2
     assert len(api.calls) == 1, "the ledger never calls the API"
     assert api.render_calls == []
 
 
 async def test_a_use_begins_anew(watched: World) -> None:
-    await days(watched, 5)
+    await watched.days(5)
     await watched.reload(watched.ben)
     await watched.env.advance_time(125)
-    await days(watched, 5)
+    await watched.days(5)
     assert told(watched) == []
-    await days(watched, 1)
-    await hours(watched, 3)
+    await watched.days(1)
+    await watched.hours(3)
     assert len(told(watched)) == 1
 
 
 async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api: ModelApiServer) -> None:
-    await days(watched, 6)
-    await hours(watched, 3)
+    await watched.days(6)
+    await watched.hours(3)
     [soon] = told(watched)
     form = await watched.press(watched.ben, "Keep it warm", soon)
     assert form.modal is not None
@@ -154,10 +146,10 @@ async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api:
     assert (kept.message, kept.word) == (soon.message, "Confirmed")
     assert len(watched.pictures(kept)) == 1
     assert len(api.render_calls) == 1
-    await days(watched, 5)
+    await watched.days(5)
     assert len(told(watched)) == 1, "warm for another week"
-    await days(watched, 1)
-    await hours(watched, 3)
+    await watched.days(1)
+    await watched.hours(3)
     assert len(told(watched)) == 2
     again = told(watched)[-1]
     form = await watched.press(watched.ana, "Keep it warm", again)
@@ -169,8 +161,8 @@ async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api:
 
 
 async def test_reload_from_the_ledger(watched: World, api: ModelApiServer) -> None:
-    await days(watched, 7)
-    await hours(watched, 3)
+    await watched.days(7)
+    await watched.hours(3)
     cold = told(watched)[-1]
     await watched.press(watched.ben, "Reload", cold)
     assert watched.last().word == "Reloading"
@@ -178,15 +170,15 @@ async def test_reload_from_the_ledger(watched: World, api: ModelApiServer) -> No
 
 
 async def test_restarts_say_nothing_twice(watched: World, restart: Restart) -> None:
-    await days(watched, 6)
+    await watched.days(6)
     for _ in range(4):
         await restart()
-        await hours(watched, 3)
+        await watched.hours(3)
     assert len(told(watched)) == 1
-    await days(watched, 1)
+    await watched.days(1)
     for _ in range(3):
         await restart()
-        await hours(watched, 2)
+        await watched.hours(2)
     assert len(told(watched)) == 2
 
 
@@ -199,7 +191,7 @@ async def test_a_bot_that_was_away_on_the_sixth_day_says_that_it_is_cold(
     [reload] = await bot.store.history(watched.guild.id)
     await bot.store.expire(bot.now() + 1, bot.now() + 1)
     await restart()
-    await hours(watched, 3)
+    await watched.hours(3)
     [cold] = told(watched)
     assert "has gone cold" in cold.text
     assert watched.buttons(cold) == [], "its reloads are forgotten: the command is in the text"
@@ -226,7 +218,7 @@ async def test_a_clock_that_jumps_and_comes_back_says_nothing(
 async def test_nobody_hears_of_a_model_that_is_watched_no_more(watched: World) -> None:
     one = await choose(watched, await models(watched), "sdxl-turbo")
     assert "Watched" not in shown(await press(watched, one, "Stop watching"))
-    await days(watched, 8)
+    await watched.days(8)
     assert told(watched) == []
 
 
@@ -255,30 +247,30 @@ async def test_a_server_that_leaves_takes_its_watches_along(watched: World) -> N
 
 async def test_where_the_bot_may_not_write_it_tries_no_more(watched: World) -> None:
     watched.env.inject_error("POST", "/channels/*/messages", status=403, code=50013, times=None)
-    await days(watched, 6)
-    await hours(watched, 5)
+    await watched.days(6)
+    await watched.hours(5)
     posts = [r for r in watched.env.http_requests if r.method == "POST" and r.path.endswith("/messages")]
     assert len(posts) == 2, "the reload's ping, and one try"
 
 
 async def test_a_picture_that_kept_it_warm_is_not_written_over(watched: World) -> None:
-    await days(watched, 6)
-    await hours(watched, 3)
+    await watched.days(6)
+    await watched.hours(3)
     [soon] = told(watched)
     form = await watched.press(watched.ben, "Keep it warm", soon)
     await watched.ben.submit_modal(form, {"prompt": TEST_PROMPT})
     await watched.env.advance_time(20)
     watched.env.inject_error("POST", "/channels/*/messages", status=403, code=50013, times=3)
-    await days(watched, 6)
-    await hours(watched, 3)
-    await days(watched, 1)
-    await hours(watched, 3)
+    await watched.days(6)
+    await watched.hours(3)
+    await watched.days(1)
+    await watched.hours(3)
     assert len(watched.pictures(soon)) == 1
     assert [seen.message for seen in told(watched)].count(soon.message) == 1
 
 
 async def test_what_nobody_wants_to_hear_of_any_more_is_watched_no_more(watched: World) -> None:
-    await days(watched, 15)
+    await watched.days(15)
     assert await watches(bot_of(watched).store) == []
 
 
@@ -287,8 +279,8 @@ async def test_a_use_in_the_future_does_not_count(watched: World) -> None:
     bot = bot_of(watched)
     [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() + 300 * DAY))
-    await days(watched, 6)
-    await hours(watched, 3)
+    await watched.days(6)
+    await watched.hours(3)
     assert len(told(watched)) == 1
 
 

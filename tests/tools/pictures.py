@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from tests import ROOT
-from tests.sandbox import PHONE, browser, sandbox
+from tests.sandbox import PHONE, browser, sandbox, visitor
 
 DOCS = ROOT / "docs"
 RELOAD_SECONDS = 120
@@ -22,8 +22,9 @@ async def take() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             sandbox(Path(folder), RELOAD_SECONDS) as it,
-            browser(it.url, DESKTOP, SCALE) as mod,
-            browser(it.url, PHONE_CLIP, SCALE) as ana,
+            browser(SCALE) as chromium,
+            visitor(chromium, it.url, DESKTOP) as mod,
+            visitor(chromium, it.url, PHONE_CLIP) as ana,
         ):
             await mod.set_key()
             await ana.become("ana")
