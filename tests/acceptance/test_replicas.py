@@ -17,6 +17,7 @@ from aiohttp import web
 from bot.store.lease import LEASE_TIMEOUT
 from bot.store.schema import transaction
 from tests import postgres
+from tests.processes import Started
 from tests.stand_ins.discord_server import DiscordServer, Guild, Interaction, Message
 from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
 from tests.wire import Wire
@@ -25,7 +26,6 @@ from tests.world import CANARY
 TAKEN_OVER_SECONDS = 5.0
 AWAY_SECONDS = float(os.environ.get("AWAY", "12"))
 """How long the database is away at least; `make crowd` has a minute."""
-Process = asyncio.subprocess.Process
 
 
 class Line:
@@ -88,7 +88,7 @@ def shard_of(guild: Guild) -> int:
 
 
 @asynccontextmanager
-async def both(wire: Wire, **of_first: str) -> AsyncIterator[tuple[Process, Process]]:
+async def both(wire: Wire, **of_first: str) -> AsyncIterator[tuple[Started, Started]]:
     """The replica that has the server's shard, and the other one."""
     mine = shard_of(wire.guild)
     async with AsyncExitStack() as stack:
