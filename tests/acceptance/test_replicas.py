@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Line:
     def __init__(self, server: postgres.Server, delay: float = 0.0) -> None:
         self._delay = delay
         self._socket = server.folder / ".s.PGSQL.5432"
+        self._database = server.database
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,7 +42,7 @@ class Line:
 
     async def listen(self) -> asyncio.Server:
         listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"postgresql://rewarm@127.0.0.1:{listener.sockets[0].getsockname()[1]}/postgres"
+        self.url = f"postgresql://rewarm@127.0.0.1:{listener.sockets[0].getsockname()[1]}/{self._database}"
         return listener
 
     def cut(self) -> None:
@@ -69,9 +70,8 @@ class Line:
 
 
 @pytest.fixture
-def database(postgres_programs: None) -> Iterator[postgres.Server]:
-    with postgres.server() as server:
-        yield server
+def database(postgres_to_stop: postgres.Server) -> postgres.Server:
+    return postgres_to_stop
 
 
 @pytest.fixture

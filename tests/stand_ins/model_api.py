@@ -89,7 +89,7 @@ class ModelApiServer:
         app.router.add_get("/picture.png", self._picture)
         app.router.add_post("/api/v4/dreambooth/model_list", self._list)
         app.router.add_post("/api/wallet_balance", self._balance)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.2)
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
