@@ -123,12 +123,21 @@ async def rows(database: postgres.Server, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
+async def no_more(database: postgres.Server, query: str) -> None:
+    """Wait until a query finds nothing."""
+    connection = await asyncpg.connect(database.url())
+    try:
+        async with asyncio.timeout(15):
+            while await connection.fetch(query):
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
 async def settled(wire: Wire, database: postgres.Server, count: int = 1) -> None:
     """Everything has ended and been pinged once, and nothing Discord would refuse was sent."""
     await wire.server.wait_for(lambda: len(wire.pings()) >= count, 20)
-    async with asyncio.timeout(15):
-        while await rows(database, "SELECT id FROM reloads WHERE is_open"):
-            await asyncio.sleep(0.1)
+    await no_more(database, "SELECT id FROM reloads WHERE is_open")
     assert len(wire.pings()) == count
     assert wire.server.violations == []
 
@@ -327,9 +336,7 @@ async def test_what_a_database_missed_is_written_long_before_the_ending(
         database.stop()
         await wire.server.wait_for(lambda: "left" in wire.reply(asked).text, 10)
         database.start()
-        async with asyncio.timeout(15):
-            while await rows(database, "SELECT id FROM reloads WHERE state <> 'counting'"):
-                await asyncio.sleep(0.1)
+        await no_more(database, "SELECT id FROM reloads WHERE state <> 'counting'")
         first.terminate()
         await wire.logged("reloads.shared")
         await asyncio.sleep(1)
@@ -395,6 +402,7 @@ async def test_a_test_image_waits_for_a_database_that_is_away(wire: Wire, databa
 
 
 async def test_both_serve_their_own_servers_at_once(wire: Wire, database: postgres.Server) -> None:
+    wire.environment["RELOAD_SECONDS"] = "2"
     other = wire.guild
     while shard_of(other) == shard_of(wire.guild):
         other = wire.server.add_guild("Another server")

@@ -6,6 +6,7 @@ It speaks real HTTP and WebSocket, so the real bot can run against it, in this p
 import asyncio
 import contextlib
 import importlib
+import inspect
 import itertools
 import math
 import re
@@ -472,13 +473,18 @@ class DiscordServer:
         self.connected.clear()
         await asyncio.gather(*(line.ws.close(code=code) for line in self._lines))
 
-    async def wait_for(self, predicate: Callable[[], object], seconds: float = 5.0) -> None:
-        """Wait until something is true. Raises TimeoutError, with what happened last."""
+    async def wait_for(
+        self, predicate: Callable[[], object], seconds: float = 5.0, what: str | None = None
+    ) -> None:
+        """Wait until something is true. Raises TimeoutError with what that is, and what happened last."""
         until = _now() + seconds
         while not predicate():
             if _now() >= until:
+                what = what or _source(predicate)
                 last = [f"{r.method} {r.route} {r.status}" for r in self.requests[-5:]]
-                raise TimeoutError(f"not within {seconds} s; last: {last}; violations: {self.violations}")
+                raise TimeoutError(
+                    f"not within {seconds} s: {what}; last: {last}; violations: {self.violations}"
+                )
             await asyncio.sleep(0.05)
 
     # What people do
@@ -1223,6 +1229,14 @@ async def _uploaded(http: web.Request) -> tuple[dict[str, bytes], bytes]:
 def _joined(payload: Json) -> Json:
     """A server that the bot joins says nothing of being available."""
     return {name: value for name, value in payload.items() if name != "unavailable"}
+
+
+def _source(predicate: Callable[[], object]) -> str:
+    """The line that has it, which says what is waited for."""
+    try:
+        return " ".join(inspect.getsource(predicate).split())
+    except (OSError, TypeError):
+        return repr(predicate)
 
 
 def _now() -> float:
