@@ -160,6 +160,7 @@ async def test_a_killed_replicas_countdown_goes_on_and_ends_in_time(
 
 
 async def test_a_replica_that_stops_hands_over_at_once(wire: Wire, database: postgres.Server) -> None:
+    wire.forked = False
     async with both(wire) as (first, _):
         asked = await counting(wire)
         first.terminate()

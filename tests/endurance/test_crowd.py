@@ -70,6 +70,7 @@ def limited(wire: Wire) -> int:
 
 async def test_a_crowd_is_answered_ends_on_time_and_is_pinged(wire: Wire) -> None:
     wire.environment |= {"RELOAD_SECONDS": str(SECONDS), "LOG_LEVEL": "WARNING"}
+    wire.forked = False
     async with wire.process() as process:
         await wire.set_key()
         asked = await a_crowd_asks(wire, per_server=1 if CROWD <= 40 else OPEN_PER_SERVER)

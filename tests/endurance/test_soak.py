@@ -157,6 +157,7 @@ async def test_nothing_grows(wire: Wire) -> None:
     port = free_port()
     wire.environment |= {"LOG_LEVEL": "ERROR", "HEALTH_PORT": str(port)}
     wire.server.limits = False
+    wire.forked = False  # its memory is looked at
     async with wire.process():
         await wire.set_key()
         wire.api.reloads = [Answer(handler=functools.partial(answer, dice))]
