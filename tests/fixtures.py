@@ -71,21 +71,26 @@ def systemd_analyze() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_programs() -> None:
-    """A test that starts, stops and kills a PostgreSQL of its own."""
+def own_postgres() -> Iterator[postgres.Server]:
+    """A real PostgreSQL of this worker."""
     if postgres.programs() is None:
         _miss("PostgreSQL and replicas, for want of a server (Debian: apt-get install postgresql)")
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_to_stop(own_postgres: postgres.Server) -> AsyncIterator[postgres.Server]:
+    """That one with an empty database, for a test that stops, starts or stalls it."""
+    async with postgres.to_stop(own_postgres) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a real PostgreSQL, for this worker."""
-    if url := os.environ.get("TEST_POSTGRES_URL"):
-        yield url
-        return
-    request.getfixturevalue("postgres_programs")
-    with postgres.server() as server:
-        yield server.url()
+def postgres_server(request: pytest.FixtureRequest) -> str:
+    """The URL of a real PostgreSQL."""
+    given = os.environ.get("TEST_POSTGRES_URL")
+    return given or request.getfixturevalue("own_postgres").url()
 
 
 @pytest.fixture

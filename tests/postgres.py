@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -33,6 +34,7 @@ class Server:
 
     def __init__(self, folder: Path, programs: Path, *, fsync: bool) -> None:
         self.folder = folder
+        self.database = "postgres"
         self._settings = ("listen_addresses=", f"fsync={'on' if fsync else 'off'}")
         self._programs = programs
         self._how: dict[str, Any] = {
@@ -48,8 +50,8 @@ class Server:
         how = ("--username=rewarm", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
         subprocess.run([programs / "initdb", "-D", folder / "data", *how], check=True, **self._how)
 
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://rewarm@/{database}?host={self.folder}"
+    def url(self) -> str:
+        return f"postgresql://rewarm@/{self.database}?host={self.folder}"
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -100,17 +102,39 @@ def server(*, fsync: bool = False) -> Iterator[Server]:
 
 
 @asynccontextmanager
+async def to_stop(server: Server) -> AsyncIterator[Server]:
+    """A server with an empty database, for a test that stops it; started anew afterwards.
+
+    A server of its own for each test would cost two seconds of CPU: initdb.
+    """
+    async with database(server.url()) as url:
+        server.database = urlsplit(url).path.lstrip("/")
+        try:
+            yield server
+        finally:
+            server.database = "postgres"
+            server.stop(signal.SIGINT)
+            server.start()
+
+
+@asynccontextmanager
 async def database(url: str) -> AsyncIterator[str]:
     """An empty database beside the one of a URL; gone afterwards, whoever is still connected."""
     name = f"rewarm_{os.getpid()}_{time.monotonic_ns()}"
-    admin = await asyncpg.connect(url)
+    await _execute(url, f"CREATE DATABASE {name}")
     try:
-        await admin.execute(f"CREATE DATABASE {name}")
         yield _with_name(url, name)
-        async with asyncio.timeout(30):
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
-        await admin.close()
+        await _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(30):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 def _with_name(url: str, name: str) -> str:

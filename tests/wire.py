@@ -1,8 +1,6 @@
 """A server on the loopback stand-in of Discord, and what a person does and sees there."""
 
 import asyncio
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +15,7 @@ import pytest
 from bot.app import Rewarm, build
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
-from tests import ROOT
+from tests import ROOT, processes
 from tests.stand_ins.discord import DiscordServer, Interaction, Member, Message
 from tests.stand_ins.model_api import ModelApiServer
 from tests.world import CANARY
@@ -41,6 +39,7 @@ class Wire:
         self.ana = server.add_member(self.guild, "ana")
         self.ben = server.add_member(self.guild, "ben")
         self.output = folder / "output"
+        self.forked = True  # else processes start from nothing
         self.environment = {
             "PYTHONPATH": str(ROOT),
             "DISCORD_TOKEN": server.token,
@@ -57,26 +56,22 @@ class Wire:
         return load_settings(None, **{**given, "data_dir": self.folder / "data", "shard_count": 1, **changed})
 
     @asynccontextmanager
-    async def process(self, *how: str, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def process(self, *how: str, **changed: str) -> AsyncIterator[processes.Started]:
         """Run `python -m bot`, or Python in another way; one that still runs at the end is killed.
 
         `changed`: settings that differ from `environment`.
         """
         with self.output.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
+            running = processes.process(
                 *(how or ("-m", "bot")),
                 cwd=self.folder,
                 env={**self.environment, **changed},
                 stdout=output,
                 stderr=output,
+                forked=self.forked,
             )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
+            async with running as process:
+                yield process
 
     async def ready(self) -> None:
         """Wait until a bot is connected and its commands are there."""
@@ -97,7 +92,7 @@ class Wire:
 
     async def logged(self, text: str) -> None:
         """Wait until the log of the process has it."""
-        await self.server.wait_for(lambda: text in self.output.read_text(), 10)
+        await self.server.wait_for(lambda: text in self.output.read_text(), 10, f"{text!r} in the log")
 
     def reply(self, interaction: Interaction) -> Message:
         """The message that answers an interaction."""

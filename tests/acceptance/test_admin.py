@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ import pytest
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from bot.vault import new_encryption_key
+from tests import processes
+from tests.processes import Said
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire
@@ -24,35 +26,22 @@ INVALID = Answer({"status": "error", "message": "Invalid API key"}, status=401)
 ORDER = ["settings", "disk", "store", "model API", "token", "clock", "application", "gateway", "server"]
 
 
-@dataclass
-class Said:
-    """What a command wrote, and its exit status."""
-
-    status: int
-    out: str
-    err: str
-
-    def line(self, what: str) -> str:
-        """The line of a check."""
-        return next(line for line in self.out.splitlines() if line[2:].startswith(f"{what}:"))
-
-
 async def run(
-    wire: Wire, *arguments: str, typed: str = "", folder: Path | None = None, **changed: str | None
+    wire: Wire,
+    *arguments: str,
+    typed: str = "",
+    folder: Path | None = None,
+    **changed: str | None,
 ) -> Said:
     """Run a command with the wire's settings, changed; None takes one away."""
     environment = {**wire.environment, **changed}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", *arguments),
+    said = await processes.run(
+        *("-m", "bot", *arguments),
         cwd=folder or wire.folder,
         env={name: value for name, value in environment.items() if value is not None},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        typed=typed,
+        forked=wire.forked,
     )
-    async with asyncio.timeout(60):
-        out, err = await process.communicate(typed.encode())
-    said = Said(process.returncode or 0, out.decode(), err.decode())
     assert "Traceback" not in said.err
     secrets = (wire.server.token, wire.environment["KEY_ENCRYPTION_KEYS"], CANARY)
     assert [secret for secret in secrets if secret in said.out + said.err] == []
@@ -62,6 +51,7 @@ async def run(
 @pytest.fixture
 async def used(wire: Wire) -> AsyncIterator[Wire]:
     """A bot that runs, with a key and an ended reload."""
+    wire.environment["RELOAD_SECONDS"] = "1"
     async with wire.process():
         await wire.set_key()
         await wire.reload()
@@ -76,6 +66,7 @@ async def test_check_with_all_well_beside_a_running_bot(used: Wire) -> None:
     used.api.balances = [INVALID]
     before = [path for path in (used.folder / "data").iterdir() if path.suffix != ".db-shm"]
     content = {path: path.read_bytes() for path in before}
+    used.forked = False
     said = await run(used, "check", "--server", str(used.guild.id))
     assert (said.status, said.err) == (0, ""), said.out
     assert [line.partition(":")[0] for line in said.out.splitlines()] == [f"✓ {what}" for what in ORDER]

@@ -1,9 +1,7 @@
 """move-store, check and forget on PostgreSQL, as processes, as a self-hoster who grows runs them."""
 
 import asyncio
-import os
 import signal
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,19 +62,16 @@ async def test_everything_arrives_and_open_ones_go_on(moving: Wire, postgres_url
 
 
 async def test_again_is_the_same_and_after_a_kill_it_goes_on(moving: Wire, postgres_url: str) -> None:
-    environment = {**os.environ, **moving.environment}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "move-store"), cwd=moving.folder, env=environment
-    )
-    watcher = await asyncpg.connect(postgres_url)
-    async with asyncio.timeout(30):
-        while process.returncode is None:
-            try:
-                if await watcher.fetchval("SELECT count(*) FROM reloads"):
-                    process.send_signal(signal.SIGKILL)
-                    await process.wait()
-            except asyncpg.UndefinedTableError:
-                pass
+    async with moving.process("-m", "bot", "move-store") as process:
+        watcher = await asyncpg.connect(postgres_url)
+        async with asyncio.timeout(30):
+            while process.returncode is None:
+                try:
+                    if await watcher.fetchval("SELECT count(*) FROM reloads"):
+                        process.send_signal(signal.SIGKILL)
+                        await process.wait()
+                except asyncpg.UndefinedTableError:
+                    pass
     for _ in range(2):
         said = await run(moving, "move-store")
         assert said.status == 0, said.err
@@ -89,20 +84,15 @@ async def test_ctrl_c_says_that_it_can_be_begun_again(moving: Wire, postgres_url
     lock = holder.transaction()
     await lock.start()
     await holder.execute("CREATE TABLE replicas ()")  # its migration waits for this
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "move-store"),
-        cwd=moving.folder,
-        env={**os.environ, **moving.environment},
-        stderr=asyncio.subprocess.PIPE,
-    )
     watcher = await asyncpg.connect(postgres_url)
-    async with asyncio.timeout(30):
+    moving.forked = False
+    async with asyncio.timeout(30), moving.process("-m", "bot", "move-store") as process:
         while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, said = await process.communicate()
-    assert said.decode() == "Stopped. Begin again, it goes on.\n"
-    assert process.returncode == 130
+        assert await process.wait() == 130
+    assert moving.output.read_text() == "Stopped. Begin again, it goes on.\n"
+    moving.forked = True
     await lock.rollback()
     for connection in holder, watcher:
         await connection.close()
@@ -143,7 +133,7 @@ async def test_without_a_place_to_go_or_anything_to_move(wire: Wire, postgres_ur
 
 
 async def test_a_bot_goes_on_where_the_file_left_off(wire: Wire, postgres_url: str) -> None:
-    wire.environment["RELOAD_SECONDS"] = "20"
+    wire.environment["RELOAD_SECONDS"] = "8"
     async with wire.process():
         await wire.set_key()
         asked = await wire.reload()

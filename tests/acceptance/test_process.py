@@ -21,6 +21,7 @@ def files(folder: Path) -> bytes:
 
 
 async def test_from_key_to_ping(wire: Wire) -> None:
+    wire.forked = False
     async with wire.process() as process:
         await wire.set_key()
         asked = await wire.reload()

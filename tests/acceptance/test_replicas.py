@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from aiohttp import web
 from bot.store.lease import LEASE_TIMEOUT
 from bot.store.schema import transaction
 from tests import postgres
+from tests.processes import Started
 from tests.stand_ins.discord import DiscordServer, Guild, Interaction, Message
 from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
 from tests.wire import Wire
@@ -25,7 +26,6 @@ from tests.world import CANARY
 TAKEN_OVER_SECONDS = 5.0
 AWAY_SECONDS = float(os.environ.get("AWAY", "12"))
 """How long the database is away at least; `make crowd` has a minute."""
-Process = asyncio.subprocess.Process
 
 
 class Line:
@@ -34,6 +34,7 @@ class Line:
     def __init__(self, server: postgres.Server, delay: float = 0.0) -> None:
         self._delay = delay
         self._socket = server.folder / ".s.PGSQL.5432"
+        self._database = server.database
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,7 +42,7 @@ class Line:
 
     async def listen(self) -> asyncio.Server:
         listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"postgresql://rewarm@127.0.0.1:{listener.sockets[0].getsockname()[1]}/postgres"
+        self.url = f"postgresql://rewarm@127.0.0.1:{listener.sockets[0].getsockname()[1]}/{self._database}"
         return listener
 
     def cut(self) -> None:
@@ -69,9 +70,8 @@ class Line:
 
 
 @pytest.fixture
-def database(postgres_programs: None) -> Iterator[postgres.Server]:
-    with postgres.server() as server:
-        yield server
+def database(postgres_to_stop: postgres.Server) -> postgres.Server:
+    return postgres_to_stop
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def shard_of(guild: Guild) -> int:
 
 
 @asynccontextmanager
-async def both(wire: Wire, **of_first: str) -> AsyncIterator[tuple[Process, Process]]:
+async def both(wire: Wire, **of_first: str) -> AsyncIterator[tuple[Started, Started]]:
     """The replica that has the server's shard, and the other one."""
     mine = shard_of(wire.guild)
     async with AsyncExitStack() as stack:
@@ -123,12 +123,21 @@ async def rows(database: postgres.Server, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
+async def no_more(database: postgres.Server, query: str) -> None:
+    """Wait until a query finds nothing."""
+    connection = await asyncpg.connect(database.url())
+    try:
+        async with asyncio.timeout(15):
+            while await connection.fetch(query):
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
 async def settled(wire: Wire, database: postgres.Server, count: int = 1) -> None:
     """Everything has ended and been pinged once, and nothing Discord would refuse was sent."""
     await wire.server.wait_for(lambda: len(wire.pings()) >= count, 20)
-    async with asyncio.timeout(15):
-        while await rows(database, "SELECT id FROM reloads WHERE is_open"):
-            await asyncio.sleep(0.1)
+    await no_more(database, "SELECT id FROM reloads WHERE is_open")
     assert len(wire.pings()) == count
     assert wire.server.violations == []
 
@@ -151,6 +160,7 @@ async def test_a_killed_replicas_countdown_goes_on_and_ends_in_time(
 
 
 async def test_a_replica_that_stops_hands_over_at_once(wire: Wire, database: postgres.Server) -> None:
+    wire.forked = False
     async with both(wire) as (first, _):
         asked = await counting(wire)
         first.terminate()
@@ -327,9 +337,7 @@ async def test_what_a_database_missed_is_written_long_before_the_ending(
         database.stop()
         await wire.server.wait_for(lambda: "left" in wire.reply(asked).text, 10)
         database.start()
-        async with asyncio.timeout(15):
-            while await rows(database, "SELECT id FROM reloads WHERE state <> 'counting'"):
-                await asyncio.sleep(0.1)
+        await no_more(database, "SELECT id FROM reloads WHERE state <> 'counting'")
         first.terminate()
         await wire.logged("reloads.shared")
         await asyncio.sleep(1)
@@ -395,6 +403,7 @@ async def test_a_test_image_waits_for_a_database_that_is_away(wire: Wire, databa
 
 
 async def test_both_serve_their_own_servers_at_once(wire: Wire, database: postgres.Server) -> None:
+    wire.environment["RELOAD_SECONDS"] = "2"
     other = wire.guild
     while shard_of(other) == shard_of(wire.guild):
         other = wire.server.add_guild("Another server")

@@ -1,6 +1,7 @@
 """A crowd: many servers at once, against limits that a stand-in of Discord enforces; a stop in its midst.
 
-A short version runs with the other tests; `make crowd` has 40, and 1,000.
+A short version runs with the other tests; `make crowd` has 40, and 1,000, and also looks at the clock. How
+soon a start goes on with countdowns is measured by `make bench`, as "resumed".
 """
 
 import asyncio
@@ -16,10 +17,13 @@ from bot.store.embedded import EmbeddedStore
 from tests.stand_ins.discord import Interaction
 from tests.wire import Wire
 
+IS_TIMED = "CROWD" in os.environ
 CROWD = int(os.environ.get("CROWD", "100"))
 SECONDS = 6 + CROWD / 70
 """Long enough for everybody to have asked before the first ending."""
 SETTLE = CROWD / 30 + 30
+LIVES_ON = 10
+"""Seconds more for what is not overdue, for three edits: one that a busy machine holds up is dropped."""
 LOGIN = "/oauth2/applications/@me"
 """The last call of a login."""
 
@@ -66,6 +70,7 @@ def limited(wire: Wire) -> int:
 
 async def test_a_crowd_is_answered_ends_on_time_and_is_pinged(wire: Wire) -> None:
     wire.environment |= {"RELOAD_SECONDS": str(SECONDS), "LOG_LEVEL": "WARNING"}
+    wire.forked = False
     async with wire.process() as process:
         await wire.set_key()
         asked = await a_crowd_asks(wire, per_server=1 if CROWD <= 40 else OPEN_PER_SERVER)
@@ -105,8 +110,9 @@ async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
     assert {reload.state for reload in left} == {State.COUNTING}
     assert len(left) == CROWD
     store._memory.begin()
+    due = time.time() + SECONDS + LIVES_ON
     for number, row in enumerate(left):
-        moved = replace(row, deadline=time.time() - 1 if number % 2 else time.time() + SECONDS)
+        moved = replace(row, deadline=time.time() - 1 if number % 2 else due)
         store._memory.change(f"reload:{row.id}", moved)
     store._write()
     store.close()
@@ -118,7 +124,7 @@ async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
             lambda: len([r for r in wire.server.requests if r.route == LOGIN]) > logins, 20
         )
         login = [r.at for r in wire.server.requests if r.route == LOGIN][-1]
-        await wire.server.wait_for(lambda: len(wire.pings()) == CROWD, SECONDS + SETTLE)
+        await wire.server.wait_for(lambda: len(wire.pings()) == CROWD, SECONDS + LIVES_ON + SETTLE)
 
     edited, ended = [], []
     for made in asked.made:
@@ -127,12 +133,16 @@ async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
         if made.message_id in overdue:
             ended.append(next(at for at, version in after if "**Ready**" in version) - login)
         else:
+            assert "left" in after[0][1], "each is edited again"
             edited.append(after[0][0] - login)
     report(f"{CROWD} open: stop {stopped:.2f} s; after the next login: endings that were overdue")
     report(f"{figures(ended)}, countdowns edited again {figures(edited)}; {limited(wire)} answers of 429")
-    assert max(ended) < 5
-    dropped = sum(at >= 5 for at in edited)  # a tick that a busy machine holds up for half a second
-    assert dropped <= CROWD * 0.03
+    if IS_TIMED:
+        assert max(ended) < 5
+        dropped = sum(at >= 5 for at in edited)  # a tick that a busy machine holds up for half a second
+        assert dropped <= CROWD * 0.03
+    pinged = sorted(user for ping in wire.pings() for user in ping.mentions)
+    assert pinged == sorted(made.member.id for made in asked.made), "each once"
     assert median(ended) < median(edited), "most overdue first"
     assert max(edited) - min(ended) > 2, "spread, not all at once"
     assert limited(wire) == 0

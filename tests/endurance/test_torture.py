@@ -54,8 +54,10 @@ async def test_every_acknowledged_reload_survives_kills(wire: Wire) -> None:
     wire.environment["LOG_LEVEL"] = "WARNING"
     wire.server.limits = False  # about kills, not about limits
     asked: dict[str, Interaction] = {}
+    wire.forked = False
     async with wire.process():
         await wire.set_key()
+    wire.forked = True
     wire.api.reloads = [Answer(handler=functools.partial(sooner_or_later, dice))]
     people = asyncio.create_task(people_keep_asking(wire, asked, dice))
     for _ in range(KILLS):

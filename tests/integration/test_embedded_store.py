@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,7 +16,7 @@ from bot.domain.rows import KeyRow
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME as FILE_NAME
 from bot.store.rows import pack
-from tests import ROOT
+from tests import processes
 
 LIMIT = 5.0
 
@@ -311,7 +308,8 @@ async def test_server_with_a_long_history_is_forgotten(
     monkeypatch.setattr("bot.store.embedded.WRITE_TIMEOUT", 60)  # that it is quick is not asked here
     (await opened(tmp_path)).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        rows = ((f"reload:{n}", pack(make(n))) for n in range(1, 130_001))
+        row = pack(make(7_654_321)) or b""  # packed once: 130,000 times would cost four seconds
+        rows = ((f"reload:{n}", row.replace(b"7654321", b"%d" % n)) for n in range(1, 130_001))
         db.executemany("INSERT INTO kv VALUES (?,?)", rows)
     db.close()
     store = EmbeddedStore(tmp_path)
@@ -377,17 +375,18 @@ async def test_dead_storage_thread_is_trouble_not_a_hang(store: EmbeddedStore) -
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from bot.domain.reload import State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.reload import Asker, Reload, State
+from bot.domain.rows import KeyRow
 from bot.store.embedded import EmbeddedStore
-from tests.integration.test_embedded_store import make
 
 async def main() -> None:
     store = EmbeddedStore(Path(sys.argv[1]))
     print("open", flush=True)
     for number in range(1, 100_000):
         await store.set_key(number, KeyRow("sealed", 7, "mod", 1.0))
-        await store.ask(make(number, user=number, model=f"m-{number}", server=number), 5)
+        asker = Asker(number, 11, f"token-{number}")
+        row = Reload(number, number, f"m-{number}", (asker,), asked_at=1000.0 + number, seconds=120.0)
+        await store.ask(row, 5)
         await store.step(number, {State.ASKED}, State.CALLING, message=1, called_at=1.0)
         print(number, flush=True)
 
@@ -397,19 +396,17 @@ asyncio.run(main())
 
 async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     for writes in (1, 40, 150):
-        folder = tmp_path / str(writes)
-        root = str(ROOT)
-        command = [sys.executable, "-c", WRITER, str(folder)]
-        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            acknowledged = 0
-            for line in writer.stdout:
-                acknowledged = int(line) if line.strip().isdigit() else 0
-                if acknowledged >= writes:
-                    break
-            writer.send_signal(signal.SIGKILL)
-            rest = [line for line in writer.stdout.read().split() if line.isdigit()]
-            acknowledged = int(rest[-1]) if rest else acknowledged
+        folder, output = tmp_path / str(writes), tmp_path / f"output-{writes}"
+        with output.open("wb") as out:
+            writing = processes.process(
+                *("-c", WRITER, str(folder)), cwd=tmp_path, env={}, stdout=out, stderr=out
+            )
+            async with asyncio.timeout(60), writing as writer:
+                while len(output.read_bytes().splitlines()) <= writes:  # the first one says that it is open
+                    await asyncio.sleep(0.01)
+                writer.kill()
+                await writer.wait()
+        acknowledged = int(output.read_bytes().splitlines()[-1])
         store = EmbeddedStore(folder)
         kept = await store.open()
         store.close()

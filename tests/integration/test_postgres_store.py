@@ -348,19 +348,22 @@ async def test_a_step_that_landed_although_its_answer_was_lost_is_not_taken_twic
     assert await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2000.0)
 
 
+@pytest.fixture
+def server(postgres_to_stop: postgres.Server) -> postgres.Server:
+    return postgres_to_stop
+
+
 @asynccontextmanager
-async def on_a_server() -> AsyncIterator[tuple[postgres.Server, PostgresStore]]:
+async def on_a(server: postgres.Server) -> AsyncIterator[PostgresStore]:
     """A replica on a server that may be stopped, with one reload that counts."""
-    async with AsyncExitStack() as stack:
-        server = stack.enter_context(postgres.server())
-        store = await stack.enter_async_context(replica(server.url()))
+    async with replica(server.url()) as store:
         await store.set_key(100, KeyRow("sealed", 7, "mod", 1.0))
         await store.ask(make(1), LIMIT)
-        yield server, store
+        yield store
 
 
-async def test_while_the_database_serves_nobody_its_holders_go_on(postgres_programs: None) -> None:
-    async with on_a_server() as (server, store):
+async def test_while_the_database_serves_nobody_its_holders_go_on(server: postgres.Server) -> None:
+    async with on_a(server) as store:
         server.stop()
         await asyncio.sleep(LEASE_TIMEOUT + 1)
         await asyncio.wait_for(store.hold(1), 3)
@@ -376,8 +379,8 @@ async def test_while_the_database_serves_nobody_its_holders_go_on(postgres_progr
         assert await store.step(1, {State.ASKED}, State.CALLING) is not None
 
 
-async def test_after_an_outage_the_holders_come_before_those_who_claim(postgres_programs: None) -> None:
-    async with on_a_server() as (server, store), replica(server.url()) as other:
+async def test_after_an_outage_the_holders_come_before_those_who_claim(server: postgres.Server) -> None:
+    async with on_a(server) as store, replica(server.url()) as other:
         server.stop()
         await asyncio.sleep(LEASE_TIMEOUT + 1)
         server.start()
@@ -393,9 +396,9 @@ async def test_after_an_outage_the_holders_come_before_those_who_claim(postgres_
         await store.hold(1)
 
 
-async def test_who_outlived_an_outage_does_not_bury_who_is_about_to_renew(postgres_programs: None) -> None:
+async def test_who_outlived_an_outage_does_not_bury_who_is_about_to_renew(server: postgres.Server) -> None:
     """Two or three seconds: one lease has just run out, another has not."""
-    async with on_a_server() as (server, store), replica(server.url()) as other:
+    async with on_a(server) as store, replica(server.url()) as other:
         die(store)
         await asyncio.sleep(LEASE_TIMEOUT + 0.5)
         await store._lease.renew()
@@ -423,9 +426,9 @@ async def test_who_outlived_an_outage_does_not_bury_who_is_about_to_renew(postgr
 
 
 async def test_a_server_that_is_gone_with_its_socket_refuses_whatever_the_url_says_of_tls(
-    postgres_programs: None,
+    server: postgres.Server,
 ) -> None:
-    async with on_a_server() as (server, store):
+    async with on_a(server) as store:
         store._database._url += "&sslmode=prefer"
         server.stop()
         await asyncio.sleep(LEASE_TIMEOUT + 0.5)
@@ -457,9 +460,9 @@ async def test_an_ending_that_is_stored_slowly_is_told_as_soon_as_it_is(two: Two
     await admin.close()
 
 
-async def test_a_certificate_that_is_missing_says_nothing_of_the_database(postgres_programs: None) -> None:
+async def test_a_certificate_that_is_missing_says_nothing_of_the_database(server: postgres.Server) -> None:
     """It was renewed, say, just as the connection broke: others may have taken over."""
-    async with on_a_server() as (server, store):
+    async with on_a(server) as store:
         nowhere = server.folder / "root.crt"
         store._database._url = f"postgresql://localhost/postgres?sslmode=verify-full&sslrootcert={nowhere}"
         store._lease._disconnect()
@@ -491,9 +494,9 @@ async def test_with_the_databases_clock_set_back_the_dead_are_replaced_all_the_s
     assert [reload.id for reload in await taken(two.other, 3 * LEASE_TIMEOUT)] == [1]
 
 
-async def test_while_the_database_shuts_down_others_may_still_be_served(postgres_programs: None) -> None:
+async def test_while_the_database_shuts_down_others_may_still_be_served(server: postgres.Server) -> None:
     """It refuses who comes anew until the last one has gone: that says nothing of what others do."""
-    async with on_a_server() as (server, store):
+    async with on_a(server) as store:
         staying = await asyncpg.connect(server.url())
         server.signal_main(signal.SIGTERM)
         await staying.execute(
@@ -507,16 +510,18 @@ async def test_while_the_database_shuts_down_others_may_still_be_served(postgres
         staying.terminate()
 
 
-async def test_while_the_database_is_silent_nothing_is_shown(postgres_programs: None) -> None:
-    async with on_a_server() as (server, store):
+async def test_while_the_database_is_silent_nothing_is_shown(server: postgres.Server) -> None:
+    async with on_a(server) as store:
         server.signal(signal.SIGSTOP)
-        await asyncio.sleep(LEASE_TIMEOUT + 0.5)
-        holding = asyncio.create_task(store.hold(1))
-        done, _ = await asyncio.wait([holding], timeout=2.5)
-        assert not done
-        with pytest.raises(StoreTrouble):
-            await store.settings(100)
-        server.signal(signal.SIGCONT)
+        try:
+            await asyncio.sleep(LEASE_TIMEOUT + 0.5)
+            holding = asyncio.create_task(store.hold(1))
+            done, _ = await asyncio.wait([holding], timeout=2.5)
+            assert not done
+            with pytest.raises(StoreTrouble):
+                await store.settings(100)
+        finally:
+            server.signal(signal.SIGCONT)
         await asyncio.wait_for(holding, 10)
 
 

@@ -4,6 +4,7 @@ Source of the flags, permissions and kinds: docs.discord.com/developers: Message
 """
 
 import asyncio
+import inspect
 import itertools
 import time
 from collections.abc import Callable
@@ -200,14 +201,27 @@ class State:
     def _new_id(self) -> int:
         return (int(time.time() * 1000) - EPOCH_MS) << 22 | next(self._counter) & 0x3FFFFF
 
-    async def wait_for(self, predicate: Callable[[], object], seconds: float = 5.0) -> None:
-        """Wait until something is true. Raises TimeoutError, with what happened last."""
+    async def wait_for(
+        self, predicate: Callable[[], object], seconds: float = 5.0, what: str | None = None
+    ) -> None:
+        """Wait until something is true. Raises TimeoutError with what that is, and what happened last."""
         until = now() + seconds
         while not predicate():
             if now() >= until:
+                what = what or _source(predicate)
                 last = [f"{r.method} {r.route} {r.status}" for r in self.requests[-5:]]
-                raise TimeoutError(f"not within {seconds} s; last: {last}; violations: {self.violations}")
+                raise TimeoutError(
+                    f"not within {seconds} s: {what}; last: {last}; violations: {self.violations}"
+                )
             await asyncio.sleep(0.05)
+
+
+def _source(predicate: Callable[[], object]) -> str:
+    """The line that has it, which says what is waited for."""
+    try:
+        return " ".join(inspect.getsource(predicate).split())
+    except (OSError, TypeError):
+        return repr(predicate)
 
 
 def now() -> float:
