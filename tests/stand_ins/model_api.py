@@ -67,7 +67,7 @@ class ModelApiServer(ModelApiBase):
     """
 
     def __init__(self) -> None:
-        super().__init__(shutdown_timeout=60.0)
+        super().__init__(shutdown_timeout=0.2)
         self.calls: list[Call] = []
         self.balance_calls: list[Call] = []
         self.render_calls: list[Call] = []
