@@ -62,10 +62,11 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
+# A quarter of the examples that `make test` makes up.
 test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --hypothesis-profile quick tests/unit
 
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.tools.dist $(TESTS)

@@ -1,6 +1,7 @@
 """What all tests share; tests/fixtures.py has what those need that are not of pure rooms."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -24,15 +25,26 @@ structlog.configure(
 )
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)  # for `make test-fast`
 hypothesis.settings.load_profile("untimed")
 
 
+@pytest.fixture(scope="session")
+def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder for tests that need none: to make one for each takes longer than most of them."""
+    return tmp_path_factory.mktemp("nowhere")
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_settings_from_outside(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, _nowhere: Path
+) -> Iterator[None]:
     """Neither the environment nor a `.env` of the developer reaches a test."""
     for name in (*Settings.model_fields, "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else _nowhere)
+    yield
+    assert not any(_nowhere.iterdir()), "a test that leaves files asks for tmp_path"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
