@@ -167,7 +167,7 @@ def _options(settings: Settings, limiter: Limiter) -> dict[str, Any]:
         "chunk_guilds_at_startup": False,
         "max_messages": None,
         "guild_ready_timeout": GUILD_DELAY,
-        "http_trace": trace(limiter),
+        "http_trace": trace(limiter, is_proxied=bool(settings.discord_api_url)),
         "shard_count": settings.shard_count,
         "shard_ids": settings.shard_ids,
     }

@@ -1,6 +1,7 @@
 """One call to Discord: its turn, its time limit, and what came of it."""
 
 import asyncio
+import functools
 import math
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import aiohttp
 import discord
+import orjson
 import structlog
 
 from bot.discord_api.http_trace import Call, clock, current
@@ -41,6 +43,13 @@ class Result(Enum):
     PLACE_GONE = auto()
 
 
+class Sent(NamedTuple):
+    """A message as Discord has it: its id, and whom it mentions."""
+
+    id: int
+    mentions: frozenset[int]
+
+
 class Tried(NamedTuple):
     """What came of one call; `wait`: seconds for which Discord wants no more of these.
 
@@ -51,6 +60,8 @@ class Tried(NamedTuple):
     wait: float = 0.0
     unanswered: bool = False
     broken: bool = False
+    sent: Sent | None = None
+    """The message that was sent, where that was asked for."""
 
 
 class Calls:
@@ -66,6 +77,8 @@ class Calls:
         self._limiter = limiter
         self._metrics = metrics
         self._dropped_at = -math.inf
+        self._kept: set[asyncio.Future[object]] = set()
+        """Calls that are done, and that discord.py has not returned yet."""
 
     def dropped_within(self, seconds: float) -> bool:
         """Tell whether an edit was given up lately: it may still land."""
@@ -83,16 +96,23 @@ class Calls:
         return True
 
     async def make(
-        self, what: str, limit: float, make: Callable[[], Awaitable[object]], drawn: float | None = None
+        self,
+        what: str,
+        limit: float,
+        make: Callable[[], Awaitable[object]],
+        drawn: float | None = None,
+        *,
+        reads: bool = False,
     ) -> Tried:
+        """Make one call, within `limit` seconds; its first success ends it. `reads`: see Tried.sent."""
         if self._hold is not None:
             await self._hold()
-        call = Call(drawn)
+        call = Call(drawn, reads=reads)
         token = current.set(call)
         outcome = "cancelled"
         try:
             async with asyncio.timeout(limit):
-                await make()
+                made = await self._until_answered(what, call, make)
         except discord.HTTPException as error:
             outcome = str(error.status) if error.status < 500 else _5XX
             log.warning("reply.refused", what=what, status=error.status, code=error.code)
@@ -118,7 +138,45 @@ class Calls:
         finally:
             current.reset(token)
             self._metrics.discord_calls.labels(what, outcome).inc()
-        return Tried(Result.DONE)
+        return Tried(Result.DONE, sent=made if made is not None else _sent(call.body))
+
+    async def _until_answered(
+        self, what: str, call: Call, make: Callable[[], Awaitable[object]]
+    ) -> Sent | None:
+        """Return once Discord has done it. discord.py keeps a call with a token until its bucket is fresh.
+
+        It goes on keeping it, so that the next one of this token waits (discord.py 2.7.1, webhook/async_.py).
+        """
+        making = asyncio.ensure_future(make())
+        answered = asyncio.create_task(call.answered.wait(), name="answered")
+        try:
+            await asyncio.wait({making, answered}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # what is not kept is done by now, with whatever it has to say
+        except asyncio.CancelledError:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+            raise
+        finally:
+            answered.cancel()
+        if not making.done():
+            self._kept.add(making)
+            making.add_done_callback(functools.partial(self._let_go, what))
+        elif isinstance(message := making.result(), discord.Message):
+            return Sent(message.id, frozenset(message.raw_mentions))
+        return None
+
+    def _let_go(self, what: str, made: "asyncio.Future[object]") -> None:
+        self._kept.discard(made)
+        if not made.cancelled() and (error := made.exception()) is not None:
+            log.warning("reply.failed_afterwards", what=what, error=type(error).__name__)
+
+
+def _sent(body: bytes) -> Sent | None:
+    try:
+        message = orjson.loads(body)
+        return Sent(int(message["id"]), frozenset(int(user["id"]) for user in message["mentions"]))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _read(error: discord.HTTPException) -> Result:

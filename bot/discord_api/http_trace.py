@@ -9,7 +9,8 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import aiohttp
 
@@ -19,6 +20,7 @@ from bot.discord_api.trouble import LimitedError, StaleError
 STALE_AGE = 0.5
 """How old the number in a countdown may be when it is sent."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
+_BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
 _LIMIT = ("Limit", "Remaining", "Reset-After")
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
@@ -35,6 +37,18 @@ class Call:
     """It went out, and nobody can say whether Discord has done it."""
     broken: bool = False
     """Discord answered with trouble of its own: most likely it has not done it."""
+    reads: bool = False
+    """Whoever makes it wants to know what Discord answers."""
+    body: bytes = b""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once Discord has done it."""
+
+    async def note(self, answer: aiohttp.ClientResponse) -> None:
+        """An answer has come."""
+        self.unanswered, self.done, self.broken = False, answer.status < 300, answer.status >= 500
+        if self.done:
+            self.body = await answer.read() if self.reads else b""
+            self.answered.set()
 
 
 current: ContextVar[Call | None] = ContextVar("current", default=None)
@@ -46,38 +60,56 @@ def clock() -> float:
     return asyncio.get_running_loop().time()
 
 
-def trace(limiter: Limiter) -> aiohttp.TraceConfig:
-    """Make the watch. Raises StaleError before a call, LimitedError after it."""
+def trace(limiter: Limiter, *, is_proxied: bool = False) -> aiohttp.TraceConfig:
+    """Make the watch. Raises StaleError and LimitedError before a call, LimitedError after it.
 
-    async def before(*_: object) -> None:
+    `is_proxied`: what answers without Discord's Via header is a proxy of the self-hoster's.
+    """
+    watch = _Watch(limiter, is_proxied)
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(watch.before)
+    config.on_request_headers_sent.append(watch.going_out)
+    config.on_request_end.append(watch.after)
+    return config
+
+
+class _Watch:
+    def __init__(self, limiter: Limiter, is_proxied: bool) -> None:
+        self._limiter = limiter
+        self._is_proxied = is_proxied
+
+    async def before(
+        self, _: object, request: SimpleNamespace, sent: aiohttp.TraceRequestStartParams
+    ) -> None:
         _refuse_stale(current.get())
+        request.by_token = _BY_TOKEN.search(sent.url.path) is not None
+        request.tries = self._limiter.gate.is_shut()
+        if (wait := self._limiter.blocked_for(clock(), by_token=request.by_token)) > 0:
+            raise LimitedError(wait)
 
-    async def going_out(_: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+    async def going_out(self, _: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
         # By now it has a connection, which a loop that was held up may be long in making; aiohttp 3.14 sends
         # the headers when this returns.
         call = current.get()
         if "/channels/" in sent.url.path:
-            await _hold_back(limiter, call)
+            await _hold_back(self._limiter, call)
         if call is not None:
             call.unanswered, call.done = True, False
 
-    async def after(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
-        status, place = sent.response.status, _OF_CHANNEL.search(sent.url.path)
+    async def after(self, _: object, request: SimpleNamespace, sent: aiohttp.TraceRequestEndParams) -> None:
+        status, headers = sent.response.status, sent.response.headers
+        place = _OF_CHANNEL.search(sent.url.path)
         channel = int(place[1]) if place is not None else None
         if sent.method == "POST" and channel is not None:
-            _learn(limiter, channel, sent.response.headers)
-        call = current.get()
-        if call is not None:
-            call.unanswered = False
-            call.done, call.broken = status < 300, status >= 500
+            _learn(self._limiter, channel, headers)
+        if (call := current.get()) is not None:
+            await call.note(sent.response)
+        if status == 429 and "Via" not in headers and not self._is_proxied:
+            raise LimitedError(self._limiter.gate.shut(clock()))
+        if request.tries:
+            self._limiter.gate.open()
         if status == 429:
-            raise _limit(limiter, channel, sent.response.headers)
-
-    config = aiohttp.TraceConfig()
-    config.on_request_start.append(before)
-    config.on_request_headers_sent.append(going_out)
-    config.on_request_end.append(after)
-    return config
+            raise _limit(self._limiter, channel, by_token=request.by_token, headers=headers)
 
 
 def _refuse_stale(call: Call | None) -> None:
@@ -98,11 +130,16 @@ def _learn(limiter: Limiter, channel: int, headers: Mapping[str, str]) -> None:
         limiter.learn(channel, int(limit), int(remaining), float(reset), clock())
 
 
-def _limit(limiter: Limiter, channel: int | None, headers: Mapping[str, str]) -> LimitedError:
+def _limit(limiter: Limiter, channel: int | None, by_token: bool, headers: Mapping[str, str]) -> LimitedError:
     """Discord's own wait counts; what stands before it (no Via header) names hours not meant for us."""
     named = headers.get("Retry-After", "")
     wait = float(named) if "Via" in headers and _NUMBER.fullmatch(named) else None
-    everywhere = "X-RateLimit-Global" in headers
-    if everywhere or channel is not None:
-        limiter.block(None if everywhere else channel, clock() + (wait or 0.0))
+    until = clock() + (wait or 0.0)
+    if "X-RateLimit-Global" not in headers:
+        if channel is not None:
+            limiter.block(channel, until)
+    elif by_token:  # these do not count in the bot's own limit
+        limiter.block_tokens(until)
+    else:
+        limiter.block(None, until)
     return LimitedError(wait)

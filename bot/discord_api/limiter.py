@@ -1,4 +1,4 @@
-"""Pure: whose turn it is among the calls made with the bot's own token."""
+"""Pure: whose turn it is among the calls made with the bot's own token, and when nobody may call at all."""
 
 import math
 from collections import Counter, deque
@@ -10,6 +10,10 @@ FREE_PER_SERVER = 5
 PER_CHANNEL = 5
 """Until Discord's headers say otherwise."""
 CHANNEL_WINDOW = 5.0
+FIRST_SHUT, LONGEST_SHUT = 5.0, 300.0
+"""Seconds for which nobody calls after everybody was refused; twice as long each time."""
+TRIAL_TIMEOUT = 10.0
+"""Seconds after which the call that tries is not waited for any more."""
 _TURNS_PER_SLOT = 4
 """A second is dealt out in slots, so that no second has more, wherever it begins: of 40, in tenths."""
 _MOST_PER_CHANNEL = 50
@@ -30,6 +34,8 @@ class Limiter:
         self._limits: dict[int, int] = {}
         self._blocked: dict[int, float] = {}
         self._all_blocked = -math.inf
+        self._tokens_blocked = -math.inf
+        self.gate = Gate()
         self._sent: deque[float] = deque(maxlen=self._per_second)
 
     def wait(self, server: int, channel: int, now: float) -> float:
@@ -68,6 +74,15 @@ class Limiter:
         else:
             self._blocked[channel] = max(self._blocked.get(channel, until), until)
 
+    def block_tokens(self, until: float) -> None:
+        """Let nobody call with an interaction's token before `until`: Discord said so to one of these."""
+        self._tokens_blocked = max(self._tokens_blocked, until)
+
+    def blocked_for(self, now: float, *, by_token: bool) -> float:
+        """Seconds for which a call may not go out: with an interaction's token, or with the bot's own."""
+        blocked = self._tokens_blocked if by_token else self._all_blocked
+        return max(0.0, blocked - now) or self.gate.wait(now)
+
     def _turn(self, server: int, channel: int, now: float) -> float:
         taken = self._of_channel.get(channel, deque[float]())
         limit = self._limits.get(channel, PER_CHANNEL)
@@ -97,3 +112,40 @@ class Limiter:
 
     def _slot(self, moment: float) -> int:
         return int(moment * self._slots_per_second)
+
+
+class Gate:
+    """Shut while whoever stands before Discord refuses everybody: then one call tries, more and more rarely.
+
+    Discord closes an address to which it has refused 10,000 calls in ten minutes (its page on rate limits).
+    """
+
+    def __init__(self) -> None:
+        self._refusals = 0
+        self._shut_until = -math.inf
+        self._tried_at = -math.inf
+
+    def wait(self, now: float) -> float:
+        """Seconds for which a call may not go out; 0: it may, and is the one that tries a shut gate."""
+        if not self._refusals:
+            return 0.0
+        wait = max(self._shut_until, self._tried_at + TRIAL_TIMEOUT) - now
+        if wait <= 0:
+            self._tried_at = now
+        return max(0.0, wait)
+
+    def is_shut(self) -> bool:
+        """Whether somebody has been refused, and nobody answered since."""
+        return self._refusals > 0
+
+    def shut(self, now: float) -> float:
+        """A call was refused; return the seconds until one tries again. Calls of one burst count once."""
+        if now >= self._shut_until:
+            self._refusals += 1
+            pause = min(FIRST_SHUT * 2 ** (self._refusals - 1), LONGEST_SHUT)
+            self._shut_until, self._tried_at = now + pause, -math.inf
+        return self._shut_until - now
+
+    def open(self) -> None:
+        """The call that tried was answered."""
+        self._refusals = 0

@@ -25,7 +25,7 @@ FOLLOW_UP_PATIENCE = 12
 UNANSWERED_COSTS = 4
 """A try whose answer was lost counts as so many."""
 
-_NO_READ_HISTORY = 160002
+_NO_READ_HISTORY = (160002, 160009)
 
 
 class Pings:
@@ -100,9 +100,13 @@ class Pings:
         if not await self._calls.turn(reload.server, ping.channel, TURN_TIMEOUT):
             return Result.LATER
         nonce = ping_nonce(reload, number)
-        tried = await self._calls.make(
-            "ping", CALL_TIMEOUT, lambda: self._send_to_all(reload, ping, nonce, text, mentions)
-        )
+        send = functools.partial(self._send, reload, ping, nonce, text, mentions)
+        tried = await self._calls.make("ping", CALL_TIMEOUT, send, reads=True)
+        mentioned = tried.sent.mentions if tried.sent is not None else frozenset()
+        if mentioned and (others := set(ping.users) - mentioned):
+            # It was sent before, by a process that could not store that; since then they have joined.
+            send = functools.partial(self._send, reload, ping, f"{nonce}+", text, _only(others))
+            tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         if tried.unanswered:
             self._perhaps_sent.add(number)
         if tried.broken:
@@ -113,29 +117,22 @@ class Pings:
             self._no_sending.add(ping.channel)
         return result
 
-    async def _send_to_all(
+    async def _send(
         self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
     ) -> None:
-        sent = await self._send_once(reload, ping, nonce, text, mentions)
-        others = set(ping.users) - set(sent.raw_mentions)
-        if others and sent.raw_mentions:
-            # It was sent before, by a process that could not store that; since then they have joined.
-            await self._send_once(reload, ping, f"{nonce}+", text, _only(others))
-
-    async def _send_once(
-        self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
-    ) -> discord.Message:
         channel = self._bot.get_partial_messageable(ping.channel)
         if ping.channel == reload.owner.channel and reload.message is not None:
             reference = discord.MessageReference(
                 message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
             )
             try:
-                return await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
+                await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
             except discord.HTTPException as error:
-                if error.code != _NO_READ_HISTORY:
+                if error.code not in _NO_READ_HISTORY:
                     raise
-        return await channel.send(text, nonce=nonce, allowed_mentions=mentions)
+            else:
+                return
+        await channel.send(text, nonce=nonce, allowed_mentions=mentions)
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
         """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""

@@ -4,6 +4,7 @@ It never calls the model API. What is to be said is stored before it is sent, so
 """
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,21 +152,16 @@ class Watches:
         mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(watch.by)])
         about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
         nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
-        sent: list[int] = []
-
-        async def send() -> None:
-            channel = self._bot.get_partial_messageable(place)
-            message = await channel.send(view=layout, nonce=nonce, allowed_mentions=mentions)
-            sent.append(message.id)
-
+        channel = self._bot.get_partial_messageable(place)
+        send = functools.partial(channel.send, view=layout, nonce=nonce, allowed_mentions=mentions)
         perhaps = False
         for pause in (*RETRY_DELAYS, None):
-            tried = await self._calls.make("ledger", CALL_TIMEOUT, send)
+            tried = await self._calls.make("ledger", CALL_TIMEOUT, send, reads=True)
             perhaps = perhaps or tried.unanswered or tried.broken
-            if sent or tried.result is not Result.LATER or pause is None:
+            if tried.result is not Result.LATER or pause is None:
                 break
             await asyncio.sleep(max(pause, min(tried.wait, LOOK_INTERVAL)))
-        return tried._replace(unanswered=perhaps), sent[0] if sent else None
+        return tried._replace(unanswered=perhaps), tried.sent.id if tried.sent is not None else None
 
     async def _edit(self, place: int, message: int, layout: discord.ui.LayoutView, server: int) -> Result:
         """The message of the sixth day; where it is gone, so be it: it has said so before."""

@@ -420,7 +420,7 @@ async def test_removed_from_the_server_forgets_it(world: World, api: ModelApiSer
     await world.reload()
     await world.env.advance_time(10)
     edits = len(world.seen())
-    world.env.backend.emit("GUILD_DELETE", {"id": str(world.guild.id)})
+    world.env.backend.remove_guild(world.guild.id)
     await world.env.settle()
     await world.env.advance_time(130)
     assert len(world.seen()) == edits

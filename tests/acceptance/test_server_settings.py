@@ -110,7 +110,7 @@ async def test_a_channel_can_be_taken_back(world: World) -> None:
 
 async def test_it_goes_with_the_server(world: World) -> None:
     await choose(world, await panel(world), "ping", ["some"])
-    world.env.backend.emit("GUILD_DELETE", {"id": str(world.guild.id)})
+    world.env.backend.remove_guild(world.guild.id)
     await world.env.settle()
     assert await bot_of(world).store.settings(world.guild.id) == ServerSettings()
     assert await bot_of(world).store.servers() == set()

@@ -239,7 +239,7 @@ async def test_there_is_an_end_to_watching(watched: World) -> None:
 
 
 async def test_a_server_that_leaves_takes_its_watches_along(watched: World) -> None:
-    watched.env.backend.emit("GUILD_DELETE", {"id": str(watched.guild.id)})
+    watched.env.backend.remove_guild(watched.guild.id)
     await watched.env.settle()
     assert await watches(bot_of(watched).store) == []
     assert watched.guild.id not in await bot_of(watched).store.servers()

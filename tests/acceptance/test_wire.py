@@ -246,8 +246,8 @@ async def test_error_of_our_own_has_a_reference_here_and_in_the_log(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A defect is made by taking the store's memory away."""
-    monkeypatch.setattr(bot.store, "_memory", None)
-    with capture_logs() as logs:
+    with monkeypatch.context() as broken, capture_logs() as logs:
+        broken.setattr(bot.store, "_memory", None)
         asked = await wire.reload()
     found = re.search(r"Something went wrong on our side \(ref ([0-9A-F]{4})\)", wire.reply(asked).text)
     assert found
