@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -69,17 +69,18 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     """
     inner = connection.transaction()
     await inner.start()
-    has_worked = False
-    try:
-        yield
-        has_worked = True
-    except asyncio.CancelledError:
-        connection.terminate()
-        raise
-    finally:
-        if not has_worked and not connection.is_closed():
+
+    async def finish(kind: type[BaseException] | None, _: object, __: object) -> None:
+        if kind is None:
+            await inner.commit()
+        elif issubclass(kind, asyncio.CancelledError):
+            connection.terminate()
+        else:
             await inner.rollback()
-    await inner.commit()
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(finish)
+        yield
 
 
 async def migrate(connection: Connection) -> None:

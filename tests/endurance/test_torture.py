@@ -19,6 +19,12 @@ from tests.wire import Wire
 
 KILLS = int(os.environ.get("TORTURE_KILLS", "6"))
 DEFERRED = 5
+RUN = """
+import bot.discord_api.logins
+bot.discord_api.logins.STAYED_AGE = 0.0  # a bot that crashes again and again logs in more and more rarely
+from bot.__main__ import main
+main()
+"""
 ENDINGS = tuple(f"**{ending.capitalize()}**" for ending in Ending)
 
 
@@ -61,14 +67,14 @@ async def test_every_acknowledged_reload_survives_kills(wire: Wire) -> None:
     wire.api.reloads = [Answer(handler=functools.partial(sooner_or_later, dice))]
     people = asyncio.create_task(people_keep_asking(wire, asked, dice))
     for _ in range(KILLS):
-        async with wire.process():
+        async with wire.process("-c", RUN):
             await wire.ready()
             await asyncio.sleep(dice.uniform(0.0, 4.0))
     people.cancel()
 
     acknowledged = {model: made for model, made in asked.items() if made.callback_type == DEFERRED}
     assert len(acknowledged) > KILLS
-    async with wire.process():
+    async with wire.process("-c", RUN):
         await wire.server.wait_for(lambda: all(told(wire, made) for made in acknowledged.values()), 60)
     posts = Counter(call.body["model_id"] for call in wire.api.calls)
     assert [model for model, number in posts.items() if number > 1] == []
