@@ -1,7 +1,6 @@
 """One call to Discord: its turn, its time limit, and what came of it."""
 
 import asyncio
-import functools
 import math
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
@@ -14,7 +13,7 @@ import structlog
 
 from bot.discord_api.http_trace import Call, clock, current
 from bot.discord_api.limiter import Limiter
-from bot.discord_api.trouble import LimitedError, StaleError, named_wait
+from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError, named_wait
 from bot.metrics import Metrics
 
 CALL_TIMEOUT = 5.0
@@ -77,8 +76,6 @@ class Calls:
         self._limiter = limiter
         self._metrics = metrics
         self._dropped_at = -math.inf
-        self._kept: set[asyncio.Future[object]] = set()
-        """Calls that are done, and that discord.py has not returned yet."""
 
     def dropped_within(self, seconds: float) -> bool:
         """Tell whether an edit was given up lately: it may still land."""
@@ -112,7 +109,10 @@ class Calls:
         outcome = "cancelled"
         try:
             async with asyncio.timeout(limit):
-                made = await self._until_answered(what, call, make)
+                made = await make()
+        except AnsweredError as answered:
+            outcome = "sent"
+            return Tried(Result.DONE, wait=answered.wait, sent=_sent(call.body))
         except discord.HTTPException as error:
             outcome = str(error.status) if error.status < 500 else _5XX
             log.warning("reply.refused", what=what, status=error.status, code=error.code)
@@ -138,37 +138,11 @@ class Calls:
         finally:
             current.reset(token)
             self._metrics.discord_calls.labels(what, outcome).inc()
-        return Tried(Result.DONE, sent=made if made is not None else _sent(call.body))
+        return Tried(Result.DONE, sent=_sent_as(made))
 
-    async def _until_answered(
-        self, what: str, call: Call, make: Callable[[], Awaitable[object]]
-    ) -> Sent | None:
-        """Return once Discord has done it. discord.py keeps a call with a token until its bucket is fresh.
 
-        It goes on keeping it, so that the next one of this token waits (discord.py 2.7.1, webhook/async_.py).
-        """
-        making = asyncio.ensure_future(make())
-        answered = asyncio.create_task(call.answered.wait(), name="answered")
-        try:
-            await asyncio.wait({making, answered}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0)  # what is not kept is done by now, with whatever it has to say
-        except asyncio.CancelledError:
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
-            raise
-        finally:
-            answered.cancel()
-        if not making.done():
-            self._kept.add(making)
-            making.add_done_callback(functools.partial(self._let_go, what))
-        elif isinstance(message := making.result(), discord.Message):
-            return Sent(message.id, frozenset(message.raw_mentions))
-        return None
-
-    def _let_go(self, what: str, made: "asyncio.Future[object]") -> None:
-        self._kept.discard(made)
-        if not made.cancelled() and (error := made.exception()) is not None:
-            log.warning("reply.failed_afterwards", what=what, error=type(error).__name__)
+def _sent_as(made: object) -> Sent | None:
+    return Sent(made.id, frozenset(made.raw_mentions)) if isinstance(made, discord.Message) else None
 
 
 def _sent(body: bytes) -> Sent | None:

@@ -52,7 +52,7 @@ class Edits:
         self._now = now
         self._calls = calls
         self._channel_open = True
-        self._token_waits_until = -math.inf
+        self._token_waits_until = self._channel_waits_until = -math.inf
         self._gone: Result | None = None
         """Message or place: what somebody has deleted."""
         self.is_token_open = True
@@ -101,6 +101,8 @@ class Edits:
 
     async def _by_channel(self, reload: Reload, edit: Edit) -> Result:
         place = reload.editor[0].channel
+        if clock() < self._channel_waits_until:
+            return Result.LATER
         if not await self._calls.turn(reload.server, place, STALE_AGE if edit.is_tick else edit.limit):
             return Result.LATER
 
@@ -109,6 +111,7 @@ class Edits:
                 await self._bot.http.edit_message(place, reload.message or 0, params=made)
 
         tried = await self._calls.make("edit", edit.limit, send, edit.drawn_at)
+        self._channel_waits_until = clock() + tried.wait
         self._channel_open = tried.result in _OPEN
         return tried.result
 

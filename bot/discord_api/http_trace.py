@@ -9,13 +9,13 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
 
 from bot.discord_api.limiter import Limiter
-from bot.discord_api.trouble import LimitedError, StaleError
+from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError
 
 STALE_AGE = 0.5
 """How old the number in a countdown may be when it is sent."""
@@ -40,15 +40,12 @@ class Call:
     reads: bool = False
     """Whoever makes it wants to know what Discord answers."""
     body: bytes = b""
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once Discord has done it."""
 
     async def note(self, answer: aiohttp.ClientResponse) -> None:
         """An answer has come."""
         self.unanswered, self.done, self.broken = False, answer.status < 300, answer.status >= 500
-        if self.done:
-            self.body = await answer.read() if self.reads else b""
-            self.answered.set()
+        if self.done and self.reads:
+            self.body = await answer.read()
 
 
 current: ContextVar[Call | None] = ContextVar("current", default=None)
@@ -61,7 +58,7 @@ def clock() -> float:
 
 
 def trace(limiter: Limiter, *, is_proxied: bool = False) -> aiohttp.TraceConfig:
-    """Make the watch. Raises StaleError and LimitedError before a call, LimitedError after it.
+    """Make the watch. Raises StaleError, LimitedError before a call, LimitedError, AnsweredError after it.
 
     `is_proxied`: what answers without Discord's Via header is a proxy of the self-hoster's.
     """
@@ -110,6 +107,8 @@ class _Watch:
             self._limiter.gate.open()
         if status == 429:
             raise _limit(self._limiter, channel, by_token=request.by_token, headers=headers)
+        if call is not None and call.done and (wait := _exhausted(headers)) > 0:
+            raise AnsweredError(wait)
 
 
 def _refuse_stale(call: Call | None) -> None:
@@ -128,6 +127,13 @@ def _learn(limiter: Limiter, channel: int, headers: Mapping[str, str]) -> None:
     limit, remaining, reset = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
     if limit.isdigit() and remaining.isdigit() and _NUMBER.fullmatch(reset):
         limiter.learn(channel, int(limit), int(remaining), float(reset), clock())
+
+
+def _exhausted(headers: Mapping[str, str]) -> float:
+    """Seconds for which a bucket is used up; 0 where it is not."""
+    reset = headers.get("X-RateLimit-Reset-After", "")
+    is_used_up = headers.get("X-RateLimit-Remaining") == "0" and _NUMBER.fullmatch(reset) is not None
+    return float(reset) if is_used_up else 0.0
 
 
 def _limit(limiter: Limiter, channel: int | None, by_token: bool, headers: Mapping[str, str]) -> LimitedError:

@@ -119,20 +119,18 @@ class Pings:
 
     async def _send(
         self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
-    ) -> None:
+    ) -> discord.Message:
         channel = self._bot.get_partial_messageable(ping.channel)
         if ping.channel == reload.owner.channel and reload.message is not None:
             reference = discord.MessageReference(
                 message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
             )
             try:
-                await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
+                return await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
             except discord.HTTPException as error:
                 if error.code not in _NO_READ_HISTORY:
                     raise
-            else:
-                return
-        await channel.send(text, nonce=nonce, allowed_mentions=mentions)
+        return await channel.send(text, nonce=nonce, allowed_mentions=mentions)
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
         """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""
