@@ -62,7 +62,7 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -q -n 6 --dist worksteal
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 # A quarter of the examples that `make test` makes up.
 test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import discord
+import discord.shard
 import pytest
 import simcord
 from looptime import LoopTimeEventLoop
@@ -30,6 +31,13 @@ from tests.world import World
 
 # A process reads its languages once, when its bot is built. This one builds hundreds of bots.
 languages.translations = functools.cache(languages.translations)
+
+
+@pytest.fixture(autouse=True)
+def _discord_py_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the bot changes in discord.py is put back after each test."""
+    for name in ("DiscordWebSocket", "ExponentialBackoff", "Shard"):
+        monkeypatch.setattr(discord.shard, name, getattr(discord.shard, name))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import discord.gateway
 import discord.http
-import discord.shard
 import pytest
 
 from bot.app import Rewarm, build
@@ -106,11 +105,9 @@ class Wire:
 
 @asynccontextmanager
 async def running(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
-    """The real bot in this process; what it changes in discord.py is put back afterwards."""
+    """The real bot in this process; discord.py's addresses are put back afterwards."""
     patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
     patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)
-    for name in ("DiscordWebSocket", "ExponentialBackoff", "Shard"):
-        patch.setattr(discord.shard, name, getattr(discord.shard, name))
     loop = asyncio.get_running_loop()
     bot = await build(settings, now=lambda: EPOCH + loop.time())
     task = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()))
