@@ -205,15 +205,17 @@ class State:
         self, predicate: Callable[[], object], seconds: float = 5.0, what: str | None = None
     ) -> None:
         """Wait until something is true. Raises TimeoutError with what that is, and what happened last."""
-        until = now() + seconds
+        began = now()
         while not predicate():
-            if now() >= until:
+            waited = now() - began
+            if waited >= seconds:
                 what = what or _source(predicate)
                 last = [f"{r.method} {r.route} {r.status}" for r in self.requests[-5:]]
                 raise TimeoutError(
                     f"not within {seconds} s: {what}; last: {last}; violations: {self.violations}"
                 )
-            await asyncio.sleep(0.05)
+            # Each look costs a jump of virtual time, and that a millisecond of CPU: the longer, the fewer.
+            await asyncio.sleep(min(max(0.05, waited / 40), 1.0, max(seconds - waited, 0.01)))
 
 
 def _source(predicate: Callable[[], object]) -> str:
