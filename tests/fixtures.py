@@ -173,7 +173,7 @@ async def virtual() -> AsyncIterator[None]:
     """Virtual time in this process: sleeps are skipped; sockets and threads are waited for."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, LoopTimeEventLoop)
-    # Cycles of the loop before time jumps: sockets and tasks have settled in fewer; its own 42 cost twice the CPU.
+    # Quiet cycles of the loop before time jumps: by then all has settled; its own 42 cost twice the CPU.
     loop.setup_looptime(start=loop.time(), noop_cycles=16)
     with loop.looptime_enabled():
         yield
