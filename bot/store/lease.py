@@ -30,12 +30,14 @@ BEGIN_TIMEOUT = 2.5
 REFUSED_DELAY = 0.5
 """So long nobody asks again after a refusal."""
 
-_BEGIN = "INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))"
+_BEGIN = """
+INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))
+RETURNING (SELECT max(number) FROM migrations)
+"""
 _RENEW = """
 UPDATE replicas SET lease_until = now() + make_interval(secs => $2)
 WHERE id = $1 AND lease_until > now() RETURNING (SELECT max(number) FROM migrations)
 """
-_NEWEST = "SELECT max(number) FROM migrations"
 _INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = ANY($1) AND id = ANY($3) AND is_open RETURNING id"
 _SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
 _END = "DELETE FROM replicas WHERE id = $1"
@@ -158,13 +160,10 @@ class Lease:
 
     async def _renew(self, connection: Connection) -> None:
         newest = await connection.fetchval(_RENEW, self.id, LEASE_TIMEOUT)
-        has_expired = newest is None
-        if has_expired:
-            newest = await connection.fetchval(_NEWEST)
+        if newest is None:
+            newest = await self._take_new(connection)
         if newest > len(MIGRATIONS):
             await self._give_way(connection)
-        elif has_expired:
-            await self._take_new(connection)
 
     async def _give_way(self, connection: Connection) -> None:
         """A newer version has come: its replicas read our rows, but we would lose what only it knows."""
@@ -175,14 +174,17 @@ class Lease:
         self.held = {}
         await self._release(connection)
 
-    async def _take_new(self, connection: Connection) -> None:
-        """A new lease inherits what the last one held, but for what others have claimed meanwhile."""
+    async def _take_new(self, connection: Connection) -> int:
+        """A new lease inherits what the last one held, but for what others have claimed meanwhile.
+
+        Return the number of the newest migration.
+        """
         new = uuid.uuid4()
         old = [self.id, *self.tried]
         self.tried.append(new)
         async with transaction(connection):
             await connection.execute(_SWEEP)
-            await connection.execute(_BEGIN, new, LEASE_TIMEOUT)
+            newest: int = await connection.fetchval(_BEGIN, new, LEASE_TIMEOUT)
             rows = await connection.fetch(_INHERIT, old, new, list(self.held))
         self.id, self.tried = new, []
         gone = self.held.keys() - {row["id"] for row in rows}
@@ -190,6 +192,7 @@ class Lease:
             del self.held[id_]
         self.lost |= gone
         log.info("lease.begun", replica=str(new), kept=len(self.held), lost=len(gone))
+        return newest
 
 
 def _refuses(error: Exception) -> bool:
