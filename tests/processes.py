@@ -155,8 +155,7 @@ def _forker() -> socket.socket:
 
 
 def _import_everything() -> None:
-    with_sandbox = ("bot.__main__", "bot.sandbox.page", "bot.sandbox.script")
-    for name in (*with_sandbox, *importlib.import_module("bot.app").COGS):
+    for name in ("bot.__main__", *importlib.import_module("bot.app").COGS):
         importlib.import_module(name)
     del sys.modules["bot.__main__"]  # it is run, not imported
 

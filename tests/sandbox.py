@@ -8,12 +8,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
 
 from playwright.async_api import BrowserContext, Locator, Page, async_playwright, expect
 
-from tests import ROOT, processes
+from tests import ROOT
 
 PHONE = (390, 844)
 DESKTOP = (1280, 800)
@@ -43,17 +41,15 @@ _OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => 
 class Sandbox:
     """A running `python -m bot sandbox`."""
 
-    def __init__(self, process: processes.Started, url: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.process = process
         self.url = url
 
     async def stop(self) -> tuple[int, str]:
-        """Press Ctrl-C; return the exit status and, of one by `start`, what stood on standard error."""
+        """Press Ctrl-C; return the exit status and what stood on standard error."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(_START_SECONDS):
-            if isinstance(self.process, processes.Process):
-                return await self.process.wait(), ""
             _, errors = await self.process.communicate()
         return self.process.returncode or 0, errors.decode()
 
@@ -76,7 +72,7 @@ async def start(
         *(sys.executable, *(("-m", "bot") if port is None else ("-c", _AT_PORT.format(port))), "sandbox"),
         *(("--seconds", str(seconds)) if seconds is not None else ()),
         cwd=folder,
-        env={**_environment(folder), **environment},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **environment},
         stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -93,29 +89,13 @@ async def start(
 @asynccontextmanager
 async def sandbox(folder: Path, seconds: float, port: int | None = 0) -> AsyncIterator[Sandbox]:
     """A sandbox that is stopped afterwards, without a word on standard error."""
-    how = ("-c", _AT_PORT.format(port), "sandbox", "--seconds", str(seconds))
-    with NamedTemporaryFile() as said, NamedTemporaryFile() as complained:
-        streams: dict[str, Any] = {"stdout": said.file, "stderr": complained.file}
-        async with processes.process(*how, cwd=folder, env=_environment(folder), **streams) as process:
-            url = await _address(process, Path(said.name), Path(complained.name))
-            made = Sandbox(process, url)
-            yield made
-            status, _ = await made.stop()
-        complaints = Path(complained.name).read_text()
-    assert (status, complaints) == (0, "")
-
-
-async def _address(process: processes.Started, said: Path, complained: Path) -> str:
-    """The page's address, once the sandbox has said it."""
-    async with asyncio.timeout(_START_SECONDS):
-        while "http://" not in (text := said.read_text()):
-            assert process.returncode is None, complained.read_text()
-            await asyncio.sleep(0.02)
-    return next(line.strip() for line in text.splitlines() if "http://" in line)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    it = await start(folder, seconds, port=port)
+    try:
+        yield it
+    finally:
+        stopped = await it.stop()
+        print(stopped[1])  # noqa: T201  # shown when a test fails
+    assert stopped == (0, "")
 
 
 class Person:

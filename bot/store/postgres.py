@@ -29,6 +29,8 @@ from bot.store.rows import KEY
 from bot.store.schema import Connection, transaction
 from bot.store.server_rows import READ_BATCH, STEP_TIMEOUT, WRITE_TIMEOUT, ServerRows
 
+BEGIN_TRIES = 3
+"""At a start: to take a lease is given 2.5 s."""
 SETTLE_TIMEOUT = 1.0
 """A stop waits so long for writes that are under way: they would belong to a lease that has ended."""
 EXPIRE_BATCH = 500
@@ -54,8 +56,11 @@ class PostgresStore(ServerRows):
         """Connect, bring the tables up to date, take a lease. Raises DatabaseUnusable, saying what to do."""
         database = await Database.open(url, metrics or Metrics())
         lease = Lease(database.connect)
-        await lease.renew()
-        if not lease.is_good:
+        for _ in range(BEGIN_TRIES):
+            await lease.renew()
+            if lease.is_good:
+                break
+        else:
             database.close()
             raise DatabaseUnusable("the database is slow, or does not take what we write: look at its log")
         return cls(database, lease)
