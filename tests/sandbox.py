@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from tests import ROOT
 
@@ -178,27 +178,36 @@ class Person:
 
 
 @asynccontextmanager
-async def browser(scale: float = 1.0) -> AsyncIterator[BrowserContext]:
-    """A real Chromium without a screen. Each sandbox has a port of its own, so it knows none from before."""
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium without a screen."""
     async with async_playwright() as driver:
         chromium = await driver.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        yield await chromium.new_context(device_scale_factor=scale)
+        yield chromium
         await chromium.close()
 
 
 @asynccontextmanager
 async def visitor(
-    chromium: BrowserContext, url: str, size: tuple[int, int] = PHONE, *, may_complain: bool = False
+    chromium: Browser,
+    url: str,
+    size: tuple[int, int] = PHONE,
+    scale: float = 1.0,
+    *,
+    may_complain: bool = False,
 ) -> AsyncIterator[Person]:
-    """Somebody at the page, in a tab; what its console says is a failure, if it may not."""
-    page = await chromium.new_page()
+    """Somebody at the page, whom the browser has never seen before.
+
+    What its console says is a failure, if it may not complain.
+    """
+    context = await chromium.new_context(
+        viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
+    )
     try:
-        await page.set_viewport_size({"width": size[0], "height": size[1]})
-        person = Person(page)
-        await page.goto(url)
+        person = Person(await context.new_page())
+        await person.page.goto(url)
         if not may_complain:  # it measures its window first, and draws anew
-            await page.wait_for_function("() => simcordPreview.ready")
+            await person.page.wait_for_function("() => simcordPreview.ready")
         yield person
     finally:
-        await page.close()
+        await context.close()
     assert may_complain or person.complaints == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Route, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start, visitor
 
@@ -20,8 +20,8 @@ EDIT_MILLISECONDS = 7000
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium(has_chromium: None) -> AsyncIterator[BrowserContext]:
-    """One browser for all tests here that a worker runs."""
+async def chromium(has_chromium: None) -> AsyncIterator[Browser]:
+    """One browser for all tests here that a worker runs: each visitor is new to it."""
     async with browser() as chromium:
         yield chromium
 
@@ -47,7 +47,7 @@ async def states(person: Person, until: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_first_minute(size: tuple[int, int], chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: Path) -> None:
     """The whole journey by keyboard: key, reload, live countdown, ready, ping; nothing sticks out."""
     async with sandbox(tmp_path, seconds=8) as it, visitor(chromium, it.url, size) as person:
         await expect(person.page).to_have_title("Rewarm sandbox")
@@ -85,7 +85,7 @@ async def test_first_minute(size: tuple[int, int], chromium: BrowserContext, tmp
         assert await person.page.evaluate("performance.getEntriesByType('navigation').length") == 1
 
 
-async def test_two_people(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
     """A member may not set the key, sees what the moderator started, joins it, and is pinged too."""
     async with (
         sandbox(tmp_path, seconds=12) as it,
@@ -117,7 +117,7 @@ async def test_two_people(chromium: BrowserContext, tmp_path: Path) -> None:
         await ana.set_key()  # who switches has the other's rights
 
 
-async def test_buttons_and_a_test_image(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> None:
     """On a phone: who asks for a ping gets it, and a picture confirms the model; also after a restart."""
     async with (
         sandbox(tmp_path, seconds=8) as it,
@@ -149,7 +149,7 @@ async def test_buttons_and_a_test_image(chromium: BrowserContext, tmp_path: Path
         await ana.fits()
 
 
-async def test_a_list_of_models_on_a_phone(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_a_list_of_models_on_a_phone(chromium: Browser, tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         listed = await person.send("/models")
@@ -168,7 +168,7 @@ async def test_a_list_of_models_on_a_phone(chromium: BrowserContext, tmp_path: P
         await expect(person.messages.last).to_contain_text("left")
 
 
-async def test_days_pass_and_the_ledger_speaks(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_days_pass_and_the_ledger_speaks(chromium: Browser, tmp_path: Path) -> None:
     """A model is watched; six days later it is said, and a day after that the message changes."""
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
@@ -194,7 +194,7 @@ async def test_days_pass_and_the_ledger_speaks(chromium: BrowserContext, tmp_pat
         await person.fits()
 
 
-async def test_settings_change_the_language(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_settings_change_the_language(chromium: Browser, tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         panel = await person.send("/settings")
@@ -208,7 +208,7 @@ async def test_settings_change_the_language(chromium: BrowserContext, tmp_path: 
         await person.fits()
 
 
-async def test_form_and_clicks_survive_edits(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_form_and_clicks_survive_edits(chromium: Browser, tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=20) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
@@ -246,7 +246,7 @@ async def test_form_and_clicks_survive_edits(chromium: BrowserContext, tmp_path:
 
 
 async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
-    chromium: BrowserContext, tmp_path: Path
+    chromium: Browser, tmp_path: Path
 ) -> None:
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         asked = asyncio.Event()
@@ -270,7 +270,7 @@ async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
         await expect(person.messages).to_have_count(3)
 
 
-async def test_a_command_can_be_typed_in_one_go(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_a_command_can_be_typed_in_one_go(chromium: Browser, tmp_path: Path) -> None:
     """A space after its name chooses it: it does not become a message."""
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
@@ -280,7 +280,7 @@ async def test_a_command_can_be_typed_in_one_go(chromium: BrowserContext, tmp_pa
         await expect(person.reply).to_contain_text("Reloading my-model")
 
 
-async def test_what_is_typed_survives_a_restart(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_what_is_typed_survives_a_restart(chromium: Browser, tmp_path: Path) -> None:
     async with (
         sandbox(tmp_path, seconds=5) as it,
         visitor(chromium, it.url) as mod,
@@ -304,7 +304,7 @@ async def test_what_is_typed_survives_a_restart(chromium: BrowserContext, tmp_pa
 
 
 async def test_a_form_from_before_a_restart_says_that_nobody_answers(
-    chromium: BrowserContext, tmp_path: Path
+    chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
         sandbox(tmp_path, seconds=5) as it,
@@ -323,7 +323,7 @@ async def test_a_form_from_before_a_restart_says_that_nobody_answers(
         await expect(mod.note).to_contain_text("A reload takes")
 
 
-async def test_a_restart_that_fails_is_said(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_a_restart_that_fails_is_said(chromium: Browser, tmp_path: Path) -> None:
     it = await start(tmp_path, seconds=5)
     try:
         async with visitor(chromium, it.url, may_complain=True) as person:
@@ -344,7 +344,7 @@ async def test_a_restart_that_fails_is_said(chromium: BrowserContext, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_link_to_a_message_leads_to_it(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_a_link_to_a_message_leads_to_it(chromium: Browser, tmp_path: Path) -> None:
     """Not to the real Discord."""
     async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
         await person.set_key()
@@ -359,7 +359,7 @@ async def test_a_link_to_a_message_leads_to_it(chromium: BrowserContext, tmp_pat
         await expect(person.reply).to_be_in_viewport(ratio=1)
 
 
-async def test_restart_in_mid_countdown(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> None:
     """By the visible control: the bot is away for seconds, the countdown ends in time, with one ping."""
     async with sandbox(tmp_path, seconds=15) as it, visitor(chromium, it.url) as person:
         await person.set_key()
@@ -383,7 +383,7 @@ async def test_restart_in_mid_countdown(chromium: BrowserContext, tmp_path: Path
         await expect(person.messages.filter(has_text="should be ready")).to_have_count(1)
 
 
-async def test_command_in_a_message_can_be_tapped(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_command_in_a_message_can_be_tapped(chromium: Browser, tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
         await person.reload("works")
         await person.messages.last.get_by_role("button", name="/key set").click()
@@ -396,7 +396,7 @@ async def test_command_in_a_message_can_be_tapped(chromium: BrowserContext, tmp_
         await expect(person.messages.last).to_contain_text("The key works")  # in private, and late
 
 
-async def test_page_says_when_the_sandbox_has_ended(chromium: BrowserContext, tmp_path: Path) -> None:
+async def test_page_says_when_the_sandbox_has_ended(chromium: Browser, tmp_path: Path) -> None:
     """To who does nothing, who writes, who restarts the bot; and so does an old address, or half of one."""
     async with sandbox(tmp_path, seconds=12) as it, AsyncExitStack() as visitors:
         page = it.url.partition("#")[0]

@@ -22,9 +22,9 @@ async def take() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             sandbox(Path(folder), RELOAD_SECONDS) as it,
-            browser(SCALE) as chromium,
-            visitor(chromium, it.url, DESKTOP) as mod,
-            visitor(chromium, it.url, PHONE_CLIP) as ana,
+            browser() as chromium,
+            visitor(chromium, it.url, DESKTOP, SCALE) as mod,
+            visitor(chromium, it.url, PHONE_CLIP, SCALE) as ana,
         ):
             await mod.set_key()
             await ana.become("ana")
