@@ -54,7 +54,7 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
-# Four workers even on two cores: the tests that take long mostly wait. Where Python is told to keep no bytecode,
+# Three workers even on two cores: the tests that take long mostly wait. With more, the page's are held up. Where Python is told to keep no bytecode,
 # each of their processes would compile the bot again.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.ok ## run every check and every test
@@ -62,7 +62,7 @@ test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 # A quarter of the examples that `make test` makes up.
 test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
