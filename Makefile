@@ -54,8 +54,8 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
-# Three workers even on two cores: the tests that take long mostly wait. With more, the page's are held up. Where Python is told to keep no bytecode,
-# each of their processes would compile the bot again.
+# Three workers even on two cores: the tests that take long mostly wait. With more, the page's are held up.
+# Where Python is told to keep no bytecode, each of their processes would compile the bot again.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from bot.jobs.servers import Servers
 from bot.jobs.watches import Watches
 from bot.keys import Keys, unlock
 from bot.languages import Languages
+from bot.logs import log_failure
 from bot.metrics import Metrics
 from bot.model_api.client import ModelApi, open_session
 from bot.reloads.countdown import Countdowns
@@ -131,7 +132,7 @@ class Rewarm(PatientBot):
             ("share-reloads", self.runner.share()),
         ):
             self._tasks.append(task := asyncio.create_task(work, name=name))
-            task.add_done_callback(_log_failure)
+            task.add_done_callback(log_failure)
         self.is_half_built = False
         log.info("bot.ready_to_run", resumed=resumed)
 
@@ -171,11 +172,6 @@ def _options(settings: Settings, limiter: Limiter) -> dict[str, Any]:
         "shard_count": settings.shard_count,
         "shard_ids": settings.shard_ids,
     }
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("task.failed", task=task.get_name(), exc_info=error)
 
 
 def settle_garbage_collector() -> None:

@@ -1,5 +1,6 @@
 """Logs: one line per event, on standard error; secrets that we know cannot get in."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -11,6 +12,9 @@ import structlog
 from structlog.typing import Processor, WrappedLogger
 
 _TOKEN_IN_PATH = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?'\"\\]+")
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def set_up(level: str, form: Literal["console", "json"], masked: list[str]) -> None:
@@ -58,6 +62,12 @@ def set_up(level: str, form: Literal["console", "json"], masked: list[str]) -> N
 def new_ref() -> str:
     """A short reference that a person can quote and the log has."""
     return secrets.token_hex(2).upper()
+
+
+def log_failure(task: asyncio.Task[Any]) -> None:
+    """Called when a task is done: its failure is a defect of ours, and must be seen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task.failed", task=task.get_name(), exc_info=error)
 
 
 def _masker(masked: list[str]) -> Callable[[WrappedLogger, str, Any], str]:

@@ -22,6 +22,7 @@ from bot.discord_api.http_trace import clock
 from bot.discord_api.logins import Limits, Logins
 from bot.discord_api.trouble import NETWORK, TROUBLE
 from bot.domain.errors import DiscordRefuses
+from bot.logs import log_failure
 
 LOGIN_TIMEOUT = 60.0
 HEALTHY_AGE = 60.0
@@ -118,12 +119,8 @@ class PatientBot(commands.AutoShardedBot):
         """Run a task of the connection's until the bot is closed."""
         task = asyncio.create_task(work, name=name)
         self._kept.add(task)
-        task.add_done_callback(self._drop)
-
-    def _drop(self, task: asyncio.Task[None]) -> None:
-        self._kept.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task.failed", task=task.get_name(), exc_info=error)
+        task.add_done_callback(self._kept.discard)
+        task.add_done_callback(log_failure)
 
     def may_reshard(self) -> bool:
         """Whether it is Discord that says how many shards there are."""

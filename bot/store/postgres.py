@@ -18,6 +18,7 @@ import structlog
 from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken
 from bot.domain.reload import Asker, Reload, State
 from bot.domain.steps import Facts, faded
+from bot.logs import log_failure
 from bot.metrics import Metrics
 from bot.store import statements as sql
 from bot.store.base import News
@@ -49,7 +50,7 @@ class PostgresStore(ServerRows):
         super().__init__(database, lease)
         self._claims = Claims(database, lease)
         self._keeper = asyncio.create_task(lease.keep(), name="lease")
-        self._keeper.add_done_callback(_see)
+        self._keeper.add_done_callback(log_failure)
 
     @classmethod
     async def connect(cls, url: str, metrics: Metrics | None = None) -> "PostgresStore":
@@ -265,8 +266,3 @@ class PostgresStore(ServerRows):
                 self._lease.held.pop(record["id"], None)
 
         await self._write(WRITE_TIMEOUT, work)
-
-
-def _see(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("task.failed", task=task.get_name(), exc_info=error)
