@@ -54,15 +54,20 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
-# Three workers even on two cores: the tests that take long mostly wait. With more, the page's are held up.
+# Four workers even on two cores, and the types meanwhile: the tests that take long mostly wait.
 # Where Python is told to keep no bytecode, each of their processes would compile the bot again.
-test test-fast: export PYTHONDONTWRITEBYTECODE =
+test test-fast tests: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.ok ## run every check and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+types: .venv/.ok
+	$(BIN)/mypy
+
+tests: .venv/.ok
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 # A quarter of the examples that `make test` makes up.
 test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
@@ -93,4 +98,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit test test-fast dist-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit test test-fast types tests dist-test lock clean

@@ -88,7 +88,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
 async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
     """A member may not set the key, sees what the moderator started, joins it, and is pinged too."""
     async with (
-        sandbox(tmp_path, seconds=12) as it,
+        sandbox(tmp_path, seconds=8) as it,
         visitor(chromium, it.url) as mod,
         visitor(chromium, it.url) as ana,
     ):
@@ -209,7 +209,7 @@ async def test_settings_change_the_language(chromium: Browser, tmp_path: Path) -
 
 
 async def test_form_and_clicks_survive_edits(chromium: Browser, tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=20) as it, visitor(chromium, it.url) as person:
+    async with sandbox(tmp_path, seconds=16) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -346,7 +346,7 @@ async def test_a_restart_that_fails_is_said(chromium: Browser, tmp_path: Path) -
 
 async def test_a_link_to_a_message_leads_to_it(chromium: Browser, tmp_path: Path) -> None:
     """Not to the real Discord."""
-    async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
+    async with sandbox(tmp_path, seconds=8) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -361,7 +361,7 @@ async def test_a_link_to_a_message_leads_to_it(chromium: Browser, tmp_path: Path
 
 async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> None:
     """By the visible control: the bot is away for seconds, the countdown ends in time, with one ping."""
-    async with sandbox(tmp_path, seconds=15) as it, visitor(chromium, it.url) as person:
+    async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
         await expect(person.reply).to_contain_text("left")
@@ -378,13 +378,13 @@ async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> No
 
         first = person.page.locator(".components-v2").first
         await expect(first).to_contain_text("Ready works")
-        assert time.monotonic() - began > 10, "it counted on, and did not end early"
+        assert time.monotonic() - began > 8, "it counted on, and did not end early"
         await expect(first).not_to_contain_text("late")
         await expect(person.messages.filter(has_text="should be ready")).to_have_count(1)
 
 
 async def test_command_in_a_message_can_be_tapped(chromium: Browser, tmp_path: Path) -> None:
-    async with sandbox(tmp_path, seconds=12) as it, visitor(chromium, it.url) as person:
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.reload("works")
         await person.messages.last.get_by_role("button", name="/key set").click()
         await person.page.keyboard.press("Enter")
@@ -398,7 +398,7 @@ async def test_command_in_a_message_can_be_tapped(chromium: Browser, tmp_path: P
 
 async def test_page_says_when_the_sandbox_has_ended(chromium: Browser, tmp_path: Path) -> None:
     """To who does nothing, who writes, who restarts the bot; and so does an old address, or half of one."""
-    async with sandbox(tmp_path, seconds=12) as it, AsyncExitStack() as visitors:
+    async with sandbox(tmp_path, seconds=5) as it, AsyncExitStack() as visitors:
         page = it.url.partition("#")[0]
         addresses = (it.url, it.url, it.url, page, f"{page}#guessed")
         people = [  # who may complain of what is refused

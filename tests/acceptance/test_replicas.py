@@ -25,7 +25,9 @@ from tests.wire import Wire
 from tests.world import CANARY
 
 TAKEN_OVER_SECONDS = 5.0
-AWAY_SECONDS = float(os.environ.get("AWAY", "12"))
+COUNTDOWN_SECONDS = 8
+"""Long enough for another replica to take over in its middle."""
+AWAY_SECONDS = float(os.environ.get("AWAY", "9"))
 """How long the database is away at least; `make crowd` has a minute."""
 
 
@@ -80,7 +82,8 @@ async def wire(api: ModelApiServer, tmp_path: Path, database: postgres.Server) -
     """Two shards, and two servers: the usual one, and `other` on the other shard."""
     async with DiscordServer(shards=2) as server:
         wire = Wire(server, api, tmp_path)
-        wire.environment |= {"STORE_URL": database.url(), "SHARD_COUNT": "2", "RELOAD_SECONDS": "12"}
+        wire.environment |= {"STORE_URL": database.url(), "SHARD_COUNT": "2"}
+        wire.environment["RELOAD_SECONDS"] = str(COUNTDOWN_SECONDS)
         yield wire
 
 
@@ -150,7 +153,7 @@ async def test_a_killed_replicas_countdown_goes_on_and_ends_in_time(
 ) -> None:
     async with both(wire) as (first, _):
         asked = await counting(wire)
-        due = wire.api.calls[0].at + 12
+        due = wire.api.calls[0].at + COUNTDOWN_SECONDS
         first.kill()
         killed = time.monotonic()
         await wire.logged("reloads.shared")
@@ -223,6 +226,7 @@ async def test_what_was_in_mid_call_ends_as_unknown_and_is_not_called_again(
 
 
 async def test_one_that_stalled_shows_nothing_when_it_wakes_up(wire: Wire, database: postgres.Server) -> None:
+    wire.environment["RELOAD_SECONDS"] = "12"  # some edits are left once it wakes up
     async with both(wire) as (first, _):
         asked = await counting(wire)
         first.send_signal(signal.SIGSTOP)
