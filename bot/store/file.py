@@ -72,7 +72,7 @@ def read(path: Path) -> dict[str, StoredRow]:
             db.execute("REPLACE INTO kv VALUES (?, ?)", (FORMAT_ADDRESS, orjson.dumps(FORMAT)))
             db.commit()
         return found
-    except sqlite3.OperationalError as error:  # locked, or no rights: not the file's fault
+    except sqlite3.OperationalError as error:  # locked, or not permitted: not the file's fault
         raise StoreUnusable(f"{path} cannot be opened: {error}") from None
     except (sqlite3.DatabaseError, ValueError, TypeError):
         raise StoreUnusable(damaged) from None

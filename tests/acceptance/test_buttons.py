@@ -1,4 +1,4 @@
-"""The buttons of a reply: who is pinged, asking again; rights and state are looked at with each press."""
+"""The buttons of a reply: who is pinged, asking again; permissions and state are checked with each press."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

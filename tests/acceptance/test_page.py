@@ -114,7 +114,7 @@ async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
 
         await ana.become("mod")
         await expect(ana.messages.last).to_contain_text("should be ready")
-        await ana.set_key()  # who switches has the other's rights
+        await ana.set_key()  # whoever switches has the other person's permissions
 
 
 async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_a_list_of_models_on_a_phone(chromium: Browser, tmp_path: Path) ->
         await expect(person.messages.last).to_contain_text("left")
 
 
-async def test_days_pass_and_the_ledger_speaks(chromium: Browser, tmp_path: Path) -> None:
+async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp_path: Path) -> None:
     """A model is watched; six days later it is said, and a day after that the message changes."""
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()

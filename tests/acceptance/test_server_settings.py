@@ -1,4 +1,4 @@
-"""/settings: one private panel; who is pinged, the language, where the ledger speaks."""
+"""/settings: one private panel; who is pinged, the language, where a watched model is announced."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -90,7 +90,7 @@ async def test_who_pressed_it_and_asks_again_is_still_pinged(world: World) -> No
     assert ping.pinged == {world.ana.id}
 
 
-async def test_the_ledger_speaks_where_it_is_told_to(world: World) -> None:
+async def test_a_watched_model_is_announced_where_the_settings_say(world: World) -> None:
     await choose(world, await panel(world), "channel", [world.art])
     await world.reload(world.ben)
     await world.env.advance_time(125)

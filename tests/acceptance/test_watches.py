@@ -1,4 +1,4 @@
-"""The ledger: on the sixth day one message, which changes after the seventh; and nothing twice."""
+"""Watched models: on the sixth day one message, which changes after the seventh; and nothing twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -94,7 +94,7 @@ async def watches(store: Store) -> list[Watch]:
 
 
 def told(world: World) -> list[Seen]:
-    """What the ledger said, each state of it."""
+    """The announcement, in each of its states."""
     return [seen for seen in world.seen() if "cold" in seen.text]
 
 
@@ -117,7 +117,7 @@ async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     assert watched.buttons(cold) == ["Reload"]
     await watched.days(10)
     assert len(told(watched)) == 2
-    assert len(api.calls) == 1, "the ledger never calls the API"
+    assert len(api.calls) == 1, "announcing never calls the API"
     assert api.render_calls == []
 
 
@@ -160,7 +160,7 @@ async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api:
     assert len(api.render_calls) == 2
 
 
-async def test_reload_from_the_ledger(watched: World, api: ModelApiServer) -> None:
+async def test_reload_from_the_announcement(watched: World, api: ModelApiServer) -> None:
     await watched.days(7)
     await watched.hours(3)
     cold = told(watched)[-1]
@@ -291,7 +291,7 @@ PATCH = r"^/channels/\d+/messages/\d+$"
 
 
 async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
-    """A watched model was last used so many days ago, and the ledger looks twice."""
+    """A watched model was last used so many days ago, and the bot looks twice."""
     [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() - days_ * DAY))
     for _ in range(2):

@@ -97,8 +97,8 @@ class Discord:
             case "GET", ["oauth2", "applications", "@me"]:
                 self.note(Kind.LOGIN)
                 about = {"id": str(APPLICATION), "name": "bot", "icon": None, "description": "", "flags": 0}
-                rights = {"bot_public": True, "bot_require_code_grant": False, "verify_key": "0" * 64}
-                return 200, {**about, **rights, "owner": user(1, "owner"), "team": None}
+                permissions = {"bot_public": True, "bot_require_code_grant": False, "verify_key": "0" * 64}
+                return 200, {**about, **permissions, "owner": user(1, "owner"), "team": None}
             case "GET", ["gateway", "bot"]:
                 left = {"total": 1000, "remaining": 999, "reset_after": 86_400_000, "max_concurrency": 1}
                 return 200, {"url": self.gateway.url, "shards": 1, "session_start_limit": left}

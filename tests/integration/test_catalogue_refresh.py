@@ -38,7 +38,7 @@ def now() -> float:
 
 
 class Place:
-    """A listing with a store, two servers' keys, and a model API."""
+    """A catalogue refresh with a store, two servers' keys, and a model API."""
 
     def __init__(self, folder: Path, api: ModelApiServer, session: aiohttp.ClientSession) -> None:
         self.folder = folder

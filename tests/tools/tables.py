@@ -39,8 +39,8 @@ def commands() -> str:
         for command in cog(cast("Rewarm", None)).walk_app_commands():
             if isinstance(command, app_commands.Command):
                 text = " ".join([command.qualified_name, *(option.name for option in command.parameters)])
-                rights = (command.root_parent or command).default_permissions
-                who = "Manage Server" if rights is not None and rights.manage_guild else "everybody"
+                permissions = (command.root_parent or command).default_permissions
+                who = "Manage Server" if permissions is not None and permissions.manage_guild else "everybody"
                 rows.append((f"`/{text}`", who, command.description))
     return _table(("command", "who", "what it does"), rows)
 
