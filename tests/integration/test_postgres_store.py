@@ -396,7 +396,7 @@ async def test_after_an_outage_the_holders_come_before_those_who_claim(server: p
         await store.hold(1)
 
 
-async def test_a_replica_that_outlived_an_outage_expires_nobody_about_to_renew(server: postgres.Server) -> None:
+async def test_who_outlived_an_outage_expires_nobody_about_to_renew(server: postgres.Server) -> None:
     """Two or three seconds: one lease has just run out, another has not."""
     async with on_a(server) as store, replica(server.url()) as other:
         die(store)
