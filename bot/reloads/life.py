@@ -49,7 +49,10 @@ class Life:
         stored = await self.save()
         self._ending = False
         if not stored:
-            log.error("reload.not_stored", to=to)
+            if self._landing is not None:
+                log.info("reload.stored_late", to=to)  # should it fail in the end, the store logs an error
+            else:
+                log.error("reload.not_stored", to=to)
             return False
         log.debug("reload.step", to=to)
         return True
