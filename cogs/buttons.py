@@ -36,7 +36,7 @@ class ReplyButton(Press, template=BUTTON):
                 form = _form(reload, what, interaction.client.languages.of(interaction.locale))
                 show = functools.partial(interaction.response.send_modal, form)
                 await interaction.client.responses.respond(interaction, show)
-            case what:
+            case "notify" | "mute" as what:
                 await _notify(interaction, reload, wanted=what == "notify")
 
 

@@ -18,7 +18,7 @@ NAMES = {
     "pt_BR": "Português (Brasil)",
 }
 """Each language, in itself; by the name of its file here."""
-_OURS = {
+LOCALES = {
     "de": "de",
     "es-ES": "es",
     "es-419": "es",
@@ -38,7 +38,7 @@ class Languages:
     def of(self, locale: object) -> Language:
         """The language for one of Discord's locales, or for one of our own codes; English for any other."""
         code = str(locale)
-        return self._by_code.get(_OURS.get(code, code), self._by_code["en"])
+        return self._by_code.get(LOCALES.get(code, code), self._by_code["en"])
 
 
 def translations(code: str) -> NullTranslations:

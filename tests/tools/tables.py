@@ -1,24 +1,29 @@
 """The README's tables of commands and settings, made from the code: `make tables` writes them."""
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from discord import app_commands
+from discord.ext.commands import Cog
 
+import cogs
 from bot.settings import Settings
-from cogs.help import HelpCog
-from cogs.key import KeyCog
-from cogs.models import ModelsCog
-from cogs.reload import ReloadCog
-from cogs.settings import SettingsCog
 from tests import ROOT
 
 if TYPE_CHECKING:
     from bot.app import Rewarm
 
 README = ROOT / "README.md"
-COGS = (ReloadCog, ModelsCog, HelpCog, KeyCog, SettingsCog)
+
+
+def cogs_with_commands() -> list[type[Cog]]:
+    """The cogs in `cogs/` that have slash commands."""
+    modules = [importlib.import_module(f"cogs.{found.name}") for found in pkgutil.iter_modules(cogs.__path__)]
+    classes = [it for module in modules for it in vars(module).values() if isinstance(it, type)]
+    return [it for it in classes if issubclass(it, Cog) and it.__cog_app_commands__]
 
 
 def settings() -> str:
@@ -35,13 +40,14 @@ def settings() -> str:
 def commands() -> str:
     """Each slash command, who sees it by default, and what it says of itself."""
     rows = []
-    for cog in COGS:
+    for cog in cogs_with_commands():
         for command in cog(cast("Rewarm", None)).walk_app_commands():
             if isinstance(command, app_commands.Command):
                 text = " ".join([command.qualified_name, *(option.name for option in command.parameters)])
                 permissions = (command.root_parent or command).default_permissions
                 who = "Manage Server" if permissions is not None and permissions.manage_guild else "everybody"
                 rows.append((f"`/{text}`", who, command.description))
+    rows.sort(key=lambda row: (row[1] != "everybody", row[0] != "`/reload model_id`"))
     return _table(("command", "who", "what it does"), rows)
 
 

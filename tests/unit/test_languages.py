@@ -14,14 +14,14 @@ from bot.discord_api.commands import CommandTranslator
 from bot.domain.reload import Outcome, Ping, Reload, State
 from bot.domain.rows import ServerSettings
 from bot.domain.server_models import models_of
-from bot.languages import NAMES, Languages
+from bot.languages import LOCALES, NAMES, Languages
 from bot.view import model_page, models_page, render, settings_panel
 from bot.words.buttons import TEST_LABEL, TEST_TITLE
 from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE
 from bot.words.models import SHOWN_RELOADS
 from bot.words.reload import ping_text, reply_text, state_word
 from tests import ROOT
-from tests.tools.tables import COGS
+from tests.tools.tables import cogs_with_commands
 from tests.tools.translations import CODES, read, said
 from tests.unit.domain.test_server_models import HISTORY
 from tests.unit.test_words import LONGEST, NOW, command, ended, reloads, with_test
@@ -42,6 +42,10 @@ def ids(message: Message) -> list[str]:
 
 def test_the_code_says_something() -> None:
     assert len(SAID) > 150
+
+
+def test_each_language_is_heard_by_somebody() -> None:
+    assert set(LOCALES.values()) | {"en"} == set(NAMES)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -132,8 +136,8 @@ async def test_labels_fit(code: str) -> None:
 )
 async def test_commands_have_names_that_discord_takes(locale: Locale) -> None:
     translator = CommandTranslator(ALL)
-    for cog in COGS:
-        for one in cog(None).walk_app_commands():  # type: ignore[arg-type]
+    for cog in cogs_with_commands():
+        for one in cog(None).walk_app_commands():
             name = await translator.translate(app_commands.locale_str(one.name), locale, None)  # type: ignore[arg-type]
             described = await translator.translate(app_commands.locale_str(one.description), locale, None)  # type: ignore[arg-type]
             assert re.fullmatch(r"[-'\w]{1,32}", name or one.name), name
