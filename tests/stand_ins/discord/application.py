@@ -14,7 +14,7 @@ class Application(Places):
     """What the bot asks about itself and where it is, and what it registers."""
 
     def _get_me(self, request: Request) -> Answer:
-        return 200, self._bot_user()
+        return 200, {**self._bot_user(), "locale": "en-US", "mfa_enabled": False}
 
     def _get_guilds(self, request: Request) -> Answer:
         """At most 200 at a time, by id; a server in an outage is not among them (which is not known)."""
@@ -63,6 +63,14 @@ class Application(Places):
             "bot_require_code_grant": False,
             "verify_key": "0" * 64,
             "flags": 0,
+            "flags_new": "0",
+            "type": None,
+            "redirect_uris": [],
+            "interactions_endpoint_url": None,
+            "role_connections_verification_url": None,
+            "approximate_guild_count": len(self.guilds),
+            "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
             "owner": user_payload(1, "owner"),
             "team": None,
             **self.application,

@@ -16,7 +16,7 @@ from tests.stand_ins.discord.component_rules import (
     broken_mentions,
     broken_whole,
 )
-from tests.stand_ins.discord.payloads import numbered, user_payload
+from tests.stand_ins.discord.payloads import as_shown, numbered, user_payload
 from tests.stand_ins.discord.places import Places
 from tests.stand_ins.discord.rules import Json, RefusedError, Rules, broken, insist
 from tests.stand_ins.discord.state import (
@@ -106,7 +106,7 @@ class Messages(Places):
             "timestamp": datetime.fromtimestamp(((message.id >> 22) + EPOCH_MS) / 1000, UTC).isoformat(),
             "edited_timestamp": message.edited,
             "embeds": message.embeds,
-            "components": message.components,
+            "components": as_shown(message.components, message.attachments),
             "flags": message.flags,
             "mentions": mentioned,
             "mention_roles": [],

@@ -29,7 +29,8 @@ from tests.stand_ins.discord.state import (
 
 
 def user_payload(number: int, name: str) -> Json:
-    return {"id": str(number), "username": name, "discriminator": "0", "avatar": None, "global_name": name}
+    about = {"discriminator": "0", "avatar": None, "flags": 0, "public_flags": 0, "primary_guild": None}
+    return {"id": str(number), "username": name, "global_name": name, **about}
 
 
 def member_payload(member: Member) -> Json:
@@ -108,6 +109,32 @@ def _thread(channel: Channel) -> Json:
 def thread_head(thread: Channel) -> Json:
     """What is left of a thread that was deleted."""
     return _head(thread) | {"parent_id": _thread(thread)["parent_id"]}
+
+
+def as_shown(components: list[Json], attachments: list[Json]) -> list[Json]:
+    """Copies with all that Discord adds in an answer: what was left out, and where a picture is."""
+    urls = {f"attachment://{one['filename']}": one for one in attachments}
+    copies = []
+    for part in components:
+        copy = {**_LEFT_OUT.get(part["type"], {}), **part}
+        if "items" in part:
+            copy["items"] = [_item(item, urls) for item in part["items"]]
+        if "default_values" in part:
+            copy["default_values"] = [{**one, "id": str(one["id"])} for one in part["default_values"]]
+        if "components" in part:
+            copy["components"] = as_shown(part["components"], attachments)
+        copies.append(copy)
+    return copies
+
+
+_LEFT_OUT: dict[int, Json] = {17: {"accent_color": None, "spoiler": False}}
+
+
+def _item(item: Json, urls: dict[str, Json]) -> Json:
+    url = item["media"]["url"]
+    found = urls.get(url, {"id": "1", "url": url, "proxy_url": url})
+    media = {name: found[name] for name in ("id", "url", "proxy_url")}
+    return {"description": None, "spoiler": False, **item, "media": media}
 
 
 def numbered(components: list[Json], ids: Iterator[int]) -> list[Json]:
