@@ -54,6 +54,15 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
+# The package is the description as code, and of others than Discord: so nothing of it runs in `make test`.
+DESCRIPTION := discord-api-spec@10.0.266135 zod@4.6.7
+audit-api: .venv/.ok ## check each body of a run of the tests against Discord's published description (needs npm)
+	@rm -rf .venv/audit-api && mkdir -p .venv/audit-api/calls
+	@npm install --silent --no-save --ignore-scripts --prefix .venv/audit-api $(DESCRIPTION)
+	@DISCORD_CALLS=$(CURDIR)/.venv/audit-api/calls $(BIN)/python -m pytest -q -n 3 --dist worksteal $(TESTS) \
+		|| echo 'Not all tests passed; the bodies up to there are checked all the same.'
+	@node tests/tools/audit_api.mjs .venv/audit-api
+
 # Four workers even on two cores, and the types meanwhile: the tests that take long mostly wait.
 # Where Python is told to keep no bytecode, each of their processes would compile the bot again.
 test test-fast tests: export PYTHONDONTWRITEBYTECODE =
@@ -98,4 +107,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit test test-fast types tests dist-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit audit-api test test-fast types tests dist-test lock clean

@@ -7,6 +7,7 @@ import discord
 from discord.ext import commands
 
 from bot.app import Rewarm
+from bot.discord_api.place import is_age_restricted
 from bot.discord_api.responses import NeverAcknowledged
 from bot.domain.custom_ids import BUTTON, FORM, FORM_ID
 from bot.domain.errors import NoTestNow
@@ -98,7 +99,7 @@ class ButtonsCog(commands.Cog):
         """Store that a test image is being made, answer, make it. Everything is checked once more."""
         reload = await known_reload(interaction, id_)
         await _check_test(interaction, reload, what)
-        spoiler = not _is_age_restricted(interaction.channel)
+        spoiler = not is_age_restricted(interaction)
         test = ImageTest(asker_of(interaction), self.bot.now(), spoiler)
         message = interaction.message.id if interaction.message is not None else 0
         chosen = await self.bot.store.settings(reload.server)
@@ -118,11 +119,6 @@ def _typed(data: Any) -> str:
     boxes = [part for part in parts if isinstance(part, dict) and part.get("custom_id") == _BOX]
     text = " ".join(str(boxes[0].get("value") or "").split()) if boxes else ""
     return text[:LONGEST_PROMPT] or TEST_PROMPT
-
-
-def _is_age_restricted(channel: object) -> bool:
-    may_be = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
-    return isinstance(channel, may_be) and channel.is_nsfw()
 
 
 async def setup(bot: Rewarm) -> None:

@@ -23,7 +23,7 @@ class SettingMenu(Press, template=SETTING):
         """Check the right once more, store it, show the panel anew."""
         require_manager(interaction)
         store, server = interaction.client.store, interaction.guild_id or 0
-        changes = _changes(self.match["what"], _values(interaction), interaction.guild)
+        changes = _changes(self.match["what"], _values(interaction), _resolved(interaction))
         await _show(interaction, await store.change_settings(server, **changes))
 
 
@@ -33,8 +33,15 @@ def _values(interaction: discord.Interaction[Rewarm]) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
-def _changes(what: str, values: list[str], server: discord.Guild | None) -> dict[str, Any]:
-    """What a choice changes; a channel of another server is none."""
+def _resolved(interaction: discord.Interaction[Rewarm]) -> dict[str, Any]:
+    """The chosen channels as Discord has them, by id: also those that are hidden from the bot."""
+    data: Any = interaction.data or {}
+    channels = data.get("resolved", {}).get("channels", {})
+    return channels if isinstance(channels, dict) else {}
+
+
+def _changes(what: str, values: list[str], channels: dict[str, Any]) -> dict[str, Any]:
+    """What a choice changes; a channel that Discord does not name with it is none."""
     value = values[0] if values else ""
     match what:
         case "ping":
@@ -42,24 +49,30 @@ def _changes(what: str, values: list[str], server: discord.Guild | None) -> dict
         case "language":
             return {"language": value if value in NAMES else ""}
         case _:
-            known = {str(channel.id): channel.id for channel in server.channels} if server is not None else {}
-            return {"ledger_channel": known.get(value)}
+            return {"ledger_channel": int(value) if value in channels else None}
 
 
 async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings) -> None:
     bot = interaction.client
     say = bot.languages.of(interaction.locale)
-    may_write = _may_write(interaction.guild, chosen.ledger_channel)
+    may_write = _may_write(interaction, chosen.ledger_channel)
     panel = view.settings_panel(chosen, say, may_write=may_write)
     await show_in_private(interaction, panel)
 
 
-def _may_write(server: discord.Guild | None, channel: int | None) -> bool:
-    """Whether the bot may write in the channel for watched models, as far as it can see."""
-    if server is None or channel is None or server.me is None:  # the first message will tell
+def _may_write(interaction: discord.Interaction[Rewarm], channel: int | None) -> bool:
+    """Whether the bot may write in the channel for watched models: as Discord says, else as it can see."""
+    named = _resolved(interaction).get(str(channel), {}).get("app_permissions")
+    server = interaction.client.get_guild(interaction.guild_id or 0)
+    if named is not None:
+        allowed = discord.Permissions(int(named))
+    elif channel == interaction.channel_id:
+        allowed = interaction.app_permissions
+    elif server is None or channel is None or server.me is None:  # the first message will tell
         return True
-    place = server.get_channel(channel)
-    allowed = place.permissions_for(server.me) if place is not None else discord.Permissions.none()
+    else:
+        place = server.get_channel(channel)
+        allowed = place.permissions_for(server.me) if place is not None else discord.Permissions.none()
     return allowed.view_channel and allowed.send_messages
 
 

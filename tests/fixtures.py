@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import discord
 import discord.shard
+import discord.state
 import pytest
 import simcord
 from looptime import LoopTimeEventLoop
@@ -38,6 +39,7 @@ def _discord_py_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot changes in discord.py is put back after each test."""
     for name in ("DiscordWebSocket", "ExponentialBackoff", "Shard"):
         monkeypatch.setattr(discord.shard, name, getattr(discord.shard, name))
+    monkeypatch.setattr(discord.state, "Interaction", discord.Interaction)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import discord
+import discord.state
 import structlog
 import yarl
 from discord.backoff import ExponentialBackoff
@@ -20,6 +21,7 @@ from bot.backoff import start_pause
 from bot.discord_api.gateway import PatientWebSocket
 from bot.discord_api.http_trace import clock
 from bot.discord_api.logins import Limits, Logins
+from bot.discord_api.place import PlacedInteraction
 from bot.discord_api.trouble import NETWORK, TROUBLE
 from bot.domain.errors import DiscordRefuses
 from bot.logs import log_failure
@@ -56,6 +58,9 @@ class PatientBot(commands.AutoShardedBot):
         self._kept: set[asyncio.Task[None]] = set()
         self._asks_for_shards = how.get("shard_count") is None
         self._is_resharding = False
+        self.unknown_places: set[int] = set()
+        """Channels of a type that discord.py does not know: nobody knows whether they take messages."""
+        discord.state.Interaction = PlacedInteraction  # type: ignore[attr-defined]  # it looks there
         self.is_half_built = False
         """`setup_hook` has begun and not ended: a second try would fail on the first one's leavings."""
 

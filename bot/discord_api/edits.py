@@ -101,6 +101,8 @@ class Edits:
 
     async def _by_channel(self, reload: Reload, edit: Edit) -> Result:
         place = reload.editor[0].channel
+        if not place:
+            return Result.CLOSED
         if clock() < self._channel_waits_until:
             return Result.LATER
         if not await self._calls.turn(reload.server, place, STALE_AGE if edit.is_tick else edit.limit):

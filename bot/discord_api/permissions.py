@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import discord
 import structlog
 
+from bot.discord_api.place import place_of
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import NotAllowedHere, PermissionsUnknown
 
@@ -43,13 +44,11 @@ class CommandPermissions:
             return
         if not interaction.permissions.use_application_commands:
             raise NotAllowedHere
-        server, channel = interaction.guild_id or 0, interaction.channel
+        server, place = interaction.guild_id or 0, place_of(interaction)
         member = interaction.user
         # As Discord sent them: `roles` leaves out those that are not in the cache.
         roles = list(member._roles) if isinstance(member, discord.Member) else []  # noqa: SLF001
-        places = [interaction.channel_id or 0]
-        if isinstance(channel, discord.Thread):
-            places.append(channel.parent_id)
+        places = list(filter(None, (place.id, place.parent)))
         if not may_use(await self._rules(server, command), server, member.id, roles, places):
             raise NotAllowedHere
 

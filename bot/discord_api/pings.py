@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import discord
 
 from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
+from bot.discord_api.client import PatientBot
 from bot.discord_api.edits import TOKEN_AGE, Edits
 from bot.discord_api.http_trace import clock
 from bot.domain.askers import ping_nonce
@@ -31,7 +32,7 @@ _NO_READ_HISTORY = (160002, 160009)
 class Pings:
     """The ways to the people of one reload; what is known of them lives as long as the process."""
 
-    def __init__(self, bot: discord.Client, now: Callable[[], float], calls: Calls, edits: Edits) -> None:
+    def __init__(self, bot: PatientBot, now: Callable[[], float], calls: Calls, edits: Edits) -> None:
         self._bot = bot
         self._now = now
         self._calls = calls
@@ -47,13 +48,14 @@ class Pings:
         self._dead: set[str] = set()
 
     async def send(self, reload: Reload, number: int, ping: Ping, text: str) -> Result:
-        """Ping by channel, guarded by its nonce; by follow-up where that is refused or slow."""
+        """Ping by channel, guarded by its nonce; by follow-up where that is refused, slow or not known."""
         mentions = _only(ping.users)
         wait = self._calls.wait(reload.server, ping.channel)
-        slow = wait > FOLLOW_UP_INSTEAD_DELAY and number not in self._perhaps_sent | self._hardly_sent
+        unsure = wait > FOLLOW_UP_INSTEAD_DELAY or ping.channel in self._bot.unknown_places
+        other_way = unsure and number not in self._perhaps_sent | self._hardly_sent
         by_channel = functools.partial(self._ping_by_channel, reload, number, ping, text, mentions)
         follow_up = functools.partial(self._follow_up, reload, number, ping, text, mentions)
-        for way in (follow_up, by_channel) if slow else (by_channel, follow_up):
+        for way in (follow_up, by_channel) if other_way else (by_channel, follow_up):
             if way is follow_up and number in self._perhaps_sent:
                 return Result.CLOSED
             result = await way()
@@ -95,7 +97,7 @@ class Pings:
     async def _ping_by_channel(
         self, reload: Reload, number: int, ping: Ping, text: str, mentions: discord.AllowedMentions
     ) -> Result:
-        if ping.channel in self._no_sending:
+        if not ping.channel or ping.channel in self._no_sending:
             return Result.CLOSED
         if not await self._calls.turn(reload.server, ping.channel, TURN_TIMEOUT):
             return Result.LATER

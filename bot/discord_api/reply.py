@@ -5,11 +5,10 @@ import functools
 import itertools
 from collections.abc import Awaitable, Callable, Collection
 
-import discord
-
 from bot import view
 from bot.backoff import retry_pause
 from bot.discord_api.calls import CALL_TIMEOUT, EDIT_TIMEOUT, Calls, Result
+from bot.discord_api.client import PatientBot
 from bot.discord_api.edits import Edit, Edits
 from bot.discord_api.http_trace import clock
 from bot.discord_api.limiter import Limiter
@@ -38,7 +37,7 @@ class Replies:
 
     def __init__(
         self,
-        bot: discord.Client,
+        bot: PatientBot,
         languages: Languages,
         limiter: Limiter,
         metrics: Metrics,
@@ -63,7 +62,7 @@ class Reply:
 
     def __init__(
         self,
-        bot: discord.Client,
+        bot: PatientBot,
         calls: Calls,
         metrics: Metrics,
         say: Language,

@@ -131,7 +131,7 @@ class Watches:
                 await self._store.set_watch(said)  # an edit may be done twice, so it is stored afterwards
             return
         said = replace(said, message=None, place=None)
-        for place in dict.fromkeys((chosen.ledger_channel or watch.channel, watch.channel)):
+        for place in filter(None, dict.fromkeys((chosen.ledger_channel or watch.channel, watch.channel))):
             if not await self._calls.turn(watch.server, place, TURN_TIMEOUT):
                 return  # the next look is another try
             if not await self._store.set_watch(said):

@@ -20,6 +20,8 @@ def span(seconds: float, say: Language) -> str:
 
 
 def message_link(server: int, channel: int, message: int | None) -> str:
-    """A link to a message, or to its channel where the message is not known."""
-    place = f"https://discord.com/channels/{server}/{channel}"
-    return place if message is None else f"{place}/{message}"
+    """A link to a message, or to what is known of where it is: its channel, its server."""
+    place = f"https://discord.com/channels/{server}"
+    if not channel:
+        return place
+    return f"{place}/{channel}" if message is None else f"{place}/{channel}/{message}"

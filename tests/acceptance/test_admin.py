@@ -89,7 +89,7 @@ async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
     used.server.application = {"interactions_endpoint_url": "https://elsewhere.example"}
     used.server.clock_ahead = 30
     used.general.may_send = False
-    used.art.may_view = used.art.may_send = False
+    used.art.may_read_history = False
     said = await run(used, "check", "--server", str(used.guild.id), KEY_ENCRYPTION_KEYS=new_encryption_key())
     assert said.status == 1
     assert said.line("disk").startswith("✓")
@@ -98,8 +98,24 @@ async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
     assert re.match(r"✗ .*(29|30|31) s behind Discord's", said.line("clock"))
     assert re.match(r"✗ .*Interactions Endpoint URL", said.line("application"))
     assert re.match(
-        r"✗ .*lacks permissions in #general \(Send Messages\), #art \(View Channel\)\.", said.line("server")
+        r"✗ .*lacks permissions in #general \(Send Messages\), #art \(Read Message History\)\.",
+        said.line("server"),
     )
+
+
+async def test_check_of_a_server_says_what_it_can_know(used: Wire) -> None:
+    """Discord leaves out the channels that the bot may not view; one is of a type that discord.py refuses."""
+    used.api.balances = [INVALID, INVALID]
+    used.art.may_view = False
+    used.server.add_channel(used.guild, "new", 99)
+    said = await run(used, "check", "--server", str(used.guild.id))
+    assert (said.status, said.err) == (0, ""), said.out
+    assert "in every text channel that it can see (1)" in said.line("server")
+    assert "Discord does not say whether there are others" in said.line("server")
+    used.general.may_view = False
+    said = await run(used, "check", "--server", str(used.guild.id))
+    assert said.status == 1
+    assert re.match(r"✗ .*sees no text channel\. Give it View Channel", said.line("server"))
 
 
 async def test_check_with_a_token_that_discord_refuses(wire: Wire) -> None:

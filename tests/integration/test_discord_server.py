@@ -1,6 +1,7 @@
 """The stand-in for Discord, driven by a small real bot: what it accepts, refuses and notes."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from tests.stand_ins.discord import Channel, DiscordServer, Fault, Guild, Interaction, Member
+from tests.stand_ins.discord.state import FORUM, NEWS, STAGE, VOICE
 
 NOBODY = discord.AllowedMentions.none()
 Act = Callable[[discord.Interaction], Awaitable[object]]
@@ -44,6 +46,7 @@ class TinyBot(commands.AutoShardedBot):
             help_command=None,
         )
         self.act: Act = _defer
+        self.modal: type[discord.ui.Modal] = KeyModal
         self.left: list[int] = []
 
     async def setup_hook(self) -> None:
@@ -63,7 +66,7 @@ class TinyBot(commands.AutoShardedBot):
 
         @group.command(name="set", description="Store it")
         async def set_key(interaction: discord.Interaction) -> None:
-            await interaction.response.send_modal(KeyModal())
+            await interaction.response.send_modal(self.modal())
 
         self.tree.add_command(group)
         await self.tree.sync()
@@ -99,7 +102,7 @@ pytestmark = pytest.mark.usefixtures("virtual")
 @pytest.fixture
 async def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Place]:
     monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
-    async with DiscordServer(record=tmp_path / "requests.jsonl") as server:
+    async with DiscordServer(record=tmp_path / "calls.jsonl") as server:
         monkeypatch.setattr(Route, "BASE", server.url)
         bot = TinyBot()
         place = Place(server, bot)
@@ -107,7 +110,8 @@ async def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         await server.wait_for(bot.is_ready)
         yield place
         await bot.close()
-        await running
+        with contextlib.suppress(discord.ConnectionClosed):  # its token was reset
+            await running
 
 
 async def _defer(interaction: discord.Interaction) -> None:
@@ -118,6 +122,15 @@ def layout(text: str) -> discord.ui.LayoutView:
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(discord.ui.Container(discord.ui.TextDisplay(text), accent_colour=discord.Colour.red()))
     return view
+
+
+def option(value: str) -> dict[str, Any]:
+    return {"label": value or "-", "value": value}
+
+
+def menu(**changed: Any) -> dict[str, Any]:
+    whole = {"type": 3, "custom_id": "m", "options": [option("a"), option("b")], **changed}
+    return {"type": 1, "components": [whole]}
 
 
 async def test_start_registers_commands_and_shows_the_server(place: Place) -> None:
@@ -366,6 +379,11 @@ async def test_a_slow_call_lands_after_its_caller_has_left(place: Place) -> None
         ({"content": "x", "message_reference": {"message_id": "1"}}, "message_reference"),
         ({"content": "x", "allowed_mentions": None}, "allowed_mentions"),
         ([], "object"),
+        ({"flags": 1 << 15, "components": [{"type": 10, "id": 7, "content": "x"}] * 2}, "id must be unique"),
+        ({"content": "x", "components": [menu(options=[option("a"), option("a")])]}, "values must be unique"),
+        ({"content": "x", "components": [menu(options=[option("")])]}, "options.0.value"),
+        ({"content": "x", "components": [menu(min_values=2, max_values=1)]}, "min_values"),
+        ({"content": "x", "components": [{"type": 1, "components": [{"type": 21}]}]}, "type 21"),
     ],
 )
 async def test_bad_bodies(place: Place, body: Any, where: str) -> None:
@@ -417,10 +435,11 @@ async def test_an_unknown_route_is_noted(place: Place) -> None:
     assert place.server.violations == ["GET /users/5: no such route here"]
 
 
-async def test_requests_are_recorded(place: Place, tmp_path: Path) -> None:
+async def test_calls_are_recorded(place: Place, tmp_path: Path) -> None:
     await place.reload(_defer)
-    lines = [orjson.loads(line) for line in (tmp_path / "requests.jsonl").read_bytes().splitlines()]
-    assert lines[0] == {"method": "GET", "path": "/users/@me", "body": None}
+    lines = [orjson.loads(line) for line in (tmp_path / "calls.jsonl").read_bytes().splitlines()]
+    assert (lines[0]["method"], lines[0]["path"], lines[0]["body"]) == ("GET", "/users/@me", None)
+    assert (lines[0]["status"], lines[0]["answer"]["username"]) == (200, "bot")
     assert lines[-1]["body"] == {"type": 5}
     assert all(request.at <= asyncio.get_running_loop().time() for request in place.server.requests)
 
@@ -431,3 +450,194 @@ async def test_noted_where_only_a_view_is_edited(place: Place) -> None:
     await place.partial(interaction.message_id or 0).edit(view=layout("x"))
     assert len(place.server.violations) == 1
     assert "allowed_mentions" in place.server.violations[0]
+
+
+async def test_a_channel_that_the_bot_may_not_view(place: Place) -> None:
+    """Obfuscated on the gateway, left out by REST, whole in an interaction."""
+    secret = place.server.add_channel(place.guild, "secret", VOICE)
+    secret.nsfw = True
+    guild = place.bot.get_guild(place.guild.id)
+    assert guild is not None
+    await place.server.wait_for(lambda: guild.get_channel(secret.id))
+    place.server.let_view(secret, may_view=False)
+    await place.server.wait_for(lambda: named(guild, secret) == "___hidden___")
+    hidden = guild.get_channel(secret.id)
+    assert isinstance(hidden, discord.VoiceChannel)
+    assert not hidden.permissions_for(guild.me).view_channel
+    assert [channel.name for channel in await guild.fetch_channels()] == ["general"]
+    event = (await place.server.slash(place.ana, secret, "reload", {"model_id": "x"})).event
+    assert (event["channel"]["name"], event["channel"]["nsfw"]) == ("secret", True)
+    assert int(event["app_permissions"]) & discord.Permissions(view_channel=True).value == 0
+    place.server.let_view(secret, may_view=True)
+    await place.server.wait_for(lambda: named(guild, secret) == "secret")
+
+
+def named(guild: discord.Guild, channel: Channel) -> str | None:
+    found = guild.get_channel(channel.id)
+    return found.name if found is not None else None
+
+
+async def test_everybody_has_the_same_permissions_on_gateway_and_rest(place: Place) -> None:
+    guild = place.bot.get_guild(place.guild.id)
+    assert guild is not None
+    place.channel.may_send = False
+    place.server.channel_changed(place.channel)
+    fetched = await place.bot.fetch_guild(guild.id)
+    assert guild.default_role.permissions == fetched.default_role.permissions
+    [channel] = await guild.fetch_channels()
+    known = guild.get_channel(channel.id)
+    assert known is not None
+    await place.server.wait_for(lambda: not known.permissions_for(guild.me).send_messages)
+    assert channel.permissions_for(guild.me) == known.permissions_for(guild.me)
+
+
+async def test_channels_of_all_kinds_and_threads(place: Place) -> None:
+    """discord.py reads each of them, and the events of threads."""
+    guild = place.bot.get_guild(place.guild.id)
+    assert guild is not None
+    for kind in (VOICE, NEWS, STAGE, FORUM):
+        place.server.add_channel(place.guild, f"kind-{kind}", kind)
+    forum = place.guild.channels[-1]
+    post = place.server.add_thread(forum, "a post")
+    await place.server.wait_for(lambda: guild.get_thread(post.id))
+    assert {type(channel) for channel in guild.channels} == {
+        discord.TextChannel,
+        discord.VoiceChannel,
+        discord.StageChannel,
+        discord.ForumChannel,
+    }
+    place.server.rest_thread(post)
+    await place.server.wait_for(lambda: not guild.get_thread(post.id))
+    await place.bot.get_partial_messageable(post.id).send("x")  # wakes it up
+    await place.server.wait_for(lambda: guild.get_thread(post.id))
+    place.server.let_view(forum, may_view=False)
+    await place.server.wait_for(lambda: named(guild, forum) == "___hidden___")
+    place.server.let_view(forum, may_view=True)
+    await place.server.wait_for(lambda: named(guild, forum) == forum.name)
+    assert guild.get_thread(post.id), "a list of its threads came with it"
+    place.server.delete_channel(post)
+    await place.server.wait_for(lambda: not guild.get_thread(post.id))
+    with pytest.raises(discord.HTTPException) as refused:
+        await place.bot.get_partial_messageable(forum.id).send("x")
+    assert refused.value.code == 50008
+
+
+async def test_who_is_not_to_be_mentioned_is_not_among_the_mentions(place: Place) -> None:
+    ben = place.server.add_member(place.guild, "ben")
+    sent = await place.bot.get_partial_messageable(place.channel.id).send(
+        f"<@{place.ana.id}> <@{ben.id}>",
+        allowed_mentions=discord.AllowedMentions(users=[discord.Object(ben.id)]),
+    )
+    assert sent.raw_mentions == [place.ana.id, ben.id]
+    assert [person.id for person in sent.mentions] == [ben.id]
+
+
+async def test_an_old_message_is_edited_three_times_in_six_seconds(place: Place) -> None:
+    interaction = await place.reload(_defer)
+    await asyncio.sleep(3601)
+    message = place.partial(interaction.message_id or 0)
+    for _ in range(3):
+        await message.edit(content="x", allowed_mentions=NOBODY)
+    url = f"{place.server.url}/channels/{place.channel.id}/messages/{message.id}"
+    status, answer = await patch(place, url)
+    assert (status, answer["code"]) == (429, 30046)
+    await asyncio.sleep(6)
+    assert (await patch(place, url))[0] == 200
+
+
+async def patch(place: Place, url: str) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bot {place.server.token}"}
+    body = {"content": "y", "allowed_mentions": {"parse": []}}
+    async with aiohttp.ClientSession() as session, session.patch(url, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_automod_blocks_what_the_bot_sends(place: Place) -> None:
+    place.guild.blocked_words.add("sdxl")
+    with pytest.raises(discord.HTTPException) as blocked:
+        await place.bot.get_partial_messageable(place.channel.id).send("`sdxl` is ready")
+    assert (blocked.value.status, blocked.value.code) == (400, 200000)
+
+
+async def test_a_shared_limit_is_nobodys_fault(place: Place) -> None:
+    again = {"retry_after": 0.1}
+    place.server.faults += [
+        Fault("POST", "/channels/", status=429, body=again, scope="shared"),
+        Fault("POST", "/channels/", status=429, body=again),
+    ]
+    await place.bot.get_partial_messageable(place.channel.id).send("x")
+    assert place.statuses("POST", "/messages") == [429, 429, 200]
+    assert place.server.refused() == 1
+
+
+async def test_there_are_so_many_logins_in_a_day(place: Place) -> None:
+    _, _, said = await place.bot.http.get_bot_gateway()
+    assert (said["remaining"], said["max_concurrency"]) == (999, 1)
+    place.server.logins.remaining = 0
+    await place.server.kick_gateway(forget=True)
+    token = place.server.token
+    await place.server.wait_for(lambda: place.server.token != token, 60)
+    assert any("token is reset" in said for said in place.server.violations)
+
+
+@pytest.mark.parametrize("how", ["invalid", "cut", 4000])
+async def test_a_login_that_fails_as_a_test_says(place: Place, how: str | int) -> None:
+    place.server.login_trouble = [how]
+    await place.server.kick_gateway(forget=True)
+    await place.server.wait_for(lambda: len(place.server.identifies) == 3, 60)
+    await place.server.wait_for(place.server.connected.is_set)
+
+
+async def test_more_logins_at_once_than_discord_allows(place: Place) -> None:
+    place.server.logins.window, place.server.logins.at = 10.0, [asyncio.get_running_loop().time()]
+    await place.server.kick_gateway(forget=True)
+    await place.server.wait_for(lambda: len(place.server.identifies) == 3, 60)
+    await place.server.wait_for(place.server.connected.is_set)
+
+
+class Form(discord.ui.Modal, title="Form"):
+    kind: discord.ui.Label[Any] = discord.ui.Label(
+        text="Kind",
+        component=discord.ui.RadioGroup(
+            custom_id="kind",
+            options=[discord.RadioGroupOption(label=x, value=x) for x in "ab"],
+        ),
+    )
+    extras: discord.ui.Label[Any] = discord.ui.Label(
+        text="Extras",
+        component=discord.ui.CheckboxGroup(
+            custom_id="extras",
+            required=False,
+            options=[discord.CheckboxGroupOption(label=x, value=x) for x in "cd"],
+        ),
+    )
+    sure: discord.ui.Label[Any] = discord.ui.Label(
+        text="Sure", component=discord.ui.Checkbox(custom_id="sure", default=True)
+    )
+
+    async def on_submit(self, interaction: discord.Interaction) -> None:
+        chosen = (self.kind.component.value, self.extras.component.values, self.sure.component.value)  # type: ignore[attr-defined]
+        await interaction.response.send_message(str(chosen))
+
+
+async def test_a_modal_with_the_components_of_2026(place: Place) -> None:
+    place.bot.modal = Form
+    opened = await place.server.slash(place.ana, place.channel, "key set")
+    with pytest.raises(ValueError, match="would not submit"):
+        await place.server.submit_modal(opened, {"kind": "z"})
+    submitted = await place.server.submit_modal(opened, {"kind": "b", "extras": ["c", "d"]})
+    assert place.server.messages[submitted.message_id or 0].content == "('b', ['c', 'd'], True)"
+    assert place.server.violations == []
+
+
+async def test_a_modal_of_six_parts_is_refused(place: Place) -> None:
+    parts = [{"type": 10, "content": str(number)} for number in range(6)]
+
+    async def act(interaction: discord.Interaction) -> None:
+        url = f"{place.server.url}/interactions/{interaction.id}/{interaction.token}/callback"
+        body = {"type": 9, "data": {"custom_id": "f", "title": "F", "components": parts}}
+        async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
+            assert response.status == 400
+
+    await place.reload(act, wait=1)
+    assert ["data.components: must be 1 to 5" in said for said in place.server.violations] == [True]

@@ -7,14 +7,14 @@ from tests.stand_ins.discord.command_rules import broken_commands
 from tests.stand_ins.discord.payloads import channel_payload, member_payload, user_payload
 from tests.stand_ins.discord.places import Places
 from tests.stand_ins.discord.rules import RefusedError, insist
-from tests.stand_ins.discord.state import BOTS_RIGHTS, SEND_IN_THREADS, Answer, Guild, Member, Request
+from tests.stand_ins.discord.state import Answer, Guild, Member, Request
 
 
 class Application(Places):
     """What the bot asks about itself and where it is, and what it registers."""
 
     def _get_me(self, request: Request) -> Answer:
-        return 200, self._bot_user()
+        return 200, {**self._bot_user(), "locale": "en-US", "mfa_enabled": False}
 
     def _get_guilds(self, request: Request) -> Answer:
         """At most 200 at a time, by id; a server in an outage is not among them (which is not known)."""
@@ -44,28 +44,14 @@ class Application(Places):
         return 204, None
 
     def _get_guild(self, request: Request, guild: str) -> Answer:
-        payload = self._guild_payload(self._known_guild(guild))
-        payload["roles"][0]["permissions"] = str(BOTS_RIGHTS)
-        return 200, payload
+        return 200, self._guild_payload(self._known_guild(guild))
 
     def _get_bot_member(self, request: Request, guild: str, user: str) -> Answer:
         return 200, member_payload(Member(int(user), self._known_guild(guild), "bot"))
 
     def _get_channels(self, request: Request, guild: str) -> Answer:
-        return 200, [
-            channel_payload(channel)
-            | {
-                "permission_overwrites": [
-                    {
-                        "id": str(self.application_id),
-                        "type": 1,
-                        "allow": "0",
-                        "deny": str(BOTS_RIGHTS & ~(channel.app_permissions | SEND_IN_THREADS)),
-                    }
-                ]
-            }
-            for channel in self._known_guild(guild).channels
-        ]
+        """Without those that the bot may not view, and without threads."""
+        return 200, [channel_payload(c) for c in self._known_guild(guild).channels if c.is_seen]
 
     def _get_application(self, request: Request) -> Answer:
         return 200, {
@@ -77,13 +63,27 @@ class Application(Places):
             "bot_require_code_grant": False,
             "verify_key": "0" * 64,
             "flags": 0,
+            "flags_new": "0",
+            "type": None,
+            "redirect_uris": [],
+            "interactions_endpoint_url": None,
+            "role_connections_verification_url": None,
+            "approximate_guild_count": len(self.guilds),
+            "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
             "owner": user_payload(1, "owner"),
             "team": None,
             **self.application,
         }
 
     def _get_gateway(self, request: Request) -> Answer:
-        left = {"total": 1000, "remaining": 999, "reset_after": 86_400_000, "max_concurrency": 1}
+        logins = self.logins
+        left = {
+            "total": logins.total,
+            "remaining": max(0, logins.remaining),
+            "reset_after": int(logins.reset_after * 1000),
+            "max_concurrency": logins.max_concurrency,
+        }
         return 200, {"url": self._gateway_url, "shards": self.shards, "session_start_limit": left}
 
     def _get_commands(self, request: Request, app: str) -> Answer:

@@ -13,6 +13,7 @@ from tests.stand_ins.discord.state import (
     COMPONENTS_V2,
     SILENT,
     SUPPRESS_EMBEDS,
+    TAKE_MESSAGES,
     Answer,
     Channel,
     Message,
@@ -32,7 +33,7 @@ class ByChannel(Messages):
         found = self.channels.get(int(number))
         if found is None or found.deleted:
             raise RefusedError(404, 10003, "Unknown Channel")
-        if found.guild.removed or not found.may_view:
+        if found.guild.removed or not found.is_seen:
             raise RefusedError(403, 50001, "Missing Access")
         return found
 
@@ -47,7 +48,11 @@ class ByChannel(Messages):
         where = self._channel(channel)
         if not where.may_send:
             raise RefusedError(403, 50013, "Missing Permissions")
+        if where.kind not in TAKE_MESSAGES:
+            raise RefusedError(400, 50008, "Cannot send messages in a non-text channel")
         self._wake_up(where)
+        if any(word in str(request.body) for word in where.guild.blocked_words):
+            raise RefusedError(400, 200000, "Message was blocked by automatic moderation")
         message = Message(self._new_id(), where.id)
         flags = SILENT | SUPPRESS_EMBEDS | COMPONENTS_V2
         self._write(request, message, request.body, CHANNEL_MESSAGE, flags, pings=True)

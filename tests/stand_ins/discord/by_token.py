@@ -60,7 +60,8 @@ class ByToken(Messages):
             about["response_message_id"] = str(interaction.message_id)
             about["response_message_loading"] = kind == 5
             about["response_message_ephemeral"] = interaction.ephemeral
-        return 200, {"interaction": about, "resource": resource}
+        made = {"resource": resource} if "message" in resource else {}
+        return 200, {"interaction": about, **made}
 
     def _take_answer(self, request: Request, interaction: Interaction, kind: int, data: Json) -> Json:
         """Do what the first answer says; answers what became of it."""

@@ -18,6 +18,7 @@ class Fault:
     it was done, so that the answer is lost.
     `done_and_status`: the call is done, and another status answered.
     `edge`: what stands before Discord answers, with a page and without a Via header.
+    `scope`: of a 429, whose limit it is: "user", "shared" or "global".
     """
 
     method: str
@@ -32,6 +33,7 @@ class Fault:
     done_and_status: int | None = None
     reset: Literal["before", "after"] | None = None
     edge: bool = False
+    scope: Literal["user", "shared", "global"] = "user"
 
 
 def next_fault(faults: list[Fault], method: str, path: str) -> Fault:
@@ -56,5 +58,5 @@ def fault_response(fault: Fault) -> web.Response:
         body = slow_down(1.0) if fault.status == 429 else {"message": "made to fail", "code": fault.code}
     headers = fault.headers
     if fault.status == 429 and isinstance(body, dict) and isinstance(body.get("retry_after"), float):
-        headers = {**retry_headers(body["retry_after"], "user"), **headers}
+        headers = {**retry_headers(body["retry_after"], fault.scope), **headers}
     return response(fault.status or 500, body, headers)

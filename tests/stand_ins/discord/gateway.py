@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-from tests.stand_ins.discord.payloads import channel_payload, member_payload, user_payload
+from tests.stand_ins.discord.answers import cut
+from tests.stand_ins.discord.payloads import channel_payload, member_payload, shown_on_gateway, user_payload
 from tests.stand_ins.discord.rules import Json
-from tests.stand_ins.discord.state import BASE, Guild, Member, State
+from tests.stand_ins.discord.state import BASE, BOTS_RIGHTS, Guild, Member, State, now
 
 _PRIVILEGED_INTENTS = 1 << 1 | 1 << 8 | 1 << 15
 _HEARTBEAT_SECONDS = 41.25
@@ -26,9 +27,10 @@ _HEARTBEAT_SECONDS = 41.25
 class _Line:
     """One WebSocket, written in order, compressed as its client asked."""
 
-    def __init__(self, ws: web.WebSocketResponse, compress: str | None) -> None:
+    def __init__(self, ws: web.WebSocketResponse, http: web.Request) -> None:
         self.ws = ws
-        self.pack = _packer(compress)
+        self.http = http
+        self.pack = _packer(http.query.get("compress"))
         self._waiting: asyncio.Queue[Json] = asyncio.Queue()
 
     def send(self, payload: Json) -> None:
@@ -127,7 +129,7 @@ class Gateway(State):
         await ws.prepare(http)
         if trouble:
             return await _greet_badly(ws, trouble)
-        line = _Line(ws, http.query.get("compress"))
+        line = _Line(ws, http)
         self._lines.add(line)
         writing = asyncio.create_task(line.write())
         line.send({"op": 10, "d": {"heartbeat_interval": _HEARTBEAT_SECONDS * 1000}})
@@ -178,8 +180,24 @@ class Gateway(State):
             await self._hang_up(line, 4014, "privileged intents are not enabled")
         elif not 0 <= shard < shards:
             await self._hang_up(line, 4010, "no such shard")
+        elif not self.logins.take(now()):
+            line.send({"op": 9, "d": False})
+        elif self.logins.remaining < 0:
+            self.token = secrets.token_hex(16)
+            await self._hang_up(line, 4004, "more logins than a day has: the token is reset")
+        elif self.login_trouble:
+            await self._fail(line, self.login_trouble.pop(0))
         else:
             self._begin(_Session(secrets.token_hex(16), shard, shards, line))
+
+    async def _fail(self, line: _Line, how: str | int) -> None:
+        """No READY comes."""
+        if how == "invalid":
+            line.send({"op": 9, "d": False})
+        elif how == "cut":
+            cut(line.http)
+        elif how != "silent":
+            await line.ws.close(code=int(how))
 
     def _begin(self, session: _Session) -> None:
         self._sessions[session.id] = session
@@ -215,9 +233,15 @@ class Gateway(State):
     def _bot_user(self) -> Json:
         return {**user_payload(self.application_id, "bot"), "bot": True}
 
+    def _everyone(self, guild: Guild) -> Json:
+        """The role of everybody, which gives the bot what it needs."""
+        about = {"name": "@everyone", "position": 0, "color": 0, "flags": 0}
+        usual = {"hoist": False, "managed": False, "mentionable": False}
+        return {"id": str(guild.id), "permissions": str(BOTS_RIGHTS), **about, **usual}
+
     def _guild_payload(self, guild: Guild) -> Json:
-        everyone = {"id": str(guild.id), "name": "@everyone", "permissions": "0", "position": 0}
-        lists = ("emojis", "stickers", "features", "voice_states", "threads", "presences", "stage_instances")
+        lists = ("emojis", "stickers", "features", "voice_states", "presences", "stage_instances")
+        threads = [channel_payload(t) for t in guild.threads if t.is_seen and not t.archived]
         return {
             "id": str(guild.id),
             "name": guild.name,
@@ -225,8 +249,9 @@ class Gateway(State):
             "unavailable": False,
             "member_count": len(guild.members) + 1,
             "preferred_locale": "en-US",
-            "roles": [everyone | {"color": 0, "hoist": False, "managed": False, "mentionable": False}],
-            "channels": [channel_payload(channel) for channel in guild.channels],
+            "roles": [self._everyone(guild)],
+            "channels": [shown_on_gateway(channel) for channel in guild.channels],
+            "threads": threads,
             "members": [member_payload(Member(self.application_id, guild, "bot"))],
             "guild_scheduled_events": [],
             "soundboard_sounds": [],

@@ -16,7 +16,7 @@ from tests.stand_ins.discord.component_rules import (
     broken_mentions,
     broken_whole,
 )
-from tests.stand_ins.discord.payloads import numbered, user_payload
+from tests.stand_ins.discord.payloads import as_shown, numbered, user_payload
 from tests.stand_ins.discord.places import Places
 from tests.stand_ins.discord.rules import Json, RefusedError, Rules, broken, insist
 from tests.stand_ins.discord.state import (
@@ -30,6 +30,9 @@ from tests.stand_ins.discord.state import (
     Request,
     now,
 )
+
+_OLD_AGE, _OLD_EDITS, _OLD_WINDOW = 3600.0, 3, 6.0
+"""A message older than an hour may be edited three times in six seconds (seen)."""
 
 
 class _Parts(NamedTuple):
@@ -47,6 +50,7 @@ class Messages(Places):
         self, request: Request, message: Message, body: Any, rules: Rules, flags: int, *, pings: bool
     ) -> None:
         """Check a body and put it into the message, as its first version or its next."""
+        _insist_on_patience(message)
         insist(broken("", body, rules))
         insist(broken_components("components", body.get("components"), IN_MESSAGE, INSIDE))
         allowed = self._allowed_mentions(request, body)
@@ -66,8 +70,9 @@ class Messages(Places):
         message.content, message.embeds = new.content, new.embeds
         message.edited = datetime.now(UTC).isoformat() if message.history else None
         message.components = numbered(new.components, itertools.count(1))
+        message.named, message.names_everyone = _pinged(message.text, allowed)
         if pings and not message.flags & (EPHEMERAL | SILENT):
-            message.mentions, message.mentions_everyone = _pinged(message.text, allowed)
+            message.mentions, message.mentions_everyone = message.named, message.names_everyone
         message.history.append((now(), self._message_payload(message)))
 
     def _allowed_mentions(self, request: Request, body: Any) -> Json:
@@ -90,7 +95,7 @@ class Messages(Places):
 
     def _message_payload(self, message: Message) -> Json:
         members = self.channels[message.channel_id].guild.members
-        mentioned = [user_payload(m.id, m.name) for m in members if f"<@{m.id}>" in message.text]
+        mentioned = [user_payload(m.id, m.name) for m in members if m.id in message.named]
         payload: Json = {
             "id": str(message.id),
             "channel_id": str(message.channel_id),
@@ -101,11 +106,11 @@ class Messages(Places):
             "timestamp": datetime.fromtimestamp(((message.id >> 22) + EPOCH_MS) / 1000, UTC).isoformat(),
             "edited_timestamp": message.edited,
             "embeds": message.embeds,
-            "components": message.components,
+            "components": as_shown(message.components, message.attachments),
             "flags": message.flags,
             "mentions": mentioned,
             "mention_roles": [],
-            "mention_everyone": message.mentions_everyone,
+            "mention_everyone": message.names_everyone,
             "attachments": message.attachments,
             "pinned": False,
             "tts": False,
@@ -123,7 +128,18 @@ class Messages(Places):
     def _wake_up(self, channel: Channel) -> None:
         if channel.locked:
             raise rests()
-        channel.archived = False
+        was, channel.archived = channel.archived, False
+        if was and channel.is_thread:
+            self.channel_changed(channel)
+
+
+def _insist_on_patience(message: Message) -> None:
+    written = [at for at, _ in message.history]
+    lately = [at for at in written[1:] if now() - at < _OLD_WINDOW]
+    if written and now() - written[0] > _OLD_AGE and len(lately) >= _OLD_EDITS:
+        raise RefusedError(
+            429, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later"
+        )
 
 
 def _insist_on_whole(request: Request, message: Message, body: Any, new: _Parts) -> None:

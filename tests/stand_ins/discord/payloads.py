@@ -5,22 +5,32 @@ Source: docs.discord.com/developers: User, Guild Member, Channel.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from tests.stand_ins.discord.rules import Json
 from tests.stand_ins.discord.state import (
     ADMINISTRATOR,
+    BOTS_RIGHTS,
+    FORUM,
+    HIDDEN_NAME,
     MANAGE_GUILD,
+    NEWS,
+    OBFUSCATED,
     READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
+    STAGE,
+    TEXT,
     USE_APPLICATION_COMMANDS,
     VIEW_CHANNEL,
+    VOICE,
     Channel,
     Member,
 )
 
 
 def user_payload(number: int, name: str) -> Json:
-    return {"id": str(number), "username": name, "discriminator": "0", "avatar": None, "global_name": name}
+    about = {"discriminator": "0", "avatar": None, "flags": 0, "public_flags": 0, "primary_guild": None}
+    return {"id": str(number), "username": name, "global_name": name, **about}
 
 
 def member_payload(member: Member) -> Json:
@@ -36,9 +46,95 @@ def member_permissions(member: Member) -> int:
 
 
 def channel_payload(channel: Channel) -> Json:
-    ids = {"id": str(channel.id), "guild_id": str(channel.guild.id)}
-    about = {"type": 0, "name": channel.name, "position": 0, "nsfw": channel.nsfw}
-    return {**ids, **about, "permission_overwrites": []}
+    """All of it, as REST and interactions have it."""
+    about = {**_head(channel), "name": channel.name, "flags": 0, "last_message_id": None}
+    if channel.is_thread:
+        return about | _thread(channel)
+    lacking = BOTS_RIGHTS & ~channel.app_permissions
+    overwrites = [_everyone_without(channel, lacking)] if lacking else []
+    placed = {"position": 0, "parent_id": None, "permission_overwrites": overwrites}
+    return {**about, **placed, "nsfw": channel.nsfw, **_of_kind(channel.kind)}
+
+
+def shown_on_gateway(channel: Channel) -> Json:
+    """What the bot may not view is obfuscated: only id, type and position are true."""
+    whole = channel_payload(channel)
+    if channel.is_seen:
+        return whole
+    hidden = {"name": HIDDEN_NAME, "flags": OBFUSCATED, "nsfw": False, "topic": None}
+    overwrites = [_everyone_without(channel, VIEW_CHANNEL)]
+    return {**whole, **hidden, "permission_overwrites": overwrites}
+
+
+def _head(channel: Channel) -> Json:
+    return {"id": str(channel.id), "guild_id": str(channel.guild.id), "type": channel.kind}
+
+
+def _everyone_without(channel: Channel, permissions: int) -> Json:
+    return {"id": str(channel.guild.id), "type": 0, "allow": "0", "deny": str(permissions)}
+
+
+def _of_kind(kind: int) -> Json:
+    written = {"topic": None, "rate_limit_per_user": 0}
+    spoken = {"bitrate": 64000, "user_limit": 0, "rtc_region": None, "rate_limit_per_user": 0}
+    forum: Json = {"available_tags": [], "default_reaction_emoji": None, "default_sort_order": None}
+    kinds: dict[int, Json] = {
+        TEXT: written,
+        NEWS: written,
+        VOICE: spoken,
+        STAGE: {**spoken, "topic": None},
+        FORUM: {**written, **forum, "default_forum_layout": 0},
+    }
+    return kinds.get(kind, {})
+
+
+def _thread(channel: Channel) -> Json:
+    metadata = {
+        "archived": channel.archived,
+        "locked": channel.locked,
+        "auto_archive_duration": 1440,
+        "archive_timestamp": datetime.fromtimestamp(0, UTC).isoformat(),
+    }
+    counts: dict[str, Any] = {"message_count": 0, "member_count": 1, "total_message_sent": 0}
+    parent = str(channel.parent.id) if channel.parent is not None else None
+    return {
+        **counts,
+        "parent_id": parent,
+        "owner_id": "1",
+        "rate_limit_per_user": 0,
+        "thread_metadata": metadata,
+    }
+
+
+def thread_head(thread: Channel) -> Json:
+    """What is left of a thread that was deleted."""
+    return _head(thread) | {"parent_id": _thread(thread)["parent_id"]}
+
+
+def as_shown(components: list[Json], attachments: list[Json]) -> list[Json]:
+    """Copies with all that Discord adds in an answer: what was left out, and where a picture is."""
+    urls = {f"attachment://{one['filename']}": one for one in attachments}
+    copies = []
+    for part in components:
+        copy = {**_LEFT_OUT.get(part["type"], {}), **part}
+        if "items" in part:
+            copy["items"] = [_item(item, urls) for item in part["items"]]
+        if "default_values" in part:
+            copy["default_values"] = [{**one, "id": str(one["id"])} for one in part["default_values"]]
+        if "components" in part:
+            copy["components"] = as_shown(part["components"], attachments)
+        copies.append(copy)
+    return copies
+
+
+_LEFT_OUT: dict[int, Json] = {17: {"accent_color": None, "spoiler": False}}
+
+
+def _item(item: Json, urls: dict[str, Json]) -> Json:
+    url = item["media"]["url"]
+    found = urls.get(url, {"id": "1", "url": url, "proxy_url": url})
+    media = {name: found[name] for name in ("id", "url", "proxy_url")}
+    return {"description": None, "spoiler": False, **item, "media": media}
 
 
 def numbered(components: list[Json], ids: Iterator[int]) -> list[Json]:

@@ -24,6 +24,10 @@ from tests.stand_ins.discord.state import (
     now,
 )
 
+Filled = str | list[str] | bool | None
+"""What stands in a field of a modal: a text, what was chosen, whether it is ticked."""
+_TEXT_INPUT, _RADIO_GROUP, _CHECKBOX_GROUP, _CHECKBOX = 4, 21, 22, 23
+
 
 class People(Messages):
     """Each sends an interaction to the bot, and waits a while for its first answer."""
@@ -63,12 +67,15 @@ class People(Messages):
         data = {"custom_id": menu["custom_id"], "component_type": kind, "id": menu["id"], "values": [value]}
         if kind == 8:
             channel = self.channels[int(value)]
-            rights = str(member_permissions(member))
-            data["resolved"] = {"channels": {value: channel_payload(channel) | {"permissions": rights}}}
+            rights = {
+                "permissions": str(member_permissions(member)),
+                "app_permissions": str(channel.app_permissions),
+            }
+            data["resolved"] = {"channels": {value: _partial(channel) | rights}}
         return await self._interact(PRESS, member, place, data, wait, message)
 
     async def submit_modal(
-        self, interaction: Interaction, values: dict[str | int, str], wait: float = 3.0
+        self, interaction: Interaction, values: dict[str | int, Filled], wait: float = 3.0
     ) -> Interaction:
         """Fill in the modal that answered an interaction, by custom_id or position, and submit it."""
         modal = interaction.modal
@@ -142,7 +149,7 @@ class People(Messages):
             "guild_id": str(guild.id),
             "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
             "channel_id": str(channel.id),
-            "channel": channel_payload(channel) | rights,
+            "channel": _partial(channel) | rights,
             "member": member_payload(member) | rights,
             "app_permissions": str(channel.app_permissions),
             "locale": member.locale,
@@ -157,31 +164,58 @@ class People(Messages):
         return event
 
 
-def _filled_in(modal: Json, values: dict[str | int, str]) -> dict[str | int, str]:
-    """What stands in each text box, by custom_id; only what Discord's client would submit."""
-    boxes = [part for part in flat(modal["components"]) if part["type"] == 4]
-    keys: list[str | int] = [box["custom_id"] for box in boxes]
+def _partial(channel: Channel) -> Json:
+    """A channel in an interaction: never obfuscated, and without its overwrites."""
+    whole = channel_payload(channel)
+    return {name: value for name, value in whole.items() if name != "permission_overwrites"}
+
+
+def _filled_in(modal: Json, values: dict[str | int, Filled]) -> dict[str | int, Filled]:
+    """What stands in each field, by custom_id; only what Discord's client would submit."""
+    fields = [part for part in flat(modal["components"]) if part.get("custom_id")]
+    keys: list[str | int] = [field["custom_id"] for field in fields]
     filled = {keys[key] if isinstance(key, int) else key: value for key, value in values.items()}
     if unknown := filled.keys() - set(keys):
         raise ValueError(f"the modal has no {unknown}, only {keys}")
-    for box in boxes:
-        value = filled.setdefault(box["custom_id"], box.get("value") or "")
-        low = box.get("min_length") or (1 if box.get("required", True) else 0)
-        if not low <= len(value) <= (box.get("max_length") or 4000):
-            raise ValueError(f"Discord's client would not submit this value of {box['custom_id']}")
+    for field in fields:
+        value = filled.setdefault(field["custom_id"], _as_it_opens(field))
+        if not _may_be_submitted(field, value):
+            raise ValueError(f"Discord's client would not submit this value of {field['custom_id']}")
     return filled
 
 
-def _submitted(part: Json, values: dict[str | int, str]) -> Json:
+def _as_it_opens(field: Json) -> Filled:
+    if field["type"] == _TEXT_INPUT:
+        return str(field.get("value") or "")
+    if field["type"] == _CHECKBOX:
+        return bool(field.get("default"))
+    chosen = [option["value"] for option in field.get("options", ()) if option.get("default")]
+    return next(iter(chosen), None) if field["type"] == _RADIO_GROUP else chosen
+
+
+def _may_be_submitted(field: Json, value: Filled) -> bool:
+    least = 1 if field.get("required", True) else 0
+    if field["type"] == _CHECKBOX:
+        return isinstance(value, bool)
+    known = {option["value"] for option in field.get("options", ())}
+    if field["type"] == _RADIO_GROUP:
+        return value in known or (value is None and not least)
+    if field["type"] == _TEXT_INPUT:
+        low, high = field.get("min_length") or least, field.get("max_length") or 4000
+        return isinstance(value, str) and low <= len(value) <= high
+    low = least if field.get("min_values") is None else field["min_values"]
+    high = field.get("max_values") or (len(known) if field["type"] == _CHECKBOX_GROUP else 1)
+    is_known = isinstance(value, list) and (not known or set(value) <= known)
+    return is_known and isinstance(value, list) and (low <= len(value) <= high or not (value or least))
+
+
+def _submitted(part: Json, values: dict[str | int, Filled]) -> Json:
     """A component of a modal as it comes back."""
-    if part["type"] == 4:
-        return {
-            "type": 4,
-            "id": part["id"],
-            "custom_id": part["custom_id"],
-            "value": values[part["custom_id"]],
-        }
     inner: Json = {"type": part["type"], "id": part["id"]}
+    if "custom_id" in part:
+        value = values[part["custom_id"]]
+        name = "values" if isinstance(value, list) else "value"
+        return inner | {"custom_id": part["custom_id"], name: value}
     if "component" in part:
         return inner | {"component": _submitted(part["component"], values)}
     return inner | {"components": [_submitted(nested, values) for nested in part["components"]]}

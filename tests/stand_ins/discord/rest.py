@@ -102,28 +102,31 @@ class Rest(Application, ByToken, ByChannel):
         route, params = found[0] if found else (None, {})
         request = await _read(http, path, route)
         self.requests.append(request)
-        self._keep(request)
         fault = next_fault(self.faults, request.method, request.path)
         await asyncio.sleep(fault.delay)
         if fault.reset == "before":
             return cut(http)
         if fault.status is not None:
-            request.status = fault.status
-            return fault_response(fault)
+            made = fault_response(fault)
+            request.status, request.scope = fault.status, made.headers.get("X-RateLimit-Scope", "")
+            return made
         status, answer, headers = self._answer(request, route, params, http.headers.get("Authorization"))
+        self._keep(request, status, answer)
         await asyncio.sleep(fault.late)
         if fault.reset == "after":
             return cut(http)
         status = fault.done_and_status or status
-        request.status = status
+        request.status, request.scope = status, headers.get("X-RateLimit-Scope", "")
         headers["Date"] = format_datetime(
             datetime.now(UTC) + timedelta(seconds=self.clock_ahead), usegmt=True
         )
         return response(status, answer, headers)
 
-    def _keep(self, request: Request) -> None:
+    def _keep(self, request: Request, status: int, answer: Any) -> None:
+        """Write a call down, as it was before anything went wrong with it on purpose."""
         if self.record is not None:
             line = {"method": request.method, "path": request.path, "body": request.body}
+            line |= {"status": status, "answer": None if isinstance(answer, bytes) else answer}
             with self.record.open("ab") as file:
                 file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 

@@ -1,11 +1,13 @@
 """What Discord knows, and what a test sees and sets: servers, channels, people, messages, interactions.
 
-Source of the flags, permissions and kinds: docs.discord.com/developers: Message, Permissions, Interactions.
+Source of the numbers: docs.discord.com/developers: Message, Channel, Permissions, Interactions.
 """
 
 import asyncio
 import inspect
 import itertools
+import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +26,11 @@ MANAGE_GUILD, VIEW_CHANNEL, SEND_MESSAGES, READ_MESSAGE_HISTORY = 1 << 5, 1 << 1
 ADMINISTRATOR, USE_APPLICATION_COMMANDS = 1 << 3, 1 << 31
 SEND_IN_THREADS = 1 << 38
 BOTS_RIGHTS = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY | SEND_IN_THREADS
+OBFUSCATED, HIDDEN_NAME = 1 << 17, "___hidden___"
+TEXT, VOICE, NEWS, STAGE, FORUM = 0, 2, 5, 13, 15
+NEWS_THREAD, THREAD, PRIVATE_THREAD = 10, 11, 12
+THREADS = (NEWS_THREAD, THREAD, PRIVATE_THREAD)
+TAKE_MESSAGES = (TEXT, VOICE, NEWS, *THREADS, STAGE)
 EPOCH_MS = 1420070400000
 BASE = "/api/v10"
 COMMAND_CALL, PRESS, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
@@ -44,6 +51,8 @@ class Request:
     body: Any
     query: dict[str, str]
     status: int = 0
+    scope: str = ""
+    """Of a 429: whose limit it was; one that is "shared" is nobody's fault."""
     files: dict[str, bytes] = field(default_factory=dict)
     """What was uploaded with it, by id."""
 
@@ -55,19 +64,26 @@ class Guild:
     id: int
     name: str
     channels: list["Channel"] = field(default_factory=list)
+    threads: list["Channel"] = field(default_factory=list)
     members: list["Member"] = field(default_factory=list)
     removed: bool = False
     outage: bool = False
     locale: str = "en-US"
+    blocked_words: set[str] = field(default_factory=set)
+    """What its AutoMod lets nobody write, the bot included."""
 
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel or a thread, and what the bot may do there."""
+    """A channel or a thread, and what the bot may do there."""
 
     id: int
     guild: Guild
     name: str
+    kind: int = TEXT
+    """Discord's number of its type; one that it does not have is of a type to come."""
+    parent: "Channel | None" = None
+    """A thread's channel."""
     may_view: bool = True
     may_send: bool = True
     may_read_history: bool = True
@@ -80,10 +96,21 @@ class Channel:
     """Age-restricted."""
 
     @property
+    def is_thread(self) -> bool:
+        """Whether it hangs on a channel."""
+        return self.kind in THREADS
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the bot may view it."""
+        return self.may_view and (self.parent is None or self.parent.is_seen)
+
+    @property
     def app_permissions(self) -> int:
         """The bot's permissions, as far as they matter here."""
         history = READ_MESSAGE_HISTORY * self.may_read_history
-        return VIEW_CHANNEL * self.may_view | SEND_MESSAGES * self.may_send | history
+        in_threads = SEND_IN_THREADS * (self.may_send or not self.is_thread)
+        return VIEW_CHANNEL * self.is_seen | SEND_MESSAGES * self.may_send | history | in_threads
 
 
 @dataclass(eq=False)
@@ -134,7 +161,11 @@ class Message:
     flags: int = 0
     reply_to: int | None = None
     mentions: set[int] = field(default_factory=set)
+    """Whom it has really notified."""
     mentions_everyone: bool = False
+    named: set[int] = field(default_factory=set)
+    """Whom it mentions by what its last write allowed: nobody else is in its payload."""
+    names_everyone: bool = False
     attachments: list[Json] = field(default_factory=list)
     nonce: str | None = None
     edited: str | None = None
@@ -157,6 +188,28 @@ class Message:
         return text_of(self.content, self.components)
 
 
+@dataclass
+class Logins:
+    """How many logins there may be: `session_start_limit` of GET /gateway/bot."""
+
+    total: int = 1000
+    remaining: int = 1000
+    reset_after: float = 86_400.0
+    max_concurrency: int = 1
+    window: float = 0.0
+    """Seconds in which only `max_concurrency` shards may log in: Discord's are 5, in virtual time."""
+    at: list[float] = field(default_factory=list)
+
+    def take(self, at: float) -> bool:
+        """Take a login; False: too many at once."""
+        self.remaining -= 1
+        self.at = [t for t in self.at if at - t < self.window]
+        if len(self.at) >= self.max_concurrency:
+            return False
+        self.at.append(at)
+        return True
+
+
 class State:
     """All of it. The parts of the server derive from this, each with what it does with it."""
 
@@ -164,7 +217,9 @@ class State:
         self.token = token
         self.limits = limits
         self.record = record
-        """Where to write each request as a line of JSON: method, path, body."""
+        """The file in which each call becomes a line of JSON: method, path, body, status, answer."""
+        if record is None and (folder := os.environ.get("DISCORD_CALLS")):
+            self.record = Path(folder) / f"{os.getpid()}.jsonl"
         self.shards = shards
         self.url = ""
         self.answer_seconds = 3.0
@@ -182,6 +237,7 @@ class State:
         self.guilds: list[Guild] = []
         self.channels: dict[int, Channel] = {}
         self.connected = asyncio.Event()
+        self.logins = Logins()
         self.identifies: list[Json] = []
         self.resumes = 0
         self.gateway_refuses = False
@@ -193,6 +249,8 @@ class State:
         self.gateway_refused = 0
         self.gateway_trouble: list[str] = []
         """What happens to the next websockets, before they are greeted."""
+        self.login_trouble: list[str | int] = []
+        """What comes of the next logins: "invalid", "cut", "silent", or a close code."""
         self.permissions: dict[int, list[Json]] = {}
         """What a server has set for a command or the whole bot, by their id."""
         self._counter = itertools.count()
@@ -200,6 +258,15 @@ class State:
 
     def _new_id(self) -> int:
         return (int(time.time() * 1000) - EPOCH_MS) << 22 | next(self._counter) & 0x3FFFFF
+
+    def refused(self, seconds: float = math.inf) -> int:
+        """Count the calls of the last seconds that Discord counts towards closing an address."""
+        since = now() - seconds
+        return sum(
+            request.status in (401, 403) or (request.status == 429 and request.scope != "shared")
+            for request in self.requests
+            if request.at >= since
+        )
 
     async def wait_for(
         self, predicate: Callable[[], object], seconds: float = 5.0, what: str | None = None
