@@ -9,7 +9,7 @@ import functools
 import re
 import zlib
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import discord
@@ -38,8 +38,8 @@ class PatientWebSocket(DiscordWebSocket):
 
     _on_skipped: Callable[[str], None]
     """Counts an event that was skipped."""
-    _on_changed: Callable[[int], None]
-    """Told a server in which the bot may be allowed something that it was not."""
+    _on_changed: Callable[[int, int | None], None]
+    """Told what `change_of` says."""
     _client: discord.Client
     _parsing: str | None = None
     _ready_by: float | None = None
@@ -62,7 +62,7 @@ class PatientWebSocket(DiscordWebSocket):
     def watch(self, client: discord.Client) -> None:
         """From now on it is known which event is being parsed, and when the gateway must be ready."""
         self._on_skipped = getattr(client, "on_event_skipped", lambda _: None)
-        self._on_changed = getattr(client, "on_server_changed", lambda _: None)
+        self._on_changed = getattr(client, "on_server_changed", lambda *_: None)
         self._client = client
         parsers = client._connection.parsers  # noqa: SLF001  # as discord.py hands them to the socket
         self._discord_parsers = {
@@ -72,8 +72,8 @@ class PatientWebSocket(DiscordWebSocket):
 
     def _parse(self, event: str, parse: Callable[[Any], None], data: Any) -> None:
         self._parsing = event
-        if (server := changed_server(event, data, self._client.user)) is not None:
-            self._on_changed(server)
+        if (change := change_of(event, data, self._client.user)) is not None:
+            self._on_changed(change.server, change.thread)
         parse(data)
         self._parsing = None
         if event in ("READY", "RESUMED"):
@@ -113,8 +113,15 @@ class PatientWebSocket(DiscordWebSocket):
         raise ReconnectWebSocket(self.shard_id, resume=resume)
 
 
-def changed_server(event: str, data: Any, me: discord.abc.Snowflake | None) -> int | None:
-    """The server in which the bot, `me`, may be allowed something that it was not; None: none, or unreadable.
+class Change(NamedTuple):
+    """Where the bot may be allowed something that it was not: in a server, or only in one of its threads."""
+
+    server: int
+    thread: int | None = None
+
+
+def change_of(event: str, data: Any, me: discord.abc.Snowflake | None) -> Change | None:
+    """What an event changes for the bot, `me`; None: nothing, or it cannot be read.
 
     All of these come with the intent GUILDS, and those of the bot's own member with any
     (docs.discord.com/developers/events/gateway, List of Intents).
@@ -125,6 +132,12 @@ def changed_server(event: str, data: Any, me: discord.abc.Snowflake | None) -> i
         user = data.get("user")
         if me is None or not isinstance(user, dict) or user.get("id") != str(me.id):
             return None
-    id_ = data.get("guild_id")
-    server = int(id_) if isinstance(id_, str) and _ID.fullmatch(id_) else None
-    return server if server is not None and server <= _LARGEST_ID else None
+    server = _id(data.get("guild_id"))
+    if server is None:
+        return None
+    return Change(server, _id(data.get("id")) if event == "THREAD_UPDATE" else None)
+
+
+def _id(value: Any) -> int | None:
+    number = int(value) if isinstance(value, str) and _ID.fullmatch(value) else None
+    return number if number is not None and number <= _LARGEST_ID else None

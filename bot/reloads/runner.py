@@ -39,8 +39,8 @@ class Runner:
         self.image_tests = ImageTests(services, self._tasks)
         self._starting: dict[int, Reload] = {}
         """Asked and not yet started: their first answer is on its way."""
-        self._changed: set[int] = set()
-        """Servers that have changed, of which other processes may have untold endings."""
+        self._changed: set[tuple[int, int | None]] = set()
+        """Servers, and threads of them, of which other processes may have untold endings."""
 
     async def ask(self, new: Reload) -> Reload | None:
         """Store a reload, or join the one that runs: then the answer has another id.
@@ -124,16 +124,18 @@ class Runner:
             if taken or lost:
                 log.info("reloads.shared", taken=len(taken), lost=len(lost))
 
-    def changed(self, server: int) -> None:
-        """Something has changed in a server: an ending that could not be shown there may be shown now."""
-        self._services.untold.changed(server)
+    def changed(self, server: int, thread: int | None) -> None:
+        """An ending that could not be shown in a server, or in one of its threads, may be shown now."""
+        self._services.untold.changed(server, thread)
         if self._services.store.is_shared:
-            self._changed.add(server)
+            self._changed.add((server, thread))
 
     async def _pass_on(self) -> None:
         """Tell those who hold untold endings of servers that have changed. Raises StoreTrouble."""
         if self._changed:
-            await self._services.store.try_again(list(self._changed))
+            servers = [server for server, thread in self._changed if thread is None]
+            threads = [thread for _, thread in self._changed if thread is not None]
+            await self._services.store.try_again(servers, threads)
             self._changed.clear()
 
     def _let_go(self, lost: frozenset[int]) -> None:

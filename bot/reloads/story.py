@@ -159,7 +159,8 @@ class Story:
         told = {user for ping in self.life.reload.pings for user in ping.users}
         age = min(max(0.0, self._services.now() - (self.life.reload.ended_at or 0.0)), FADE_AGE)
         ended_at = asyncio.get_running_loop().time() - age
-        with self._services.untold.watching(self.life.reload.server) as changed:
+        channels = frozenset(asker.channel for asker in self.life.reload.askers)
+        with self._services.untold.watching(self.life.reload.server, channels) as changed:
             is_told = await self._reply.tell(self.life.reload, self._sent)
             await self.life.catch_up()  # until then people may join by way of another process
             if not await self._reply.tell_late(self.life.reload, told):

@@ -15,25 +15,30 @@ class Untold:
     """Those of this process. Servers of which nothing is being told cost nothing."""
 
     def __init__(self) -> None:
-        self._watching: dict[int, set[asyncio.Event]] = {}
+        self._watching: dict[int, dict[asyncio.Event, frozenset[int]]] = {}
         self._planned: set[int] = set()
         self._woken_at: dict[int, float] = {}
 
     @contextmanager
-    def watching(self, server: int) -> Iterator[asyncio.Event]:
+    def watching(self, server: int, channels: frozenset[int]) -> Iterator[asyncio.Event]:
         """An event that is set when it is time to try again, as something has changed in the server."""
         changed = asyncio.Event()
-        self._watching.setdefault(server, set()).add(changed)
+        self._watching.setdefault(server, {})[changed] = channels
         try:
             yield changed
         finally:
-            self._watching[server].discard(changed)
+            del self._watching[server][changed]
             if not self._watching[server]:
                 del self._watching[server]
 
-    def changed(self, server: int) -> None:
-        """Something has changed in a server: what could not be shown may be shown now."""
-        if server not in self._watching or server in self._planned:
+    def changed(self, server: int, thread: int | None = None) -> None:
+        """What could not be shown in a server may be shown now; or only what is in one thread.
+
+        Threads come to rest all day long in a busy server, and each try costs calls that may be refused.
+        """
+        watching = self._watching.get(server, {}).values()
+        is_meant = any(thread in (None, *channels) for channels in watching)
+        if not is_meant or server in self._planned:
             return
         self._planned.add(server)
         loop = asyncio.get_running_loop()

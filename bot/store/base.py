@@ -80,8 +80,8 @@ class Store(Protocol):
         """
         ...
 
-    async def try_again(self, servers: Collection[int]) -> None:
-        """Have other processes try the endings of these servers that could not be shown: theirs have news."""
+    async def try_again(self, servers: Collection[int], threads: Collection[int]) -> None:
+        """Have other processes try the endings that could not be shown there again: theirs have news."""
         ...
 
     async def open(self) -> list[Reload]:

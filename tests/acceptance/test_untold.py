@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,9 @@ def reopen(wire: Wire) -> None:
 def changed(wire: Wire, event: str, user: int | None = None) -> None:
     """Discord tells that something has changed in the server; of a member, of the bot itself."""
     user = user or wire.server.application_id
-    about = {"user": user_payload(user, "x")} if event == "GUILD_MEMBER_UPDATE" else {}
+    about: dict[str, Any] = {"user": user_payload(user, "x")} if event == "GUILD_MEMBER_UPDATE" else {}
+    if event == "THREAD_UPDATE":
+        about = {"id": str(wire.general.id)}
     wire.server.emit(event, events(wire)[event] | about)
 
 
@@ -260,10 +263,11 @@ async def test_changes_of_a_server_set_off_tries_thirty_seconds_apart(wire: Wire
     assert all(b - a >= 30 for a, b in itertools.pairwise(rounds))
 
 
-async def test_other_servers_and_other_members_set_off_nothing(wire: Wire, bot: Rewarm) -> None:
+async def test_other_servers_threads_and_members_set_off_nothing(wire: Wire, bot: Rewarm) -> None:
     await locked_for(wire, 30, an_event_each=None)
     before = len(refused(wire))
     changed(wire, "GUILD_MEMBER_UPDATE", wire.ana.id)
+    wire.server.emit("THREAD_UPDATE", events(wire)["THREAD_UPDATE"])
     wire.server.emit("CHANNEL_UPDATE", events(wire)["CHANNEL_UPDATE"] | {"guild_id": "5"})
     await asyncio.sleep(60)
     assert len(refused(wire)) == before

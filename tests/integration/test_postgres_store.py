@@ -116,8 +116,13 @@ async def test_whoever_holds_an_untold_ending_learns_that_its_server_has_changed
         await store.ask(make(id_, server=server), LIMIT)
         await store.step(id_, {State.ASKED}, State.ANNOUNCING, **ending)  # type: ignore[arg-type]  # a plain dict
     await two.one.ask(make(4, server=100, model="another"), LIMIT)
-    await two.other.try_again([100, 102])
+    await two.other.try_again([100, 102], [])
     assert [reload.id for reload in (await two.one.news()).changed] == [1]
+    [channel] = {asker.channel for asker in make(1).askers}
+    await two.other.try_again([], [channel + 1])
+    assert (await two.one.news()).changed == []
+    await two.other.try_again([], [channel])
+    assert {reload.id for reload in (await two.one.news()).changed} == {1, 2}
     assert (await two.other.news()).changed == []
     assert (await two.one.news()).changed == []
     assert await two.one.step(1, {State.ANNOUNCING}, State.ENDED) is not None

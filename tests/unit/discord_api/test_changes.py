@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord_api.gateway import changed_server
+from bot.discord_api.gateway import Change, change_of
 
 ME = discord.Object(77)
 HERE = {"guild_id": "5"}
@@ -37,10 +37,16 @@ JSON = st.recursive(
     ],
 )
 def test_event(event: str, data: Any, server: int | None) -> None:
-    assert changed_server(event, data, ME) == server
+    change = change_of(event, data, ME)
+    assert (change.server if change is not None else None) == server
+
+
+def test_of_a_thread_nothing_else_changes() -> None:
+    assert change_of("THREAD_UPDATE", HERE | {"id": "9"}, ME) == Change(5, 9)
+    assert change_of("CHANNEL_UPDATE", HERE | {"id": "9"}, ME) == Change(5)
 
 
 @given(data=JSON, event=st.sampled_from(["CHANNEL_UPDATE", "GUILD_MEMBER_UPDATE"]))
 def test_whatever_an_event_holds_it_is_read_or_left(data: Any, event: str) -> None:
-    changed_server(event, data, ME)
-    changed_server(event, data, None)
+    change_of(event, data, ME)
+    change_of(event, data, None)
