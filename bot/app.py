@@ -144,6 +144,10 @@ class Rewarm(PatientBot):
         """Called by the gateway for an event that could not be read."""
         self.metrics.events_skipped.labels(event).inc()
 
+    def on_server_changed(self, server: int, thread: int | None) -> None:
+        """Called by the gateway where the bot may be allowed something that it was not."""
+        self.runner.changed(server, thread)
+
     async def close(self) -> None:
         """Stop in order: reloads, Discord, the model API. The store is closed by who opened it."""
         for task in self._tasks:

@@ -6,6 +6,11 @@ def start_pause(attempt: int) -> float:
     return float(min(2 ** min(attempt, 6), 60))
 
 
+def asleep_pause(attempt: int) -> float:
+    """Seconds to wait after the `attempt`-th try (from 0) in a thread that is archived, up to an hour."""
+    return float(min(2 ** min(attempt, 12), 3600))
+
+
 def retry_pause(attempt: int) -> float:
     """Seconds to wait after the `attempt`-th try (from 0) to show an ending: 1, 2, 4, then 8 each."""
     return float(2 ** min(attempt, 3))

@@ -14,6 +14,7 @@ import structlog
 from bot.discord_api.http_trace import Call, clock, current
 from bot.discord_api.limiter import Limiter
 from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError, named_wait
+from bot.domain.reload import MOST_REFUSED
 from bot.metrics import Metrics
 
 CALL_TIMEOUT = 5.0
@@ -23,6 +24,8 @@ EDIT_TIMEOUT = 5.0
 _PLACE_GONE = (10003, 10004)  # channel, guild
 _MESSAGE_GONE = 10008
 _THREAD_ASLEEP = 50083
+_TOKEN_DEAD = (10015, 50027)
+"""Unknown webhook, invalid webhook token: this token is never good again."""
 _5XX = "5xx"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -61,6 +64,8 @@ class Tried(NamedTuple):
     broken: bool = False
     sent: Sent | None = None
     """The message that was sent, where that was asked for."""
+    token_is_dead: bool = False
+    """For good."""
 
 
 class Calls:
@@ -76,6 +81,8 @@ class Calls:
         self._limiter = limiter
         self._metrics = metrics
         self._dropped_at = -math.inf
+        self.refused = 0
+        """Calls that Discord will not have; one that has to wait is another matter."""
 
     def dropped_within(self, seconds: float) -> bool:
         """Tell whether an edit was given up lately: it may still land."""
@@ -101,7 +108,12 @@ class Calls:
         *,
         reads: bool = False,
     ) -> Tried:
-        """Make one call, within `limit` seconds; its first success ends it. `reads`: see Tried.sent."""
+        """Make one call, within `limit` seconds; its first success ends it. `reads`: see Tried.sent.
+
+        None is made where MOST_REFUSED have been refused.
+        """
+        if self.refused >= MOST_REFUSED:
+            return Tried(Result.CLOSED)
         if self._hold is not None:
             await self._hold()
         call = Call(drawn, reads=reads)
@@ -116,7 +128,9 @@ class Calls:
         except discord.HTTPException as error:
             outcome = str(error.status) if error.status < 500 else _5XX
             log.warning("reply.refused", what=what, status=error.status, code=error.code)
-            return Tried(_read(error), broken=call.broken)
+            result = _read(error)
+            self.refused += result is not Result.LATER
+            return Tried(result, broken=call.broken, token_is_dead=error.code in _TOKEN_DEAD)
         except LimitedError as error:
             outcome = "limited"
             log.warning("reply.limited", what=what, wait=error.wait)

@@ -23,6 +23,8 @@ from bot.view import Drawn
 
 TOKEN_AGE = 14 * 60.0
 """Discord promises 15 minutes; a margin, as clocks differ."""
+FIRST_NAP, LONGEST_NAP = 30.0, 3600.0
+"""Seconds for which no countdown is shown in a thread that is archived; twice as long each time."""
 
 _COMPONENTS_V2 = discord.MessageFlags(components_v2=True).value
 _OPEN = (Result.DONE, Result.LATER, Result.ASLEEP)
@@ -53,9 +55,13 @@ class Edits:
         self._calls = calls
         self._channel_open = True
         self._token_waits_until = self._channel_waits_until = -math.inf
+        self._naps_until, self._nap = -math.inf, FIRST_NAP
+        self._is_token_dead = False
         self._gone: Result | None = None
         """Message or place: what somebody has deleted."""
         self.is_token_open = True
+        self.is_asleep = False
+        """Whether the thread was archived when the last edit was made."""
         self.has_landed = False
         """Until then the reply may be "thinking", and a follow-up would become the reply."""
 
@@ -65,13 +71,16 @@ class Edits:
         return self._gone is not None
 
     def reopen(self) -> None:
-        """Try each way once more: a tick may have met a hiccup."""
-        self.is_token_open = self._channel_open = True
+        """Try each way once more: a tick may have met a hiccup, and what was closed may be open."""
+        self.is_token_open = not self._is_token_dead
+        self._channel_open = True
 
     async def make(self, reload: Reload, edit: Edit) -> Result:
         """Edit by token; by channel where the token is dead, or in trouble and it is no mere tick."""
         if self._gone is not None or reload.message is None:
             return self._gone or Result.CLOSED
+        if edit.is_tick and clock() < self._naps_until:
+            return Result.ASLEEP
         by_token = await self._by_token(reload, edit)
         again = by_token is Result.CLOSED or (by_token is Result.LATER and not edit.is_tick)
         by_channel = Result.CLOSED
@@ -82,6 +91,9 @@ class Edits:
         result = by_token if by_channel is Result.CLOSED else by_channel
         self._gone = result if result in _GONE else None
         self.has_landed = self.has_landed or result is Result.DONE
+        self.is_asleep = result is Result.ASLEEP
+        if self.is_asleep and edit.is_tick:
+            self._naps_until, self._nap = clock() + self._nap, min(2 * self._nap, LONGEST_NAP)
         return result
 
     async def _by_token(self, reload: Reload, edit: Edit) -> Result:
@@ -95,6 +107,7 @@ class Edits:
         tried = await self._calls.make("edit", edit.limit, send, edit.drawn_at)
         result = tried.result
         self._token_waits_until = clock() + tried.wait
+        self._is_token_dead = tried.token_is_dead
         self.is_token_open = result in (*_OPEN, Result.MESSAGE_GONE)
         # Said of a token, a place that is gone may be less: the channel route knows for sure.
         return Result.CLOSED if result is Result.PLACE_GONE else result

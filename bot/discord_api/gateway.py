@@ -6,9 +6,10 @@ Discord leaves out, or sets to null, has stopped all bots of a library before (i
 
 import asyncio
 import functools
+import re
 import zlib
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import discord
@@ -20,6 +21,9 @@ READY_TIMEOUT = 60.0
 """Seconds from the connection to READY or RESUMED."""
 _LOST = 4000
 """Closes a connection so that its session can be resumed."""
+_CHANGES = ("CHANNEL_UPDATE", "THREAD_UPDATE", "THREAD_LIST_SYNC", "GUILD_ROLE_UPDATE", "GUILD_MEMBER_UPDATE")
+_ID = re.compile("[0-9]{1,19}")
+_LARGEST_ID = 2**63 - 1
 _OF_THE_NETWORK = (ReconnectWebSocket, discord.ConnectionClosed, aiohttp.ClientError, OSError)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -34,6 +38,9 @@ class PatientWebSocket(DiscordWebSocket):
 
     _on_skipped: Callable[[str], None]
     """Counts an event that was skipped."""
+    _on_changed: Callable[[int, int | None], None]
+    """Told what `change_of` says."""
+    _client: discord.Client
     _parsing: str | None = None
     _ready_by: float | None = None
 
@@ -55,6 +62,8 @@ class PatientWebSocket(DiscordWebSocket):
     def watch(self, client: discord.Client) -> None:
         """From now on it is known which event is being parsed, and when the gateway must be ready."""
         self._on_skipped = getattr(client, "on_event_skipped", lambda _: None)
+        self._on_changed = getattr(client, "on_server_changed", lambda *_: None)
+        self._client = client
         parsers = client._connection.parsers  # noqa: SLF001  # as discord.py hands them to the socket
         self._discord_parsers = {
             event: functools.partial(self._parse, event, parse) for event, parse in parsers.items()
@@ -63,6 +72,8 @@ class PatientWebSocket(DiscordWebSocket):
 
     def _parse(self, event: str, parse: Callable[[Any], None], data: Any) -> None:
         self._parsing = event
+        if (change := change_of(event, data, self._client.user)) is not None:
+            self._on_changed(change.server, change.thread)
         parse(data)
         self._parsing = None
         if event in ("READY", "RESUMED"):
@@ -100,3 +111,33 @@ class PatientWebSocket(DiscordWebSocket):
             self._keep_alive = None
         await self.socket.close(code=_LOST)
         raise ReconnectWebSocket(self.shard_id, resume=resume)
+
+
+class Change(NamedTuple):
+    """Where the bot may be allowed something that it was not: in a server, or only in one of its threads."""
+
+    server: int
+    thread: int | None = None
+
+
+def change_of(event: str, data: Any, me: discord.abc.Snowflake | None) -> Change | None:
+    """What an event changes for the bot, `me`; None: nothing, or it cannot be read.
+
+    All of these come with the intent GUILDS, and those of the bot's own member with any
+    (docs.discord.com/developers/events/gateway, List of Intents).
+    """
+    if event not in _CHANGES or not isinstance(data, dict):
+        return None
+    if event == "GUILD_MEMBER_UPDATE":
+        user = data.get("user")
+        if me is None or not isinstance(user, dict) or user.get("id") != str(me.id):
+            return None
+    server = _id(data.get("guild_id"))
+    if server is None:
+        return None
+    return Change(server, _id(data.get("id")) if event == "THREAD_UPDATE" else None)
+
+
+def _id(value: Any) -> int | None:
+    number = int(value) if isinstance(value, str) and _ID.fullmatch(value) else None
+    return number if number is not None and number <= _LARGEST_ID else None

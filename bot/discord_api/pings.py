@@ -47,6 +47,10 @@ class Pings:
         self._follow_ups_wait_until = -math.inf
         self._dead: set[str] = set()
 
+    def reopen(self) -> None:
+        """Try each channel once more: it may be open by now. A token that was refused is left alone."""
+        self._no_sending.clear()
+
     async def send(self, reload: Reload, number: int, ping: Ping, text: str) -> Result:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused, slow or not known."""
         mentions = _only(ping.users)
@@ -89,6 +93,7 @@ class Pings:
             ping.channel == reload.owner.channel
             and not self._edits.has_landed
             and not self._edits.is_gone
+            and not self._edits.is_asleep
             and self._edits.is_token_open
             and self._fresh(reload)
             and reload.message is not None

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Collection
 
 from bot import view
-from bot.backoff import retry_pause
+from bot.backoff import asleep_pause, retry_pause
 from bot.discord_api.calls import CALL_TIMEOUT, EDIT_TIMEOUT, Calls, Result
 from bot.discord_api.client import PatientBot
 from bot.discord_api.edits import Edit, Edits
@@ -74,6 +74,12 @@ class Reply:
         self._metrics = metrics
         self._say = say
         self._now = now
+        self._shown = Result.LATER
+
+    @property
+    def refused(self) -> int:
+        """Calls of this reload that this process has had refused."""
+        return self._calls.refused
 
     async def show(self, reload: Reload, now: float, limit: float) -> None:
         """Show the countdown as of `now`, within `limit` seconds or not at all."""
@@ -84,12 +90,16 @@ class Reply:
         """Show the ending and ping: edit first, then pings; after trouble again and again.
 
         `sent` is told the number of each ping that went out. False: somebody could not be told, though
-        the place still exists, so a later start may try again.
+        the place still exists, so this may be called again.
         """
         until = clock() + RETRY_PATIENCE
         self._edits.reopen()
-        shown, all_told, instead = Result.LATER, True, _ping_instead(reload)
+        self._pings.reopen()
+        shown, all_told, instead = self._shown, True, _ping_instead(reload)
         due = {number: ping for number, ping in enumerate(reload.pings) if number not in reload.pinged}
+        if reload.is_late(self._now()) and any(ping.users for ping in instead.values()):
+            # The owner does not look at the reply any more.
+            due, instead = due | {n: p for n, p in instead.items() if n not in reload.pinged}, {}
         for attempt in itertools.count():
             if shown is Result.LATER:
                 shown = await self._show_end(reload, CALL_TIMEOUT if attempt else FIRST_TRY_TIMEOUT)
@@ -100,12 +110,14 @@ class Reply:
                     instead = {}
             results = await self._ping_all(reload, due, sent, alone=shown is not Result.DONE)
             all_told = all_told and Result.CLOSED not in results.values()
+            if shown is Result.ASLEEP:  # a ping there may have woken the thread up
+                there = {results[n] for n, ping in due.items() if ping.channel == reload.owner.channel}
+                shown = Result.LATER if there & {Result.LATER, Result.DONE} else Result.CLOSED
             due = {number: ping for number, ping in due.items() if results[number] is Result.LATER}
-            if shown is Result.ASLEEP:  # a ping may have woken the thread up
-                shown = Result.LATER if due or Result.DONE in results.values() else Result.CLOSED
             if shown is not Result.LATER and not due:
                 break
             await asyncio.sleep(retry_pause(attempt) if clock() < until else RETRY_PATIENCE)
+        self._shown = Result.DONE if shown is Result.DONE else Result.LATER
         await self._settle(reload, CALL_TIMEOUT)
         return all_told
 
@@ -140,7 +152,8 @@ class Reply:
             result = await self._show_end(reload, limit, picture)
             if result not in (Result.LATER, Result.ASLEEP):  # a thread that rests may be woken up
                 break
-            await asyncio.sleep(retry_pause(attempt) if clock() < until else RETRY_PATIENCE)
+            pause = retry_pause(attempt) if clock() < until else RETRY_PATIENCE
+            await asyncio.sleep(asleep_pause(attempt) if result is Result.ASLEEP else pause)
         if result is Result.DONE:
             await self._settle(reload, limit, picture)
         return result is Result.DONE

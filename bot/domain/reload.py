@@ -9,6 +9,10 @@ SPAM_FILTER_AGE = 30.0
 NAMED_WAITS = 2
 """How often a 429 that names its wait is waited out."""
 LATE_AGE = 10.0
+FADE_AGE = 86400.0
+"""So long after its end a reload keeps Discord's tokens, channel and message ids, and is told."""
+MOST_REFUSED = 60
+"""Calls to Discord that may be refused for one reload, in that time, before no more are made."""
 WARM_AGE = 7 * 86400.0
 """So long after its last use a model stays on the inference server (the vendor's Reload Model page)."""
 
@@ -212,7 +216,8 @@ class Reload:
 
     def is_late(self, now: float) -> bool:
         """Tell whether an ending shown at `now` must say that it comes late."""
-        return self.late or (self.deadline is not None and now - self.deadline > LATE_AGE)
+        due = self.due or self.deadline
+        return self.late or (due is not None and now - due > LATE_AGE)
 
 
 def time_left(until: float, now: float) -> float:

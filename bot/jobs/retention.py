@@ -5,11 +5,10 @@ from typing import NoReturn
 
 import structlog
 
+from bot.domain.reload import FADE_AGE
 from bot.jobs.periodically import periodically
 from bot.store.base import Store
 
-FADE_AGE = 86400.0
-"""So long after its end a reload keeps Discord's tokens, channel and message ids."""
 FIRST_DELAY = 60.0
 EXPIRE_INTERVAL = 3600.0
 _DAY = 86400.0

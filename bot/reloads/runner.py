@@ -39,6 +39,8 @@ class Runner:
         self.image_tests = ImageTests(services, self._tasks)
         self._starting: dict[int, Reload] = {}
         """Asked and not yet started: their first answer is on its way."""
+        self._changed: set[tuple[int, int | None]] = set()
+        """Servers, and threads of them, of which other processes may have untold endings."""
 
     async def ask(self, new: Reload) -> Reload | None:
         """Store a reload, or join the one that runs: then the answer has another id.
@@ -81,7 +83,7 @@ class Runner:
             story.life.joined(stored)
         elif stored.id in self._starting:
             self._starting[stored.id] = stored
-        elif self._services.store.holds(stored.id):
+        elif stored.state in JOINABLE and self._services.store.holds(stored.id):
             self._spawn(stored, Story.resume)  # nobody looks after it: we do
 
     def start(self, reload: Reload, message: int | None) -> None:
@@ -107,17 +109,34 @@ class Runner:
         while self._services.store.is_shared:
             await asyncio.sleep(NEWS_INTERVAL)
             try:
+                await self._pass_on()
                 taken, changed, lost = await self._services.store.news()
             except StoreTrouble as error:
                 log.warning("reloads.no_news", error=str(error))
                 continue
             self._let_go(lost)
             for reload in changed:
+                if reload.state is State.ANNOUNCING:
+                    self._services.untold.changed(reload.server)
                 with suppress(StoreTrouble):  # the ending is told already
                     self._join(reload)
             self._take_over(taken, TAKE_OVER_SPREAD)
             if taken or lost:
                 log.info("reloads.shared", taken=len(taken), lost=len(lost))
+
+    def changed(self, server: int, thread: int | None) -> None:
+        """An ending that could not be shown in a server, or in one of its threads, may be shown now."""
+        self._services.untold.changed(server, thread)
+        if self._services.store.is_shared:
+            self._changed.add((server, thread))
+
+    async def _pass_on(self) -> None:
+        """Tell those who hold untold endings of servers that have changed. Raises StoreTrouble."""
+        if self._changed:
+            servers = [server for server, thread in self._changed if thread is None]
+            threads = [thread for _, thread in self._changed if thread is not None]
+            await self._services.store.try_again(servers, threads)
+            self._changed.clear()
 
     def _let_go(self, lost: frozenset[int]) -> None:
         """Stop what another process looks after now; one whose call is out ends when its answer comes."""

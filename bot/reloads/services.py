@@ -10,6 +10,7 @@ from bot.keys import Keys
 from bot.metrics import Metrics
 from bot.model_api.client import ModelApi
 from bot.reloads.countdown import Countdowns
+from bot.reloads.untold import Untold
 from bot.store.base import Store
 
 SHOW_CALLING_TIMEOUT = 1.0
@@ -34,6 +35,7 @@ class Services:
         self.countdowns = countdowns
         self.first_edits = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
         self.ticks = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
+        self.untold = Untold()
         self.store = store
         self.metrics = metrics
         self.keys = keys

@@ -6,6 +6,7 @@ the same path. It is cancelled, never signalled.
 
 import asyncio
 import itertools
+from contextlib import suppress
 from typing import Unpack
 
 import structlog
@@ -14,12 +15,13 @@ from bot.backoff import retry_pause
 from bot.discord_api.calls import EDIT_TIMEOUT
 from bot.discord_api.responses import NeverAcknowledged
 from bot.domain.errors import NoKey, StoreTrouble
-from bot.domain.reload import NAMED_WAITS, SPAM_FILTER_AGE, Outcome, Reload, State, time_left
+from bot.domain.reload import FADE_AGE, NAMED_WAITS, SPAM_FILTER_AGE, Outcome, Reload, State, time_left
 from bot.domain.steps import Facts, IllegalStep
 from bot.logs import new_ref
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Answer
 from bot.reloads.countdown import NEAR_SECONDS, QUIET_SECONDS, RELOAD_COSTS, WAIT_COSTS
 from bot.reloads.life import Life
+from bot.reloads.retries import Retries
 from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -154,22 +156,42 @@ class Story:
         await self._tell()
 
     async def _tell(self) -> None:
-        async def sent(number: int) -> None:
-            await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
-
         told = {user for ping in self.life.reload.pings for user in ping.users}
-        is_told = await self._reply.tell(self.life.reload, sent)
+        age = min(max(0.0, self._services.now() - (self.life.reload.ended_at or 0.0)), FADE_AGE)
+        ended_at = asyncio.get_running_loop().time() - age
+        channels = frozenset(asker.channel for asker in self.life.reload.askers)
+        with self._services.untold.watching(self.life.reload.server, channels) as changed:
+            is_told = await self._reply.tell(self.life.reload, self._sent)
+            await self.life.catch_up()  # until then people may join by way of another process
+            if not await self._reply.tell_late(self.life.reload, told):
+                log.error("reload.not_told", late=True)
+            is_told = is_told or await self._tell_again(changed, ended_at, Retries(age))
         if is_told:
             self._services.metrics.ended.labels(self.life.reload.ending).inc()
             log.info("reload.ended", ending=self.life.reload.ending)
-        else:
-            log.error("reload.not_told")
-        await self.life.catch_up()  # until then people may join by way of another process
-        if not await self._reply.tell_late(self.life.reload, told):
-            log.error("reload.not_told", late=True)
-        if is_told:
             await self.life.step(State.ENDED)
             await self.life.catch_up()
+
+    async def _tell_again(self, changed: asyncio.Event, ended_at: float, retries: Retries) -> bool:
+        """Try an ending that could not be shown, for a day; False: that is over. `ended_at`: the loop's."""
+        loop, is_told = asyncio.get_running_loop(), False
+        while not is_told:
+            retries.tried(self._reply.refused)
+            if (pause := retries.pause(loop.time() - ended_at)) is None:
+                log.error("reload.given_up")
+                return False
+            log.error("reload.not_told", refused=self._reply.refused, again_in=round(sum(pause)))
+            await asyncio.sleep(pause.rest)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause.wait):
+                    await changed.wait()
+            changed.clear()
+            if loop.time() - ended_at < FADE_AGE:
+                is_told = await self._reply.tell(self.life.reload, self._sent)
+        return True
+
+    async def _sent(self, number: int) -> None:
+        await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
 
     async def resume(self, pause: float = 0.0) -> None:
         """Go on where the last process stopped, after a pause in seconds."""

@@ -21,7 +21,8 @@ class News(NamedTuple):
     taken: list[Reload]
     """Nobody looked after these: now this process does. Most overdue first."""
     changed: list[Reload]
-    """Its own, which somebody joined, or was muted in, by way of another process."""
+    """Its own, which somebody joined, or was muted in, by way of another process; or whose ending another
+    process wants tried again."""
     lost: frozenset[int]
     """Ids of those that it had: another process has taken them over."""
 
@@ -77,6 +78,10 @@ class Store(Protocol):
 
         A step to REMOVED deletes the row. Raises IllegalStep, and Taken for another process's reload.
         """
+        ...
+
+    async def try_again(self, servers: Collection[int], threads: Collection[int]) -> None:
+        """Have other processes try the endings that could not be shown there again: theirs have news."""
         ...
 
     async def open(self) -> list[Reload]:

@@ -192,6 +192,9 @@ class EmbeddedStore:
     def holds(self, _: int, /) -> bool:
         return True
 
+    async def try_again(self, servers: Collection[int], threads: Collection[int]) -> None:
+        """Nobody else has any."""
+
     async def release(self) -> None:
         """Nobody else has the file."""
 

@@ -216,6 +216,9 @@ class PostgresStore(ServerRows):
         finally:
             self._claims.under_way -= Counter({id_: 1})
 
+    async def try_again(self, servers: Collection[int], threads: Collection[int]) -> None:
+        await self._fetch(sql.TRY_AGAIN, self._lease.id, servers, [str(thread) for thread in threads])
+
     async def open(self) -> list[Reload]:
         """All that is open, whoever looks after it."""
         return [

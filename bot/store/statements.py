@@ -57,6 +57,11 @@ UPDATE reloads r SET has_news = false
 FROM (SELECT id FROM reloads WHERE owner = $1 AND has_news ORDER BY id FOR UPDATE SKIP LOCKED) mine
 WHERE r.id = mine.id RETURNING r.id, r.body, r.version
 """
+TRY_AGAIN = """
+UPDATE reloads SET has_news = true
+WHERE is_open AND state = 'announcing' AND owner <> $1 AND NOT has_news AND (server = ANY($2) OR EXISTS (
+    SELECT FROM json_array_elements(body->'askers') asker WHERE asker->>'channel' = ANY($3::text[])))
+"""
 MINE = "SELECT id FROM reloads WHERE owner = $1 AND is_open"
 LEAVE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND id = ANY($2) AND is_open"
 SERVERS_TURN = "SELECT pg_advisory_xact_lock($1)"

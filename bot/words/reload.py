@@ -196,13 +196,16 @@ def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: b
     """
     people = "".join(f"<@{user}> " for user in ping.users)
     if alone:
-        return f"{people}**{state_word(reload, say)}** `{reload.model}`\n{_ending(reload, now, say)}"
+        ending = _ending(reload, now, say)
+        if reload.ending in (Ending.FAILED, Ending.UNKNOWN):  # a Ready says so by itself
+            ending += _comes_late(reload, now, say)
+        return f"{people}**{state_word(reload, say)}** `{reload.model}`\n{ending}"
     here = ping.channel == reload.owner.channel
     link = "" if here else f" {message_link(reload.server, reload.owner.channel, reload.message)}"
-    return f"{people}{_ended(reload, now, say)}{link}"
+    return f"{people}{_ended(reload, say)}{_comes_late(reload, now, say)}{link}"
 
 
-def _ended(reload: Reload, now: float, say: Language) -> str:
+def _ended(reload: Reload, say: Language) -> str:
     model, minutes = f"`{reload.model}`", _whole_minutes(reload)
     if reload.ending is Ending.FAILED:
         return say("{model} was not reloaded: see the reply.", model=model)
@@ -210,16 +213,18 @@ def _ended(reload: Reload, now: float, say: Language) -> str:
         return say("{model} may or may not be reloading: see the reply.", model=model)
     if minutes is None:
         promised = span(reload.seconds, say)
-        text = say("{model} should be ready ({span} have passed, not tested).", model=model, span=promised)
-    else:
-        text = say.count(
-            "{model} should be ready ({number} minute has passed, not tested).",
-            "{model} should be ready ({number} minutes have passed, not tested).",
-            minutes,
-            model=model,
-        )
+        return say("{model} should be ready ({span} have passed, not tested).", model=model, span=promised)
+    return say.count(
+        "{model} should be ready ({number} minute has passed, not tested).",
+        "{model} should be ready ({number} minutes have passed, not tested).",
+        minutes,
+        model=model,
+    )
+
+
+def _comes_late(reload: Reload, now: float, say: Language) -> str:
     late = say("This comes late.")
-    return f"{text} {late}" if reload.is_late(now) else text
+    return f" {late}" if reload.is_late(now) else ""
 
 
 def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:

@@ -87,9 +87,9 @@ CASES = {
     "thread locked": Case(locked, shown="Reloading", pinged=0),
     "no right to view or send": Case(lost_permission, most_refused={403: 1}),
     "no right to send": Case(may_not_send, most_refused={403: 1}),
-    "token dead": Case(lambda wire, asked: wire.server.kill_token(asked), most_refused={401: 2}),
+    "token dead": Case(lambda wire, asked: wire.server.kill_token(asked), most_refused={401: 1}),
     "token dead and no right to view": Case(
-        deaf_and_dumb, shown="Reloading", pinged=0, most_refused={401: 3, 403: 4}
+        deaf_and_dumb, shown="Reloading", pinged=0, most_refused={401: 1, 403: 5}
     ),
     "5xx by token": Case(faults=(every("PATCH", BY_TOKEN, status=502),), shown_within=3, pinged_within=3),
     "503 by token": Case(faults=(every("PATCH", BY_TOKEN, status=503),), shown_within=3, pinged_within=3),
@@ -137,14 +137,14 @@ CASES = {
         faults=(every("POST", FOLLOW_UP, reset="after"),),
         pinged=3,
         pinged_within=10,
-        most_refused={403: 1},
+        most_refused={403: 2},
     ),
     "no right to send, and follow-ups that hang": Case(
         may_not_send,
         faults=(every("POST", FOLLOW_UP, delay=6),),
         pinged=3,
         pinged_within=30,
-        most_refused={403: 1},
+        most_refused={403: 2},
     ),
     "no right to send, and 5xx for follow-ups": Case(
         may_not_send,

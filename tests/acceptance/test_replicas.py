@@ -302,6 +302,31 @@ async def test_an_ending_that_a_replica_cut_off_alone_could_not_store_is_not_tol
     assert "**Ready**" in shown[-1]
 
 
+async def test_an_ending_that_waits_is_told_where_another_replica_hears_that_its_place_is_open(
+    wire: Wire, database: postgres.Server
+) -> None:
+    wire.environment["RELOAD_SECONDS"] = "1"
+    async with both(wire) as (first, _):
+        wire.general.archived = wire.general.locked = True
+        asked = await wire.reload()
+        await wire.logged("reload.not_told")
+        first.terminate()
+        await wire.logged("reloads.shared")
+        mine = {"SHARD_IDS": str(shard_of(wire.guild)), "DATA_DIR": str(wire.folder / "again")}
+        async with wire.process(**mine):
+            await wire.server.wait_for(lambda: len(wire.server.identifies) == 3, 30)
+            await wire.server.wait_for(lambda: wire.server.connected.is_set(), 30)
+            wire.general.archived = wire.general.locked = False
+            opened = time.monotonic()
+            await asyncio.sleep(1)  # GUILD_CREATE is being read
+            wire.server.channel_changed(wire.general)
+            await settled(wire, database)
+            [ping] = wire.pings()
+            print(f"MEASURED {ping.history[0][0] - opened:.1f} s over two replicas")  # noqa: T201
+            assert 1 < ping.history[0][0] - opened < 5
+    assert wire.reply(asked).text.startswith("**Ready**")
+
+
 async def test_a_database_in_another_town_is_near_enough(wire: Wire, database: postgres.Server) -> None:
     """A round trip takes 80 ms."""
     line = Line(database, delay=0.04)

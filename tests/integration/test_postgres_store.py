@@ -110,6 +110,24 @@ async def test_a_dead_replicas_reloads_are_taken_over_most_overdue_first(two: Tw
     assert await two.other.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=Outcome.ACCEPTED, ended_at=3.0)
 
 
+async def test_whoever_holds_an_untold_ending_learns_that_its_server_has_changed(two: Two) -> None:
+    ending = {"outcome": Outcome.NOT_SENT, "ended_at": 3.0}
+    for id_, server, store in ((1, 100, two.one), (2, 101, two.one), (3, 102, two.other)):
+        await store.ask(make(id_, server=server), LIMIT)
+        await store.step(id_, {State.ASKED}, State.ANNOUNCING, **ending)  # type: ignore[arg-type]  # a plain dict
+    await two.one.ask(make(4, server=100, model="another"), LIMIT)
+    await two.other.try_again([100, 102], [])
+    assert [reload.id for reload in (await two.one.news()).changed] == [1]
+    [channel] = {asker.channel for asker in make(1).askers}
+    await two.other.try_again([], [channel + 1])
+    assert (await two.one.news()).changed == []
+    await two.other.try_again([], [channel])
+    assert {reload.id for reload in (await two.one.news()).changed} == {1, 2}
+    assert (await two.other.news()).changed == []
+    assert (await two.one.news()).changed == []
+    assert await two.one.step(1, {State.ANNOUNCING}, State.ENDED) is not None
+
+
 async def test_what_is_claimed_has_its_story_begun_once_also_where_somebody_joins_meanwhile(two: Two) -> None:
     await two.one.ask(make(1, user=7), LIMIT)
     await two.one.release()

@@ -6,9 +6,9 @@ from bot import keys
 from bot.__main__ import STOP_TIMEOUT
 from bot.discord_api import calls, http_trace, limiter, pings, reply, responses
 from bot.domain import askers, reload
-from bot.jobs import retention, servers
+from bot.jobs import servers
 from bot.model_api import answer, body, client
-from bot.reloads import countdown, runner
+from bot.reloads import countdown, retries, runner, untold
 from bot.store import embedded
 
 NUMBERS = {
@@ -31,6 +31,11 @@ NUMBERS = {
     "people a ping": (askers.PEOPLE_PER_PING, 50),
     "follow-up instead of a turn": (pings.FOLLOW_UP_INSTEAD_DELAY, 2),
     "close tries": (reply.RETRY_PATIENCE, 600),
+    "tries of what was refused": (retries.RETRY_INTERVAL, 600),
+    "later": (retries.LATER_INTERVAL, 3600),
+    "that is, after": (retries.YOUNG_AGE, 3600),
+    "tries after a change": (untold.CHANGE_INTERVAL, 30),
+    "refused calls of a reload": (reload.MOST_REFUSED, 60),
     "still looking": (askers.STILL_LOOKING_AGE, 15),
     "late": (reload.LATE_AGE, 10),
     "key": (keys.LONGEST_KEY, 256),
@@ -39,7 +44,7 @@ NUMBERS = {
     "resume": (runner.RESUME_SPREAD, 4),
     "stop": (STOP_TIMEOUT, 10),
     "first answer": (responses.RESPONSE_TIMEOUT, 2.5),
-    "tokens of ended reloads": (retention.FADE_AGE, 86400),
+    "tokens of ended reloads": (reload.FADE_AGE, 86400),
     "deleted at once": (embedded.EXPIRE_BATCH, 500),
     "missed removals": (servers.CHECK_INTERVAL, 6 * 3600),
 }
