@@ -21,6 +21,7 @@ import structlog
 from bot import logs
 from bot.admin import commands
 from bot.app import Rewarm, build, settle_garbage_collector
+from bot.clock import SuspendProofLoop
 from bot.domain.errors import (
     DatabaseAway,
     DatabaseUnusable,
@@ -101,7 +102,8 @@ def _do(arguments: argparse.Namespace) -> int:
     if arguments.command in commands.DO:
         logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
         return commands.DO[arguments.command](arguments)
-    return asyncio.run(run(load_settings()))
+    with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
+        return runner.run(run(load_settings()))
 
 
 def _version() -> str:

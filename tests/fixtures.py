@@ -27,7 +27,7 @@ from tests import NOT_TESTED, postgres
 from tests.sandbox import CHROMIUM
 from tests.stand_ins.discord import DiscordServer
 from tests.stand_ins.model_api import ModelApiServer
-from tests.wire import Wire, running
+from tests.wire import NOOP_CYCLES, Wire, running
 from tests.world import World
 
 # A process reads its languages once, when its bot is built. This one builds hundreds of bots.
@@ -89,10 +89,26 @@ def own_postgres() -> Iterator[postgres.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def has_pgbouncer() -> None:
+    """A test with a real PgBouncer."""
+    if postgres.pgbouncer() is None:
+        _miss("PostgreSQL behind a pooler, for want of PgBouncer (Debian: apt-get install pgbouncer)")
+
+
 @pytest.fixture
 async def postgres_to_stop(own_postgres: postgres.Server) -> AsyncIterator[postgres.Server]:
     """That one with an empty database, for a test that stops, starts or stalls it."""
     async with postgres.to_stop(own_postgres) as server:
+        yield server
+
+
+@pytest.fixture
+def standby(postgres_to_stop: postgres.Server) -> Iterator[postgres.Server]:
+    """One that streams from that one."""
+    if not (postgres_to_stop.programs / "pg_basebackup").exists():
+        _miss("a standby, for want of pg_basebackup (Debian: apt-get install postgresql-client)")
+    with postgres.standby(postgres_to_stop) as server:
         yield server
 
 
@@ -175,8 +191,7 @@ async def virtual() -> AsyncIterator[None]:
     """Virtual time in this process: sleeps are skipped; sockets and threads are waited for."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, LoopTimeEventLoop)
-    # Quiet cycles of the loop before time jumps: by then all has settled; its own 42 cost twice the CPU.
-    loop.setup_looptime(start=loop.time(), noop_cycles=16)
+    loop.setup_looptime(start=loop.time(), noop_cycles=NOOP_CYCLES)
     with loop.looptime_enabled():
         yield
 

@@ -1,6 +1,7 @@
-"""A PostgreSQL server of the tests' own, as any user, with nothing changed on the host.
+"""A PostgreSQL server of the tests' own, a standby of it and a PgBouncer before it, as any user.
 
-`TEST_POSTGRES_URL` names one that runs already, whose user may create databases.
+Nothing is changed on the host. `TEST_POSTGRES_URL` names a server that runs already, whose user may create
+databases.
 """
 
 import asyncio
@@ -29,26 +30,53 @@ def programs() -> Path | None:
     return found[-1].parent if found else Path(in_path).resolve().parent if in_path else None
 
 
-class Server:
-    """A server in a folder of its own, which can be stopped and started anew; it listens on a socket."""
+def pgbouncer() -> str | None:
+    """PgBouncer's program; Debian keeps it out of a user's PATH."""
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
-    def __init__(self, folder: Path, programs: Path, *, fsync: bool) -> None:
+
+def _ownership(folder: Path) -> dict[str, Any]:
+    """How to start a program that refuses root; the folder is then its own."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+class Server:
+    """A server in a folder of its own, which can be stopped and started anew; it listens on a socket.
+
+    `primary`: it is a standby that streams from this one.
+    """
+
+    def __init__(self, folder: Path, programs: Path, *, fsync: bool, primary: "Server | None" = None) -> None:
         self.folder = folder
         self.database = "postgres"
         self._settings = ("listen_addresses=", f"fsync={'on' if fsync else 'off'}")
-        self._programs = programs
+        self.programs = programs
         self._how: dict[str, Any] = {
             "cwd": folder,
             "stdout": subprocess.DEVNULL,
             "stderr": subprocess.DEVNULL,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        if os.geteuid() == 0:  # initdb and postgres refuse root
-            nobody = pwd.getpwnam("nobody")
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            self._how |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        how = ("--username=rewarm", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
-        subprocess.run([programs / "initdb", "-D", folder / "data", *how], check=True, **self._how)
+        self._how |= _ownership(folder)
+        how: tuple[str, ...]
+        if primary is None:
+            how = (
+                "initdb",
+                "--username=rewarm",
+                "--auth=trust",
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C",
+            )
+        else:
+            self.database = primary.database
+            of = ("-h", str(primary.folder), "-U", "rewarm", "--write-recovery-conf")
+            how = ("pg_basebackup", *of, "--wal-method=stream", "--checkpoint=fast", "--no-sync")
+        subprocess.run([programs / how[0], "-D", folder / "data", *how[1:]], check=True, **self._how)
 
     def url(self) -> str:
         return f"postgresql://rewarm@/{self.database}?host={self.folder}"
@@ -57,11 +85,11 @@ class Server:
         """Start it, and wait until it takes connections."""
         pid = self.folder / "data" / "postmaster.pid"
         pid.unlink(missing_ok=True)
-        command = (self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder)
+        command = (self.programs / "postgres", "-D", self.folder / "data", "-k", self.folder)
         settings = (f"--{setting}" for setting in self._settings)
         self._process = subprocess.Popen([*command, *settings], **self._how)
         until = time.monotonic() + START_SECONDS
-        while not (pid.exists() and "ready" in pid.read_text()):
+        while not (pid.exists() and {"ready", "standby"} & set(pid.read_text().split())):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("PostgreSQL did not start")
             time.sleep(0.02)
@@ -98,6 +126,45 @@ def server(*, fsync: bool = False) -> Iterator[Server]:
         yield made
     finally:
         made.stop(signal.SIGINT)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def standby(primary: Server) -> Iterator[Server]:
+    """A server that streams from another, and can be read from; it has what that one has."""
+    folder = Path(tempfile.mkdtemp(prefix="rewarm-pg-", dir="/tmp"))
+    made = Server(folder, primary.programs, fsync=False, primary=primary)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop(signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def pooled(server: Server, mode: str) -> Iterator[str]:
+    """The URL of a PgBouncer before a server; `mode`: session, transaction or statement."""
+    program = pgbouncer()
+    assert program is not None
+    folder = Path(tempfile.mkdtemp(prefix="rewarm-pool-", dir="/tmp"))
+    how = {"cwd": folder, **_ownership(folder)}
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={server.folder} user=rewarm\n"
+        f"[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\nauth_type = any\n"
+        f"pool_mode = {mode}\nserver_login_retry = 1\nlogfile = {folder}/log\n"
+    )
+    process = subprocess.Popen([program, "-q", folder / "pgbouncer.ini"], **how)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while not (folder / ".s.PGSQL.6432").exists():
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("PgBouncer did not start")
+            time.sleep(0.02)
+        yield f"postgresql://rewarm@/{server.database}?host={folder}&port=6432"
+    finally:
+        process.terminate()
+        process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import NamedTuple
@@ -11,9 +12,10 @@ import discord
 import orjson
 import structlog
 
+from bot.backoff import limit_pause
 from bot.discord_api.http_trace import Call, clock, current
 from bot.discord_api.limiter import Limiter
-from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError, named_wait
+from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError
 from bot.domain.reload import MOST_REFUSED
 from bot.metrics import Metrics
 
@@ -83,6 +85,8 @@ class Calls:
         self._dropped_at = -math.inf
         self.refused = 0
         """Calls that Discord will not have; one that has to wait is another matter."""
+        self._unnamed = Counter[str]()
+        """429s in a row that named no wait, as for many edits of an old message (30046)."""
 
     def dropped_within(self, seconds: float) -> bool:
         """Tell whether an edit was given up lately: it may still land."""
@@ -134,7 +138,7 @@ class Calls:
         except LimitedError as error:
             outcome = "limited"
             log.warning("reply.limited", what=what, wait=error.wait)
-            return Tried(Result.LATER, wait=named_wait(error))
+            return Tried(Result.LATER, wait=self._wait_after(error, what))
         except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
             # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
             reason = {StaleError: "dropped", TimeoutError: "timed out"}.get(type(error), "failed")
@@ -151,8 +155,16 @@ class Calls:
             outcome = "sent"
         finally:
             current.reset(token)
+            if outcome == "sent":
+                del self._unnamed[what]
             self._metrics.discord_calls.labels(what, outcome).inc()
         return Tried(Result.DONE, sent=_sent_as(made))
+
+    def _wait_after(self, error: LimitedError, what: str) -> float:
+        if error.wait is None:
+            self._unnamed[what] += 1
+            return limit_pause(self._unnamed[what])
+        return error.wait
 
 
 def _sent_as(made: object) -> Sent | None:

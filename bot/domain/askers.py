@@ -51,10 +51,11 @@ def check_limits(new: Reload, running: list[Reload]) -> None:
     """Raise TooManyOpen when the server's `running` reloads leave no place for `new`."""
     mine = [reload for reload in running if reload.owner.user == new.owner.user]
     if len(running) >= OPEN_PER_SERVER:
-        raise TooManyOpen("server", OPEN_PER_SERVER, _first_free(running))
+        raise TooManyOpen("server", OPEN_PER_SERVER, _first_free(running, new.asked_at))
     if len(mine) >= OPEN_PER_MEMBER:
-        raise TooManyOpen("member", OPEN_PER_MEMBER, _first_free(mine))
+        raise TooManyOpen("member", OPEN_PER_MEMBER, _first_free(mine, new.asked_at))
 
 
-def _first_free(running: list[Reload]) -> float | None:
-    return min((reload.deadline for reload in running if reload.deadline is not None), default=None)
+def _first_free(running: list[Reload], now: float) -> float | None:
+    left = [left for reload in running if (left := reload.left(now)) is not None]
+    return now + min(left) if left else None

@@ -214,6 +214,13 @@ class Reload:
         """By this the most overdue comes first: its deadline, or else when it was asked for."""
         return self.deadline or self.asked_at
 
+    def left(self, now: float) -> float | None:
+        """Seconds until it should be ready, or None where none is promised yet.
+
+        Never more than it takes: the clock may have been set back since the deadline was fixed.
+        """
+        return None if self.deadline is None else min(self.seconds, time_left(self.deadline, now))
+
     def is_late(self, now: float) -> bool:
         """Tell whether an ending shown at `now` must say that it comes late."""
         due = self.due or self.deadline

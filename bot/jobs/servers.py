@@ -9,6 +9,7 @@ import discord
 import structlog
 
 from bot.backoff import retry_pause, start_pause
+from bot.discord_api.http_trace import clock
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import StoreTrouble
 from bot.jobs.periodically import periodically
@@ -23,6 +24,8 @@ LEAVE_TIMEOUT = 30.0
 CONFIRM_TIMEOUT = 20.0
 MISSING_AGE = 5 * 3600.0
 """How long ago a server must have been missing already: two checks, hours apart."""
+SUSPECT_DELAY = 600.0
+"""Until the second check of a server that was missing in an earlier process, too."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -56,6 +59,10 @@ class Servers:
         self._blocked = blocked
         self._reloads = reloads
         self._now = now
+        self._missed: dict[int, float] = {}
+        """When this process first missed each missing server, by the loop's clock, which nobody sets."""
+        self._suspects: set[int] | None = None
+        """Those that were missing in an earlier process, and at the first check of this one."""
 
     async def run(self) -> NoReturn:
         """Look for removals that nobody told us of, for ever."""
@@ -77,8 +84,11 @@ class Servers:
                 except TROUBLE as error:  # the next look is another try
                     log.warning("server.not_left", server=guild.id, error=type(error).__name__)
 
-    async def look_for_missed_removals(self) -> None:
-        """Compare the store with the list of our servers: a removal is not told again to who was away."""
+    async def look_for_missed_removals(self) -> float | None:
+        """Compare the store with the list of our servers: a removal is not told again to who was away.
+
+        Return the seconds until the next look, if that is sooner than usual.
+        """
         await self.leave_if_blocked(self._bot.guilds)
         try:
             before = {guild.id for guild in self._bot.guilds}
@@ -86,20 +96,28 @@ class Servers:
                 ours = {guild.id async for guild in self._bot.fetch_guilds(limit=None, with_counts=False)}
         except TROUBLE as error:
             log.warning("servers.not_compared", error=type(error).__name__)
-            return
+            return None
         joined = {guild.id for guild in self._bot.guilds} - before
         away = {guild.id for guild in self._bot.guilds if guild.unavailable}
-        await self._compare(ours | joined | away)
+        return await self._compare(ours | joined | away)
 
-    async def _compare(self, ours: set[int]) -> None:
-        now = self._now()
+    async def _compare(self, ours: set[int]) -> float | None:
+        now, here = self._now(), clock()
         missing = await self._store.servers() - ours
         before: dict[str, float] = await self._store.value(MISSING_SERVERS) or {}
         since = {server: min(before.get(str(server), now), now) for server in missing}
-        for server in [server for server in missing if now - since[server] >= MISSING_AGE]:
+        self._missed = {server: self._missed.get(server, here) for server in missing}
+        gone = {server for server, at in self._missed.items() if here - at >= MISSING_AGE}
+        if self._suspects is None:  # how long ago that was, only the wall clock says: it proves nothing alone
+            self._suspects = {server for server, at in since.items() if now - at >= MISSING_AGE}
+        else:
+            gone |= self._suspects & missing
+            self._suspects = set()
+        for server in gone:
             await self.forget(server)
-            del since[server]
+            del since[server], self._missed[server]
         await self._store.set_value(MISSING_SERVERS, {str(server): at for server, at in since.items()})
+        return SUSPECT_DELAY if self._suspects else None
 
     async def removed(self, server: int) -> None:
         """Stop work for a server; forget it once Discord confirms: no event alone deletes anything."""

@@ -106,8 +106,8 @@ class Story:
     async def _show_until(self, moment: float, longest: float, costs: int) -> None:
         """Show the reply, and again every few seconds, until a moment in wall-clock seconds.
 
-        The clock is read once: from then on the monotonic one counts, as the other may jump. It may have
-        been set back since the moment was fixed: `longest` is what the wait can be, in seconds.
+        The clock is read once: from then on the loop's counts, as the other may jump. It may have been set
+        back since the moment was fixed: `longest` is what the wait can be, in seconds.
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + min(longest, time_left(moment, self._services.now()))
@@ -119,6 +119,8 @@ class Story:
         try:
             while due is not None:
                 await asyncio.sleep(due - loop.time())
+                if ends - loop.time() <= QUIET_SECONDS:  # the machine slept
+                    break
                 await self._show_in_turn(places, moment, ends)
                 places = self._services.ticks
                 if ends - loop.time() > QUIET_SECONDS:  # a restart goes on where the store says

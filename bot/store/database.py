@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: each use has a time limit, and trouble is StoreTrouble."""
 
 import asyncio
+import ipaddress
 import os
 import socket
 import ssl
@@ -10,10 +11,11 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from bot.domain.errors import DatabaseAway, DatabaseEmpty, DatabaseUnusable, StoreSlow, StoreTrouble
 from bot.metrics import Metrics
-from bot.store.schema import Connection, migrate
+from bot.store.schema import Connection, migrate, transaction
 
 CONNECT_TIMEOUT = 1.0
 LANDING_TIMEOUT = 5.0
@@ -31,7 +33,9 @@ DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, async
 _MAY_PASS = (
     *(OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError),
     *(asyncpg.TooManyConnectionsError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError),
+    asyncpg.TargetServerAttributeNotMatched,
 )
+_PID = "SELECT pg_backend_pid()"
 _WRONG_URL = "the URL is not right; what is special in a password is written as % and two digits, @ as %40"
 _POOLED = "what pools its connections must keep a whole session (PgBouncer: pool_mode=session)"
 _WHY: tuple[tuple[type[Exception], str], ...] = (
@@ -40,6 +44,7 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.InvalidCatalogNameError, "there is none of this name: make it, with this user as its owner"),
     (asyncpg.InsufficientPrivilegeError, "this user may not make tables there: make it the database's owner"),
     (asyncpg.ReadOnlySQLTransactionError, "it is read-only"),
+    (asyncpg.TargetServerAttributeNotMatched, "it is a standby, which is read-only: name the primary"),
     (asyncpg.TooManyConnectionsError, "it has no connection left: look at max_connections"),
     (socket.gaierror, f"its host is not known, or {_WRONG_URL}"),
     (ConnectionRefusedError, "nobody listens there: see that it runs, and that host and port are right"),
@@ -50,6 +55,11 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
     (ValueError, _WRONG_URL),
 )
 OLDEST = 13
+_NO_TRANSACTIONS = "statement pooling mode"
+"""What PgBouncer says of them as it hangs up."""
+_POOL_TRIES = 3
+"""Between two looks whether a session is kept, another process may have taken what the pooler gave away."""
+_SAID_CHARACTERS = 200
 _T = TypeVar("_T")
 
 
@@ -72,11 +82,12 @@ class Database:
                     min_size=0,
                     max_size=CONNECTIONS,
                     timeout=CONNECT_TIMEOUT,
+                    target_session_attrs=SessionAttribute.primary,
                     init=_bound,
                     reset=_keep_as_it_is,
                 )
             async with asyncio.timeout(MIGRATION_TIMEOUT), pool.acquire() as connection:
-                await _suits(connection)
+                await _suits(connection, url)
                 await migrate(connection)
         except (*DATABASE_ERRORS, ValueError) as error:
             raise _unusable(error) from None
@@ -85,9 +96,9 @@ class Database:
     async def connect(self) -> Connection:
         """Make a connection beside the pool. Raises what is in DATABASE_ERRORS."""
         try:
-            connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT)
+            connection = await _connect(self._url)
         except FileNotFoundError:
-            if _is_socket(self._url):
+            if _host(self._url).startswith("/"):
                 raise
             raise OSError("a certificate is missing") from None  # which says nothing of the server
         await _bound(connection)
@@ -138,7 +149,7 @@ class Database:
                     raise
         except DATABASE_ERRORS as error:  # its words may quote a row
             self._metrics.store_failures.inc()
-            raise StoreTrouble(f"storage failed: {type(error).__name__}") from None
+            raise StoreTrouble(f"storage failed: {named(error)}") from None
 
     def _landed(self, landing: asyncio.Task[Any]) -> None:
         self._landings.discard(landing)
@@ -150,7 +161,7 @@ async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
     """Read from a database as it is. Raises DatabaseUnusable, saying what to do."""
     try:
         async with asyncio.timeout(LANDING_TIMEOUT):
-            connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT)
+            connection = await _connect(url)
             try:
                 return await work(connection)
             finally:
@@ -165,34 +176,88 @@ async def rehearse(url: str) -> None:
     """Do what a start needs, and take it back. Raises DatabaseUnusable, saying what to do."""
 
     async def work(connection: Connection) -> None:
-        await _suits(connection)
+        await _suits(connection, url)
         await connection.execute("BEGIN; CREATE TABLE rewarm_check (); ROLLBACK")
 
     await look(url, work)
 
 
+def named(error: Exception) -> str:
+    """An error's class, and what the server said as it hung up. Its own words may quote a row, or the URL."""
+    name, why = type(error).__name__, error.__cause__
+    if not isinstance(error, asyncpg.ConnectionDoesNotExistError) or why is None:
+        return name
+    said = f": {why}"[:_SAID_CHARACTERS] if isinstance(why, asyncpg.PostgresError) else ""
+    return f"{name}, {type(why).__name__}{said}"
+
+
 def _unusable(error: Exception) -> DatabaseUnusable:
-    """Its own words may quote the URL, which has a password."""
     otherwise = "see that it runs, and that the URL is right"
     hint = next((said for kind, said in _WHY if isinstance(error, kind)), otherwise)
-    said = f"the database cannot be used ({type(error).__name__}): {hint}"
+    said = f"the database cannot be used ({named(error)}): {hint}"
     return DatabaseAway(said) if isinstance(error, _MAY_PASS) else DatabaseUnusable(said)
 
 
-def _is_socket(url: str) -> bool:
-    """Whether its host is a folder with a socket, which needs no certificate."""
+def is_fixed(url: str) -> bool:
+    """Whether a URL leads everybody to the same server: by a socket, "localhost" or an IP address.
+
+    A name may lead others elsewhere, after a fail-over say, and so may several hosts.
+    """
+    host = _host(url)
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return "," not in host and (host.startswith("/") or host == "localhost")
+
+
+def _host(url: str) -> str:
+    """The host that a URL names, as a name, an IP address or a socket's folder; several with commas."""
     parts = urlsplit(url)
+    in_netloc = parts.netloc.rpartition("@")[2]
     in_query = parse_qs(parts.query).get("host", [""])
-    named = (unquote(parts.hostname or ""), *in_query, os.environ.get("PGHOST", ""))
-    return next((host for host in named if host), "").startswith("/")
+    one = in_netloc if "," in in_netloc else parts.hostname or ""
+    hosts = (unquote(one), *in_query, os.environ.get("PGHOST", ""))
+    return next((host for host in hosts if host), "")
 
 
-async def _suits(connection: Connection) -> None:
+async def _connect(url: str) -> Connection:
+    """Never to a standby: of several hosts, asyncpg takes the one that can be written."""
+    connection: Connection = await asyncpg.connect(
+        url, timeout=CONNECT_TIMEOUT, target_session_attrs=SessionAttribute.primary
+    )
+    return connection
+
+
+async def _suits(connection: Connection, url: str) -> None:
     """Raises DatabaseUnusable."""
     if connection.get_server_version().major < OLDEST:
         raise DatabaseUnusable(f"the database is too old: PostgreSQL {OLDEST} or newer is needed")
     if await connection.fetchval("SHOW server_encoding") != "UTF8":
         raise DatabaseUnusable("the database cannot hold every name: make one with ENCODING 'UTF8'")
+    async with asyncio.timeout(LANDING_TIMEOUT):
+        pid = await connection.fetchval(_PID)
+        if pid != connection.get_server_pid() and not await _keeps_session(connection, pid, url):
+            raise DatabaseUnusable(f"the database cannot be used: {_POOLED}")
+
+
+async def _keeps_session(connection: Connection, pid: int, url: str) -> bool:
+    """Whether a pooler, which shows a process id of its own making, leaves a session its server: `pid`.
+
+    One that does not gives it to another session's transaction, or has to give this one another.
+    """
+    other = await _connect(url)
+    try:
+        for _ in range(_POOL_TRIES):
+            async with transaction(other):
+                if pid == await other.fetchval(_PID) or pid != await connection.fetchval(_PID):
+                    return False
+    except asyncpg.ConnectionDoesNotExistError as error:
+        if _NO_TRANSACTIONS in str(error):
+            return False
+        raise
+    finally:
+        other.terminate()
+    return True
 
 
 async def _bound(connection: Connection) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import errno
 import math
 import re
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,8 +16,9 @@ from typing import NoReturn
 import asyncpg
 import structlog
 
+from bot.clock import elapsed
 from bot.domain.reload import Reload
-from bot.store.database import DATABASE_ERRORS
+from bot.store.database import DATABASE_ERRORS, named
 from bot.store.schema import MIGRATIONS, Connection, transaction
 
 LEASE_TIMEOUT = 3.0
@@ -30,20 +30,23 @@ BEGIN_TIMEOUT = 2.5
 REFUSED_DELAY = 0.5
 """So long nobody asks again after a refusal."""
 
-_BEGIN = """
-INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2))
-RETURNING (SELECT max(number) FROM migrations)
+_SEEN = """
+(SELECT max(number) FROM migrations) AS newest, pg_backend_pid() AS pid,
+EXISTS (SELECT FROM pg_stat_get_wal_senders()) AS has_standby
 """
-_RENEW = """
+_BEGIN = f"""
+INSERT INTO replicas (id, lease_until) VALUES ($1, now() + make_interval(secs => $2)) RETURNING {_SEEN}
+"""  # noqa: S608  # our own words
+_RENEW = f"""
 UPDATE replicas SET lease_until = now() + make_interval(secs => $2)
-WHERE id = $1 AND lease_until > now() RETURNING (SELECT max(number) FROM migrations)
-"""
+WHERE id = $1 AND lease_until > now() RETURNING {_SEEN}
+"""  # noqa: S608
 _INHERIT = "UPDATE reloads SET owner = $2 WHERE owner = ANY($1) AND id = ANY($3) AND is_open RETURNING id"
 _SET_FREE = "UPDATE reloads SET owner = NULL WHERE owner = $1 AND is_open"
 _END = "DELETE FROM replicas WHERE id = $1"
 _SWEEP = "DELETE FROM replicas WHERE lease_until < now() - interval '1 hour'"
 
-_STARTS = ("starting up", "recovery", "accepting connections")
+_STARTS = ("starting up", "in recovery mode")
 _NOBODY_LISTENS = {str(errno.ECONNREFUSED), str(errno.EADDRNOTAVAIL)}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -58,10 +61,22 @@ class Held:
 
 
 class Lease:
-    """The lease of this process, and the reloads that it holds."""
+    """The lease of this process, and the reloads that it holds.
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+    `is_fixed`: whether all who connect reach the same address. `clock`: monotonic seconds, suspends included.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        is_fixed: bool,
+        clock: Callable[[], float] = elapsed,
+    ) -> None:
         self._connect = connect
+        self.clock = clock
+        self._is_sole = is_fixed
+        """Whether there is no other database that could serve others while ours refuses us."""
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._good_until = 0.0
@@ -79,18 +94,18 @@ class Lease:
 
     @property
     def is_good(self) -> bool:
-        """Whether nobody can have taken over what is ours, by our own monotonic clock."""
-        return time.monotonic() < self._good_until
+        """Whether nobody can have taken over what is ours, by our own clock."""
+        return self.clock() < self._good_until
 
     @property
     def is_settled(self) -> bool:
         """Whether the database has been well for so long that every live replica has renewed its lease."""
-        return time.monotonic() - self._well_since > LEASE_TIMEOUT
+        return self.clock() - self._well_since > LEASE_TIMEOUT
 
     async def make_sure(self, since: float = 0.0) -> None:
         """Return once `held` is what is ours; or at once where the database serves nobody else either.
 
-        `since`: it counts only if the database was asked after this moment, by the monotonic clock.
+        `since`: it counts only if the database was asked after this moment, by `clock`.
         """
         while not self._is_sure(since):
             await self._try(since)
@@ -115,7 +130,7 @@ class Lease:
     async def _try(self, since: float) -> None:
         """Renew, unless somebody else has meanwhile, after the moment `since`: never, if that is infinite."""
         async with self._turn:
-            began = time.monotonic()
+            began = self.clock()
             was_refused = self._is_refused and began - self._tried_at < REFUSED_DELAY
             if self._is_sure(since) or (was_refused and since < math.inf):  # many wait for the same
                 return
@@ -126,13 +141,13 @@ class Lease:
             except DATABASE_ERRORS as error:
                 self._well_since = math.inf
                 # A connection that breaks says nothing yet: the next try to connect will.
-                self._is_refused = _refuses(error)
-                log.warning("lease.not_renewed", error=type(error).__name__, refused=self._is_refused)
+                self._is_refused = self._is_sole and _refuses(error)
+                log.warning("lease.not_renewed", error=named(error), refused=self._is_refused)
                 self._disconnect()
             else:
                 self._is_refused = False
                 self._good_until = 0.0 if self.is_outdated else began + LEASE_TIMEOUT
-                self._well_since = min(self._well_since, time.monotonic())
+                self._well_since = min(self._well_since, self.clock())
 
     async def end(self) -> None:
         """Set free what is open, so that others take it over at once."""
@@ -159,10 +174,14 @@ class Lease:
             self._connection = None
 
     async def _renew(self, connection: Connection) -> None:
-        newest = await connection.fetchval(_RENEW, self.id, LEASE_TIMEOUT)
-        if newest is None:
-            newest = await self._take_new(connection)
-        if newest > len(MIGRATIONS):
+        seen = await connection.fetchrow(_RENEW, self.id, LEASE_TIMEOUT)
+        if seen is None:
+            seen = await self._take_new(connection)
+        # While ours refuses us, a standby may be promoted; and a pooler, which shows a process id of its own
+        # making, may refuse by itself.
+        if seen["has_standby"] or seen["pid"] != connection.get_server_pid():
+            self._is_sole = False
+        if seen["newest"] > len(MIGRATIONS):
             await self._give_way(connection)
 
     async def _give_way(self, connection: Connection) -> None:
@@ -174,17 +193,17 @@ class Lease:
         self.held = {}
         await self._release(connection)
 
-    async def _take_new(self, connection: Connection) -> int:
+    async def _take_new(self, connection: Connection) -> asyncpg.Record:
         """A new lease inherits what the last one held, but for what others have claimed meanwhile.
 
-        Return the number of the newest migration.
+        Return what was seen of the database.
         """
         new = uuid.uuid4()
         old = [self.id, *self.tried]
         self.tried.append(new)
         async with transaction(connection):
             await connection.execute(_SWEEP)
-            newest: int = await connection.fetchval(_BEGIN, new, LEASE_TIMEOUT)
+            [seen] = await connection.fetch(_BEGIN, new, LEASE_TIMEOUT)
             rows = await connection.fetch(_INHERIT, old, new, list(self.held))
         self.id, self.tried = new, []
         gone = self.held.keys() - {row["id"] for row in rows}
@@ -192,19 +211,17 @@ class Lease:
             del self.held[id_]
         self.lost |= gone
         log.info("lease.begun", replica=str(new), kept=len(self.held), lost=len(gone))
-        return newest
+        return seen
 
 
 def _refuses(error: Exception) -> bool:
-    """Whether nobody can claim: nobody listens there, or it says that it starts, or cannot write.
+    """Whether a database serves nobody: nobody listens there, it says that it starts, or its disk is full.
 
-    While it stops, others may still have a connection.
+    While it stops, others may still have a connection. What is read-only may be so for us alone: a standby.
     """
     if isinstance(error, asyncpg.CannotConnectNowError):
         return any(said in str(error) for said in _STARTS)
-    if isinstance(error, ConnectionRefusedError | FileNotFoundError):
-        return True
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.DiskFullError):
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError | asyncpg.DiskFullError):
         return True
     each = set(re.findall(r"\[Errno (\d+)\]", str(error)))  # of a name with several addresses
     return type(error) is OSError and str(errno.ECONNREFUSED) in each and each <= _NOBODY_LISTENS

@@ -5,16 +5,16 @@ takes the server's turn first: an advisory lock that ends with its transaction.
 """
 
 import asyncio
-import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Unpack
 
 import asyncpg
 import structlog
 
+from bot.clock import elapsed
 from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken
 from bot.domain.reload import Asker, Reload, State
 from bot.domain.steps import Facts, faded
@@ -23,7 +23,7 @@ from bot.metrics import Metrics
 from bot.store import statements as sql
 from bot.store.base import News
 from bot.store.claims import Claims
-from bot.store.database import DATABASE_ERRORS, Database
+from bot.store.database import DATABASE_ERRORS, Database, is_fixed
 from bot.store.lease import Held, Lease
 from bot.store.memory import REDELIVERY_AGE
 from bot.store.rows import KEY
@@ -53,10 +53,15 @@ class PostgresStore(ServerRows):
         self._keeper.add_done_callback(log_failure)
 
     @classmethod
-    async def connect(cls, url: str, metrics: Metrics | None = None) -> "PostgresStore":
-        """Connect, bring the tables up to date, take a lease. Raises DatabaseUnusable, saying what to do."""
+    async def connect(
+        cls, url: str, metrics: Metrics | None = None, clock: Callable[[], float] = elapsed
+    ) -> "PostgresStore":
+        """Connect, bring the tables up to date, take a lease. Raises DatabaseUnusable, saying what to do.
+
+        `clock`: monotonic seconds, suspends included.
+        """
         database = await Database.open(url, metrics or Metrics())
-        lease = Lease(database.connect)
+        lease = Lease(database.connect, is_fixed=is_fixed(url), clock=clock)
         for _ in range(BEGIN_TRIES):
             await lease.renew()
             if lease.is_good:
@@ -76,7 +81,7 @@ class PostgresStore(ServerRows):
         return self._claims.holds(id_)
 
     async def hold(self, id_: int, *, anew: bool = False) -> None:
-        await self._claims.hold(id_, time.monotonic() if anew else 0.0)
+        await self._claims.hold(id_, self._lease.clock() if anew else 0.0)
 
     async def news(self) -> News:
         return await self._claims.news()

@@ -1,6 +1,6 @@
 """The buttons of a reply, what is said after pressing them, and the form of the test image."""
 
-from bot.domain.reload import Reload, time_left
+from bot.domain.reload import Reload
 from bot.words.common import span
 from bot.words.language import Language, n_
 
@@ -8,10 +8,10 @@ from bot.words.language import Language, n_
 def notified_text(reload: Reload, now: float, say: Language) -> str:
     """The private answer to *Notify me*."""
     model = f"`{reload.model}`"
-    if reload.deadline is None:
+    if (left := reload.left(now)) is None:
         return say("You will be pinged when {model} is done.", model=model)
-    left = span(time_left(reload.deadline, now), say)
-    return say("You will be pinged when {model} is done, in about {span}.", model=model, span=left)
+    about = span(left, say)
+    return say("You will be pinged when {model} is done, in about {span}.", model=model, span=about)
 
 
 def not_notified_text(reload: Reload, say: Language) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bot.domain.catalogue import PublicModel
-from bot.domain.reload import Outcome, Reload, time_left
+from bot.domain.reload import Outcome, Reload
 from bot.domain.server_models import Model, Warmth
 from bot.words.common import message_link, span
 from bot.words.language import Language, n_
@@ -62,10 +62,9 @@ def _stands(model: Model, now: float, say: Language) -> str:
     running = model.open
     if running is not None:
         link = message_link(running.server, running.owner.channel, running.message)
-        if running.deadline is None:
+        if (left := running.left(now)) is None:
             return say("asked for: {link}", link=link)
-        left = span(time_left(running.deadline, now), say)
-        return say("{span} left: {link}", span=left, link=link)
+        return say("{span} left: {link}", span=span(left, say), link=link)
     if model.warm_until is None:
         return say("not seen warm")
     day = f"<t:{round(model.warm_until)}:d>"

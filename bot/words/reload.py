@@ -230,9 +230,8 @@ def _comes_late(reload: Reload, now: float, say: Language) -> str:
 def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
     """The private answer to a user who joined a reload that runs, or who had asked already."""
     model, link = f"`{reload.model}`", message_link(reload.server, reload.owner.channel, reload.message)
-    if reload.deadline is not None:
-        left = span(time_left(reload.deadline, now), say)
-        text = say("{model} is already reloading: {span} left.", model=model, span=left)
+    if (left := reload.left(now)) is not None:
+        text = say("{model} is already reloading: {span} left.", model=model, span=span(left, say))
     elif reload.state is State.ASKED:
         text = say("{model} is already asked for.", model=model)
     else:

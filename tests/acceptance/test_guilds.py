@@ -11,10 +11,10 @@ from bot.app import Rewarm
 from bot.store.file import NAME as FILE_NAME
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
-from tests.wire import Wire, running
+from tests.wire import EPOCH, Wire, running, sleep_through
 
 pytestmark = pytest.mark.usefixtures("virtual")
-HOUR = 3600.0
+HOUR, YEAR = 3600.0, 365 * 86400.0
 
 
 async def left_of(wire: Wire, bot: Rewarm) -> list[str]:
@@ -53,6 +53,51 @@ async def test_checks_before_and_after_a_restart_count_together(
     await asyncio.sleep(6 * HOUR)
     async with running(wire.settings(), monkeypatch) as bot:
         await asyncio.sleep(HOUR)
+        assert await left_of(wire, bot) == []
+
+
+@pytest.mark.usefixtures("stored")
+async def test_clock_that_is_set_ahead_between_two_checks_proves_nothing(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small computer, which has no clock of its own while it is off, was a year behind in its last life."""
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch, ahead=-YEAR):
+        await asyncio.sleep(HOUR)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(900)
+        assert "key" in await left_of(wire, bot), "one check of this process is not enough"
+        wire.server.add_back(wire.guild)
+        await asyncio.sleep(13 * HOUR)
+        assert "key" in await left_of(wire, bot)
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("jump", [-YEAR, -HOUR, HOUR, YEAR])
+async def test_checks_within_a_process_go_by_no_clock_that_can_be_set(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+        bot.servers._now = lambda: EPOCH + asyncio.get_running_loop().time() + jump
+        await asyncio.sleep(4 * HOUR)
+        assert "key" in await left_of(wire, bot)
+        looks = [r for r in wire.server.requests if r.route == "/users/@me/guilds"]
+        await asyncio.sleep(2 * HOUR)
+        assert await left_of(wire, bot) == []
+    assert len(looks) == 1
+
+
+@pytest.mark.usefixtures("stored")
+async def test_checks_go_on_while_the_machine_sleeps_at_night(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(HOUR)
+        sleep_through(8 * HOUR)
+        await asyncio.sleep(60)
         assert await left_of(wire, bot) == []
 
 

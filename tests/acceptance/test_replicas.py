@@ -34,9 +34,12 @@ AWAY_SECONDS = float(os.environ.get("AWAY", "9"))
 class Line:
     """One replica's way to the database. Cut, nothing gets through, and nothing is refused."""
 
+    _SOCKET = ".s.PGSQL.5432"
+
     def __init__(self, server: postgres.Server, delay: float = 0.0) -> None:
         self._delay = delay
-        self._socket = server.folder / ".s.PGSQL.5432"
+        self._socket = server.folder / self._SOCKET
+        self._writers: set[asyncio.StreamWriter] = set()
         self._database = server.database
         self._open = asyncio.Event()
         self._open.set()
@@ -54,9 +57,16 @@ class Line:
     def mend(self) -> None:
         self._open.set()
 
+    def lead_to(self, server: postgres.Server) -> None:
+        """Break what is connected; whoever connects again comes out at another server."""
+        self._socket = server.folder / self._SOCKET
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
         there, back = await asyncio.open_unix_connection(self._socket)
+        self._writers |= {writer, back}
         await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -276,6 +286,24 @@ async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
         times = [at for at in edits(wire, asked) if at > taken + 0.5]
         assert all(b - a > 1 for a, b in itertools.pairwise(times)), "one shows it, not two"
         line.mend()
+        await wire.logged("lost=1")
+    assert len(wire.api.calls) == 1
+
+
+async def test_a_replica_that_is_led_to_a_standby_stops_and_another_goes_on(
+    wire: Wire, database: postgres.Server, standby: postgres.Server
+) -> None:
+    line = Line(database)
+    async with await line.listen(), both(wire, STORE_URL=line.url):
+        asked = await counting(wire)
+        line.lead_to(standby)
+        await wire.logged("reloads.shared")
+        taken = time.monotonic()
+        await settled(wire, database)
+        times = [at for at in edits(wire, asked) if at > taken + 0.5]
+        assert all(b - a > 1 for a, b in itertools.pairwise(times)), "one shows it, not two"
+        assert wire.reply(asked).text.startswith("**Ready**")
+        line.lead_to(database)
         await wire.logged("lost=1")
     assert len(wire.api.calls) == 1
 

@@ -21,9 +21,10 @@ from bot.app import Rewarm
 from bot.domain.picture import Picture
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.store.file import NAME as FILE_NAME
+from bot.words.common import span
 from tests.stand_ins.discord import Fault, Interaction
 from tests.stand_ins.model_api import Answer
-from tests.wire import Wire, running
+from tests.wire import Wire, running, sleep_through
 from tests.world import CANARY
 
 if TYPE_CHECKING:
@@ -97,6 +98,89 @@ async def test_without_read_history_the_ping_has_no_reference(wire: Wire, bot: R
     [ping] = wire.pings()
     assert ping.reply_to is None
     assert ping.nonce == f"{asked.id}-0r"
+
+
+async def test_without_read_history_as_discord_says_it_since_2026_the_ping_has_no_reference(
+    wire: Wire, bot: Rewarm
+) -> None:
+    wire.server.faults.append(Fault("POST", PING, status=400, code=160009))
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [ping] = wire.pings()
+    assert ping.reply_to is None
+    assert ping.nonce == f"{asked.id}-0r"
+
+
+async def test_edits_of_an_old_message_that_are_refused_are_tried_more_and_more_rarely(
+    wire: Wire, bot: Rewarm
+) -> None:
+    """30046 names no wait: a picture for a reply that is older than an hour, say."""
+    await ended(wire, bot, await wire.reload())
+    [known] = await bot.store.history(wire.guild.id)
+    body = {"message": "Maximum number of edits to messages older than 1 hour reached.", "code": 30046}
+    refused = [Fault("PATCH", path, times=1000, status=429, body=body) for path in (BY_TOKEN, BY_CHANNEL)]
+    wire.server.faults += refused
+    before = len(wire.server.requests)
+    showing = asyncio.create_task(
+        bot.replies.of(known).show_test(known, Picture(b"\x89PNG\r\n\x1a\n", "p.png"))
+    )
+    await asyncio.sleep(600)
+    assert 2 < len(wire.server.requests) - before < 15
+    wire.server.faults.clear()
+    assert await asyncio.wait_for(showing, 700)
+
+
+@pytest.mark.parametrize("slept", [30.0, 60.0, 97.0])
+async def test_after_a_suspend_the_reply_is_right_at_once(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, slept: float
+) -> None:
+    async with running(wire.settings(reload_seconds=120.0), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+        accepted = wire.api.calls[0].at
+        await asyncio.sleep(17)
+        edits = len(wire.reply(asked).history)
+        sleep_through(slept)
+        await wire.server.wait_for(lambda: len(wire.reply(asked).history) > edits, 0.5)
+        left = accepted + 120 - asyncio.get_running_loop().time()
+        assert f" {span(left, bot.languages.of('en-US'))} left" in wire.reply(asked).text
+        await wire.server.wait_for(wire.pings, left + 1)
+        assert "late" not in wire.reply(asked).text + wire.pings()[0].text
+
+
+async def test_after_a_suspend_past_the_end_the_ending_comes_at_once_and_is_said_to_be_late(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(reload_seconds=120.0), monkeypatch):
+        await wire.set_key()
+        asked = await wire.reload()
+        await asyncio.sleep(17)
+        edits = len(wire.reply(asked).history)
+        with capture_logs() as logs:
+            sleep_through(300)
+            await wire.server.wait_for(wire.pings, 0.5)
+        assert len(wire.reply(asked).history) == edits + 1, "nothing but the ending"
+        assert wire.reply(asked).text.startswith("**Ready**")
+        assert "This comes late" in wire.reply(asked).text
+        assert "reply.failed" not in [line["event"] for line in logs]
+
+
+async def test_with_the_clock_set_back_a_countdown_goes_on_and_nobody_is_told_hours(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(reload_seconds=120.0), monkeypatch) as bot:
+        await wire.set_key()
+        asked = await wire.reload()
+        await asyncio.sleep(17)
+        now = bot.now
+        monkeypatch.setattr(bot, "now", lambda: now() - 5 * 3600)
+        bot.runner._services.now = bot.now
+        joined = await wire.server.slash(wire.ben, wire.art, "reload", {"model_id": "sdxl-turbo"})
+        await wire.server.wait_for(lambda: "already reloading" in wire.reply(joined).text)
+        await wire.server.wait_for(wire.pings, 105)
+        texts = [str(components) for _, components in wire.reply(asked).history]
+        assert not [text for text in (*texts, wire.reply(joined).text) if re.search(r"\d h\b", text)]
 
 
 async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:

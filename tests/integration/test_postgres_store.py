@@ -4,13 +4,14 @@ import asyncio
 import signal
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
 
+from bot.clock import elapsed
 from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.domain.rows import KeyRow, Watch
@@ -35,9 +36,19 @@ class Two(NamedTuple):
     url: str
 
 
+class Clock:
+    """A replica's clock. Set ahead, its machine has slept."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return elapsed() + self.ahead
+
+
 @asynccontextmanager
-async def replica(url: str) -> AsyncIterator[PostgresStore]:
-    store = await PostgresStore.connect(url)
+async def replica(url: str, clock: Callable[[], float] = elapsed) -> AsyncIterator[PostgresStore]:
+    store = await PostgresStore.connect(url, clock=clock)
     try:
         yield store
     finally:
@@ -158,6 +169,25 @@ async def test_one_that_stalled_reads_again_before_it_does_anything(two: Two) ->
         with pytest.raises(Taken):
             await doing
     assert (await two.one.news()).lost == {1, 2}
+
+
+async def test_one_whose_machine_slept_knows_that_its_lease_is_over(postgres_url: str) -> None:
+    """Linux's CLOCK_MONOTONIC stands still in a suspend: by that the lease would be good for 3 s more."""
+    clock, others = Clock(), Clock()
+    async with replica(postgres_url, clock) as one, replica(postgres_url, others) as other:
+        await one.set_key(100, KeyRow("sealed", 7, "mod", 1.0))
+        await one.ask(make(1), LIMIT)
+        die(one)
+        clock.ahead = others.ahead = 60.0
+        admin = await asyncpg.connect(postgres_url)
+        await admin.execute("UPDATE replicas SET since = since - interval '1 minute'")
+        await admin.execute(
+            "UPDATE replicas SET lease_until = now() - interval '1 s' WHERE id = $1", one._lease.id
+        )
+        await admin.close()
+        assert [reload.id for reload in await taken(other)] == [1]
+        with pytest.raises(Taken):
+            await one.hold(1)
 
 
 async def test_a_step_of_old_against_a_take_over_has_one_winner(two: Two) -> None:

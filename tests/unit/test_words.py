@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen, TooManyWatched
 from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
+from bot.domain.server_models import models_of
 from bot.keys import key_tail
 from bot.languages import Languages
+from bot.words.buttons import notified_text
 from bot.words.common import span
 from bot.words.errors import broken, refusal, stale_command, storage_trouble
 from bot.words.key import (
@@ -24,6 +26,7 @@ from bot.words.key import (
     key_unreadable,
     no_key,
 )
+from bot.words.models import model_text
 from bot.words.reload import joined_text, ping_text, reply_text, state_word
 
 NOW = 1_800_000_000.0
@@ -369,6 +372,20 @@ def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() 
         "`sdxl-turbo` is already reloading: 48 s left. You will be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
+
+
+@pytest.mark.parametrize("hours", [5, 8760])
+def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
+    reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
+    now = NOW - hours * 3600
+    [model] = models_of([reload], now)
+    for text in (
+        joined_text(reload, now, say, user=11, anew=True),
+        notified_text(reload, now, say),
+        model_text(model, now, say, who=False, watched=None),
+    ):
+        assert " h " not in text
+        assert "2 min" in text
 
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:

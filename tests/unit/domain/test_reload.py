@@ -234,13 +234,20 @@ def test_who_only_joined_has_their_five_left() -> None:
 
 
 def test_the_refusal_knows_when_a_place_frees() -> None:
-    running = [by(ANA, n, deadline) for n, deadline in enumerate([None, 1300.0, 1200.0, None, 1400.0])]
+    running = [by(ANA, n, deadline) for n, deadline in enumerate([None, 1100.0, 1090.0, None, 1110.0])]
     with pytest.raises(TooManyOpen) as caught:
         check_limits(by(ANA, 99), running)
-    assert caught.value.free_at == 1200.0
+    assert caught.value.free_at == 1090.0
     with pytest.raises(TooManyOpen) as caught:
         check_limits(by(ANA, 99), [by(ANA, n) for n in range(OPEN_PER_MEMBER)])
     assert caught.value.free_at is None
+
+
+def test_with_the_clock_set_back_a_place_frees_no_later_than_a_reload_takes() -> None:
+    running = [by(ANA, n, 1300.0 + 5 * 3600) for n in range(OPEN_PER_MEMBER)]
+    with pytest.raises(TooManyOpen) as caught:
+        check_limits(by(ANA, 99), running)
+    assert caught.value.free_at == ASKED.asked_at + ASKED.seconds
 
 
 @pytest.mark.parametrize(("now", "late"), [(1120.0, False), (1130.0, False), (1130.5, True)])

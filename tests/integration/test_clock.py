@@ -1,0 +1,51 @@
+"""The loop that the bot runs in: its timers count the time that the machine slept."""
+
+import asyncio
+import time
+
+import pytest
+
+from bot import __main__ as command_line
+from bot.clock import LOOK_INTERVAL, SuspendProofLoop, elapsed
+
+
+def test_what_was_due_in_a_suspend_is_done_within_a_second_of_waking_up() -> None:
+    slept = 0.0
+
+    async def sleeper() -> float:
+        nonlocal slept
+        loop = asyncio.get_running_loop()
+        sleeping = asyncio.create_task(asyncio.sleep(30))
+        await asyncio.sleep(0)
+        slept = 30.0
+        began = time.monotonic()
+        await sleeping
+        assert loop.time() - elapsed() == pytest.approx(30.0, abs=0.1)
+        return time.monotonic() - began
+
+    with asyncio.Runner(loop_factory=lambda: SuspendProofLoop(lambda: elapsed() + slept)) as runner:
+        assert runner.run(sleeper()) < LOOK_INTERVAL + 1
+
+
+def test_timers_go_off_in_time_all_the_same() -> None:
+    async def sleeper() -> float:
+        began = time.monotonic()
+        await asyncio.sleep(0.02)
+        return time.monotonic() - began
+
+    with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
+        assert 0.02 <= runner.run(sleeper()) < 0.5
+
+
+def test_the_bot_runs_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def look(_: object) -> int:
+        loops.append(asyncio.get_running_loop())
+        return 0
+
+    monkeypatch.setattr(command_line, "run", look)
+    monkeypatch.setattr(command_line, "load_settings", lambda: None)
+    monkeypatch.setattr("sys.argv", ["rewarm"])
+    assert command_line.main() == 0
+    assert [type(loop) for loop in loops] == [SuspendProofLoop]
