@@ -91,6 +91,15 @@ async def test_without_permission_to_send_the_ping_is_a_follow_up(wire: Wire, bo
     assert len([r for r in wire.server.requests if r.status == 403]) == 1
 
 
+async def test_a_ping_that_automod_blocks_is_a_follow_up(wire: Wire, bot: Rewarm) -> None:
+    wire.guild.blocked_words.add("sdxl")
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [ping] = wire.pings()
+    assert ping.interaction is asked
+    assert len([r for r in wire.server.requests if r.status == 400]) == 1
+
+
 async def test_without_read_history_the_ping_has_no_reference(wire: Wire, bot: Rewarm) -> None:
     wire.general.may_read_history = False
     asked = await wire.reload()

@@ -4,7 +4,7 @@ Source: docs.discord.com/developers: User, Guild, Application, Application Comma
 """
 
 from tests.stand_ins.discord.command_rules import broken_commands
-from tests.stand_ins.discord.payloads import channel_payload, member_payload, user_payload
+from tests.stand_ins.discord.payloads import channel_payload, guild_payload, member_payload, user_payload
 from tests.stand_ins.discord.places import Places
 from tests.stand_ins.discord.rules import RefusedError, insist
 from tests.stand_ins.discord.state import Answer, Guild, Member, Request
@@ -44,7 +44,7 @@ class Application(Places):
         return 204, None
 
     def _get_guild(self, request: Request, guild: str) -> Answer:
-        return 200, self._guild_payload(self._known_guild(guild))
+        return 200, guild_payload(self._known_guild(guild))
 
     def _get_bot_member(self, request: Request, guild: str, user: str) -> Answer:
         return 200, member_payload(Member(int(user), self._known_guild(guild), "bot"))
@@ -65,6 +65,8 @@ class Application(Places):
             "flags": 0,
             "flags_new": "0",
             "type": None,
+            "explicit_content_filter": 0,
+            "eligible_oauth2_scopes": ["bot", "applications.commands"],
             "redirect_uris": [],
             "interactions_endpoint_url": None,
             "role_connections_verification_url": None,

@@ -16,9 +16,15 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from tests.stand_ins.discord.answers import cut
-from tests.stand_ins.discord.payloads import channel_payload, member_payload, shown_on_gateway, user_payload
+from tests.stand_ins.discord.payloads import (
+    channel_payload,
+    guild_payload,
+    member_payload,
+    shown_on_gateway,
+    user_payload,
+)
 from tests.stand_ins.discord.rules import Json
-from tests.stand_ins.discord.state import BASE, BOTS_RIGHTS, Guild, Member, State, now
+from tests.stand_ins.discord.state import BASE, Guild, Member, State, now
 
 _PRIVILEGED_INTENTS = 1 << 1 | 1 << 8 | 1 << 15
 _HEARTBEAT_SECONDS = 41.25
@@ -233,28 +239,21 @@ class Gateway(State):
     def _bot_user(self) -> Json:
         return {**user_payload(self.application_id, "bot"), "bot": True}
 
-    def _everyone(self, guild: Guild) -> Json:
-        """The role of everybody, which gives the bot what it needs."""
-        about = {"name": "@everyone", "position": 0, "color": 0, "flags": 0}
-        usual = {"hoist": False, "managed": False, "mentionable": False}
-        return {"id": str(guild.id), "permissions": str(BOTS_RIGHTS), **about, **usual}
-
     def _guild_payload(self, guild: Guild) -> Json:
-        lists = ("emojis", "stickers", "features", "voice_states", "presences", "stage_instances")
-        threads = [channel_payload(t) for t in guild.threads if t.is_seen and not t.archived]
+        lists = (
+            "voice_states",
+            "presences",
+            "stage_instances",
+            "guild_scheduled_events",
+            "soundboard_sounds",
+        )
         return {
-            "id": str(guild.id),
-            "name": guild.name,
-            "owner_id": "1",
+            **guild_payload(guild),
             "unavailable": False,
             "member_count": len(guild.members) + 1,
-            "preferred_locale": "en-US",
-            "roles": [self._everyone(guild)],
             "channels": [shown_on_gateway(channel) for channel in guild.channels],
-            "threads": threads,
+            "threads": [channel_payload(t) for t in guild.threads if t.is_seen and not t.archived],
             "members": [member_payload(Member(self.application_id, guild, "bot"))],
-            "guild_scheduled_events": [],
-            "soundboard_sounds": [],
             **{name: [] for name in lists},
         }
 

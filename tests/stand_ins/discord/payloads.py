@@ -24,6 +24,7 @@ from tests.stand_ins.discord.state import (
     VIEW_CHANNEL,
     VOICE,
     Channel,
+    Guild,
     Member,
 )
 
@@ -36,7 +37,56 @@ def user_payload(number: int, name: str) -> Json:
 def member_payload(member: Member) -> Json:
     joined = datetime.fromtimestamp(0, UTC).isoformat()
     user = user_payload(member.id, member.name)
-    return {"user": user, "roles": [], "joined_at": joined, "flags": 0, "deaf": False, "mute": False}
+    unset = dict.fromkeys(("avatar", "banner", "communication_disabled_until", "nick", "premium_since"))
+    usual = {"flags": 0, "deaf": False, "mute": False, "pending": False}
+    return {"user": user, "roles": [], "joined_at": joined, **usual, **unset}
+
+
+def guild_payload(guild: Guild) -> Json:
+    """What gateway and REST both have of a server."""
+    return {
+        "id": str(guild.id),
+        "name": guild.name,
+        "owner_id": "1",
+        "preferred_locale": guild.locale,
+        "roles": [everyone(guild)],
+        **_SETTINGS,
+        **dict.fromkeys(_UNSET),
+        **{name: [] for name in ("emojis", "stickers", "features")},
+    }
+
+
+def everyone(guild: Guild) -> Json:
+    """The role of everybody, which gives the bot what it needs."""
+    colors = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}
+    usual = {"hoist": False, "managed": False, "mentionable": False, "icon": None, "unicode_emoji": None}
+    about = {"name": "@everyone", "position": 0, "color": 0, "colors": colors, "flags": 0}
+    return {"id": str(guild.id), "permissions": str(BOTS_RIGHTS), **about, **usual}
+
+
+_SETTINGS: Json = {
+    "afk_timeout": 300,
+    "default_message_notifications": 1,
+    "explicit_content_filter": 0,
+    "max_members": 25_000_000,
+    "max_stage_video_channel_users": 50,
+    "max_video_channel_users": 25,
+    "mfa_level": 0,
+    "nsfw": False,
+    "nsfw_level": 0,
+    "premium_progress_bar_enabled": False,
+    "premium_subscription_count": 0,
+    "premium_tier": 0,
+    "region": "deprecated",
+    "system_channel_flags": 0,
+    "verification_level": 0,
+    "widget_enabled": False,
+}
+_UNSET = (
+    *("afk_channel_id", "application_id", "banner", "description", "discovery_splash", "home_header", "icon"),
+    *("incidents_data", "max_presences", "public_updates_channel_id", "rules_channel_id", "splash"),
+    *("safety_alerts_channel_id", "system_channel_id", "vanity_url_code", "widget_channel_id"),
+)
 
 
 def member_permissions(member: Member) -> int:

@@ -1,7 +1,13 @@
 """What happens in Discord without the bot: servers, channels and people come and go."""
 
 from tests.stand_ins.discord.gateway import Gateway
-from tests.stand_ins.discord.payloads import channel_payload, member_payload, shown_on_gateway, thread_head
+from tests.stand_ins.discord.payloads import (
+    channel_payload,
+    everyone,
+    member_payload,
+    shown_on_gateway,
+    thread_head,
+)
 from tests.stand_ins.discord.rules import Json
 from tests.stand_ins.discord.state import TEXT, THREAD, Channel, Guild, Interaction, Member
 
@@ -97,7 +103,7 @@ class Places(Gateway):
 
     def role_changed(self, guild: Guild) -> None:
         """Somebody has changed what everybody may do."""
-        self._emit(guild, "GUILD_ROLE_UPDATE", {"guild_id": str(guild.id), "role": self._everyone(guild)})
+        self._emit(guild, "GUILD_ROLE_UPDATE", {"guild_id": str(guild.id), "role": everyone(guild)})
 
     def bot_changed(self, guild: Guild) -> None:
         """The bot got another role, which it is told without the intent for members."""
