@@ -106,6 +106,8 @@ async def test_thread_locked_while_thinking(
     asked = await wire.reload()
     await asyncio.sleep(after)
     assert wire.reply(asked).thinking
+    ticks = [at for at in refused(wire) if at < wire.api.calls[0].at + SECONDS - 1]
+    assert 1 <= len(ticks) <= 4, "a countdown is not shown every 5 s to a thread that rests"
     ping = await opened(wire, unlock, event, within)
     await told_once(wire, bot, asked, ping)
 
