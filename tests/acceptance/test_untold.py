@@ -106,6 +106,8 @@ async def test_thread_locked_while_thinking(
     asked = await wire.reload()
     await asyncio.sleep(after)
     assert wire.reply(asked).thinking
+    ticks = [at for at in refused(wire) if at < wire.api.calls[0].at + SECONDS - 1]
+    assert 1 <= len(ticks) <= 4, "a countdown is not shown every 5 s to a thread that rests"
     ping = await opened(wire, unlock, event, within)
     await told_once(wire, bot, asked, ping)
 
@@ -220,6 +222,7 @@ async def test_a_quiet_day_costs_sixty_refused_calls_at_most_and_then_it_is_over
     assert len(tries) <= MOST_REFUSED
     assert max(b - a for a, b in itertools.pairwise(tries)) < 1.3 * HOUR
     assert now() - tries[-1] < 4 * HOUR, "they went on until the end"
+    assert tries[-1] < wire.api.calls[0].at + SECONDS + FADE_AGE - 60, "and not beyond"
     unlock(wire)
     changed(wire, "THREAD_UPDATE")
     await asyncio.sleep(60)
