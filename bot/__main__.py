@@ -149,7 +149,7 @@ async def run(settings: Settings) -> NoReturn:
     settle_garbage_collector()
     health = None
     if settings.health_port:
-        health = Health(settings.health_port, bot.metrics, bot.store, bot.is_connected)
+        health = Health(settings.health_port, bot.metrics, bot.store, bot.gateway_state)
         try:
             await health.start()
         except OSError as error:

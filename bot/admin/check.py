@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
+from bot.discord_api.logins import no_logins
 from bot.discord_api.permissions import NEEDED, invitation
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import DatabaseEmpty, SealBroken, StoreTrouble
@@ -178,7 +180,11 @@ async def _gateway(portal: Portal) -> str:
         hello = await socket.receive_json(timeout=CHECK_TIMEOUT)
     if hello.get("op") != _HELLO:
         raise NotRightError("the gateway does not say hello. Is something between this machine and Discord?")
-    left = logins["remaining"]
+    left, resets = logins["remaining"], time.time() + logins["reset_after"] / 1000
+    if left <= 0:
+        raise NotRightError(
+            f"{no_logins(resets)}, and the bot waits for that. Does something restart it all the time?"
+        )
     if left < LOGINS_LEFT:
         raise NotRightError(
             f"only {left} logins are left today. Does something restart the bot all the time?"

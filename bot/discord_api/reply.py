@@ -185,7 +185,9 @@ class Reply:
         return dict(itertools.chain(*found))
 
     async def _ping(self, reload: Reload, number: int, ping: Ping, sent: Sent, *, alone: bool) -> Result:
-        text = ping_text(reload, ping, self._now(), self._say, alone=alone)
+        def text() -> str:
+            return ping_text(reload, ping, self._now(), self._say, alone=alone)
+
         result = await self._pings.send(reload, number, ping, text)
         if result is Result.DONE:
             await sent(number)
@@ -195,7 +197,7 @@ class Reply:
         """Where telling itself has failed: one plain message to who asked."""
         ping = Ping(reload.owner.channel, (reload.owner.user,))
         text = f"<@{reload.owner.user}> {broken(ref, self._say)}"
-        await self._pings.send(reload, len(reload.pings), ping, text)
+        await self._pings.send(reload, len(reload.pings), ping, lambda: text)
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:
