@@ -217,6 +217,12 @@ class PatientShard(Shard):
         self._connected_at = clock()
         super().launch()
 
+    async def worker(self) -> None:
+        """Read until the connection ends; discord.py looks at how it ended once all shards are launched."""
+        await super().worker()
+        # In a task of its own: a shard that connects again cancels this one.
+        self._client.keep(self._client.logins.ended(self.id), f"ended-{self.id}")
+
     async def reidentify(self, exc: ReconnectWebSocket) -> None:
         """Resume, or log in again: once it is time for that."""
         if not self._client.has(self):

@@ -104,6 +104,7 @@ class Logins:
         """Each shard's last login, also in the process before this; None: it has been counted."""
         self._turns: dict[int, float] = {}
         """When each shard's last turn was, by the loop's clock."""
+        self._settling = asyncio.Lock()
         self._unanswered: set[int] = set()
         self._ready: set[int] = set()
         self._suspects: set[int] = set()
@@ -112,7 +113,7 @@ class Logins:
 
     async def wait(self, shard: int) -> None:
         """Return once a shard may connect to log in: it has no connection, or has lost it."""
-        await self._count(shard)
+        await self._settle(shard)
         while True:
             if (pause := await self._turn(shard)) > 0:
                 log.info("login.waits", shard=shard, seconds=round(pause), failures=self._failures.lost)
@@ -129,6 +130,11 @@ class Logins:
             self._none_left_until = self._now() + pause
             log.error("login.none_left", again_in=round(pause))
             await asyncio.sleep(pause)
+
+    async def ended(self, shard: int) -> None:
+        """A connection has ended: a login that it left unanswered has failed, and the next shard may know."""
+        if shard in self._unanswered:
+            await self._settle(shard)
 
     def give_up(self, shard: int) -> None:
         """A shard that had its turn does not log in after all."""
@@ -160,10 +166,14 @@ class Logins:
         self._unanswered.clear()
         await asyncio.gather(*(self._note(shard, None) for shard in self._ready.intersection(connected)))
 
+    async def _settle(self, shard: int) -> None:
+        """A shard has no connection any more: if it logged in lately, that login has not stayed up."""
+        async with self._settling:
+            self._unanswered.discard(shard)
+            self._ready.discard(shard)
+            await self._count(shard)
+
     async def _count(self, shard: int) -> None:
-        """A shard wants to log in: if it did so lately, that login has not stayed up."""
-        self._unanswered.discard(shard)
-        self._ready.discard(shard)
         if shard not in self._last:
             known = await self._read(_SHARD.format(shard=shard))
             self._last[shard] = Login(**known) if known is not None else None

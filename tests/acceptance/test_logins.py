@@ -49,6 +49,16 @@ async def test_logins_that_do_not_stay_up_are_few(
 
 
 @virtual
+async def test_a_shard_that_fails_at_the_start_holds_up_no_other(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.login_trouble = ["invalid"]
+    async with running(wire.settings(shard_count=4), monkeypatch) as bot:
+        await wire.server.wait_for(bot.is_connected, 45)
+        assert len(wire.server.login_times) == 5
+
+
+@virtual
 async def test_restarts_do_not_make_more_logins(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     wire.server.login_trouble = ["invalid"] * 100
     for _ in range(10):
