@@ -103,7 +103,7 @@ class Logins:
         self._last: dict[int, Login | None] = {}
         """Each shard's last login, also in the process before this; None: it has been counted."""
         self._turns: dict[int, float] = {}
-        """When each shard's last turn was, by the loop's clock."""
+        """When each shard's last turn or login was, by the loop's clock."""
         self._settling = asyncio.Lock()
         self._unanswered: set[int] = set()
         self._ready: set[int] = set()
@@ -146,6 +146,7 @@ class Logins:
 
     async def begun(self, shard: int) -> None:
         """A shard logs in now."""
+        self._turns[shard] = clock()  # Discord counts from here: connecting took a while
         await self._note(shard, Login(self._now()))
 
     async def ready(self, shard: int) -> None:
