@@ -47,10 +47,10 @@ class KeyModal(discord.ui.Modal):
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
         await deliver.respond(interaction, defer)
         keys, who = interaction.client.keys, interaction.user
-        checked = await keys.check(key)
+        checked = await keys.check(require_member(interaction), key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
-        await keys.set(server, key, who.id, who.display_name)
-        await deliver.say(interaction, key_stored(say, checked=checked))
+        await keys.set(server, key, who.id, who.display_name, checked)
+        await deliver.say(interaction, key_stored(say, checked=checked.works))
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -85,7 +85,9 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         elif status.tail is None:
             text = key_unreadable(say)
         else:
-            text = key_status(escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, say)
+            name = escape_mentions(escape_markdown(status.by_name))
+            checked = status.checked
+            text = key_status(name, status.at, status.tail, status.host, say, checked=checked)
         await self.bot.responses.say(interaction, text)
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))

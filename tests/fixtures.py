@@ -61,6 +61,7 @@ def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
         key_encryption_keys=new_encryption_key(),
         data_dir=tmp_path / "data",
         model_api_url=api.url,
+        model_api_version="v4",
         shard_count=1,
     )
 

@@ -81,10 +81,11 @@ class Reply:
         """Calls of this reload that this process has had refused."""
         return self._calls.refused
 
-    async def show(self, reload: Reload, now: float, limit: float) -> None:
-        """Show the countdown as of `now`, within `limit` seconds or not at all."""
+    async def show(self, reload: Reload, now: float, limit: float) -> bool:
+        """Show the countdown as of `now`, within `limit` seconds or not at all; True: it is shown."""
         layout = view.render(reload, now, self._say)
-        await self._edits.make(reload, Edit(layout, min(limit, EDIT_TIMEOUT), drawn_at=clock()))
+        edit = Edit(layout, min(limit, EDIT_TIMEOUT), drawn_at=clock())
+        return await self._edits.make(reload, edit) is Result.DONE
 
     async def tell(self, reload: Reload, sent: Sent) -> bool:
         """Show the ending and ping: edit first, then pings; after trouble again and again.

@@ -8,7 +8,7 @@ from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
 from bot.keys import Keys
 from bot.metrics import Metrics
-from bot.model_api.client import ModelApi
+from bot.model_api.hosts import Hosts
 from bot.reloads.countdown import Countdowns
 from bot.reloads.untold import Untold
 from bot.store.base import Store
@@ -25,7 +25,7 @@ class Services:
         self,
         store: Store,
         keys: Keys,
-        api: ModelApi,
+        hosts: Hosts,
         responses: Responses,
         replies: Replies,
         metrics: Metrics,
@@ -39,7 +39,7 @@ class Services:
         self.store = store
         self.metrics = metrics
         self.keys = keys
-        self.api = api
+        self.hosts = hosts
         self.responses = responses
         self.replies = replies
         self.now = now

@@ -14,7 +14,7 @@ from bot.domain.errors import StoreUnusable
 from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
-FORMAT = 1
+FORMAT = 2
 """The version of the rows; a store of a newer one is refused."""
 FORMAT_ADDRESS = VALUE.address(name="format")
 
