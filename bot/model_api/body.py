@@ -73,10 +73,8 @@ class _Unpacker:
                 raise ValueError("broken content encoding") from None
             if chunk:
                 yield chunk
-            rest, is_full = (
-                self._packed.unconsumed_tail,
-                len(chunk) == _CHUNK,
-            )  # then there may be more inside
+            rest = self._packed.unconsumed_tail
+            is_full = len(chunk) == _CHUNK  # zlib may hold more, though it has taken all
             if self._packed.eof:
                 rest, is_full, self._packed = self._packed.unused_data, False, None
 

@@ -139,21 +139,23 @@ async def test_refused_key_is_asked_about_once_at_the_other_host_which_is_rememb
     wire: Wire, bot: Rewarm, old: ModelApiServer
 ) -> None:
     await of_0_1_0(wire, bot)
-    old.reloads = [OLD_INVALID]
     stored = []
 
-    async def look(_: web.Request) -> web.StreamResponse:
+    async def look(request: web.Request) -> web.StreamResponse:
         [row] = await bot.store.open()
         stored.append((row.state, row.called_at, await version(wire, bot)))
-        return web.json_response(ACCEPTED)
+        await asyncio.sleep(1)
+        return web.json_response(ACCEPTED if request.path == PATH else OLD_INVALID.body)
 
-    wire.api.reloads = [Answer(handler=look)]
+    old.reloads = wire.api.reloads = [Answer(handler=look)]
     asked = await wire.reload()
     assert (await ended(wire, bot, asked)).startswith("Ready")
     assert [call.path for call in (*old.calls, *wire.api.calls)] == [OLD_PATH, PATH]
-    [(state, called_at, where)] = stored
-    assert (state, where) == (State.CALLING, "v6"), "both are stored before the second call goes out"
-    assert called_at is not None
+    (_, first, _), (state, second, where) = stored
+    assert (state, where) == (State.CALLING, "v6")
+    assert first is not None
+    assert second is not None
+    assert second >= first + 1, "both are stored before the second call goes out"
     assert f"It is sent to `{host(wire.api)}`." in await status(wire)
     assert len([ping for ping in wire.pings() if ping.mentions]) == 1
     await ended(wire, bot, await wire.reload(model="another"))
