@@ -85,7 +85,7 @@ _FRIENDLY = re.compile(
 )
 _DOUBT = re.compile(
     r"\b(not|no|never|cannot|unable|without|until|unless|errors?|fail\w*|invalid|wrong|denied|refused|rejected|"
-    r"disabled|unavailable|unsupported|expired)\b|n.t\b",
+    r"disabled|unavailable|unsupported|expired)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _NO_REQUEST = re.compile(r"\brequest( id)?( was)? not found", re.IGNORECASE)
