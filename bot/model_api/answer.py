@@ -27,6 +27,8 @@ _JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YES = ("success", "processing")
 _RENDERING = ("processing", "queued", "pending")
 _NO = ("error", "failed")
+_READ_CHARACTERS = 2000
+"""Of a text; with 64 KiB of words that nearly match, the patterns would hold up the event loop for 0.6 s."""
 _LONGEST_INTEGER = 20
 """Digits; Python refuses to read thousands of them."""
 
@@ -237,7 +239,7 @@ def word_of(answer: dict[str, Any] | None) -> str | None:
 def _text(
     answer: dict[str, Any] | None, fields: Collection[str] = ("message", "messege", "error", "errors")
 ) -> str:
-    """All text of the fields that carry it; validation failures nest it."""
+    """The text of the fields that carry it, as far as it is looked at; validation failures nest it."""
     found: list[str] = []
     rest = deque(answer.get(name) for name in fields) if answer else deque()
     while rest:
@@ -248,7 +250,7 @@ def _text(
             rest.extend(part.values())
         elif isinstance(part, list):
             rest.extend(part)
-    return " ".join(found)
+    return " ".join(found)[:_READ_CHARACTERS]
 
 
 def _without(model: str, text: str) -> str:

@@ -195,12 +195,14 @@ PICTURES = {
 
 @pytest.mark.usefixtures("virtual")
 async def test_each_picture_shows_what_came_of_it(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with StandInModelApi() as api, running(wire.settings(model_api_url=api.url), monkeypatch):
+    async with StandInModelApi() as api, running(wire.settings(model_api_url=api.url), monkeypatch) as bot:
         await wire.ready()
         await wire.set_key("any-key")
         for model, words in PICTURES.items():
             asked = await wire.reload(model=model)
             await wire.server.wait_for(lambda asked=asked: "**Ready**" in wire.reply(asked).text, 30)  # type: ignore[misc]
+            while await bot.store.open():  # its ending is shown before that is stored
+                await asyncio.sleep(0.1)
             form = await wire.server.press(wire.ana, wire.reply(asked), "Test image")
             await wire.server.submit_modal(form, {"prompt": "an apple"})
             await wire.server.wait_for(

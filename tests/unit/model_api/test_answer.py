@@ -1,6 +1,7 @@
 """What the model API's answers mean."""
 
 import math
+import time
 from typing import Any
 
 import orjson
@@ -369,6 +370,13 @@ def test_a_flood_of_nested_text_is_read_quickly_and_bounded() -> None:
     answer = read(200, error([["x" * 10] * 10] * 500))
     assert answer.outcome is Outcome.REFUSED
     assert len(answer.said) <= 60
+
+
+@pytest.mark.parametrize("words", ["wait ", "model ", "again 1 s ", "limit exceeded ", "key "])
+def test_a_flood_of_words_that_nearly_match_holds_nobody_up(words: str) -> None:
+    began = time.thread_time()
+    read(429, {"message": (words * 60_000)[:60_000]})
+    assert time.thread_time() - began < 0.1
 
 
 json_values = st.recursive(
