@@ -97,12 +97,11 @@ class PatientWebSocket(DiscordWebSocket):
                 self._on_skipped(event)
 
     async def identify(self) -> None:
-        """Log in; given up meanwhile, it leaves no thread behind that beats for ever."""
+        """Log in; given up meanwhile, it leaves no connection behind, and no thread that beats for ever."""
         try:
             await super().identify()
         except asyncio.CancelledError:
-            if self._keep_alive is not None:
-                self._keep_alive.stop()
+            await self.close(code=_LOST)
             raise
 
     async def poll_event(self) -> None:
