@@ -54,6 +54,10 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
+findings: ## run what surprised us about other people's software: does it still hold? (a minute, asks the package index)
+	@changed=; for one in findings/*-*.sh; do echo "== $$one"; bash $$one || changed="$$changed $$one"; done; \
+		[ -z "$$changed" ] || { echo "Changed:$$changed"; exit 1; }
+
 # The package is the description as code, and of others than Discord: so nothing of it runs in `make test`.
 DESCRIPTION := discord-api-spec@10.0.266135 zod@4.6.7
 audit-api: .venv/.ok ## check each body of a run of the tests against Discord's published description (needs npm)
@@ -107,4 +111,4 @@ clean: ## remove what make has made
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables audit audit-api test test-fast types tests dist-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables findings audit audit-api test test-fast types tests dist-test lock clean
