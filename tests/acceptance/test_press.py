@@ -371,7 +371,7 @@ async def test_a_thread_that_rests_meanwhile_is_shown_it_once_it_is_awake(wire: 
     wire.general.archived = True
     await asyncio.sleep(90)
     wire.general.archived = False
-    await shows(wire, message, "**Confirmed**")
+    await shows(wire, message, "**Confirmed**", 120)  # the pauses between tries double
 
 
 async def test_the_form_delivered_twice_costs_once(wire: Wire, bot: Rewarm) -> None:

@@ -428,7 +428,7 @@ async def test_who_joins_while_the_told_ending_is_unwritten_is_pinged_too(
             async with asyncio.timeout(8):
                 while True:
                     joined = await wire.reload(wire.ben)
-                    await wire.server.wait_for(lambda: joined.message_id is not None, 5)  # noqa: B023
+                    await wire.server.wait_for(lambda: joined.message_id and wire.reply(joined).text, 5)  # noqa: B023
                     if "torage" not in wire.reply(joined).text:
                         break
                     await asyncio.sleep(0.2)
