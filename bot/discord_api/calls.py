@@ -109,10 +109,7 @@ class Calls:
         make: Callable[[], Awaitable[object]],
         drawn: float | None = None,
     ) -> Tried:
-        """Make one call, within `limit` seconds; its first success ends it.
-
-        None is made where MOST_REFUSED have been refused.
-        """
+        """Make one call, within `limit` seconds, or none after MOST_REFUSED; its first success ends it."""
         if self.refused >= MOST_REFUSED:
             return Tried(Result.CLOSED)
         if self._hold is not None:
