@@ -82,7 +82,7 @@ types: .venv/.ok
 tests: .venv/.ok
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
-# A quarter of the examples that `make test` makes up.
+# A tenth of the examples that `make test` makes up.
 test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

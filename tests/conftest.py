@@ -25,7 +25,7 @@ structlog.configure(
 )
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)  # for `make test-fast`
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # for `make test-fast`
 hypothesis.settings.load_profile("untimed")
 
 
