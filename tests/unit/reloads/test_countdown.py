@@ -69,11 +69,11 @@ def test_a_few_are_edited_every_five_seconds_on_round_numbers() -> None:
 @pytest.mark.parametrize("cost", [0.0003, 0.0006, 0.002])
 def test_a_crowd_is_edited_evenly_and_its_last_seconds_come_first(cost: float) -> None:
     """33 begin each second, so that 4,000 are live."""
-    starts = [number * 120 / 4000 for number in range(10_000)]
+    starts = [number * 120 / 4000 for number in range(8_000)]
     shown = play(starts, cost)
     second = Counter(int(starts[n] + 120 - left) for n, lefts in shown.items() for left in lefts)
-    busy = [second[at] for at in range(180, 300)]
-    assert max(busy) < 1.15 * sum(busy) / 120
+    busy = [second[at] for at in range(180, 240)]
+    assert max(busy) < 1.15 * sum(busy) / 60
     for number, lefts in shown.items():
         last = [left for left in lefts if left <= NEAR_SECONDS]
         assert len(last) >= 2
@@ -87,14 +87,14 @@ def test_a_crowd_is_edited_evenly_and_its_last_seconds_come_first(cost: float) -
 def test_it_is_edited_so_often_that_room_is_left_for_answers(live: int) -> None:
     """What its reloads cost beside counts, too."""
     cost = 0.0005
-    starts = [number * 120 / live for number in range(5 * live // 2)]  # later ones change nothing before 300
+    starts = [number * 120 / live for number in range(2 * live)]  # later ones change nothing before 240
     edits = sum(
-        180 <= starts[n] + 120 - left < 300 for n, lefts in play(starts, cost).items() for left in lefts
+        180 <= starts[n] + 120 - left < 240 for n, lefts in play(starts, cost).items() for left in lefts
     )
-    used = (edits + live * RELOAD_COSTS) * cost / 120
+    used = (2 * edits + live * RELOAD_COSTS) * cost / 120
     assert used < 1.05 * LOAD
     if used < 0.9 * LOAD:
-        assert edits / live == pytest.approx(24, abs=1.5), "nobody waits while there is room"
+        assert edits / live == pytest.approx(12, abs=0.75), "nobody waits while there is room"
 
 
 def test_those_that_a_restart_finds_are_not_edited_in_waves_that_it_cannot_carry() -> None:
