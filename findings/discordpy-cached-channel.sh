@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Bet: an interaction carries its whole channel, so `interaction.channel` is what this event says.
-. "$(dirname "$0")/run.sh"
+. "$(dirname "$0")/common.bash"
 install discord.py==2.7.1
 expect 'interaction.channel is the channel of the cache, also where the event itself has a newer name, flags and all' \
 	'the event says: general; interaction.channel says: ___hidden___' << 'PYTHON'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Bet: an interaction names its channel by id, so `interaction.channel_id` is that id, whatever the channel is.
-. "$(dirname "$0")/run.sh"
+. "$(dirname "$0")/common.bash"
 install discord.py==2.7.1
 expect 'in a channel of a type that discord.py does not know, interaction.channel_id is None, though the event has the id twice' \
 	'type 0: channel_id 777; type 42: channel_id None' << 'PYTHON'

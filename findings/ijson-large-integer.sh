@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Bet: a streaming parser that is asked for floats turns a large integer into one, or at worst leaves out that row.
-. "$(dirname "$0")/run.sh"
+. "$(dirname "$0")/common.bash"
 install ijson==3.6.0
 expect 'with use_float=True the C backend gives up the whole list for one integer of 2^63 or more; the Python backend reads it' \
 	'yajl2_c: IncompleteJSONError after 1 of 3 rows; python: 3 of 3 rows' << 'PYTHON'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Bet: with nothing to do but a timer, virtual time jumps at once: a sleep costs a handful of the loop's cycles.
-. "$(dirname "$0")/run.sh"
+. "$(dirname "$0")/common.bash"
 install looptime==0.9
 expect 'looptime turns its loop over 40 times, idle, before each jump of time: a test that polls every 0.05 s of an hour turns it three million times' \
 	'more than 40 cycles for each sleep, by default; fewer than 10 with noop_cycles=4' << 'PYTHON'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Bet: an assignment that the database refuses raises there, with autocommit or without.
-. "$(dirname "$0")/run.sh"
+. "$(dirname "$0")/common.bash"
 install pip==25.3 setuptools==80.9.0 sqlitedict==2.1.0
 expect 'without autocommit, an assignment that the database refuses returns, as do later ones; the error is raised by close(), far from its cause' \
 	'autocommit: refused row raised, next row returned, close returned; without: refused row returned, next row returned, close raised' << 'PYTHON'

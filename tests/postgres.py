@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,32 +114,34 @@ class Server:
 
 
 @contextmanager
+def _running(make: Callable[[Path], Server], stop: signal.Signals) -> Iterator[Server]:
+    """A server in a folder of its own, whose path is short, as a socket's must be."""
+    with tempfile.TemporaryDirectory(prefix="rewarm-pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        made = make(Path(folder))
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop(stop)
+
+
+@contextmanager
 def server(*, fsync: bool = False) -> Iterator[Server]:
     """A server that runs; FileNotFoundError where it is not installed."""
     found = programs()
     if found is None:
         raise FileNotFoundError("initdb")
-    folder = Path(tempfile.mkdtemp(prefix="rewarm-pg-", dir="/tmp"))  # a socket's path is short
-    made = Server(folder, found, fsync=fsync)
-    try:
-        made.start()
+    with _running(lambda folder: Server(folder, found, fsync=fsync), signal.SIGINT) as made:
         yield made
-    finally:
-        made.stop(signal.SIGINT)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def standby(primary: Server) -> Iterator[Server]:
     """A server that streams from another, and can be read from; it has what that one has."""
-    folder = Path(tempfile.mkdtemp(prefix="rewarm-pg-", dir="/tmp"))
-    made = Server(folder, primary.programs, fsync=False, primary=primary)
-    try:
-        made.start()
+    with _running(
+        lambda folder: Server(folder, primary.programs, fsync=False, primary=primary), signal.SIGQUIT
+    ) as made:
         yield made
-    finally:
-        made.stop(signal.SIGQUIT)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -108,6 +108,27 @@ class Wire:
         return [message for message in self.server.messages.values() if message.mentions]
 
 
+async def all_ended(bot: Rewarm, seconds: float) -> None:
+    """Wait until nothing is open, for so many seconds at most."""
+    async with asyncio.timeout(seconds):
+        while await bot.store.open():
+            await asyncio.sleep(0.1)
+
+
+async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 15.0) -> str:
+    """Wait until nothing is open; the reply's text, without markup."""
+    await all_ended(bot, seconds)
+    return wire.reply(asked).text.replace("**", "").replace("`", "")
+
+
+async def reload_works(wire: Wire) -> None:
+    """Store the key, and see a reload to its ping."""
+    await wire.set_key()
+    asked = await wire.reload()
+    await wire.server.wait_for(wire.pings, 60)
+    assert wire.reply(asked).text.startswith("**Ready**")
+
+
 def sleep_through(seconds: float) -> None:
     """What a suspend is to a loop whose clock counts it: nothing ran, and it is so much later."""
     loop = asyncio.get_running_loop()

@@ -7,13 +7,12 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
-from bot.app import Rewarm
 from bot.domain.reload import State
 from bot.model_api.client import RELOAD_TIMEOUT
 from bot.model_api.places import PLACE_TIMEOUT
 from tests.stand_ins.discord import Channel, Interaction, Member
 from tests.stand_ins.model_api import ACCEPTED, Answer
-from tests.wire import Wire, running
+from tests.wire import Wire, all_ended, running
 
 pytestmark = pytest.mark.usefixtures("virtual")
 WAITS = "Many calls are waiting for the API. This one waits until <t:"
@@ -67,7 +66,7 @@ async def test_others_are_served_and_who_waits_hears_that_nothing_was_sent(
         newcomer = await ask(wire, servers[4], "sdxl-turbo")
         await wire.server.wait_for(lambda: "**Reloading**" in wire.reply(newcomer).text, 30)
         assert asyncio.get_running_loop().time() - began < 23, "the first place that came free was theirs"
-        await all_ended(bot)
+        await all_ended(bot, 200)
         texts = [wire.reply(one).text for one in hanging]
         not_sent = [
             text for text in texts if "Too many calls were waiting for the API. Nothing was sent" in text
@@ -85,12 +84,6 @@ async def test_others_are_served_and_who_waits_hears_that_nothing_was_sent(
     assert max(by_server.values()) - min(by_server.values()) <= 1, "fair"
 
 
-async def all_ended(bot: Rewarm) -> None:
-    async with asyncio.timeout(200):
-        while await bot.store.open():
-            await asyncio.sleep(0.5)
-
-
 async def test_who_waits_at_a_stop_goes_on_at_the_next_start(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +96,7 @@ async def test_who_waits_at_a_stop_goes_on_at_the_next_start(
         await wire.server.wait_for(lambda: WAITS in wire.reply(asked).text)
     wire.server.connected.clear()
     async with running(settings, monkeypatch, calls=1) as bot:
-        await all_ended(bot)
+        await all_ended(bot, 200)
     assert "**Ready**" in wire.reply(asked).text
     assert Counter(call.body["model_id"] for call in wire.api.calls) == {"hangs": 1, "sdxl-turbo": 1}
 
@@ -117,7 +110,7 @@ async def test_short_wait_is_not_announced(wire: Wire, monkeypatch: pytest.Monke
     async with running(wire.settings(), monkeypatch, calls=1) as bot:
         await wire.set_key()
         asked = [await wire.reload(model="one"), await wire.reload(wire.ben, model="two")]
-        await all_ended(bot)
+        await all_ended(bot, 200)
     for one in asked:
         assert "Many calls" not in str(wire.reply(one).history)
         assert "**Ready**" in wire.reply(one).text

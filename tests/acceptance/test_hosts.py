@@ -14,6 +14,7 @@ from bot.app import Rewarm
 from bot.domain.reload import State
 from bot.jobs.catalogue_refresh import FIRST_DELAY
 from bot.model_api.versions import VERSIONS
+from tests import wire as wires
 from tests.stand_ins.discord import Interaction
 from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
 from tests.wire import Wire, running
@@ -22,6 +23,7 @@ from tests.world import CANARY
 pytestmark = pytest.mark.usefixtures("virtual")
 INVALID = Answer({"status": "error", "message": "Invalid API key"}, 401)
 OLD_INVALID = Answer({"status": "error", "messege": "Invalid Api Key"})
+ended = functools.partial(wires.ended, seconds=60.0)
 OLD_PATH, PATH = "/api/v4/dreambooth/model_reload", "/api/v6/images/model_reload"
 
 
@@ -63,14 +65,6 @@ async def of_0_1_0(wire: Wire, bot: Rewarm) -> None:
     assert row is not None
     await bot.store.set_key(wire.guild.id, replace(row, version=""))
     wire.api.balance_calls.clear()
-
-
-async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 60.0) -> str:
-    """Wait until nothing is open; the reply's text, without markup."""
-    async with asyncio.timeout(seconds):
-        while await bot.store.open():
-            await asyncio.sleep(0.1)
-    return wire.reply(asked).text.replace("**", "").replace("`", "")
 
 
 async def version(wire: Wire, bot: Rewarm) -> str:

@@ -11,7 +11,7 @@ from bot.app import Rewarm, build
 from bot.domain.errors import DiscordRefuses
 from bot.health import Health
 from tests.integration.test_health import free_port, get
-from tests.wire import Wire, running
+from tests.wire import Wire, reload_works, running
 
 virtual = pytest.mark.usefixtures("virtual")
 KINDS: tuple[str | int, ...] = ("invalid", "resumable", 4000, "cut", "silent", "lost")
@@ -21,13 +21,6 @@ def logins(wire: Wire, seconds: float) -> int:
     """How many there were in the first so many seconds."""
     times = wire.server.login_times
     return sum(at < times[0] + seconds for at in times)
-
-
-async def reload_works(wire: Wire) -> None:
-    await wire.set_key()
-    asked = await wire.reload()
-    await wire.server.wait_for(wire.pings, 60)
-    assert wire.reply(asked).text.startswith("**Ready**")
 
 
 @virtual

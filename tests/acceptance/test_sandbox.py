@@ -15,7 +15,7 @@ import pytest
 from bot.sandbox.model_api import ANSWERS, StandInModelApi
 from bot.sandbox.page import PORT
 from tests.sandbox import Sandbox, sandbox, start
-from tests.wire import Wire, running
+from tests.wire import Wire, all_ended, running
 
 ENDINGS = {
     "works": ("Reloading", "Ready"),
@@ -201,8 +201,7 @@ async def test_each_picture_shows_what_came_of_it(wire: Wire, monkeypatch: pytes
         for model, words in PICTURES.items():
             asked = await wire.reload(model=model)
             await wire.server.wait_for(lambda asked=asked: "**Ready**" in wire.reply(asked).text, 30)  # type: ignore[misc]
-            while await bot.store.open():  # its ending is shown before that is stored
-                await asyncio.sleep(0.1)
+            await all_ended(bot, 30)  # its ending is shown before that is stored
             form = await wire.server.press(wire.ana, wire.reply(asked), "Test image")
             await wire.server.submit_modal(form, {"prompt": "an apple"})
             await wire.server.wait_for(

@@ -11,7 +11,7 @@ from discord.ext import commands
 
 from bot.app import build
 from tests.stand_ins.discord import DiscordServer, Fault
-from tests.wire import Wire, running
+from tests.wire import Wire, reload_works, running
 
 virtual = pytest.mark.usefixtures("virtual")
 PAGES: dict[str, dict[str, Any]] = {
@@ -25,13 +25,6 @@ PAGES: dict[str, dict[str, Any]] = {
     "a reset": {"reset": "before"},
     "an edge 429": {"status": 429, "edge": True},
 }
-
-
-async def reload_works(wire: Wire) -> None:
-    await wire.set_key()
-    asked = await wire.reload()
-    await wire.server.wait_for(wire.pings, 60)
-    assert wire.reply(asked).text.startswith("**Ready**")
 
 
 @virtual

@@ -22,9 +22,9 @@ from bot.domain.picture import Picture
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.store.file import NAME as FILE_NAME
 from bot.words.common import span
-from tests.stand_ins.discord import Fault, Interaction
+from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
-from tests.wire import Wire, running, sleep_through
+from tests.wire import Wire, all_ended, ended, running, sleep_through
 from tests.world import CANARY
 
 if TYPE_CHECKING:
@@ -34,14 +34,6 @@ pytestmark = pytest.mark.usefixtures("virtual")
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 PING = r"^/channels/\d+/messages$"
 SECONDS = 3.0
-
-
-async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 15.0) -> str:
-    """Wait until nothing is open; the reply's text, without markup."""
-    async with asyncio.timeout(seconds):
-        while await bot.store.open():
-            await asyncio.sleep(0.1)
-    return wire.reply(asked).text.replace("**", "").replace("`", "")
 
 
 async def test_lost_answer_to_the_deferral_is_no_second_command(wire: Wire, bot: Rewarm) -> None:
@@ -833,9 +825,7 @@ async def test_who_was_refused_in_private_is_not_told_of_a_failure_in_public(wir
     )
     assert await bot.store.ask(left, 1.0) == left
     bot.runner.start(left, None)
-    async with asyncio.timeout(30):
-        while await bot.store.open():
-            await asyncio.sleep(0.1)
+    await all_ended(bot, 30)
     assert wire.reply(asked).text == refused
     assert wire.pings() == []
     assert wire.api.calls == []
