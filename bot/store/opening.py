@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
-from bot.domain.errors import StoreUnusable
+from bot.domain.errors import StoreAway
 from bot.metrics import Metrics
 from bot.store import file
 from bot.store.base import ENCRYPTION_CHECK, Store
@@ -14,7 +14,7 @@ from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
 
 OPEN_TIMEOUT = 30.0
-"""A store of 42 MB was opened in half a second; a disk that hangs never answers."""
+"""Without any progress: to upgrade a million reloads takes a while, and a disk that hangs never answers."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -26,8 +26,25 @@ async def open_store(url: SecretStr, folder: Path, metrics: Metrics) -> Store:
         if left.exists() and await store.value(ENCRYPTION_CHECK) is None:
             log.warning("store.begun_anew", not_moved=str(left), by="move-store")
         return store
-    try:
-        async with asyncio.timeout(OPEN_TIMEOUT):
-            return await asyncio.to_thread(EmbeddedStore, folder, metrics)
-    except TimeoutError:
-        raise StoreUnusable(f"{folder} does not answer: look after its disk") from None
+    return await _open_file(folder, metrics)
+
+
+async def _open_file(folder: Path, metrics: Metrics) -> EmbeddedStore:
+    loop, moved = asyncio.get_running_loop(), asyncio.Event()
+
+    def progress() -> None:
+        loop.call_soon_threadsafe(moved.set)
+
+    opening = asyncio.create_task(
+        asyncio.to_thread(EmbeddedStore, folder, metrics, progress), name="open-store"
+    )
+    while not opening.done():
+        moved.clear()
+        moving = asyncio.create_task(moved.wait(), name="open-store-moves")
+        done, _ = await asyncio.wait(
+            {opening, moving}, timeout=OPEN_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+        )
+        moving.cancel()
+        if not done:
+            raise StoreAway(f"{folder} does not answer: look after its disk")
+    return opening.result()
