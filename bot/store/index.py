@@ -34,13 +34,13 @@ FROM (SELECT id, {_READ} FROM (SELECT {{id}} AS id,
 """
 """The line of a reload, as its properties say. What cannot be read counts as open: a start looks at it."""
 
-SCHEMA = (
+TABLES = (
     """
     CREATE TABLE reloads (
         id INTEGER PRIMARY KEY, server INTEGER, model TEXT, asked_at REAL, outcome TEXT, used_at REAL,
         last_at REAL, is_open INTEGER, may_fade INTEGER)
     """,
-    "CREATE INDEX reloads_of_server ON reloads (server, asked_at)",
+    "CREATE INDEX reloads_of_server ON reloads (server, asked_at, model, outcome)",
     "CREATE INDEX reloads_of_model ON reloads (server, model, asked_at)",
     "CREATE INDEX reloads_ended ON reloads (last_at) WHERE last_at IS NOT NULL",
     "CREATE INDEX reloads_open ON reloads (id) WHERE is_open",
@@ -51,6 +51,9 @@ SCHEMA = (
         PRIMARY KEY (server, model)) WITHOUT ROWID
     """,
     "CREATE INDEX models_by_use ON models (server, used_at, newest)",
+)
+"""A line of `models` is of reloads whose outcome is known, and not that the API does not know the model."""
+TRIGGERS = (
     f"""
     CREATE TRIGGER row_entered AFTER INSERT ON kv
     WHEN NEW.value IS NOT NULL AND {_IS_RELOAD.format(row="NEW")}
@@ -87,7 +90,7 @@ SCHEMA = (
         UPDATE models SET newest = max(newest, NEW.id),
             used_by = iif(NEW.used_at > used_at, NEW.id, used_by),
             used_at = max(used_at, coalesce(NEW.used_at, 0))
-        WHERE server = NEW.server AND model = NEW.model;
+        WHERE server = NEW.server AND model = NEW.model AND (newest < NEW.id OR used_at < NEW.used_at);
     END
     """,
     """
@@ -101,20 +104,22 @@ SCHEMA = (
     END
     """,
 )
-"""A `models` line is of reloads whose outcome is known, and not that the API does not know the model."""
+SCHEMA = (*TABLES, *TRIGGERS)
 
 PERHAPS_OPEN = """
 SELECT key FROM kv WHERE value IS NOT NULL AND substr(key, 1, 7) = 'reload:'
 AND (instr(value, CAST('"state":"ended"' AS BLOB)) = 0 OR instr(value, CAST('"shown":false' AS BLOB)) > 0)
 """
 """Of a file that has no index yet: by its text, since reading a million rows as JSON takes much longer."""
-_FROM_KV = f"FROM kv WHERE value IS NOT NULL AND {_IS_RELOAD.format(row='kv')} AND "
 _OF_KV = {"id": _ID.format(key="key"), "value": "value"}
+# One bound above and one below in each: SQLite uses no more of an index, and would walk through the rest.
 ENTER_THESE = "REPLACE INTO reloads " + _ENTRY.format(
-    source=_FROM_KV + "key IN (SELECT value FROM json_each(?))", **_OF_KV
+    source="FROM kv WHERE key IN (SELECT value FROM json_each(?))", **_OF_KV
 )
-ENTER_RANGE = "REPLACE INTO reloads " + _ENTRY.format(source=_FROM_KV + "key BETWEEN ? AND ?", **_OF_KV)
-PAGE = f"SELECT key, value FROM kv WHERE {_IS_RELOAD.format(row='kv')} AND key < ? ORDER BY key DESC LIMIT ?"
+ENTER_RANGE = "REPLACE INTO reloads " + _ENTRY.format(
+    source="FROM kv WHERE key BETWEEN ? AND ? AND value IS NOT NULL", **_OF_KV
+)
+PAGE = "SELECT key, value FROM kv WHERE key >= 'reload:' AND key < ? ORDER BY key DESC LIMIT ?"
 """From the newest down: ids grow with time, and have the same length for years."""
 OPEN = "SELECT key, value FROM kv WHERE key IN (SELECT 'reload:' || id FROM reloads WHERE is_open)"
 

@@ -140,12 +140,12 @@ SELECT server, EXISTS (SELECT FROM reloads r WHERE r.server = known.server OFFSE
 FROM ({SERVERS}) known
 """
 SURPLUS = """
-DELETE FROM reloads WHERE id IN (
+DELETE FROM reloads WHERE id = ANY (ARRAY(
     SELECT id FROM reloads r WHERE server = $1 AND NOT is_open AND asked_at < least($3, (
         SELECT asked_at FROM reloads WHERE server = $1 ORDER BY asked_at DESC LIMIT 1 OFFSET $2 - 1))
     AND NOT EXISTS (SELECT FROM models m WHERE m.server = r.server AND m.model = r.model
         AND m.used_by = r.id AND m.used_at > $4)
-    ORDER BY asked_at LIMIT $5 FOR UPDATE)
+    ORDER BY asked_at LIMIT $5 FOR UPDATE))
 RETURNING id
 """
 EXPIRE = """

@@ -15,8 +15,8 @@ from bot.store.memory import Memory
 from bot.store.rows import FORGOTTEN
 from bot.store.turns import WRITE_TIMEOUT, Turns
 
-SMALLEST_BATCH = 50
-PAGE_SECONDS = 0.015
+FIRST_BATCH, SMALLEST_BATCH = 100, 25
+PAGE_SECONDS = 0.01
 """What a page is to take, so that nobody waits long behind it; after twice that, the next is halved."""
 SERVERS_BATCH = 200
 CHECK_PAUSE = 0.25
@@ -32,7 +32,7 @@ class Upkeep(Turns):
         self, metrics: Metrics, memory: Memory, path: Path, lock: TextIO, largest_batch: int
     ) -> None:
         super().__init__(metrics, memory, path, lock)
-        self._batch = self._largest_batch = largest_batch
+        self._batch, self._largest_batch = FIRST_BATCH, largest_batch
         self._looked_below = index.LAST
 
     @property
