@@ -1,14 +1,13 @@
 """The store from outside. Its file is looked at and copied at any time, written while the bot is stopped."""
 
-import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.domain.errors import StoreUnusable
+from bot.domain.errors import StoreAway, StoreUnusable
 from bot.domain.reload import Reload
 from bot.domain.rows import KeyRow
 from bot.settings import Settings
@@ -16,9 +15,12 @@ from bot.store import database, file, statements
 from bot.store.base import ENCRYPTION_CHECK, MISSING_SERVERS, Store
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
+from bot.store.progress import while_it_moves
 from bot.store.rows import KEY, VALUE, StoredRow
 from bot.store.schema import Connection
 
+LOOK_TIMEOUT = 20.0
+"""Without any progress."""
 _WHY = "DATA_DIR is wrong, or the bot has not been started yet"
 
 
@@ -35,12 +37,16 @@ async def look(settings: Settings) -> Found:
     """Look into the store, also while the bot runs; changes nothing. Raises StoreUnusable."""
     if url := settings.store_url.get_secret_value():
         return await _look_into_database(url)
-    return await asyncio.to_thread(_look_into_file, settings.data_dir)
+    folder = settings.data_dir
+    try:
+        return await while_it_moves(lambda moves: _look_into_file(folder, moves), LOOK_TIMEOUT)
+    except TimeoutError:
+        raise StoreAway(f"{folder} does not answer: look after its disk") from None
 
 
-def _look_into_file(folder: Path) -> Found:
+def _look_into_file(folder: Path, moves: Callable[[], None]) -> Found:
     reloads, keys, check = 0, {}, ""
-    with rows(folder) as found:
+    with rows(folder, moves) as found:
         for address, row in found:
             if isinstance(row, Reload):
                 reloads += 1
@@ -108,15 +114,21 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def rows(folder: Path) -> Iterator[Iterator[tuple[str, StoredRow]]]:
-    """All rows of the store with their names, also while the bot runs. Raises StoreUnusable."""
+def rows(folder: Path, moves: Callable[[], None] = lambda: None) -> Iterator[Iterator[tuple[str, StoredRow]]]:
+    """All rows of the store with their names, also while the bot runs. Raises StoreUnusable.
+
+    `moves` is called now and then.
+    """
     path = path_of(folder)
     with _opened(path) as db:
+        db.set_progress_handler(moves, file.PROGRESS_STEPS)
         yield _read(db, path)
 
 
 def _read(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]:
     try:
+        if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away")
         yield from file.rows(db, path)
     except (sqlite3.Error, ValueError, TypeError):
         raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away") from None
@@ -142,12 +154,11 @@ def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
     try:
         db.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
-        is_sound = copy.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.Error as error:
         raise StoreUnusable(
             f"{path} could not be copied ({error}): there may be no room for the copy"
         ) from None
-    if not is_sound or not [name for name, _ in _read(copy, path) if name == file.FORMAT_ADDRESS]:
+    if not [name for name, _ in _read(copy, path) if name == file.FORMAT_ADDRESS]:
         raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 
 

@@ -1,6 +1,5 @@
 """Opens the store that the settings name."""
 
-import asyncio
 from pathlib import Path
 
 import structlog
@@ -12,6 +11,7 @@ from bot.store import file
 from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
+from bot.store.progress import while_it_moves
 
 OPEN_TIMEOUT = 30.0
 """Without any progress: to upgrade a million reloads takes a while, and a disk that hangs never answers."""
@@ -26,25 +26,7 @@ async def open_store(url: SecretStr, folder: Path, metrics: Metrics) -> Store:
         if left.exists() and await store.value(ENCRYPTION_CHECK) is None:
             log.warning("store.begun_anew", not_moved=str(left), by="move-store")
         return store
-    return await _open_file(folder, metrics)
-
-
-async def _open_file(folder: Path, metrics: Metrics) -> EmbeddedStore:
-    loop, moved = asyncio.get_running_loop(), asyncio.Event()
-
-    def progress() -> None:
-        loop.call_soon_threadsafe(moved.set)
-
-    opening = asyncio.create_task(
-        asyncio.to_thread(EmbeddedStore, folder, metrics, progress), name="open-store"
-    )
-    while not opening.done():
-        moved.clear()
-        moving = asyncio.create_task(moved.wait(), name="open-store-moves")
-        done, _ = await asyncio.wait(
-            {opening, moving}, timeout=OPEN_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
-        )
-        moving.cancel()
-        if not done:
-            raise StoreAway(f"{folder} does not answer: look after its disk")
-    return opening.result()
+    try:
+        return await while_it_moves(lambda moves: EmbeddedStore(folder, metrics, moves), OPEN_TIMEOUT)
+    except TimeoutError:
+        raise StoreAway(f"{folder} does not answer: look after its disk") from None

@@ -63,7 +63,7 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
         ("first answers elsewhere meanwhile", [Figure(ms(few)), *_figures(ms(many), many / few, 1.5)])
     )
     said = f"""
-    With {plan.kept:,} reloads of 90 days, {big:,} of them of one server, by a store with none: medians of {ROUNDS}.
+    With {plan.kept:,} reloads, {big:,} of them of one server, by a store with none: medians of {ROUNDS}.
     Presses: what the store does for it, in that server, by one with {SMALL}: 99th percentiles of {PRESSES}.
     First answers elsewhere: a reload is stored while that server presses /models ten times a second.
     """
