@@ -154,6 +154,7 @@ def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
     try:
         db.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
+        copy.execute("PRAGMA user_version=0")  # tells it from the file that the bot has open
     except sqlite3.Error as error:
         raise StoreUnusable(
             f"{path} could not be copied ({error}): there may be no room for the copy"

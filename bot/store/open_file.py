@@ -41,7 +41,7 @@ class OpenFile:
     def _open(self) -> None:
         self._place = Place(self._path)
         self._db = self._connect()
-        self._place.note_helpers()
+        self._place.is_open(self._pragma("user_version")[0])
 
     def _connect(self) -> Any:
         db = SqliteDict(

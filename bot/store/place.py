@@ -1,13 +1,17 @@
 """Where the store's file lies, and whether it is the one that is open: it may be deleted or replaced."""
 
 import os
+import struct
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-_HEADER = 100
-_MAGIC, _MARK = slice(0, 16), slice(60, 64)
-"""The first bytes of an SQLite file, and its `user_version`: https://www.sqlite.org/fileformat2.html."""
+_HEADER = struct.Struct(">16sH10xI28xI36x")
+"""How an SQLite file begins: its kind, bytes of a page (1: 65,536), pages, `user_version`.
+
+https://www.sqlite.org/fileformat2.html
+"""
+_KIND = b"SQLite format 3\0"
 
 
 class Whereabouts(Enum):
@@ -31,7 +35,7 @@ class Place:
         found = os.fstat(self._descriptor)
         self._is = (found.st_dev, found.st_ino)
         self._size = 0
-        self._marks = self._read_marks()
+        self._marks: set[int] = set()
         self._helpers: dict[Path, int | None] = {}
 
     def look(self) -> Whereabouts:
@@ -40,14 +44,26 @@ class Place:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return Whereabouts.GONE
-        is_same = (found.st_dev, found.st_ino) == self._is and found.st_size >= self._size
-        if not is_same or self._read_marks() != self._marks:
+        if (found.st_dev, found.st_ino) != self._is or not self._is_ours(found.st_size):
             return Whereabouts.ANOTHER
         self._size = found.st_size
         return Whereabouts.WELL
 
-    def note_helpers(self) -> None:
-        """Remember which files SQLite, which is open by now, keeps beside it."""
+    def _is_ours(self, size: int) -> bool:
+        header = os.pread(self._descriptor, _HEADER.size, 0)
+        if len(header) < _HEADER.size:
+            return False
+        kind, page, pages, mark = _HEADER.unpack(header)
+        is_tidied = size == pages * (page if page > 1 else 65536)  # VACUUM makes it smaller
+        return kind == _KIND and mark in self._marks and (size >= self._size or is_tidied)
+
+    def is_open(self, mark: int) -> None:
+        """Note what SQLite, which is open by now, keeps beside it, and what it has as `user_version`.
+
+        With a reader in the way that number is not in the file yet.
+        """
+        header = os.pread(self._descriptor, _HEADER.size, 0)
+        self._marks = {mark, _HEADER.unpack(header)[3]}
         names = [self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm")]
         self._helpers = {name: _number(name) for name in names}
 
@@ -61,10 +77,6 @@ class Place:
     def close(self) -> None:
         """Let go of it, after SQLite has."""
         os.close(self._descriptor)
-
-    def _read_marks(self) -> tuple[bytes, bytes]:
-        header = os.pread(self._descriptor, _HEADER, 0)
-        return header[_MAGIC], header[_MARK]
 
 
 def _number(path: Path) -> int | None:

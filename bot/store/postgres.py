@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Unpack
 
 import asyncpg
@@ -68,7 +68,10 @@ class PostgresStore(Past):
         else:
             database.close()
             raise DatabaseUnusable("the database is slow, or does not take what we write: look at its log")
-        return cls(database, lease)
+        store = cls(database, lease)
+        with suppress(StoreTrouble):  # the newest first, before anybody looks; it is tried again
+            await store.inspect()
+        return store
 
     # Whose reload it is
 

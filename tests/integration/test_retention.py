@@ -106,7 +106,7 @@ async def test_a_great_many_go_in_parts(store: EmbeddedStore) -> None:
     ]
     await asyncio.gather(*(store.ask(reload, 60.0) for reload in asked))
     assert len(await store.history(100)) == count
-    parts = []
+    parts: list[int] = []
     while not parts or parts[-1]:
         parts.append(await store.expire(now() + 1, now()))
     assert sum(parts) == count

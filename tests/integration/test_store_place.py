@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,30 @@ async def test_file_that_was_cut_off_gets_nothing_more(store: EmbeddedStore, fol
         await store.set_key(102, NEW)
     store.close()
     assert (folder / NAME).read_bytes() == b""
+
+
+async def test_a_file_that_is_tidied_or_opened_beside_a_reader_is_ours(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    for number in range(300):
+        await store.set_value(f"name-{number}", "x" * 1000)
+    for number in range(300):
+        await store.set_value(f"name-{number}", "")
+    reader = sqlite3.connect(folder / NAME, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    store.close()
+    again = EmbeddedStore(folder)
+    await again.set_key(102, NEW)
+    reader.execute("COMMIT")
+    size = (folder / NAME).stat().st_size
+    reader.execute("VACUUM")
+    reader.close()
+    for number in range(3):
+        await again.set_key(102, replace(NEW, at=float(number)))
+    assert (folder / NAME).stat().st_size < size
+    assert again.fault == ""
+    again.close()
 
 
 async def test_where_another_bot_has_begun_nothing_is_put_back(store: EmbeddedStore, folder: Path) -> None:
