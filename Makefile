@@ -26,7 +26,7 @@ torture: .venv/.ok ## kill a real process at random moments, a hundred times (so
 soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (SOAK_MINUTES=...)
 	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_soak.py
 
-bench: .venv/.ok ## measure load, cost beside other bots, the store; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
+bench: .venv/.ok ## measure load, cost beside other bots, the store, time; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)

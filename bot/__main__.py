@@ -23,11 +23,11 @@ from bot.admin import commands
 from bot.app import Rewarm, build, settle_garbage_collector
 from bot.clock import SuspendProofLoop
 from bot.domain.errors import (
-    DatabaseAway,
     DatabaseUnusable,
     DiscordRefuses,
     SealBroken,
     SettingsError,
+    StoreAway,
     StoreTrouble,
 )
 from bot.health import Health
@@ -144,7 +144,7 @@ async def run(settings: Settings) -> NoReturn:
         bot = await build(settings, calls=concurrent_calls(raise_file_limit()))
     except StoreTrouble as error:
         refused = _refuse([f"{_where(error)}: {error}."])
-        _leave(EXIT_FAILED if isinstance(error, DatabaseAway) else refused)
+        _leave(EXIT_FAILED if isinstance(error, StoreAway) else refused)
     except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
         _leave(EXIT_INTERRUPTED)
     settle_garbage_collector()

@@ -28,6 +28,7 @@ from bot.domain.errors import SealBroken
 from bot.jobs.catalogue_refresh import CatalogueRefresh
 from bot.jobs.retention import Retention
 from bot.jobs.servers import Servers
+from bot.jobs.upkeep import look_through
 from bot.jobs.watches import Watches
 from bot.keys import Keys, unlock
 from bot.languages import Languages
@@ -128,6 +129,7 @@ class Rewarm(PatientBot):
         resumed = await self.runner.resume()
         for name, work in (
             ("sync-commands", self.slash_commands.sync(self.application_id or 0, self.tree)),
+            ("upkeep", look_through(self.store)),
             ("retention", self._retention.run()),
             ("list-models", self.catalogue_refresh.run()),
             ("watches", self.watches.run()),

@@ -127,13 +127,12 @@ def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
         yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
 
 
-def models_page(models: Sequence[Model], page: int, now: float, say: Language) -> discord.ui.LayoutView:
-    """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
-    if not models:
+def models_page(
+    shown: Sequence[Model], page: int, pages: int, now: float, say: Language
+) -> discord.ui.LayoutView:
+    """A page of a server's models, with a menu to look at one."""
+    if not shown:
         return layout(_text(say(NO_MODELS)))
-    pages = -(-len(models) // MODELS_PER_PAGE)
-    page = min(page, pages - 1)
-    shown = models[page * MODELS_PER_PAGE : (page + 1) * MODELS_PER_PAGE]
     menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
         custom_id=MODEL_ID.format(page=page), placeholder=say(CHOOSE_MODEL)
     )

@@ -7,8 +7,10 @@ from discord.ext import commands
 from bot import view
 from bot.app import Rewarm
 from bot.domain.custom_ids import LIST, MODEL, WATCH
-from bot.domain.server_models import Model, models_of
+from bot.domain.server_models import models_of
+from bot.view import MODELS_PER_PAGE
 from bot.words.language import n_
+from bot.words.models import SHOWN_RELOADS
 from cogs.press import Press, known_reload, show_in_private
 
 
@@ -45,26 +47,28 @@ class WatchButton(Press, template=WATCH):
 
 
 async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: int) -> None:
-    model = next((model for model in await _models(interaction) if model.id == id_), None)
+    bot, who, server = interaction.client, interaction.permissions.manage_guild, interaction.guild_id or 0
+    model = next(iter(models_of(await bot.store.about(server, id_, SHOWN_RELOADS), bot.now())), None)
     if model is None:
         await _turn(interaction, page)
         return
-    bot, who, server = interaction.client, interaction.permissions.manage_guild, interaction.guild_id or 0
     watch, chosen = await bot.store.watch(server, id_), await bot.store.settings(server)
     watched = (chosen.ledger_channel or watch.channel) if watch is not None else None
     say = bot.languages.of(interaction.locale)
     await show_in_private(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
 
 
-async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
-    bot = interaction.client
-    return models_of(await bot.store.history(interaction.guild_id or 0), bot.now())
-
-
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
-    bot = interaction.client
+    """Show a page; one that is no more shows the last."""
+    bot, server = interaction.client, interaction.guild_id or 0
     say = bot.languages.of(interaction.locale)
-    await show_in_private(interaction, view.models_page(await _models(interaction), page, bot.now(), say))
+    count, reloads = await bot.store.models(server, page * MODELS_PER_PAGE, MODELS_PER_PAGE)
+    pages = max(1, -(-count // MODELS_PER_PAGE))
+    if page >= pages:
+        page = pages - 1
+        _, reloads = await bot.store.models(server, page * MODELS_PER_PAGE, MODELS_PER_PAGE)
+    models = models_of(reloads, bot.now())
+    await show_in_private(interaction, view.models_page(models, page, pages, bot.now(), say))
 
 
 class ModelsCog(commands.Cog):

@@ -71,11 +71,11 @@ class ReloadCog(commands.Cog):
     async def recent(
         self, interaction: discord.Interaction[Rewarm], typed: str
     ) -> list[app_commands.Choice[str]]:
-        """This server's models first, then the API's public ones; from memory: there is no time for more."""
+        """This server's models first, then the API's public ones: as stored, as there is no time for more."""
         bot, linked = self.bot, linked_model(typed)
         typed = linked or typed
-        history = await bot.store.history(interaction.guild_id or 0, most=MOST_LOOKED_AT)
-        own = own_models(history, typed, bot.now())
+        recent = await bot.store.recent(interaction.guild_id or 0, MOST_LOOKED_AT)
+        own = own_models(recent, typed, bot.now())
         public = bot.catalogue_refresh.catalogue.search(typed, 2 * MOST_CHOICES)
         names = {linked: linked} if linked is not None else {}
         names |= {id_: id_ for id_ in own} | {r.id: choice_text(r) for r in public if r.id not in own}

@@ -6,8 +6,9 @@ RewarmError
 ├── StoreTrouble             storage did not do what it was asked
 │   ├── StoreSlow            … within the time limit: it may still happen
 │   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
+│       ├── StoreAway        … for now: a later start may find it
 │       └── DatabaseUnusable … where it is PostgreSQL
-│           ├── DatabaseAway … for now: a later start may find it
+│           ├── DatabaseAway … for now, too
 │           └── DatabaseEmpty … in which no bot has been yet
 ├── Taken                    another process looks after this reload now: this one stops, in silence
 ├── SealBroken               a sealed secret does not open with the keys we have
@@ -71,11 +72,15 @@ class StoreUnusable(StoreTrouble):
     """The store cannot be opened; the message says why and what to do."""
 
 
+class StoreAway(StoreUnusable):
+    """It cannot be opened now, and perhaps later: slow, locked, a disk that is full or fails."""
+
+
 class DatabaseUnusable(StoreUnusable):
     """PostgreSQL cannot be used as STORE_URL says; the message says why and what to do, and quotes no URL."""
 
 
-class DatabaseAway(DatabaseUnusable):
+class DatabaseAway(DatabaseUnusable, StoreAway):
     """It does not answer, or serves nobody at the moment."""
 
 

@@ -8,7 +8,7 @@ from bot.domain.catalogue import Catalogue, PublicModel
 from bot.domain.reload import JOINABLE, WARM_AGE, Outcome, Reload
 
 MOST_LOOKED_AT = 300
-"""Of a server's reloads, with each letter typed: a database takes a millisecond for a hundred (measured)."""
+"""Of a server's reloads, with each letter typed."""
 _HALF_LIFE = 14 * 86400.0
 """After two weeks a reload counts half for what is suggested."""
 
@@ -23,7 +23,7 @@ class Warmth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of a server, with its reloads, newest first."""
+    """One model of a server, with some of its reloads, newest first, and that by which it was last used."""
 
     id: str
     reloads: tuple[Reload, ...]
@@ -50,13 +50,13 @@ class Model:
         return Warmth.WARM if (self.warm_until or 0.0) > now else Warmth.COLD
 
 
-def models_of(history: Iterable[Reload], now: float) -> list[Model]:
-    """A server's models from its reloads, newest first: reloading, warm, cold; each by who was used last.
+def models_of(reloads: Iterable[Reload], now: float) -> list[Model]:
+    """Models from reloads of a server: reloading, warm, cold; each by which was used last.
 
     Ids that the API does not know are left out.
     """
     by_id: dict[str, list[Reload]] = {}
-    for reload in history:
+    for reload in sorted(reloads, key=lambda reload: reload.asked_at, reverse=True):
         by_id.setdefault(reload.model, []).append(reload)
     models = [
         Model(id_, tuple(reloads))
@@ -67,16 +67,14 @@ def models_of(history: Iterable[Reload], now: float) -> list[Model]:
     return sorted(models, key=lambda model: (order.index(model.warmth(now)), -(model.used_at or 0.0)))
 
 
-def own_models(history: Iterable[Reload], typed: str, now: float) -> list[str]:
+def own_models(recent: Iterable[tuple[str, float]], typed: str, now: float) -> list[str]:
     """Ids of a server's models that match what was typed, those first that are used lately and often.
 
-    `history`: the newest MOST_LOOKED_AT, newest first; what is very old does not count.
+    `recent`: the model of each of the newest MOST_LOOKED_AT reloads, and when it was asked for.
     """
     weight: dict[str, float] = {}
-    for reload in history:
-        if reload.outcome is not Outcome.UNKNOWN_MODEL:
-            age = max(0.0, now - reload.asked_at)
-            weight[reload.model] = weight.get(reload.model, 0.0) + 0.5 ** (age / _HALF_LIFE)
+    for model, asked_at in recent:
+        weight[model] = weight.get(model, 0.0) + 0.5 ** (max(0.0, now - asked_at) / _HALF_LIFE)
     by_weight = sorted(weight, key=lambda id_: weight[id_], reverse=True)
     found = Catalogue(PublicModel(id_, "", len(by_weight) - place) for place, id_ in enumerate(by_weight))
     return [row.id for row in found.search(typed, len(by_weight))]

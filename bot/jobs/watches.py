@@ -31,6 +31,8 @@ FIRST_DELAY = 30.0
 SOON_AGE = WARM_AGE - 86400.0
 TOO_LATE_AGE = 2 * WARM_AGE
 """So long after its last use nobody wants to hear of a model any more."""
+MOST_LOOKED_AT = 5
+"""Of a model's reloads, besides the one by which it was last used: the clock may have been set back."""
 TURN_TIMEOUT = 30.0
 RETRY_DELAYS = (2.0, 10.0, 30.0)
 """Within the few minutes for which Discord remembers a nonce."""
@@ -110,8 +112,8 @@ class Watches:
                 await self._say(watch, what, model)
 
     async def _model(self, watch: Watch) -> Model | None:
-        history = await self._store.history(watch.server, watch.model)
-        return next(iter(models_of(history, self._now())), None)
+        reloads = await self._store.about(watch.server, watch.model, MOST_LOOKED_AT)
+        return next(iter(models_of(reloads, self._now())), None)
 
     async def _say(self, watch: Watch, what: Due, model: Model | None) -> None:
         """Store that it is said, then say it: a crash in between loses it, and never says it twice."""

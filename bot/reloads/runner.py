@@ -166,6 +166,8 @@ class Runner:
         """Stop everything of a server and delete its data. Raises StoreTrouble."""
         self.pause(server)
         await self._services.store.forget(server)
+        while await self._services.store.sweep():
+            pass
 
     async def stop(self) -> None:
         """Let calls that are out come back, then stop; what is open goes on at the next start."""

@@ -15,6 +15,10 @@ ENCRYPTION_CHECK = "encryption_check"
 """The name of the value that tells whether the encryption keys are those of this store."""
 
 
+HISTORY_MOST = 1000
+"""Reloads that are read at once."""
+
+
 class News(NamedTuple):
     """What a process has to know of reloads that it shares with others."""
 
@@ -27,12 +31,36 @@ class News(NamedTuple):
     """Ids of those that it had: another process has taken them over."""
 
 
+class PageOfModels(NamedTuple):
+    """What a page of a server's models shows of those that are reloading, and which others it needs."""
+
+    running: list[str]
+    """All models that are reloading."""
+    reloads: list[Reload]
+    first: int
+    most: int
+
+
+def page_of_models(running: list[Reload], first: int, most: int) -> PageOfModels:
+    """Pure: those that are reloading come first, the newest of them on top."""
+    running = sorted(running, key=lambda reload: reload.asked_at, reverse=True)
+    shown = running[first : first + most]
+    return PageOfModels(
+        [reload.model for reload in running], shown, max(0, first - len(running)), most - len(shown)
+    )
+
+
 class Store(Protocol):
     """What the bot needs kept. All verbs raise StoreTrouble when storage fails."""
 
     @property
     def is_shared(self) -> bool:
         """Whether other processes use it, too: then there may be `news` at any time."""
+        ...
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with what is stored, as a sentence for the self-hoster; empty: nothing is known."""
         ...
 
     @property
@@ -92,8 +120,24 @@ class Store(Protocol):
         """A reload of this server, or None."""
         ...
 
-    async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
-        """All stored reloads of a server, or those of one model, newest first; the newest `most` of them."""
+    async def history(self, server: int, model: str | None = None, most: int = HISTORY_MOST) -> list[Reload]:
+        """The newest reloads of a server, or those of one model, newest first."""
+        ...
+
+    async def recent(self, server: int, most: int) -> list[tuple[str, float]]:
+        """The model and the time of a server's newest reloads, without those that the API does not know."""
+        ...
+
+    async def models(self, server: int, first: int, most: int) -> tuple[int, list[Reload]]:
+        """How many models a server has, and what to list of `most` of them, from number `first` on.
+
+        First those that are reloading, then by last use. Of each the newest reload, and that by which it was
+        last used; ids that the API does not know are left out.
+        """
+        ...
+
+    async def about(self, server: int, model: str, most: int) -> list[Reload]:
+        """The newest `most` reloads of a server's model, and what `models` has of it; newest first."""
         ...
 
     async def key(self, server: int) -> KeyRow | None:
@@ -155,8 +199,36 @@ class Store(Protocol):
         """
         ...
 
-    async def forget(self, server: int) -> None:
-        """Delete all of a server's data so that its bytes are gone from disk."""
+    async def forget(self, server: int) -> int:
+        """Delete a server's key, settings, watches, open and newest reloads, and hide the rest, in one write.
+
+        Return how many reloads were deleted; `sweep` deletes the rest.
+        """
+        ...
+
+    async def sweep(self) -> int:
+        """Delete some of the reloads of servers that were forgotten; return how many, 0 when all is done.
+
+        Then their bytes are gone from disk.
+        """
+        ...
+
+    async def crowded(self, most: int) -> list[int]:
+        """The servers with more than so many reloads."""
+        ...
+
+    async def trim(self, server: int, most: int, asked_before: float, used_before: float) -> int:
+        """Delete some of the oldest reloads of a server beyond `most`; return how many, 0 when all is done.
+
+        What is open or was asked for later stays, and each by which a model was last used later than a time.
+        """
+        ...
+
+    async def inspect(self) -> float | None:
+        """Look through a page of what is stored, and bring it up to date where an older version wrote it.
+
+        Return how many seconds later the next page may follow; None when all has been looked at.
+        """
         ...
 
     async def value(self, name: str) -> Any:

@@ -5,13 +5,14 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
 from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.domain.rows import KeyRow
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import FORMAT
@@ -275,15 +276,15 @@ async def test_writes_that_fail_together_leave_nothing_behind(tmp_path: Path) ->
     again.close()
 
 
-async def test_deletion_that_cannot_be_swept_is_a_deletion_all_the_same(tmp_path: Path) -> None:
+async def test_deletion_that_fails_is_none_and_says_so(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     await store.set_key(102, KeyRow("sealed-canary", 7, "mod", 1.0))
-    store._db.conn.select_one("CREATE TRIGGER t BEFORE DELETE ON kv BEGIN SELECT RAISE(FAIL, 'full'); END")
-    assert await store.remove_key(102)
+    store._db.conn.select_one("CREATE TRIGGER t BEFORE DELETE ON kv BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(StoreTrouble, match="full"):
+        await store.remove_key(102)
     store.close()
     again = EmbeddedStore(tmp_path)
-    assert await again.key(102) is None
-    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert await again.key(102) is not None
     again.close()
 
 
@@ -302,21 +303,40 @@ async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tm
     again.close()
 
 
-async def test_server_with_a_long_history_is_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More rows than SQLite takes parameters."""
-    monkeypatch.setattr("bot.store.embedded.WRITE_TIMEOUT", 60)  # that it is quick is not asked here
-    (await opened(tmp_path)).close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        row = pack(make(7_654_321)) or b""  # packed once: 130,000 times would cost four seconds
-        rows = ((f"reload:{n}", row.replace(b"7654321", b"%d" % n)) for n in range(1, 130_001))
-        db.executemany("INSERT INTO kv VALUES (?,?)", rows)
+def fill(folder: Path, rows: int, state: State = State.ENDED) -> None:
+    """So many reloads of server 100, as if somebody else had written them."""
+    ended = replace(make(7_654_321), state=state, outcome=Outcome.NOT_SENT, ended_at=2000.0)
+    row = pack(ended) or b""  # packed once: a hundred thousand times would cost seconds
+    with sqlite3.connect(folder / FILE_NAME) as db:
+        values = ((f"reload:{n}", row.replace(b"7654321", b"%d" % n)) for n in range(1, rows + 1))
+        db.executemany("INSERT INTO kv VALUES (?,?)", values)
     db.close()
+
+
+async def test_server_with_a_long_history_is_hidden_by_one_write_and_goes_in_pages(tmp_path: Path) -> None:
+    (await opened(tmp_path)).close()
+    fill(tmp_path, 3000)
     store = EmbeddedStore(tmp_path)
-    await store.forget(100)
-    assert await store.servers() == {101}
-    store.close()
+    assert len(store._memory.reloads) == 0, "what has ended stays on disk"
+    assert 0 < await store.forget(100) < 3000
+    assert (await store.history(100), await store.recent(100, 9), await store.models(100, 0, 9)) == (
+        [],
+        [],
+        (0, []),
+    )
+    assert await store.find(100, 5) is None
+    await store.set_key(100, KeyRow("sealed", 7, "mod", 1.0))  # invited again
+    new = make(9000)
+    assert await store.ask(new, LIMIT) == new
+    store.close()  # and killed in the middle
+    again = EmbeddedStore(tmp_path)
+    assert await again.history(100) == [new]
+    while await again.sweep():
+        pass
+    assert await again.history(100) == [new]
+    assert again._select("SELECT json_array(count(*)) FROM kv WHERE key LIKE 'reload:%'") == [1]
+    assert again._select("SELECT json_array(count(*)) FROM kv WHERE key LIKE 'forgotten:%'") == [0]
+    again.close()
 
 
 async def test_key_that_is_removed_late_is_wiped_all_the_same(

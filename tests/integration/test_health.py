@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.app import Rewarm
 from bot.health import Health
 from bot.store.embedded import EmbeddedStore
+from bot.store.file import NAME as FILE_NAME
 from tests import ROOT
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -121,6 +122,22 @@ async def test_ready_says_what_is_not(bot: Rewarm, wire: Wire, port: int) -> Non
     wire.server.gateway_refuses = False
     await wire.server.wait_for(bot.is_connected, 60)
     assert (await get(port, "readyz"))[0] == 200
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_ready_says_what_became_of_the_file(wire: Wire, port: int) -> None:
+    path = wire.folder / "data" / FILE_NAME
+    path.unlink()
+    status, text = await get(port, "readyz")
+    assert (status, text.splitlines()[:2]) == (503, ["gateway ok", "store not ok"])
+    assert "was deleted or moved while the bot ran, and a copy was put back" in text
+    assert path.exists()
+    path.unlink()
+    path.write_bytes(b"")
+    status, text = await get(port, "readyz")
+    assert status == 503
+    assert "nothing is stored any more: stop the bot" in text
+    assert path.read_bytes() == b""
 
 
 async def test_as_a_process(wire: Wire) -> None:

@@ -112,7 +112,7 @@ async def test_labels_fit(code: str) -> None:
     layouts = [
         render(ended(Outcome.ACCEPTED), NOW, say).as_view(),
         render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say).as_view(),
-        models_page(models, 0, NOW, say),
+        models_page(models, 0, 2, NOW, say),
         model_page(models[0], 0, NOW, say, who=True, watched=70),
         settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
     ]

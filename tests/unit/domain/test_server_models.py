@@ -119,7 +119,7 @@ def test_only_a_moderator_sees_who() -> None:
 def test_any_history_makes_pages_that_discord_takes(history: list[Reload], page: int, who: bool) -> None:
     models = models_of(history, NOW)
     layouts = [
-        models_page(models, page, NOW, say),
+        models_page(models[:MODELS_PER_PAGE], page, page + 2, NOW, say),
         *(model_page(m, page, NOW, say, who=who, watched=70 if who else None) for m in models),
     ]
     for layout in layouts:
@@ -127,9 +127,9 @@ def test_any_history_makes_pages_that_discord_takes(history: list[Reload], page:
 
 
 def test_a_page_has_ten_models_and_buttons_to_the_others() -> None:
-    models = [Model(f"m{n}", (past(f"m{n}", n),)) for n in range(25)]
-    turns = {page: [b.label for b in _buttons(models_page(models, page, NOW, say))] for page in range(4)}
-    assert turns == {0: ["Next"], 1: ["Previous", "Next"], 2: ["Previous"], 3: ["Previous"]}
+    models = [Model(f"m{n}", (past(f"m{n}", n),)) for n in range(10)]
+    turns = {page: [b.label for b in _buttons(models_page(models, page, 3, NOW, say))] for page in range(3)}
+    assert turns == {0: ["Next"], 1: ["Previous", "Next"], 2: ["Previous"]}
     assert MODELS_PER_PAGE == 10
 
 
@@ -138,4 +138,4 @@ def _buttons(layout: discord.ui.LayoutView) -> list[discord.ui.Button[discord.ui
 
 
 def test_an_empty_list_says_so() -> None:
-    assert models_page([], 0, NOW, say).content_length() == len(NO_MODELS)
+    assert models_page([], 0, 1, NOW, say).content_length() == len(NO_MODELS)
