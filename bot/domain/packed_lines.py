@@ -83,7 +83,7 @@ def bits(number: int) -> Iterator[int]:
         number ^= lowest
 
 
-def bitmap(chosen: bytes) -> int:
+def bitmap(chosen: bytes | bytearray) -> int:
     """The bitmap of bytes that are 0 or 1: bit n stands for the byte at n."""
     return int(chosen[::-1].translate(_DIGITS), 2)
 
