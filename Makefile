@@ -31,7 +31,7 @@ bench: .venv/.ok ## measure load, cost beside other bots, the store, time; write
 
 crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
-	@$(BIN)/python -m tests.benchmarks.suggestions
+	@$(BIN)/python -m tests.benchmarks --only suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
 	@AWAY=60 $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/acceptance/test_replicas.py -k database_away
 

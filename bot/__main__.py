@@ -12,14 +12,14 @@ from collections.abc import Coroutine
 from importlib import metadata
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import discord
 import structlog
 
 from bot import logs
-from bot.admin import commands
+from bot.admin.arguments import add_to
 from bot.app import Rewarm, build, settle_garbage_collector
 from bot.clock import SuspendProofLoop
 from bot.domain.errors import (
@@ -30,10 +30,12 @@ from bot.domain.errors import (
     StoreAway,
     StoreTrouble,
 )
-from bot.health import Health
 from bot.model_api.places import concurrent_calls, raise_file_limit
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
+
+if TYPE_CHECKING:
+    from bot.health import Health
 
 STOP_TIMEOUT = 10.0
 EXIT_FAILED = 1
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
-    commands.add_to(what)
+    add_to(what)
     return parser
 
 
@@ -100,11 +102,13 @@ def _do(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
         show = script.play if arguments.script else page.serve
         return asyncio.run(show(arguments.seconds))
-    if arguments.command in commands.DO:
-        logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
-        return commands.DO[arguments.command](arguments)
-    with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
-        return runner.run(run(load_settings()))
+    if arguments.command in (None, "run"):
+        with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
+            return runner.run(run(load_settings()))
+    from bot.admin.commands import DO  # noqa: PLC0415  # a running bot does without them
+
+    logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
+    return DO[arguments.command](arguments)
 
 
 def _version() -> str:
@@ -150,7 +154,9 @@ async def run(settings: Settings) -> NoReturn:
     settle_garbage_collector()
     health = None
     if settings.health_port:
-        health = Health(settings.health_port, bot.metrics, bot.store, bot.gateway_state)
+        from bot import health as served  # noqa: PLC0415  # a server of HTTP is 3 MB that few ask for
+
+        health = served.Health(settings.health_port, bot.metrics, bot.store, bot.gateway_state)
         try:
             await health.start()
         except OSError as error:
@@ -180,7 +186,7 @@ def _what_ended(running: asyncio.Task[None]) -> int:
     return EXIT_FAILED
 
 
-async def _stop(bot: Rewarm, health: Health | None) -> int:
+async def _stop(bot: Rewarm, health: "Health | None") -> int:
     """Close everything within STOP_TIMEOUT; 0, or the exit status that says what hung."""
     until = time.monotonic() + STOP_TIMEOUT - 1
     await _close("bot", bot.close(), until)

@@ -25,6 +25,7 @@ from bot.discord_api.permissions import CommandPermissions
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import SealBroken
+from bot.domain.member_calls import MemberCalls
 from bot.jobs.catalogue_refresh import CatalogueRefresh
 from bot.jobs.retention import Retention
 from bot.jobs.servers import Servers
@@ -96,7 +97,18 @@ class Rewarm(PatientBot):
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
         countdowns = Countdowns(time.process_time)
-        services = Services(store, self.keys, hosts, self.responses, self.replies, metrics, countdowns, now)
+        self.member_calls = MemberCalls(now)
+        services = Services(
+            store,
+            self.keys,
+            hosts,
+            self.responses,
+            self.replies,
+            metrics,
+            countdowns,
+            self.member_calls,
+            now,
+        )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
         self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)

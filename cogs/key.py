@@ -42,6 +42,7 @@ class KeyModal(discord.ui.Modal):
         """Check the right once more: it may have been taken away while the modal was open."""
         require_manager(interaction)
         key = parse_key(self._box.value)
+        interaction.client.member_calls.count(interaction.guild_id or 0, interaction.user.id)
         say = interaction.client.languages.of(interaction.locale)
         deliver = interaction.client.responses
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)

@@ -76,7 +76,7 @@ class ReloadCog(commands.Cog):
         typed = linked or typed
         recent = await bot.store.recent(interaction.guild_id or 0, MOST_LOOKED_AT)
         own = own_models(recent, typed, bot.now())
-        public = bot.catalogue_refresh.catalogue.search(typed, 2 * MOST_CHOICES)
+        public = await bot.catalogue_refresh.suggest(typed, 2 * MOST_CHOICES)
         names = {linked: linked} if linked is not None else {}
         names |= {id_: id_ for id_ in own} | {r.id: choice_text(r) for r in public if r.id not in own}
         offered = list(names.items())[:MOST_CHOICES]

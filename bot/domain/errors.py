@@ -19,6 +19,7 @@ RewarmError
     ├── KeyRefused           the API says that the key is invalid
     ├── NoKey                the server has no API key that can be used
     ├── TooManyOpen          the server or the member has enough reloads running
+    ├── TooManyCalls         the member has had the API called often enough for now
     ├── Restarting           the bot is about to stop
     ├── NotAllowed           the command needs the Manage Server permission
     ├── NotAllowedHere       the server lets this person not use the command, or not here
@@ -128,6 +129,15 @@ class TooManyOpen(Refusal):
         self.whose = whose
         self.limit = limit
         self.free_at = free_at
+
+
+class TooManyCalls(Refusal):
+    """A member has had the API called `limit` times in a minute; `again_at` is when it works again."""
+
+    def __init__(self, limit: int, again_at: float) -> None:
+        super().__init__(f"{limit} calls in a minute")
+        self.limit = limit
+        self.again_at = again_at
 
 
 class Restarting(Refusal):

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from bot.domain.errors import AlreadyEnded, Refusal, StoreSlow, StoreTrouble
+from bot.domain.errors import AlreadyEnded, Refusal, StoreSlow, StoreTrouble, TooManyCalls
 from bot.domain.reload import JOINABLE, Asker, Outcome, Reload, State
 from bot.logs import new_ref
 from bot.reloads.image_tests import ImageTests
@@ -45,13 +45,15 @@ class Runner:
     async def ask(self, new: Reload) -> Reload | None:
         """Store a reload, or join the one that runs: then the answer has another id.
 
-        None: this interaction was delivered before. Raises NoKey, TooManyOpen, Restarting, StoreTrouble.
+        None: this interaction was delivered before. Raises NoKey, TooManyOpen, TooManyCalls, Restarting,
+        StoreTrouble.
         """
         self._services.check_taking_on()
         first = new.id not in self._starting  # the same event may come twice
-        stays = False
+        stays, counted_at = False, None
         self._starting.setdefault(new.id, new)
         try:
+            counted_at = await self._count_call(new) if first else None
             stored = await self._services.store.ask(new, ASK_TIMEOUT)
             stays = stored is not None and stored.id == new.id
         except StoreSlow as slow:
@@ -61,9 +63,26 @@ class Runner:
         finally:
             if first and not stays:
                 del self._starting[new.id]
+            if counted_at is not None and not stays:
+                self._services.member_calls.uncount(new.server, new.owner.user, counted_at)
         if stored is not None and stored.id != new.id:
             self._join(stored)
         return stored
+
+    async def _count_call(self, new: Reload) -> float | None:
+        """Count the call; None: there will be none, as this joins or was delivered before.
+
+        Raises TooManyCalls, StoreTrouble.
+        """
+        try:
+            return self._services.member_calls.count(new.server, new.owner.user)
+        except TooManyCalls:
+            store = self._services.store
+            newest = await store.history(new.server, new.model, most=1)
+            joins = any(known.state in JOINABLE for known in newest)
+            if joins or await store.find(new.server, new.id) is not None:
+                return None
+            raise
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload:
         """Have somebody pinged at the end of a reload, or not.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
+from bot.domain.member_calls import MemberCalls
 from bot.keys import Keys
 from bot.metrics import Metrics
 from bot.model_api.hosts import Hosts
@@ -30,9 +31,11 @@ class Services:
         replies: Replies,
         metrics: Metrics,
         countdowns: Countdowns,
+        member_calls: MemberCalls,
         now: Callable[[], float],
     ) -> None:
         self.countdowns = countdowns
+        self.member_calls = member_calls
         self.first_edits = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
         self.ticks = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
         self.untold = Untold()

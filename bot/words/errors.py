@@ -17,6 +17,7 @@ from bot.domain.errors import (
     PermissionsUnknown,
     Refusal,
     Restarting,
+    TooManyCalls,
     TooManyOpen,
     TooManyWatched,
 )
@@ -85,6 +86,13 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
         case TooManyOpen():
             most = say("This server has {number} reloads running, the most at once.", number=error.limit)
             return f"{most} {_place(error, say)}"
+        case TooManyCalls():
+            return say(
+                "You have made {number} requests to the API within a minute, the most for one member. "
+                "It works again {time}.",
+                number=error.limit,
+                time=_relative(error.again_at),
+            )
         case TooManyWatched():
             return say("This server watches {number} models, the most at once.", number=error.limit)
         case NoTestNow():
@@ -102,4 +110,8 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
 def _place(error: TooManyOpen, say: Language) -> str:
     if error.free_at is None:
         return say("Wait until one of them ends.")
-    return say("The next one ends {time}.", time=f"<t:{math.ceil(error.free_at)}:R>")
+    return say("The next one ends {time}.", time=_relative(error.free_at))
+
+
+def _relative(moment: float) -> str:
+    return f"<t:{math.ceil(moment)}:R>"

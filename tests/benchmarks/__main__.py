@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests import ROOT
-from tests.benchmarks import capacity, cost, loads, store, time_costs
+from tests.benchmarks import capacity, cost, loads, store, suggestions, time_costs
 from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.benchmarks.report import Table, page
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[Plan, Say], Awaitable[list[Table]]]] = {
     "cost": cost.measure,
     "store": store.measure,
     "time": time_costs.measure,
+    "suggestions": suggestions.measure,
     "discord": capacity.measure,
 }
 WRITTEN = ROOT / "docs" / "benchmarks.md"

@@ -5,7 +5,7 @@ import pytest
 from bot import keys
 from bot.__main__ import STOP_TIMEOUT
 from bot.discord_api import calls, http_trace, limiter, pings, reply, responses
-from bot.domain import askers, reload
+from bot.domain import askers, member_calls, reload
 from bot.jobs import retention, servers
 from bot.model_api import answer, body, client
 from bot.reloads import countdown, retries, runner, untold
@@ -41,6 +41,8 @@ NUMBERS = {
     "key": (keys.LONGEST_KEY, 256),
     "open a server": (askers.OPEN_PER_SERVER, 20),
     "open a member": (askers.OPEN_PER_MEMBER, 5),
+    "requests a member": (member_calls.CALLS_PER_MEMBER, 10),
+    "requests a member, within": (member_calls.CALLS_PERIOD, 60),
     "resume": (runner.RESUME_SPREAD, 4),
     "stop": (STOP_TIMEOUT, 10),
     "first answer": (responses.RESPONSE_TIMEOUT, 2.5),

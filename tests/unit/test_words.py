@@ -8,7 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen, TooManyWatched
+from bot.domain.errors import (
+    BadModelId,
+    NoKey,
+    NotAllowed,
+    NotAMember,
+    Refusal,
+    TooManyCalls,
+    TooManyOpen,
+    TooManyWatched,
+)
 from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
 from bot.domain.server_models import models_of
 from bot.keys import key_tail
@@ -411,6 +420,8 @@ def made(kind: type[Refusal]) -> Refusal:
         return NotAMember("https://invite.example")
     if kind is TooManyWatched:
         return TooManyWatched(25)
+    if kind is TooManyCalls:
+        return TooManyCalls(10, NOW)
     return TooManyOpen("server", 20, NOW) if kind is TooManyOpen else kind()
 
 
