@@ -110,7 +110,7 @@ new MutationObserver((_, observer) => {
   if (matchMedia("(hover: hover)").matches) composer.focus(); // a phone would show its keyboard
 }).observe(byId("channel-composer"), { attributeFilter: ["hidden"] });
 document.addEventListener("keydown", (event) => {
-  const isText = event.target.closest("input, textarea, select, [contenteditable]");
+  const isText = event.target.closest("input, textarea, [contenteditable]");
   if (event.key === "/" && !isText && form.hidden && composer.isConnected) composer.focus();
 });
 
