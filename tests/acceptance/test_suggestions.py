@@ -57,8 +57,8 @@ async def test_a_typo_is_understood_in_both(listed: World) -> None:
 
 async def test_what_is_typed_is_never_replaced(listed: World) -> None:
     """Discord preselects the first: Enter, Enter would reload another model than the one that was typed."""
-    await listed.reload(model="unknown-model")
-    assert await suggested(listed, "my-own-model-v2") == ["my-own-model-v2", "unknown-model"]
+    await listed.reload(model="another-model")
+    assert await suggested(listed, "my-own-model-v2") == ["my-own-model-v2", "another-model"]
     await listed.reload(model="my-own")
     await listed.reload(model="my-own-model")
     await listed.env.advance_time(155)

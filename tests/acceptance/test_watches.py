@@ -96,7 +96,7 @@ async def watches(store: Store) -> list[Watch]:
 
 def told(world: World) -> list[Seen]:
     """The announcement, in each of its states."""
-    return [seen for seen in world.seen() if "cold" in seen.text]
+    return [seen for seen in world.seen() if "goes cold tomorrow" in seen.text or "gone cold" in seen.text]
 
 
 async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
