@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
+    sandbox.add_argument("--port", type=_port, help="of its page (default 8017, or one that is free; 0: any)")
     add_to(what)
     return parser
 
@@ -100,8 +101,10 @@ def _do(arguments: argparse.Namespace) -> int:
         from bot.sandbox import page, script  # noqa: PLC0415  # their library is an extra
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
-        show = script.play if arguments.script else page.serve
-        return asyncio.run(show(arguments.seconds))
+        if arguments.script:
+            return asyncio.run(script.play(arguments.seconds))
+        port = page.PORT if arguments.port is None else arguments.port
+        return asyncio.run(page.serve(arguments.seconds, port))
     if arguments.command in (None, "run"):
         with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
             return runner.run(run(load_settings()))
@@ -124,6 +127,12 @@ def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or not 1 <= float(text) <= 3600:
         raise argparse.ArgumentTypeError("must be a number from 1 to 3600")
     return float(text)
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    return int(text)
 
 
 def _where(error: StoreTrouble) -> str:

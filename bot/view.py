@@ -9,7 +9,7 @@ from discord import ComponentType
 
 from bot.domain.custom_ids import BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID
 from bot.domain.picture import Picture
-from bot.domain.reload import Ending, Reload
+from bot.domain.reload import Ending, Outcome, Reload
 from bot.domain.rows import ServerSettings
 from bot.domain.server_models import Model
 from bot.languages import NAMES
@@ -52,6 +52,8 @@ _ACCENTS = {
     Ending.FAILED: discord.Colour.red(),
     Ending.UNKNOWN: discord.Colour.gold(),
 }
+_NOT_AGAIN = (Outcome.UNKNOWN_MODEL, Outcome.WRONG_KEY)
+"""The same again would fail again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def render(reload: Reload, now: float, say: Language, picture: Picture | None = 
         item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
         parts.append({"type": _GALLERY, "items": [item]})
     box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
-    return Drawn([box, {"type": _ROW, "components": list(_buttons(reload, say))}])
+    buttons = list(_buttons(reload, say))
+    return Drawn([box, {"type": _ROW, "components": buttons}] if buttons else [box])
 
 
 def _accent(reload: Reload) -> discord.Colour:
@@ -117,11 +120,11 @@ def _text(text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
 
 
 def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
-    whats = {"again": RELOAD_AGAIN}
+    whats = {} if reload.outcome in _NOT_AGAIN else {"again": RELOAD_AGAIN}
     if reload.ending is None:
         whats = {"notify": NOTIFY, "mute": DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:
-        whats |= {"test": TEST_IMAGE}
+        whats |= {"keep": KEEP_WARM} if reload.is_old_ready else {"test": TEST_IMAGE}
     for what, label in whats.items():
         custom_id = BUTTON_ID.format(what=what, reload=reload.id)
         yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
@@ -134,7 +137,7 @@ def models_page(
     if not shown:
         return layout(_text(say(NO_MODELS)))
     menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=MODEL_ID.format(page=page), placeholder=say(CHOOSE_MODEL)
+        custom_id=MODEL_ID.format(page=page, view=round(now * 1000)), placeholder=say(CHOOSE_MODEL)
     )
     for model in shown:
         menu.add_option(label=model.id, value=model.id, description=warmth_word(model, now, say))

@@ -13,7 +13,8 @@ FADE_AGE = 86400.0
 """So long after its end a reload keeps Discord's tokens, channel and message ids, and is told."""
 MOST_REFUSED = 60
 """Calls to Discord that may be refused for one reload, in that time, before no more are made."""
-WARM_AGE = 7 * 86400.0
+_A_DAY = 86400.0
+WARM_AGE = 7 * _A_DAY
 """So long after its last use a model stays on the inference server (the vendor's Reload Model page)."""
 
 
@@ -198,6 +199,13 @@ class Reload:
         ready = self.ending in (Ending.READY, Ending.CONFIRMED)
         confirmed = self.test.at if self.test is not None and self.ending is Ending.CONFIRMED else None
         return (self.confirmed_at or confirmed or self.deadline) if ready else None
+
+    @property
+    def is_old_ready(self) -> bool:
+        """Whether its test image was asked for long after the model was last seen used: to keep it warm."""
+        if self.ending is not Ending.READY or self.used_at is None or self.test is None:
+            return False
+        return self.test.at - self.used_at > _A_DAY
 
     @property
     def ending(self) -> Ending | None:

@@ -75,7 +75,14 @@ class Watches:
 
     async def watch(self, server: int, model: str, by: int, channel: int) -> None:
         """Watch a model of a server. Raises TooManyWatched, StoreTrouble."""
-        await self._store.set_watch(Watch(server, model, by, channel), anew=True)
+        watch = Watch(server, model, by, channel)
+        known = next(
+            iter(models_of(await self._store.about(server, model, MOST_LOOKED_AT), self._now())), None
+        )
+        if known is not None and known.warm_until is not None and known.warm_until <= self._now():
+            # That it has gone cold is no news.
+            watch = replace(watch, used_at=known.used_at, said_of=known.used_at, said_cold=True)
+        await self._store.set_watch(watch, anew=True)
 
     async def run(self) -> NoReturn:
         """Look, for ever; with storage in trouble, the next look is another try."""
@@ -96,12 +103,18 @@ class Watches:
             self._seen_due = seen
 
     async def _look_at(self, known: Watch, seen: dict[tuple[int, str], tuple[Due, float | None]]) -> None:
-        model, now, place = await self._model(known), self._now(), (known.server, known.model)
+        reloads = await self._store.about(known.server, known.model, MOST_LOOKED_AT)
+        model = next(iter(models_of(reloads, self._now())), None)
+        now, place = self._now(), (known.server, known.model)
         uses = (known.used_at, *((reload.used_at for reload in model.reloads) if model is not None else ()))
         used_at = max((at for at in uses if at is not None and at <= now + LATE_AGE), default=None)
-        if (used_at is None and model is None) or (used_at is not None and now - used_at >= TOO_LATE_AGE):
+        was_cold = known.said_cold and known.message is None  # when it was first watched: it waits for a use
+        is_old = used_at is not None and now - used_at >= TOO_LATE_AGE and not was_cold
+        if (used_at is None and model is None) or is_old:
             await self._store.remove_watch(*place)  # nobody wants to hear of it any more
             return
+        if model is None and reloads:
+            return  # the API does not know it any more: nothing goes cold, and no reload helps
         watch = replace(known, used_at=used_at)
         if watch != known:
             await self._store.set_watch(watch)
@@ -110,10 +123,6 @@ class Watches:
             seen[place] = (what, used_at)
             if self._seen_due.get(place) == seen[place]:
                 await self._say(watch, what, model)
-
-    async def _model(self, watch: Watch) -> Model | None:
-        reloads = await self._store.about(watch.server, watch.model, MOST_LOOKED_AT)
-        return next(iter(models_of(reloads, self._now())), None)
 
     async def _say(self, watch: Watch, what: Due, model: Model | None) -> None:
         """Store that it is said, then say it: a crash in between loses it, and never says it twice."""

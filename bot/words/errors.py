@@ -52,10 +52,12 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     BadModelId: n_("That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page."),
     NoModelPage: n_("That is a list, or another page: open one model and paste its link."),
     BadKey: n_(
-        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account."
+        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account, "
+        "then {key_set}."
     ),
     KeyRefused: n_(
-        "The API says that this key is invalid, so it was not stored. Copy it again from your API account."
+        "The API says that this key is invalid, so it was not stored. Copy it again from your API account, "
+        "then {key_set}."
     ),
     Restarting: n_("The bot is restarting. Nothing was sent to the API. Try again in a minute."),
     NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),

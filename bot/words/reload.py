@@ -2,7 +2,7 @@
 
 import math
 
-from bot.domain.reload import Ending, ImageTest, Outcome, Ping, Reload, State, time_left
+from bot.domain.reload import WARM_AGE, Ending, ImageTest, Outcome, Ping, Reload, State, time_left
 from bot.words.common import message_link, span
 from bot.words.language import Language, n_
 
@@ -35,13 +35,20 @@ def state_word(reload: Reload, say: Language) -> str:
 
 def reply_text(reload: Reload, now: float, say: Language) -> str:
     """The text of a reload's reply at `now`: at most 300 characters, state and model first."""
-    head = f"**{state_word(reload, say)}** `{reload.model}`"
+    word = _warmth_word(reload, now, say) if reload.is_old_ready else state_word(reload, say)
+    head = f"**{word}** `{reload.model}`"
     body = _body(reload, now, say)
     for named in range(min(_NAMED_ASKERS, len(reload.askers)), -1, -1):
         text = f"{head}\n{body}{_asked_by(reload, named, say)}"
         if len(text) <= REPLY_CHARACTERS:
             break
     return text
+
+
+def _warmth_word(reload: Reload, now: float, say: Language) -> str:
+    """For a Ready of last week, which says nothing of today."""
+    warm = now - (reload.used_at or 0.0) < WARM_AGE
+    return say("Warm") if warm else say("Cold")
 
 
 def _body(reload: Reload, now: float, say: Language) -> str:
@@ -81,6 +88,9 @@ def _ending(reload: Reload, now: float, say: Language) -> str:
         return say("It made this test image {time}, for {person}.", time=at, person=who)
     if reload.ending is Ending.READY:
         more = _late(reload, now, say) if reload.test is None else _test(reload.test, say)
+        if reload.is_old_ready:
+            used = f"<t:{round(reload.used_at or 0.0)}:R>"
+            return say("The bot last saw it used {time}; 7 days after that it goes cold.", time=used) + more
         return _passed(reload, say) + more
     if reload.ending is Ending.UNKNOWN:
         maybe = say("The model may be reloading. {reload} asks again.")

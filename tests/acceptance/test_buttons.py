@@ -249,7 +249,7 @@ async def test_without_a_word_of_discord_the_command_is_offered(
 async def test_without_a_key_the_button_says_so(world: World, api: ModelApiServer) -> None:
     await world.reload(world.ana)
     await world.env.advance_time(125)
-    await world.mod.slash(world.general, "key remove")
+    await world.remove_key()
     assert said(await world.press(world.ben, AGAIN)).startswith("This server has no API key.")
     assert len(api.calls) == 1
 

@@ -279,7 +279,7 @@ async def test_it_needs_the_right_to_reload_also_when_the_form_comes_back(
 
 
 async def test_without_a_key_no_form(ready: World) -> None:
-    await ready.mod.slash(ready.general, "key remove")
+    await ready.remove_key()
     assert said(await ready.press(ready.ben, TEST)).startswith("This server has no API key.")
 
 

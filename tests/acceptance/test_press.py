@@ -484,7 +484,7 @@ async def test_a_key_that_is_removed_meanwhile(wire: Wire, bot: Rewarm) -> None:
     message = await ready(wire)
     wire.api.renders = [Answer(wire.api.rendering(eta=20))]
     await try_it(wire, message)
-    await wire.server.slash(wire.mod, wire.general, "key remove")
+    await wire.remove_key()
     await shows(wire, message, "this server has no usable API key any more.")
     assert wire.api.fetch_calls == []
 

@@ -14,12 +14,13 @@ from bot.app import Rewarm
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import WARM_AGE, Asker, Outcome, Reload, State
 from bot.domain.rows import WATCHED_PER_SERVER, Watch
+from bot.domain.server_models import models_of
 from bot.jobs.watches import due
 from bot.store.base import Store
 from bot.words.buttons import TEST_PROMPT
 from tests.acceptance.test_lists import choose, models, press, shown
-from tests.stand_ins.discord import Fault
-from tests.stand_ins.model_api import ModelApiServer
+from tests.stand_ins.discord import Fault, flat
+from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.wire import Wire
 from tests.world import DAY, Seen, World, said
 
@@ -95,7 +96,7 @@ async def watches(store: Store) -> list[Watch]:
 
 def told(world: World) -> list[Seen]:
     """The announcement, in each of its states."""
-    return [seen for seen in world.seen() if "cold" in seen.text]
+    return [seen for seen in world.seen() if "goes cold tomorrow" in seen.text or "gone cold" in seen.text]
 
 
 async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
@@ -286,8 +287,21 @@ async def test_a_use_in_the_future_does_not_count(watched: World) -> None:
 
 # --- Over sockets: trouble on the way ---------------------------------------------------------------------
 
+BUTTON = 2
 POST = r"^/channels/\d+/messages$"
 PATCH = r"^/channels/\d+/messages/\d+$"
+
+
+async def idle_reload(wire: Wire, bot: Rewarm, days_: float) -> None:
+    """The same by the reload itself, as a test image is about that."""
+    [old] = await bot.store.history(wire.guild.id)
+    used_at = bot.now() - days_ * DAY
+    await bot.store.forget(wire.guild.id)
+    await wire.set_key()
+    await bot.store.ask(replace(old, asked_at=used_at, deadline=used_at, ended_at=used_at), 5.0)
+    await bot.watches.watch(wire.guild.id, "m", wire.ben.id, wire.general.id)
+    for _ in range(2):
+        await bot.watches.look()
 
 
 async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
@@ -365,6 +379,45 @@ async def test_in_a_channel_that_is_gone_it_speaks_where_watch_was_pressed(
     [message] = [m for m in watching.server.messages.values() if "cold" in m.text]
     assert message.channel_id == watching.general.id
     assert message.mentions == {watching.ben.id}
+
+
+async def test_a_picture_that_fails_keeps_the_warning(watching: Wire, bot: Rewarm) -> None:
+    """Last week's Ready is no news of today, neither while the picture is made nor afterwards."""
+    watching.api.renders = [Answer(watching.api.rendering(eta=5))]
+    watching.api.fetches = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+    await idle_reload(watching, bot, 6.2)
+    [message] = [m for m in watching.server.messages.values() if "cold" in m.text]
+    form = await watching.server.press(watching.ben, message, "Keep it warm")
+    await watching.server.submit_modal(form, {"prompt": TEST_PROMPT})
+    for news in ("is being made", "out of credits"):
+        while news not in message.text:  # its time is virtual
+            await asyncio.sleep(0.5)
+        assert message.text.startswith("**Warm** `m`\nThe bot last saw it used <t:")
+        assert "7 days after that it goes cold." in message.text
+        assert "Ready" not in message.text
+    assert [part["label"] for part in flat(message.components) if part["type"] == BUTTON] == [
+        "Reload again",
+        "Keep it warm",
+    ]
+
+
+async def test_a_cold_model_that_is_watched_waits_for_its_next_use(watching: Wire, bot: Rewarm) -> None:
+    """That it is cold is no news, however long ago it was used."""
+    for _ in range(3):
+        await bot.watches.look()
+    assert spoken(watching) == []
+    await idle(watching, bot, 6.2)
+    assert len(spoken(watching)) == 1
+
+
+async def test_a_model_that_the_api_knows_no_more_is_not_called_cold(watching: Wire, bot: Rewarm) -> None:
+    last = await bot.store.find(watching.guild.id, 1)
+    assert last is not None
+    gone = replace(last, id=2, outcome=Outcome.UNKNOWN_MODEL, asked_at=bot.now(), deadline=None)
+    await bot.store.ask(gone, 5.0)
+    await idle(watching, bot, 7.2)
+    assert spoken(watching) == []
+    assert models_of(await bot.store.history(watching.guild.id), bot.now()) == []
 
 
 async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> None:

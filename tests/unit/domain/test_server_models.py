@@ -55,10 +55,13 @@ def test_reloading_then_warm_then_cold_each_by_last_use() -> None:
     assert [model.id for model in models_of(HISTORY, NOW)] == ["run", "warmer", "warm", "old", "failed"]
 
 
-def test_an_id_that_the_api_never_knew_is_no_model() -> None:
+def test_an_id_that_the_api_does_not_know_is_no_model() -> None:
+    """Its last word counts."""
     assert "no-such" not in [model.id for model in models_of(HISTORY, NOW)]
-    known = [*HISTORY, past("no-such", 20 * DAY)]
-    assert "no-such" in [model.id for model in models_of(known, NOW)]
+    no_more = [*HISTORY, past("no-such", 20 * DAY)]
+    assert "no-such" not in [model.id for model in models_of(no_more, NOW)]
+    again = [past("no-such", 0), *HISTORY]
+    assert "no-such" in [model.id for model in models_of(again, NOW)]
 
 
 @pytest.mark.parametrize(
