@@ -5,12 +5,14 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import discord
 
 from bot.admin import store
+from bot.admin.backups import back_up
 from bot.admin.check import check
 from bot.admin.init import init
 from bot.admin.move import move
@@ -36,6 +38,12 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     )
     copy = what.add_parser("backup", help="copy the store, also while the bot runs")
     copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
+    copy.add_argument(
+        "--keep",
+        type=_number_to_keep,
+        metavar="N",
+        help="FILE is a folder: make a copy there, named by date, and keep the N newest of this store",
+    )
     delete = what.add_parser("forget", help="delete all that is kept of a server, with the bot stopped")
     delete.add_argument("server", type=_id, metavar="SERVER", help="the server's id")
     what.add_parser("move-store", help="copy the store from DATA_DIR to STORE_URL, with the bot stopped")
@@ -48,6 +56,12 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def _id(text: str) -> int:
     if not re.fullmatch(r"\d{15,20}", text):
         raise argparse.ArgumentTypeError("must be a server's id: some 18 digits (in Discord: Copy Server ID)")
+    return int(text)
+
+
+def _number_to_keep(text: str) -> int:
+    if not re.fullmatch(r"\d{1,4}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 9999")
     return int(text)
 
 
@@ -71,6 +85,11 @@ def _backup(arguments: argparse.Namespace) -> int:
         settings = load_settings()
         if settings.store_url.get_secret_value():
             raise SettingsError(["STORE_URL: is a database. Copy it with pg_dump, also while the bot runs."])
+        if arguments.keep is not None:
+            today = datetime.now(UTC).date()
+            made = back_up(settings.data_dir, arguments.file, arguments.keep, today)
+            print(f"{made.path}: {made.size} bytes, checked. Older ones removed: {made.removed}.")  # noqa: T201
+            return 0
         size = store.backup(settings.data_dir, arguments.file)
     except OSError as error:
         raise SettingsError([f"{arguments.file}: cannot be written ({error.strerror})."]) from None

@@ -122,21 +122,32 @@ def backup(folder: Path, target: Path) -> int:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with ExitStack() as undo:
             undo.callback(target.unlink)  # half a copy must not look like one
-            with closing(sqlite3.connect(target)) as copy:
-                _copy(db, copy, path)
+            try:
+                with closing(sqlite3.connect(target)) as copy:
+                    db.backup(copy)
+                    copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
+            except sqlite3.Error as error:
+                why = f"{path} could not be copied ({error})"
+                raise StoreUnusable(f"{why}: there may be no room for the copy") from None
+            with _opened(target) as copy:  # as it would be opened to restore it
+                _check(copy, path)
             undo.pop_all()
     return target.stat().st_size
 
 
-def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
-    try:
-        db.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
-        is_sound = copy.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-    except sqlite3.Error as error:
-        raise StoreUnusable(
-            f"{path} could not be copied ({error}): there may be no room for the copy"
-        ) from None
+def store_id(folder: Path) -> int:
+    """What tells this store's backups from those of others. Raises StoreUnusable where it has none yet."""
+    path = path_of(folder)
+    with _opened(path) as db:
+        found = file.store_id(db)
+    if not found:
+        raise StoreUnusable(f"{path} was last opened by an older version: start the bot once with this one")
+    return found
+
+
+def _check(copy: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreUnusable where the copy is no sound store."""
+    is_sound = copy.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     if not is_sound or "format" not in {name.partition(":")[2] for name in _read(copy, path)}:
         raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 

@@ -1,6 +1,7 @@
 """The embedded store's file: claimed by one process, checked and read before anything else opens it."""
 
 import fcntl
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -67,6 +68,8 @@ def read(path: Path) -> dict[str, StoredRow]:
                 raise StoreUnusable(damaged)
             db.execute(_TABLE)
             found = rows(db, path)
+            if not store_id(db):
+                db.execute(f"PRAGMA user_version={secrets.randbelow(2**31 - 1) + 1}")
             # Also shows that the disk can be written: if not, each start would tell the same endings anew.
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("REPLACE INTO kv VALUES (?, ?)", (FORMAT_ADDRESS, orjson.dumps(FORMAT)))
@@ -88,6 +91,11 @@ def rows(db: sqlite3.Connection, path: Path) -> dict[str, StoredRow]:
     except ValidationError:
         unreadable = f"{path} holds a record that this version cannot read"
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
+
+
+def store_id(db: sqlite3.Connection) -> int:
+    """A random number in the file's header, and in its copies; 0 until this version has opened it."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _make(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import stat
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from bot.vault import new_encryption_key
-from tests import processes
+from tests import ROOT, processes
 from tests.processes import Said
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -218,6 +219,53 @@ async def test_backup_overwrites_nothing(used: Wire) -> None:
     assert said.status == 2
     assert said.err == f"{target}: cannot be written (File exists).\n"
     assert target.read_text() == "mine"
+
+
+async def test_a_daily_backup_is_restored_as_the_page_says(wire: Wire) -> None:
+    """Its commands themselves run, with another folder and a `systemctl` that does nothing."""
+    folder = wire.folder / "backups"
+    folder.mkdir()
+    async with wire.process() as process:
+        await wire.set_key()
+        said = await run(wire, "backup", "--keep", "7", str(folder))
+        process.terminate()
+        await process.wait()
+    assert (said.status, said.err) == (0, "")
+    [copy] = folder.iterdir()
+    assert re.fullmatch(rf"{copy}: \d+ bytes, checked\. Older ones removed: 0\.\n", said.out)
+    assert CANARY.encode() not in copy.read_bytes()
+    said = await run(wire, "forget", str(wire.guild.id))
+    assert said.out == f"Deleted of {wire.guild.id}: 0 reloads, a key.\n"
+
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    commands = page.partition("## Restore a backup")[2].partition("```sh\n")[2].partition("```")[0]
+    commands = re.sub("BACKUP=.*", f"BACKUP={copy}", commands)
+    commands = commands.replace("/var/lib/rewarm\n", f"{wire.folder / 'data'}\n")
+    (wire.folder / "bin").mkdir()
+    (wire.folder / "bin" / "systemctl").symlink_to("/bin/true")
+    path = f"{wire.folder / 'bin'}:/usr/bin:/bin"
+    subprocess.run(("/bin/sh", "-euc", commands), env={"PATH": path}, check=True)
+    async with wire.process():
+        await wire.ready()
+        await wire.reload()
+        await wire.server.wait_for(wire.pings, 10)
+    assert len(wire.api.calls) > 0
+
+
+@pytest.mark.parametrize("keep", ["0", "-1", "many"])
+async def test_how_many_to_keep_is_checked(wire: Wire, keep: str) -> None:
+    said = await run(wire, "backup", f"--keep={keep}", "folder")
+    assert said.status == 2
+    assert "must be a number from 1 to 9999" in said.err
+
+
+async def test_daily_backups_where_they_cannot_be(used: Wire) -> None:
+    said = await run(used, "backup", "--keep", "7", "nowhere")
+    assert (said.status, said.err) == (2, "nowhere: cannot be written (No such file or directory).\n")
+    url = "postgresql://rewarm@127.0.0.1:9/rewarm"
+    said = await run(used, "backup", "--keep", "7", str(used.folder), STORE_URL=url)
+    assert said.status == 2
+    assert "pg_dump" in said.err
 
 
 async def test_backup_without_a_store(wire: Wire) -> None:

@@ -12,6 +12,7 @@ from bot.settings import Settings
 from tests import ROOT
 
 UNIT = (ROOT / "deploy" / "rewarm.service").read_text()
+BACKUP = (ROOT / "deploy" / "rewarm-backup.service").read_text()
 COMPOSE = (ROOT / "deploy" / "compose.yaml").read_text()
 
 
@@ -47,6 +48,29 @@ def test_systemd_finds_the_unit_safe(systemd_analyze: str, unit: Path) -> None:
     result = analyze(systemd_analyze, "security", "--no-pager", "--offline=true", "--threshold=20", str(unit))
     assert result.returncode == 0, result.stdout
     assert re.search(r"Overall exposure level for rewarm\.service: \d\.\d OK", result.stdout)
+
+
+def test_systemd_understands_the_backup(systemd_analyze: str, tmp_path: Path) -> None:
+    service = tmp_path / "rewarm-backup.service"
+    service.write_text(re.sub("ExecStart=.*", "ExecStart=/bin/true", BACKUP))
+    timer = tmp_path / "rewarm-backup.timer"
+    timer.write_text((ROOT / "deploy" / timer.name).read_text())
+    result = analyze(systemd_analyze, "verify", "--man=no", str(service), str(timer))
+    assert (result.returncode, result.stderr) == (0, "")
+    safe = ("security", "--no-pager", "--offline=true", "--threshold=20", str(service))
+    assert analyze(systemd_analyze, *safe).returncode == 0
+
+
+def test_the_backup_runs_as_the_bot_with_its_settings_and_less_rights() -> None:
+    """One user, one folder: by another user the store's shared memory could not be opened."""
+    assert "\nUser=rewarm\n" in BACKUP
+    assert "\nStateDirectory=rewarm rewarm-backup\n" in BACKUP
+    assert "backup --keep 7 %S/rewarm-backup\n" in BACKUP
+    kept = re.compile(
+        r"^(Load|Env|Dyn|State\w+Mode|UM|Pro|Pri|Rem|No|Cap|Amb|Lock|Mem|Restrict[NRS]|Sys)", re.MULTILINE
+    )
+    missing = {line for line in UNIT.splitlines() if kept.match(line)} - set(BACKUP.splitlines())
+    assert missing == set()
 
 
 def test_the_unit_fits_the_bot() -> None:
