@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.__main__ import EXIT_SETTINGS, STOP_TIMEOUT
+from bot.process import EXIT_SETTINGS, STOP_TIMEOUT
 from bot.settings import Settings
 from tests import ROOT
 
@@ -91,10 +91,26 @@ def test_each_secret_is_a_setting_that_is_kept_secret() -> None:
     assert f"secrets: [{', '.join(sorted(secrets))}]" in COMPOSE
 
 
+@pytest.mark.parametrize(
+    "page", ["docs/DEPLOY.md", "Makefile", "deploy/Containerfile", "tests/tools/dist.py"]
+)
+def test_nothing_is_installed_without_its_hash(page: str) -> None:
+    """Else pip fetches the newest setuptools to build sqlitedict, and runs it, often as root."""
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    installs = re.compile(r"-r\W+(ROOT / lock|/?requirements)")
+    lines = [line for line in text.splitlines() if "pip-audit" not in line and installs.search(line)]
+    assert lines
+    for line in lines:
+        assert "requirements-build.txt" in line or "--no-build-isolation" in line or "*hashed" in line, line
+        assert re.search(r"--require-hashes|\(INSTALL\)|\*hashed", line), line
+
+
 def test_what_runs_is_what_was_tested() -> None:
-    """The lock of the container has the versions of the other one."""
-    pins = [
-        set(re.findall(r"^\S+==\S+", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("requirements.txt", "requirements-dev.txt")
-    ]
-    assert pins[0] < pins[1]
+    """The locks of what runs, and of what builds it, have the versions of the other one."""
+    run, build, dev = (
+        set(re.findall(r"^\S+==\S+", (ROOT / f"requirements{kind}.txt").read_text(), re.MULTILINE))
+        for kind in ("", "-build", "-dev")
+    )
+    assert run < dev
+    assert build < dev
+    assert {line.partition("==")[0] for line in build} >= {"setuptools", "hatchling"}
