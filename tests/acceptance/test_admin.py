@@ -463,20 +463,37 @@ async def test_init_with_an_odd_file_is_one_line(wire: Wire, what: str) -> None:
 
 
 async def test_init_asks_again_for_a_refused_token(wire: Wire) -> None:
-    said = await _init(wire, "wrong", wire.server.token)
+    said = await _init(wire, "wrong.wrong.wrong", wire.server.token)
     assert "Discord refuses this token" in said.out
     assert said.status == 0
-    said = await _init(wire, "wrong", "wrong", "wrong", folder=wire.folder / "elsewhere")
+    said = await _init(wire, *["wrong.wrong.wrong"] * 3, folder=wire.folder / "elsewhere")
     assert said.status == 2
     assert said.err.startswith("Nothing was written")
     assert list((wire.folder / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("typed", ["my-password", "client.secret", "a.b.c.d", "öäü.b.c", "a b.c.d"])
+async def test_init_takes_nothing_that_cannot_be_a_token(wire: Wire, typed: str) -> None:
+    wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
+    said = await _init(wire, typed)
+    assert "this is no bot token" in said.out
+    assert typed not in said.out + said.err
+    assert said.status == 2
+    assert not (wire.folder / ".env").exists()
+
+
+async def test_init_names_commands_as_they_were_typed(wire: Wire) -> None:
+    wire.environment["MAKELEVEL"] = "1"
+    said = await run(wire, "init")
+    assert "Then: `make check` looks whether all is right, `make run` starts the bot." in said.out
 
 
 async def test_init_where_discord_cannot_be_asked(wire: Wire) -> None:
     wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
     said = await _init(wire, wire.server.token)
     assert said.status == 0
-    assert "`check` prints the invite link later" in said.out
+    assert "so the token was not checked" in said.out
+    assert "`python -m bot check` does that later, and prints the invite link." in said.out
     assert (wire.folder / ".env").exists()
 
 
@@ -499,7 +516,7 @@ async def test_the_token_is_not_shown_while_it_is_typed(wire: Wire) -> None:
         while b"not shown" not in shown:
             shown += await loop.run_in_executor(None, os.read, ours, 1024)
         os.write(ours, f"{wire.server.token}\n".encode())
-        while b"`run` starts the bot" not in shown:
+        while b"run` starts the bot" not in shown:
             shown += await loop.run_in_executor(None, os.read, ours, 1024)
         assert await process.wait() == 0
     os.close(ours)
