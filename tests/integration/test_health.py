@@ -192,6 +192,7 @@ async def test_each_series_that_is_watched_is_served_with_its_labels(bot: Rewarm
 def test_alerts_are_those_of_the_page_in_its_order() -> None:
     page = (ROOT / "docs" / "OPERATIONS.md").read_text().partition("## What to alert on")[2]
     rows = re.findall(r"^\| (.*) \|.*\|$", page.partition("\n## ")[0], re.MULTILINE)[1:]
+    rows = [row for row in rows if not row.startswith("the log says")]  # no series tells
     for row, alert in zip(rows, alerts(), strict=True):
         for series in re.findall(r"\b(?:rewarm|process)_\w+?(?=_bucket\W|\W)", alert):
             assert re.search(rf"[`(]{series}", row), alert
