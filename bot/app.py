@@ -123,6 +123,7 @@ class Rewarm(PatientBot):
 
     def _measure(self, countdowns: Countdowns) -> None:
         metrics, forms = self.metrics, self._connection._view_store._modals  # noqa: SLF001  # nothing else counts them
+        metrics.connected.set_function(self.is_connected)
         metrics.servers.set_function(lambda: len(self.guilds))
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         metrics.forms.set_function(lambda: len(forms))

@@ -1,14 +1,17 @@
-"""What each command of the administration does and says."""
+"""The command line's part of administration: what each command does, and says."""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import discord
 
 from bot.admin import store
+from bot.admin.backups import back_up
 from bot.admin.check import check
 from bot.admin.init import init
 from bot.admin.move import move
@@ -40,7 +43,12 @@ def _backup(arguments: argparse.Namespace) -> int:
         settings = load_settings()
         if settings.store_url.get_secret_value():
             raise SettingsError(["STORE_URL: is a database. Copy it with pg_dump, also while the bot runs."])
-        size = store.backup(settings.data_dir, arguments.file)
+        if arguments.keep is not None:
+            today = datetime.now(UTC).date()
+            made = back_up(settings.data_dir, Path(arguments.file), arguments.keep, today)
+            print(f"{made.path}: {made.size} bytes, checked. Older ones removed: {made.removed}.")  # noqa: T201
+            return 0
+        size = store.backup(settings.data_dir, Path(arguments.file))
     except OSError as error:
         raise SettingsError([f"{arguments.file}: cannot be written ({error.strerror})."]) from None
     print(f"{arguments.file}: {size} bytes, checked. To restore, put it into DATA_DIR as rewarm.db.")  # noqa: T201
@@ -81,4 +89,4 @@ DO = {
     "move-store": _run(_move),
     "servers": _run(_servers),
 }
-"""What each command does; return the exit status. They raise what `bot.__main__` words."""
+"""What each command does; return the exit status. They raise what `bot.process` words."""

@@ -144,22 +144,33 @@ def backup(folder: Path, target: Path) -> int:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with ExitStack() as undo:
             undo.callback(target.unlink)  # half a copy must not look like one
-            with closing(sqlite3.connect(target)) as copy:
-                _copy(db, copy, path)
+            try:
+                with closing(sqlite3.connect(target)) as copy:
+                    db.backup(copy)
+                    copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
+                    copy.execute("PRAGMA user_version=0")  # tells it from the file that the bot has open
+            except sqlite3.Error as error:
+                why = f"{path} could not be copied ({error})"
+                raise StoreUnusable(f"{why}: there may be no room for the copy") from None
+            with _opened(target) as copy:  # as it would be opened to restore it
+                _check(copy, path)
             undo.pop_all()
     return target.stat().st_size
 
 
-def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
-    try:
-        db.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
-        copy.execute("PRAGMA user_version=0")  # tells it from the file that the bot has open
-    except sqlite3.Error as error:
-        raise StoreUnusable(
-            f"{path} could not be copied ({error}): there may be no room for the copy"
-        ) from None
-    if not [name for name, _ in _read(copy, path) if name == file.FORMAT_ADDRESS]:
+def store_id(folder: Path) -> int:
+    """What tells this store's backups from those of others. Raises StoreUnusable where it has none yet."""
+    path = path_of(folder)
+    with _opened(path) as db:
+        found = file.store_id(db)
+    if not found:
+        raise StoreUnusable(f"{path} was last opened by an older version: start the bot once with this one")
+    return found
+
+
+def _check(copy: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreUnusable where the copy is no sound store."""
+    if file.FORMAT_ADDRESS not in [name for name, _ in _read(copy, path)]:
         raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 
 

@@ -145,6 +145,8 @@ def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
             if _format(db, path) < FORMAT:
                 _upgrade(db)
             found = _read(db, path)
+            if not store_id(db):
+                db.execute(f"PRAGMA application_id={secrets.randbelow(2**31 - 1) + 1}")
             # Also shows that the disk can be written: if not, each start would tell the same endings anew.
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("REPLACE INTO kv VALUES (?, ?)", (FORMAT_ADDRESS, orjson.dumps(FORMAT)))
@@ -218,6 +220,11 @@ def unpacked(page: list[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, S
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
 
 
+def store_id(db: sqlite3.Connection) -> int:
+    """A random number in the file's header, and in its copies; 0 until this version has opened it."""
+    return int(db.execute("PRAGMA application_id").fetchone()[0])
+
+
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -226,10 +233,27 @@ def _make(folder: Path) -> None:
         raise StoreUnusable(f"{folder} {why}: choose a folder that the bot may write to") from None
 
 
+def create(path: Path, mode: int) -> int:
+    """Make a file that is not there, and open it for writing; it belongs to whoever owns the folder.
+
+    So root leaves nothing that the bot's own user cannot open. Raises FileExistsError, also for a link.
+    """
+    made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    folder = path.parent.stat()
+    if folder.st_uid != os.fstat(made).st_uid:
+        with suppress(PermissionError):  # only root may
+            os.fchown(made, folder.st_uid, folder.st_gid)
+    return made
+
+
 def _private(path: Path) -> TextIO:
     """Open a file that only its owner may read, making it if need be."""
-    path.touch(mode=0o600)
-    if path.stat().st_mode & 0o077:  # a backup that was restored
+    with suppress(FileExistsError):
+        return os.fdopen(create(path, 0o600), "r+")
+    opened = path.open("r+")
+    found = os.fstat(opened.fileno())
+    # One that others may read is a backup that was restored. Where a link leads is not ours to change.
+    if found.st_mode & 0o077 and os.path.samestat(found, path.lstat()):
         with suppress(PermissionError):  # somebody else's file, that we may write
-            path.chmod(0o600)
-    return path.open("r+")
+            os.fchmod(opened.fileno(), 0o600)
+    return opened

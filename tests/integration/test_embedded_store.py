@@ -14,11 +14,12 @@ import pytest
 from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.domain.rows import KeyRow
+from bot.store.blocklist import Blocklist
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import FORMAT
 from bot.store.file import NAME as FILE_NAME
 from bot.store.rows import pack
-from tests import processes
+from tests import NOT_TESTED, processes
 
 LIMIT = 5.0
 
@@ -127,6 +128,50 @@ async def test_files_of_a_restored_backup_are_made_private(tmp_path: Path) -> No
     (tmp_path / FILE_NAME).chmod(0o644)
     EmbeddedStore(tmp_path).close()
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
+    """After a restore `forget` made a lock of root's, and the service could not start."""
+    if os.geteuid() != 0:
+        pytest.skip(f"{NOT_TESTED}files that root makes in the service's folder, for want of root.")
+    (await opened(tmp_path)).close()
+    (tmp_path / f"{FILE_NAME}.lock").unlink()
+    for path in (tmp_path, tmp_path / FILE_NAME):
+        os.chown(path, 10001, 10002)
+    store = EmbeddedStore(tmp_path)
+    await store.ask(make(1), LIMIT)
+    Blocklist(tmp_path).add(123456789012345678)
+    owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in tmp_path.iterdir()}
+    store.close()
+    assert {FILE_NAME, f"{FILE_NAME}.lock", f"{FILE_NAME}-wal", "blocked"} <= set(owners)
+    assert set(owners.values()) == {(10001, 10002)}, owners
+
+
+async def test_a_file_that_is_there_keeps_its_owner(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip(f"{NOT_TESTED}files that root makes in the service's folder, for want of root.")
+    (await opened(tmp_path)).close()
+    os.chown(tmp_path, 10001, 10002)
+    EmbeddedStore(tmp_path).close()
+    assert {path.stat().st_uid for path in tmp_path.iterdir()} == {0}
+
+
+async def test_a_link_leads_nobody_out_of_the_folder(tmp_path: Path) -> None:
+    """Else the service's user could have root make files, or change modes, anywhere."""
+    folder, outside = tmp_path / "data", tmp_path / "outside"
+    folder.mkdir()
+    lock = folder / f"{FILE_NAME}.lock"
+    lock.symlink_to(outside)
+    with pytest.raises(StoreUnusable, match="cannot be opened"):
+        EmbeddedStore(folder)
+    assert not outside.exists()
+    outside.touch(0o644)
+    EmbeddedStore(folder).close()
+    assert outside.stat().st_mode & 0o777 == 0o644
+    part = folder / f"blocked.{os.getpid()}"
+    part.symlink_to(outside)
+    Blocklist(folder).add(123456789012345678)
+    assert outside.read_text() == ""
 
 
 async def test_second_bot_on_the_same_folder_is_refused(store: EmbeddedStore, tmp_path: Path) -> None:
@@ -398,6 +443,7 @@ import asyncio, sys
 from pathlib import Path
 from bot.domain.reload import Asker, Reload, State
 from bot.domain.rows import KeyRow
+from bot.store.blocklist import Blocklist
 from bot.store.embedded import EmbeddedStore
 
 async def main() -> None:

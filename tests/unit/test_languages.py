@@ -1,11 +1,13 @@
 """Each language says everything, with the same placeholders, within Discord's limits; and who hears which."""
 
+import os
 import re
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from babel.messages.catalog import Message
+from babel.messages.catalog import Catalog, Message
 from discord import Locale, app_commands
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -40,6 +42,10 @@ def ids(message: Message) -> list[str]:
     return [message.id] if isinstance(message.id, str) else list(message.id)
 
 
+def is_translated(catalogue: Catalog, message: Message) -> bool:
+    return message.id in catalogue and all(texts(catalogue[message.id]))
+
+
 def test_the_code_says_something() -> None:
     assert len(SAID) > 150
 
@@ -51,16 +57,20 @@ def test_each_language_is_heard_by_somebody() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_nothing_is_missing_unsure_or_left_over(code: str) -> None:
     catalogue = read(code)
-    missing = [m.id for m in SAID if m.id not in catalogue or not all(texts(catalogue[m.id]))]
-    assert missing == [], "make translations, and translate"
+    missing = [str(m.id) for m in SAID if not is_translated(catalogue, m)]
+    left_over = {str(m.id) for m in catalogue if m.id} - {str(m.id) for m in SAID}
     assert [m.id for m in catalogue if m.id and m.fuzzy] == []
-    assert {str(m.id) for m in catalogue if m.id} == {str(m.id) for m in SAID}
+    complaint = f"Not translated: {code}: {missing}; left over: {sorted(left_over)}. make translations"
+    if os.environ.get("RELEASE") == "true":
+        assert (missing, left_over) == ([], set()), complaint
+    elif missing or left_over:
+        warnings.warn(complaint, stacklevel=1)  # English is said instead
 
 
 @pytest.mark.parametrize("code", CODES)
 def test_placeholders_and_markup_are_the_same(code: str) -> None:
     catalogue = read(code)
-    for message in SAID:
+    for message in (message for message in SAID if is_translated(catalogue, message)):
         wanted = sorted(PLACEHOLDER.findall(ids(message)[-1]))
         for text in texts(catalogue[message.id]):
             found = sorted(PLACEHOLDER.findall(text))

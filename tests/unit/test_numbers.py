@@ -3,11 +3,11 @@
 import pytest
 
 from bot import keys
-from bot.__main__ import STOP_TIMEOUT
 from bot.discord_api import calls, http_trace, limiter, pings, reply, responses
 from bot.domain import askers, member_calls, reload
 from bot.jobs import retention, servers
 from bot.model_api import answer, body, client
+from bot.process import STOP_TIMEOUT
 from bot.reloads import countdown, retries, runner, untold
 from bot.store import embedded, turns
 
