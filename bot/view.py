@@ -160,13 +160,25 @@ def model_page(
     return layout(text, discord.ui.ActionRow(again, watch, back))
 
 
-def watch_message(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
-    """What is announced of a watched model; its button needs the model's last reload."""
+def watch_buttons(reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.View | None:
+    """What stands under a new announcement, whose text is plain; it needs the model's last reload."""
     if reload is None:
-        return layout(_text(text))
+        return None
+    view = discord.ui.View(timeout=None)
+    view.add_item(_watch_button(reload, say, cold=cold))
+    view.stop()
+    return view
+
+
+def watch_layout(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
+    """What an announcement is edited to: a layout, since *Keep it warm* may have made it one before."""
+    row = [] if reload is None else [discord.ui.ActionRow(_watch_button(reload, say, cold=cold))]
+    return layout(_text(text), *row)
+
+
+def _watch_button(reload: Reload, say: Language, *, cold: bool) -> discord.ui.Button[Any]:
     what, label = ("again", RELOAD) if cold else ("keep", KEEP_WARM)
-    press = button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
-    return layout(_text(text), discord.ui.ActionRow(press))
+    return button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
 
 
 def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) -> discord.ui.LayoutView:

@@ -167,6 +167,13 @@ def _made(edit: Edit) -> MultipartParameters:
     layout, quiet = edit.layout, discord.AllowedMentions.none()
     if edit.picture is not None:
         file = discord.File(io.BytesIO(edit.picture.data), edit.picture.name)
-        return handle_message_parameters(view=layout.as_view(), allowed_mentions=quiet, attachments=[file])
-    payload = {"flags": _COMPONENTS_V2, "components": layout.components, "allowed_mentions": quiet.to_dict()}
+        return handle_message_parameters(
+            content=None, view=layout.as_view(), allowed_mentions=quiet, attachments=[file]
+        )
+    payload = {
+        "content": None,  # an announcement has plain text until a test image makes it a layout
+        "flags": _COMPONENTS_V2,
+        "components": layout.components,
+        "allowed_mentions": quiet.to_dict(),
+    }
     return MultipartParameters(payload, None, None)

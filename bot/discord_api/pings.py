@@ -78,7 +78,8 @@ class Pings:
             if clock() < self._follow_ups_wait_until:
                 return Result.LATER
             hook = self._hook(asker)
-            send = functools.partial(hook.send, text(), allowed_mentions=mentions, wait=True)
+            silent = not ping.users
+            send = functools.partial(hook.send, text(), allowed_mentions=mentions, silent=silent, wait=True)
             tried = await self._calls.make("ping", CALL_TIMEOUT, send)
             self._follow_ups[number] += UNANSWERED_COSTS if tried.unanswered else tried.broken
             self._follow_ups_wait_until = clock() + tried.wait
@@ -130,16 +131,19 @@ class Pings:
         self, reload: Reload, ping: Ping, nonce: str, text: Text, mentions: discord.AllowedMentions
     ) -> discord.Message:
         channel = self._bot.get_partial_messageable(ping.channel)
+        send = functools.partial(
+            channel.send, text(), nonce=nonce, allowed_mentions=mentions, silent=not ping.users
+        )
         if ping.channel == reload.owner.channel and reload.message is not None:
             reference = discord.MessageReference(
                 message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
             )
             try:
-                return await channel.send(text(), nonce=nonce, reference=reference, allowed_mentions=mentions)
+                return await send(reference=reference)
             except discord.HTTPException as error:
                 if error.code not in _NO_READ_HISTORY:
                     raise
-        return await channel.send(text(), nonce=nonce, allowed_mentions=mentions)
+        return await send()
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
         """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""

@@ -17,6 +17,7 @@ from bot.domain.picture import Picture
 from bot.domain.reload import Ping, Reload
 from bot.languages import Languages
 from bot.metrics import Metrics
+from bot.words.common import mentions, pushed_id
 from bot.words.errors import broken
 from bot.words.language import Language
 from bot.words.reload import ping_text
@@ -197,7 +198,7 @@ class Reply:
     async def last_words(self, reload: Reload, ref: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
         ping = Ping(reload.owner.channel, (reload.owner.user,))
-        text = f"<@{reload.owner.user}> {broken(ref, self._say)}"
+        text = f"{pushed_id(reload.model)}: {broken(ref, self._say)}{mentions(ping.users)}"
         await self._pings.send(reload, len(reload.pings), ping, lambda: text)
 
 

@@ -123,20 +123,21 @@ class Watches:
             text = went_cold_text(watch, used_at, say)
         else:
             text = goes_cold_text(watch, used_at, say, button=last is not None)
-        layout = view.watch_message(text, last, say, cold=what == "cold")
         said = replace(watch, said_of=watch.used_at, said_cold=what == "cold")
         if watch.said_of == watch.used_at and watch.message is not None and watch.place is not None:
+            layout = view.watch_layout(text, last, say, cold=what == "cold")
             result = await self._edit(watch.place, watch.message, layout, watch.server)
             if result is not Result.LATER:
                 await self._store.set_watch(said)  # an edit may be done twice, so it is stored afterwards
             return
         said = replace(said, message=None, place=None)
+        buttons = view.watch_buttons(last, say, cold=what == "cold")
         for place in filter(None, dict.fromkeys((chosen.ledger_channel or watch.channel, watch.channel))):
             if not await self._calls.turn(watch.server, place, TURN_TIMEOUT):
                 return  # the next look is another try
             if not await self._store.set_watch(said):
                 return
-            tried, message = await self._send(said, place, layout)
+            tried, message = await self._send(said, place, text, buttons)
             log.info("ledger.said", server=watch.server, what=what, result=tried.result.name)
             if message is not None:
                 await self._store.set_watch(replace(said, message=message, place=place))
@@ -146,14 +147,14 @@ class Watches:
                 return
 
     async def _send(
-        self, watch: Watch, place: int, layout: discord.ui.LayoutView
+        self, watch: Watch, place: int, text: str, buttons: discord.ui.View | None
     ) -> tuple[Tried, int | None]:
         """Return also the message's id, where it was sent; tried again at once, guarded by a nonce."""
         mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(watch.by)])
         about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
         nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
         channel = self._bot.get_partial_messageable(place)
-        send = functools.partial(channel.send, view=layout, nonce=nonce, allowed_mentions=mentions)
+        send = functools.partial(channel.send, text, view=buttons, nonce=nonce, allowed_mentions=mentions)
         perhaps = False
         for pause in (*RETRY_DELAYS, None):
             tried = await self._calls.make("ledger", CALL_TIMEOUT, send)
@@ -170,7 +171,7 @@ class Watches:
         quiet = discord.AllowedMentions.none()
         target = self._bot.get_partial_messageable(place).get_partial_message(message)
         tried = await self._calls.make(
-            "ledger", CALL_TIMEOUT, lambda: target.edit(view=layout, allowed_mentions=quiet)
+            "ledger", CALL_TIMEOUT, lambda: target.edit(content=None, view=layout, allowed_mentions=quiet)
         )
         return tried.result
 

@@ -3,7 +3,7 @@
 import math
 
 from bot.domain.reload import Ending, ImageTest, Outcome, Ping, Reload, State, time_left
-from bot.words.common import message_link, span
+from bot.words.common import mentions, message_link, pushed_id, span
 from bot.words.language import Language, n_
 
 REPLY_CHARACTERS = 300
@@ -200,23 +200,23 @@ def _again_at(reload: Reload, say: Language) -> str:
 
 
 def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: bool) -> str:
-    """The new message that mentions those who asked; plain text, as phones show only that.
+    """The new message that mentions those who asked; plain text with the news first, as phones show that.
 
     `alone`: the reply could not be edited, so the ping carries the whole ending.
     """
-    people = "".join(f"<@{user}> " for user in ping.users)
+    people = mentions(ping.users)
     if alone:
         ending = _ending(reload, now, say)
         if reload.ending in (Ending.FAILED, Ending.UNKNOWN):  # a Ready says so by itself
             ending += _comes_late(reload, now, say)
-        return f"{people}**{state_word(reload, say)}** `{reload.model}`\n{ending}"
+        return f"**{state_word(reload, say)}** {pushed_id(reload.model)}\n{ending}{people}"
     here = ping.channel == reload.owner.channel
     link = "" if here else f" {message_link(reload.server, reload.owner.channel, reload.message)}"
-    return f"{people}{_ended(reload, say)}{_comes_late(reload, now, say)}{link}"
+    return f"{_ended(reload, say)}{_comes_late(reload, now, say)}{link}{people}"
 
 
 def _ended(reload: Reload, say: Language) -> str:
-    model, minutes = f"`{reload.model}`", _whole_minutes(reload)
+    model, minutes = pushed_id(reload.model), _whole_minutes(reload)
     if reload.ending is Ending.FAILED:
         return say("{model} was not reloaded: see the reply.", model=model)
     if reload.ending not in (Ending.READY, Ending.CONFIRMED):

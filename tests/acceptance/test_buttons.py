@@ -263,6 +263,7 @@ async def test_a_muted_owner_whose_reply_is_gone_is_told_without_a_mention(world
     [alone] = [seen for seen in world.seen() if seen.message != reply.message]
     assert alone.text.startswith("**Ready** `sdxl-turbo`")
     assert alone.pinged == frozenset()
+    assert world.message(alone).flags.suppress_notifications, "it makes no sound either"
 
 
 async def test_nothing_is_left_in_discord_pys_view_store(world: World) -> None:

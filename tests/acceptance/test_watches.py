@@ -105,7 +105,9 @@ async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     assert told(watched) == []
     await watched.hours(24 + 3)
     [soon] = told(watched)
-    assert f"<@{watched.ana.id}> `sdxl-turbo` goes cold tomorrow" in soon.text
+    assert soon.text.startswith("`sdxl-turbo` goes cold tomorrow: ")
+    assert soon.text.endswith(f" <@{watched.ana.id}>")
+    assert watched.message(soon).content == soon.text, "a push shows nothing else"
     assert "costs one generation" in soon.text
     assert soon.pinged == {watched.ana.id}
     assert soon.channel == watched.general.id

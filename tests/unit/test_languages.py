@@ -1,6 +1,7 @@
 """Each language says everything, with the same placeholders, within Discord's limits; and who hears which."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,19 +13,21 @@ from hypothesis import strategies as st
 
 from bot.discord_api.commands import CommandTranslator
 from bot.domain.reload import Outcome, Ping, Reload, State
-from bot.domain.rows import ServerSettings
+from bot.domain.rows import ServerSettings, Watch
 from bot.domain.server_models import models_of
 from bot.languages import LOCALES, NAMES, Languages
 from bot.view import model_page, models_page, render, settings_panel
 from bot.words.buttons import TEST_LABEL, TEST_TITLE
 from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE
+from bot.words.language import Language
 from bot.words.models import SHOWN_RELOADS
 from bot.words.reload import ping_text, reply_text, state_word
+from bot.words.watches import goes_cold_text, went_cold_text
 from tests import ROOT
 from tests.tools.tables import cogs_with_commands
 from tests.tools.translations import CODES, read, said
 from tests.unit.domain.test_server_models import HISTORY
-from tests.unit.test_words import LONGEST, NOW, command, ended, reloads, with_test
+from tests.unit.test_words import LONGEST, NOW, OF_RELOADS, command, ended, reloads, with_test
 
 ALL = Languages(command)
 PLACEHOLDER = re.compile(r"\{\w*\}")
@@ -99,6 +102,32 @@ def test_no_reply_or_ping_is_too_long_in_any_language(reload: Reload) -> None:
         assert len(reply_text(reload, NOW, say)) <= 400, code
         done = replace(reload, state=State.ANNOUNCING, outcome=reload.outcome or Outcome.ACCEPTED)
         assert len(ping_text(done, people, NOW, say, alone=True)) <= 2000, code
+
+
+FIFTY = tuple(range(2**64 - 50, 2**64))
+LONG = "a" * 60 + "z" * 40
+COLD = Watch(5, LONG, FIFTY[0], 70)
+
+
+def pushes(say: Language) -> Iterator[str]:
+    """Everything that notifies somebody, of the longest model and with the most people."""
+    for outcome in OF_RELOADS:
+        done = replace(ended(outcome), model=LONG)
+        yield from (ping_text(done, Ping(70, FIFTY), NOW, say, alone=alone) for alone in (True, False))
+    yield goes_cold_text(COLD, NOW, say, button=True)
+    yield went_cold_text(COLD, NOW, say)
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_a_push_says_the_news_first(code: str) -> None:
+    """A phone shows about 60 characters."""
+    for text in pushes(ALL.of(code)):
+        news = re.split(r"[(:,.。\n]", text, maxsplit=1)[0]
+        assert len(news) <= 60, text
+        assert f"`{'a' * 14}…{'z' * 15}`" in news, text
+        assert len(news) > 36, "more than the id"
+        assert "<" not in news, text
+        assert re.search(r"( <@\d+>)+$", text), "the people come last"
 
 
 def parts(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
