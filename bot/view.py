@@ -7,10 +7,10 @@ from typing import Any
 import discord
 from discord import ComponentType
 
-from bot.domain.custom_ids import BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID
+from bot.domain.custom_ids import BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID, WATCHERS_ID
 from bot.domain.picture import Picture
 from bot.domain.reload import Ending, Reload
-from bot.domain.rows import ServerSettings
+from bot.domain.rows import WATCHERS_PER_MODEL, ServerSettings, Watch
 from bot.domain.server_models import Model
 from bot.languages import NAMES
 from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE
@@ -24,6 +24,7 @@ from bot.words.models import (
     RELOAD,
     UNWATCH,
     WATCH,
+    WATCHERS,
     model_text,
     models_text,
     warmth_word,
@@ -149,15 +150,43 @@ def models_page(models: Sequence[Model], page: int, now: float, say: Language) -
 
 
 def model_page(
-    model: Model, page: int, now: float, say: Language, *, who: bool, watched: int | None
+    model: Model,
+    page: int,
+    now: float,
+    say: Language,
+    *,
+    user: int,
+    who: bool,
+    watch: Watch | None,
+    channel: int | None,
 ) -> discord.ui.LayoutView:
-    """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched`: told where."""
-    text = _text(model_text(model, now, say, who=who, watched=watched))
-    again = button(say(RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
-    what, label = ("unwatch", UNWATCH) if watched is not None else ("watch", WATCH)
-    watch = button(say(label), WATCH_ID.format(what=what, page=page, reload=model.reloads[0].id))
+    """One model as `user` sees it; `page` of the list to go back to.
+
+    `who`: also who reloaded it and who watches it; `channel`: where it is announced, if it is watched.
+    """
+    users = watch.users if watch is not None else ()
+    text = _text(model_text(model, now, say, who=who, watched=channel if users else None))
+    newest = model.reloads[0].id
+    again = button(say(RELOAD), BUTTON_ID.format(what="again", reload=newest))
+    what, label = ("unwatch", UNWATCH) if user in users else ("watch", WATCH)
+    turn = button(say(label), WATCH_ID.format(what=what, page=page, reload=newest))
     back = button(say(BACK), LIST_ID.format(page=page))
-    return layout(text, discord.ui.ActionRow(again, watch, back))
+    items: list[discord.ui.Item[Any]] = [text, discord.ui.ActionRow(again, turn, back)]
+    if who and set(users) - {user}:
+        menu = _watchers_menu(users, WATCHERS_ID.format(page=page, reload=newest))
+        items += [_text(say(WATCHERS)), discord.ui.ActionRow(menu)]
+    return layout(*items)
+
+
+def _watchers_menu(users: Sequence[int], custom_id: str) -> discord.ui.UserSelect[discord.ui.LayoutView]:
+    """Discord writes their names into it, which the bot does not know."""
+    kind = discord.SelectDefaultValueType.user
+    return discord.ui.UserSelect(
+        custom_id=custom_id,
+        min_values=0,
+        max_values=WATCHERS_PER_MODEL,
+        default_values=[discord.SelectDefaultValue(id=user, type=kind) for user in users],
+    )
 
 
 def watch_buttons(reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.View | None:

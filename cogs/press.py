@@ -40,6 +40,13 @@ class Press(discord.ui.DynamicItem[Any], template="(?!)"):
         raise NotImplementedError
 
 
+def values_of(interaction: discord.Interaction[Rewarm]) -> list[str]:
+    """What was chosen in a menu, as Discord sent it."""
+    data: Any = interaction.data or {}
+    values = data.get("values", [])
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
 def asker_of(interaction: discord.Interaction[Rewarm]) -> Asker:
     """Who asks here."""
     return Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)

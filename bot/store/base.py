@@ -125,7 +125,7 @@ class Store(Protocol):
         ...
 
     async def watch(self, server: int, model: str) -> Watch | None:
-        """Who watches a model of this server, or None."""
+        """Who watches a model of this server and what was said of it, or None."""
         ...
 
     def all_watches(self) -> AsyncIterator[Watch]:
@@ -133,14 +133,15 @@ class Store(Protocol):
         ...
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        """Store a watch; one that is not there is only begun `anew`, and then left as it is if it is there.
+        """Store what was said of a watched model; who watches it stays as it is stored.
 
-        False: it was not stored. Raises TooManyWatched.
+        `anew`: begin the watch, or have its first watcher join it. False: nothing was stored. Raises
+        TooManyWatched, TooManyWatchers.
         """
         ...
 
-    async def remove_watch(self, server: int, model: str) -> bool:
-        """Watch a model no more; False if nobody did."""
+    async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        """Have these people watch a model no more, or nobody any more; False if none of them did."""
         ...
 
     async def servers(self) -> set[int]:

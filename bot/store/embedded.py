@@ -242,8 +242,8 @@ class EmbeddedStore:
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
         return await self._call(STEP_TIMEOUT, self._memory.set_watch, watch, anew)
 
-    async def remove_watch(self, server: int, model: str) -> bool:
-        return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model)
+    async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model, users)
 
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it

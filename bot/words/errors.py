@@ -8,6 +8,7 @@ from bot.domain.errors import (
     BadModelId,
     Forgotten,
     KeyRefused,
+    MayNotWrite,
     NoKey,
     NoModelPage,
     NotAllowed,
@@ -19,6 +20,7 @@ from bot.domain.errors import (
     Restarting,
     TooManyOpen,
     TooManyWatched,
+    TooManyWatchers,
 )
 from bot.words.language import Language, n_
 
@@ -60,6 +62,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),
     NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
     PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
+    MayNotWrite: n_("You may not send messages in this channel. Press *Watch* in one where you may."),
     Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
     AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
 }
@@ -87,6 +90,8 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
             return f"{most} {_place(error, say)}"
         case TooManyWatched():
             return say("This server watches {number} models, the most at once.", number=error.limit)
+        case TooManyWatchers():
+            return say("{number} people watch this model, the most at once.", number=error.limit)
         case NoTestNow():
             return say(_NO_TEST[error.why])
         case NotAMember():

@@ -15,7 +15,7 @@ def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool)
         time=f"<t:{round(used_at)}:R>",
     )
     more = say("*Keep it warm* makes one test image, which costs one generation.")
-    return (f"{cold} {more}" if button else cold) + mentions((watch.by,))
+    return (f"{cold} {more}" if button else cold) + mentions(watch.users)
 
 
 def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
@@ -25,4 +25,4 @@ def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
         model=pushed_id(watch.model),
         time=f"<t:{round(used_at)}:R>",
     )
-    return cold + mentions((watch.by,))
+    return cold + mentions(watch.users)

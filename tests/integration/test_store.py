@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import NoKey, TooManyOpen, TooManyWatched
+from bot.domain.errors import NoKey, TooManyOpen, TooManyWatched, TooManyWatchers
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.rows import WATCHED_PER_SERVER, WATCHERS_PER_MODEL, KeyRow, ServerSettings, Watch
 from bot.domain.steps import IllegalStep, faded
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -164,11 +164,30 @@ async def test_a_watch_is_begun_once_and_changed_only_while_it_is_there(store: A
         None,
         None,
     )
-    assert not await store.set_watch(replace(watch, by=8), anew=True)
     assert await store.set_watch(replace(watch, used_at=5.0))
     assert await store.remove_watch(100, "m")
     assert not await store.remove_watch(100, "m")
     assert not await store.set_watch(watch)
+
+
+async def test_people_watch_together_and_nothing_that_is_said_meanwhile_loses_one(store: AnyStore) -> None:
+    watch = Watch(100, "m", 0, 11)
+    for user in range(21):
+        assert await store.set_watch(replace(watch, by=user), anew=True)
+    watching = [store.set_watch(replace(watch, by=user), anew=True) for user in range(21, 27)]
+    said = store.set_watch(replace(watch, said_of=5.0))
+    done = await asyncio.gather(*watching, said, return_exceptions=True)
+    assert sum(isinstance(one, TooManyWatchers) for one in done) == 2, done
+    known = await store.watch(100, "m")
+    assert known is not None
+    assert (len(set(known.users)), known.users[0], known.said_of) == (WATCHERS_PER_MODEL, 0, 5.0)
+    assert not await store.set_watch(watch, anew=True), "once more is no error"
+    assert not await store.remove_watch(100, "m", {77})
+    *going, last = known.users
+    assert all(await asyncio.gather(*(store.remove_watch(100, "m", {user}) for user in going)))
+    assert await store.watch(100, "m") == replace(watch, by=last, said_of=5.0)
+    assert await store.remove_watch(100, "m", {last})
+    assert await store.watch(100, "m") is None
 
 
 async def test_limits_hold_in_the_same_instant(store: AnyStore) -> None:

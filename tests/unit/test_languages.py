@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.discord_api.commands import CommandTranslator
 from bot.domain.reload import Outcome, Ping, Reload, State
-from bot.domain.rows import ServerSettings, Watch
+from bot.domain.rows import ServerSettings, Watch, Watcher
 from bot.domain.server_models import models_of
 from bot.languages import LOCALES, NAMES, Languages
 from bot.view import model_page, models_page, render, settings_panel
@@ -106,7 +106,7 @@ def test_no_reply_or_ping_is_too_long_in_any_language(reload: Reload) -> None:
 
 FIFTY = tuple(range(2**64 - 50, 2**64))
 LONG = "a" * 60 + "z" * 40
-COLD = Watch(5, LONG, FIFTY[0], 70)
+COLD = Watch(5, LONG, FIFTY[0], 70, others=tuple(Watcher(user, 70) for user in FIFTY[1:25]))
 
 
 def pushes(say: Language) -> Iterator[str]:
@@ -142,7 +142,7 @@ async def test_labels_fit(code: str) -> None:
         render(ended(Outcome.ACCEPTED), NOW, say).as_view(),
         render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say).as_view(),
         models_page(models, 0, NOW, say),
-        model_page(models[0], 0, NOW, say, who=True, watched=70),
+        model_page(models[0], 0, NOW, say, user=11, who=True, watch=COLD, channel=70),
         settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
     ]
     for layout in layouts:

@@ -17,6 +17,7 @@ from tests.stand_ins.discord.state import (
     NEWS,
     OBFUSCATED,
     READ_MESSAGE_HISTORY,
+    SEND_IN_THREADS,
     SEND_MESSAGES,
     STAGE,
     TEXT,
@@ -90,7 +91,7 @@ _UNSET = (
 
 
 def member_permissions(member: Member) -> int:
-    usual = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY
+    usual = VIEW_CHANNEL | READ_MESSAGE_HISTORY | (SEND_MESSAGES | SEND_IN_THREADS) * member.may_send
     commands = USE_APPLICATION_COMMANDS * member.may_use_commands
     return usual | commands | MANAGE_GUILD * member.manage_guild | ADMINISTRATOR * member.administrator
 
