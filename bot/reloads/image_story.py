@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from bot.domain.askers import STILL_LOOKING_AGE
 from bot.domain.errors import NoKey, StoreTrouble
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
@@ -82,7 +83,9 @@ class ImageTestStory:
     async def resume(self) -> None:
         """Go on where the last process stopped."""
         test = self.test
-        if test.outcome is not None:
+        if test.outcome is Outcome.RENDERED:  # it stands in the reply
+            await self._tell(test)
+        elif test.outcome is not None:
             await self.end(test.outcome, test.said)
         elif test.picture:
             await self._finish(Rendering(Outcome.RENDERED, picture=test.picture))
@@ -131,24 +134,32 @@ class ImageTestStory:
             await self.end(Outcome.NO_PICTURE)
 
     async def _show(self, picture: Picture) -> bool:
-        """Show it, then store that it is shown: after a crash in between it is fetched once more."""
+        """Show it, then store that it was rendered: after a crash in between it is fetched once more."""
         done = replace(self.test, outcome=Outcome.RENDERED)
         if not await self._reply.show_test(replace(self.life.reload, test=done), picture):
             log.warning("image_test.not_shown")
             return False
-        await self._note(outcome=Outcome.RENDERED, shown=True)
-        log.info("image_test.ended", outcome=Outcome.RENDERED)
-        await self.life.catch_up()
+        await self._tell(done)
         return True
+
+    async def _tell(self, test: ImageTest, *, is_shown: bool = True) -> None:
+        """Ping whoever asked for it, unless they saw it come; then store that they were told."""
+        waited = self._services.now() - test.at
+        if not is_shown or not 0 <= waited <= STILL_LOOKING_AGE:  # below 0: the clock was set back
+            if test != self.test:
+                await self._note(outcome=test.outcome)
+            if not await self._reply.ping_test(self.life.reload, test):
+                log.warning("image_test.not_pinged")
+        await self._note(outcome=test.outcome, shown=True)
+        log.info("image_test.ended", outcome=test.outcome)
+        await self.life.catch_up()
 
     async def end(self, why: Outcome, said: str = "") -> None:
         """Store that there is no picture, and why; then show it."""
         if self.test.outcome is None:
             await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
-        await self._reply.show_test(self.life.reload)
-        await self._note(shown=True)
-        log.info("image_test.ended", outcome=why)
-        await self.life.catch_up()
+        is_shown = await self._reply.show_test(self.life.reload)
+        await self._tell(self.test, is_shown=is_shown)
 
     async def _note(self, **changes: Any) -> bool:
         return await self.life.step(State.ENDED, test=replace(self.test, **changes))

@@ -105,11 +105,14 @@ def _test(test: ImageTest, say: Language) -> str:
     if test.outcome is None:
         making = say("A test image is being made for {person}.", person=f"<@{test.by.user}>")
         return f"\n{making}"
-    if test.outcome is Outcome.REFUSED and test.said:
-        why = say("the API says {said}. It may still be loading.", said=f"`{test.said}`")
-    else:
-        why = say(_TESTS[test.outcome])
+    why = _no_picture(test.outcome, test.said, say)
     return "\n" + say("Test image ({time}): {why}", time=f"<t:{round(test.at)}:t>", why=why)
+
+
+def _no_picture(outcome: Outcome, said: str, say: Language) -> str:
+    if outcome is Outcome.REFUSED and said:
+        return say("the API says {said}. It may still be loading.", said=f"`{said}`")
+    return say(_TESTS[outcome])
 
 
 _TESTS = {
@@ -213,6 +216,15 @@ def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: b
     here = ping.channel == reload.owner.channel
     link = "" if here else f" {message_link(reload.server, reload.owner.channel, reload.message)}"
     return f"{_ended(reload, say)}{_comes_late(reload, now, say)}{link}{people}"
+
+
+def image_ping_text(reload: Reload, test: ImageTest, say: Language) -> str:
+    """The new message to whoever asked for a test image, once it has come to something."""
+    model, people = pushed_id(reload.model), mentions((test.by.user,))
+    if test.outcome is None or test.outcome is Outcome.RENDERED:
+        return say("{model} is confirmed: it made your test image.", model=model) + people
+    why = _no_picture(test.outcome, test.said, say)
+    return say("{model} made no test image: {why}", model=model, why=why) + people
 
 
 def _ended(reload: Reload, say: Language) -> str:

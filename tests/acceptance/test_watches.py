@@ -20,7 +20,7 @@ from bot.store.base import Store
 from bot.words.buttons import TEST_PROMPT
 from tests.acceptance.test_lists import choose, models, press, shown
 from tests.stand_ins.discord import Fault, Message, flat
-from tests.stand_ins.model_api import ModelApiServer
+from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.wire import Wire
 from tests.world import DAY, Seen, World, said
 
@@ -162,6 +162,24 @@ async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api:
         await watched.env.advance_time(10)
     assert watched.seen()[-1].word == "Confirmed"
     assert len(api.render_calls) == 2
+
+
+async def test_keep_it_warm_answers_in_its_own_channel(watched: World, api: ModelApiServer) -> None:
+    await bot_of(watched).store.change_settings(watched.guild.id, ledger_channel=watched.art.id)
+    await watched.days(6)
+    await watched.hours(3)
+    [soon] = told(watched)
+    api.renders = [Answer(api.rendering(eta=20))]
+    form = await watched.press(watched.ben, "Keep it warm", soon)
+    await watched.ben.submit_modal(form, {"prompt": TEST_PROMPT})
+    for _ in range(6):
+        await watched.env.advance_time(10)
+    ping = watched.pings()[-1]
+    assert (ping.channel, ping.pinged) == (watched.art.id, {watched.ben.id})
+    assert ping.text.startswith("`sdxl-turbo` is confirmed")
+    reference = watched.message(ping).reference
+    assert reference is not None
+    assert reference.message_id == soon.message
 
 
 async def test_reload_from_the_announcement(watched: World, api: ModelApiServer) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bot.app import Rewarm
 from bot.discord_api.calls import Result
+from bot.domain.askers import ping_nonce
 from bot.domain.reload import Ping, State
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -255,9 +256,8 @@ async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_ow
     text = "".join(f"<@{user}> " for user in people)
     if trouble:  # for the second one
         wire.server.faults += [Fault("POST", PING, delay=0.01), Fault("POST", PING, times=6, reset="before")]
-    ping = functools.partial(
-        bot.replies.of(row)._pings.send, row, 0, Ping(wire.general.id, people), lambda: text
-    )
+    send, nonce = bot.replies.of(row)._pings.send, ping_nonce(row, 0)
+    ping = functools.partial(send, row, nonce, Ping(wire.general.id, people), lambda: text)
     if trouble:
         assert await ping() is Result.LATER
         wire.server.faults.clear()

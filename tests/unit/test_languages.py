@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.discord_api.commands import CommandTranslator
-from bot.domain.reload import Outcome, Ping, Reload, State
+from bot.domain.reload import Asker, ImageTest, Outcome, Ping, Reload, State
 from bot.domain.rows import ServerSettings, Watch, Watcher
 from bot.domain.server_models import models_of
 from bot.languages import LOCALES, NAMES, Languages
@@ -21,7 +21,7 @@ from bot.words.buttons import TEST_LABEL, TEST_TITLE
 from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE
 from bot.words.language import Language
 from bot.words.models import SHOWN_RELOADS
-from bot.words.reload import ping_text, reply_text, state_word
+from bot.words.reload import _TESTS, image_ping_text, ping_text, reply_text, state_word
 from bot.words.watches import goes_cold_text, went_cold_text
 from tests import ROOT
 from tests.tools.tables import cogs_with_commands
@@ -114,6 +114,9 @@ def pushes(say: Language) -> Iterator[str]:
     for outcome in OF_RELOADS:
         done = replace(ended(outcome), model=LONG)
         yield from (ping_text(done, Ping(70, FIFTY), NOW, say, alone=alone) for alone in (True, False))
+    for outcome in _TESTS:
+        test = ImageTest(Asker(FIFTY[0], 70, ""), NOW, True, outcome=outcome)
+        yield image_ping_text(replace(ended(Outcome.ACCEPTED), model=LONG, test=test), test, say)
     yield goes_cold_text(COLD, NOW, say, button=True)
     yield went_cold_text(COLD, NOW, say)
 
