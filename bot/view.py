@@ -29,7 +29,7 @@ from bot.words.models import (
     models_text,
     warmth_word,
 )
-from bot.words.reload import reply_text
+from bot.words.reload import named_in, reply_text
 from bot.words.settings import (
     AS_DISCORD,
     CHANNEL,
@@ -60,6 +60,8 @@ class Drawn:
     """A layout as Discord takes it: what is edited every few seconds needs no objects of discord.py's."""
 
     components: list[dict[str, Any]]
+    named: list[int]
+    """Whom it mentions: an edit notifies nobody, and anyone whom it does not allow reads as @unknown-user."""
 
     def as_view(self) -> discord.ui.LayoutView:
         """The same for those of discord.py's calls that want one."""
@@ -86,7 +88,8 @@ def render(reload: Reload, now: float, say: Language, picture: Picture | None = 
         item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
         parts.append({"type": _GALLERY, "items": [item]})
     box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
-    return Drawn([box, {"type": _ROW, "components": list(_buttons(reload, say))}])
+    row = {"type": _ROW, "components": list(_buttons(reload, say))}
+    return Drawn([box, row], named_in(reload))
 
 
 def _accent(reload: Reload) -> discord.Colour:

@@ -7,7 +7,7 @@ By follow-up: no permission needed, while an asker's token lives. A way that is 
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import discord
 
@@ -15,6 +15,7 @@ from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
 from bot.discord_api.client import PatientBot
 from bot.discord_api.edits import TOKEN_AGE, Edits
 from bot.discord_api.http_trace import clock
+from bot.discord_api.mentions import only
 from bot.domain.reload import Asker, Ping, Reload
 
 FOLLOW_UP_INSTEAD_DELAY = 2.0
@@ -54,7 +55,7 @@ class Pings:
 
     async def send(self, reload: Reload, nonce: str, ping: Ping, text: Text) -> Result:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused, slow or not known."""
-        mentions = _only(ping.users)
+        mentions = only(ping.users)
         wait = self._calls.wait(reload.server, ping.channel)
         unsure = wait > FOLLOW_UP_INSTEAD_DELAY or ping.channel in self._bot.unknown_places
         other_way = unsure and nonce not in self._perhaps_sent | self._hardly_sent
@@ -113,7 +114,7 @@ class Pings:
         mentioned = tried.sent.mentions if tried.sent is not None else frozenset()
         if mentioned and (others := set(ping.users) - mentioned):
             # It was sent before, by a process that could not store that; since then they have joined.
-            send = functools.partial(self._send, reload, ping, f"{nonce}+", text, _only(others))
+            send = functools.partial(self._send, reload, ping, f"{nonce}+", text, only(others))
             tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         if tried.unanswered:
             self._perhaps_sent.add(nonce)
@@ -160,9 +161,3 @@ class Pings:
 
     def _hook(self, asker: Asker) -> discord.Webhook:
         return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
-
-
-def _only(users: Iterable[int]) -> discord.AllowedMentions:
-    """Notify these people, whoever else is mentioned."""
-    people = [discord.Object(user) for user in users]
-    return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)

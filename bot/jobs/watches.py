@@ -16,6 +16,7 @@ import structlog
 from bot import view
 from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result, Tried
 from bot.discord_api.limiter import Limiter
+from bot.discord_api.mentions import only
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import LATE_AGE, WARM_AGE, Reload
 from bot.domain.rows import Watch
@@ -180,8 +181,7 @@ class Watches:
         self, calls: Calls, watch: Watch, place: int, text: str, buttons: discord.ui.View | None
     ) -> tuple[Tried, int | None]:
         """Return also the message's id, where it was sent; tried again at once, guarded by a nonce."""
-        users = [discord.Object(user) for user in watch.users]
-        mentions = discord.AllowedMentions(everyone=False, roles=False, users=users)
+        mentions = only(watch.users)
         about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
         nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
         channel = self._bot.get_partial_messageable(place)
@@ -201,10 +201,10 @@ class Watches:
         """The message of the sixth day; where it is gone, so be it: it has said so before."""
         if not await self._turn(calls, watch.server, place):
             return Result.LATER
-        quiet = discord.AllowedMentions.none()
+        named = only(watch.users)
         target = self._bot.get_partial_messageable(place).get_partial_message(message)
         tried = await calls.make(
-            "ledger", CALL_TIMEOUT, lambda: target.edit(content=None, view=layout, allowed_mentions=quiet)
+            "ledger", CALL_TIMEOUT, lambda: target.edit(content=None, view=layout, allowed_mentions=named)
         )
         return tried.result
 

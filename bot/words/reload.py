@@ -64,8 +64,18 @@ def _body(reload: Reload, now: float, say: Language) -> str:
     return say("Asking the API")
 
 
+def named_in(reload: Reload) -> list[int]:
+    """Whom its reply may mention."""
+    tested = [reload.test.by.user] if reload.test is not None else []
+    return list(dict.fromkeys(_people(reload)[:_NAMED_ASKERS] + tested))
+
+
+def _people(reload: Reload) -> list[int]:
+    return list(dict.fromkeys(asker.user for asker in reload.askers))
+
+
 def _asked_by(reload: Reload, named: int, say: Language) -> str:
-    people = list(dict.fromkeys(asker.user for asker in reload.askers))
+    people = _people(reload)
     names = ", ".join(f"<@{user}>" for user in people[:named])
     rest = len(people) - len(people[:named])
     if not names:

@@ -272,3 +272,16 @@ async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_for_e
     await wire.reload()
     await asyncio.sleep(WHILE)
     assert len(wire.pings()) <= 40, "discord.py repeats a 504 thrice within a call"
+
+
+async def test_people_whom_an_edit_names_are_in_what_discord_says_of_it(wire: Wire, bot: Rewarm) -> None:
+    """Else they may read as @unknown-user; and nobody is notified by it."""
+    asked = await wire.reload()
+    await wire.server.wait_for(wire.pings)
+    reply = wire.reply(asked)
+    assert f"<@{wire.ana.id}>" in reply.text
+    assert [[int(user["id"]) for user in state["mentions"]] for _, state in reply.history[1:]] == [
+        [wire.ana.id] for _ in reply.history[1:]
+    ]
+    assert reply.mentions == set()
+    assert len(reply.history) > 2
