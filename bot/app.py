@@ -95,7 +95,9 @@ class Rewarm(PatientBot):
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
         countdowns = Countdowns(time.process_time)
-        services = Services(store, self.keys, hosts, self.responses, self.replies, metrics, countdowns, now)
+        services = Services(
+            store, self.keys, hosts, self.responses, self.replies, metrics, countdowns, now, self.permissions
+        )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
         self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)

@@ -7,13 +7,13 @@ from typing import Any
 import discord
 from discord import ComponentType
 
-from bot.domain.custom_ids import BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID, WATCHERS_ID
+from bot.domain.custom_ids import AHEAD_ID, BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID, WATCHERS_ID
 from bot.domain.picture import Picture
 from bot.domain.reload import Ending, Reload
 from bot.domain.rows import WATCHERS_PER_MODEL, ServerSettings, Watch
 from bot.domain.server_models import Model
 from bot.languages import NAMES
-from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE
+from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE, TEST_TOO
 from bot.words.language import Language
 from bot.words.models import (
     BACK,
@@ -111,6 +111,15 @@ def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutV
     return view
 
 
+def buttons(*items: discord.ui.Item[Any]) -> discord.ui.View:
+    """The same under plain text."""
+    view = discord.ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
+    view.stop()
+    return view
+
+
 def button(label: str, custom_id: str) -> discord.ui.Button[discord.ui.LayoutView]:
     """A button whose presses are known by their custom id."""
     return discord.ui.Button(label=label, custom_id=custom_id)
@@ -126,8 +135,10 @@ def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
         whats = {"notify": NOTIFY, "mute": DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:
         whats |= {"test": TEST_IMAGE}
-    for what, label in whats.items():
-        custom_id = BUTTON_ID.format(what=what, reload=reload.id)
+    labels = {BUTTON_ID.format(what=what, reload=reload.id): label for what, label in whats.items()}
+    if reload.ending is None:
+        labels[AHEAD_ID.format(what="ask", reload=reload.id)] = TEST_TOO
+    for custom_id, label in labels.items():
         yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
 
 
@@ -196,10 +207,7 @@ def watch_buttons(reload: Reload | None, say: Language, *, cold: bool) -> discor
     """What stands under a new announcement, whose text is plain; it needs the model's last reload."""
     if reload is None:
         return None
-    view = discord.ui.View(timeout=None)
-    view.add_item(_watch_button(reload, say, cold=cold))
-    view.stop()
-    return view
+    return buttons(_watch_button(reload, say, cold=cold))
 
 
 def watch_layout(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:

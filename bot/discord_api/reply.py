@@ -225,6 +225,8 @@ def _ping_instead(reload: Reload) -> dict[int, Ping]:
     One who does not want that gets a message without a mention, where there is no other.
     """
     owner = reload.owner
+    if (tester := reload.tested_ahead_by) is not None and tester.user == owner.user:
+        return {}  # what came of their test image is told them in any case
     here = [ping for ping in reload.pings if ping.channel == owner.channel]
     if any(owner.user in ping.users or owner.user in reload.muted for ping in here):
         return {}

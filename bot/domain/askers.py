@@ -19,10 +19,16 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
     """Whom to ping where, for a reload in ANNOUNCING."""
     took = (reload.ended_at or 0.0) - reload.asked_at
     still_looking = 0 <= took <= STILL_LOOKING_AGE  # below 0: the clock was set back
-    people = reload.askers[1:] if still_looking and reload.ending is not Ending.READY else reload.askers
+    is_ready, tester = reload.ending is Ending.READY, reload.tested_ahead_by
+    people = reload.askers if is_ready or not still_looking else reload.askers[1:]
+    silent = set(reload.muted)
+    if tester is not None and is_ready:  # they are told what came of their test image
+        silent.add(tester.user)
+    elif tester is not None:
+        people, silent = (*people, tester), silent - {tester.user}
     by_channel: dict[int, dict[int, None]] = {}
     for asker in people:
-        if asker.user in reload.muted:
+        if asker.user in silent:
             continue
         by_channel.setdefault(asker.channel, {})[asker.user] = None
     return tuple(

@@ -8,6 +8,9 @@ import re
 BUTTON_ID = "rewarm:{what}:{reload}"
 BUTTON = r"rewarm:(?P<what>notify|mute|again|test|keep):(?P<reload>\d{1,20})"
 """Under a reply, and under what is said of a watched model; `reload`: its id."""
+AHEAD_ID = "rewarm:ahead:{what}:{reload}"
+AHEAD = r"rewarm:ahead:(?P<what>ask|yes|no):(?P<reload>\d{1,20})"
+"""*Test it too*, and what its private answer offers."""
 FORM_ID = "rewarm:prompt:{what}:{reload}"
 FORM = re.compile(r"rewarm:prompt:(test|keep):(\d{1,20})")
 """The form of a test image."""

@@ -172,9 +172,11 @@ class AlreadyEnded(Refusal):
 
 
 class NoTestNow(Refusal):
-    """No test image can be made: one is `running`; the ending is being told `yet`; or it is not a Ready."""
+    """No test image can be made: one is `running`; somebody has `asked` for the one at the end; the ending is
+    being told `yet`; or it is not a Ready.
+    """
 
-    def __init__(self, why: Literal["running", "yet", "over"] = "over") -> None:
+    def __init__(self, why: Literal["running", "asked", "yet", "over"] = "over") -> None:
         super().__init__(f"no test image: {why}")
         self.why = why
 

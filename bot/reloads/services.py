@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from bot.discord_api.permissions import CommandPermissions
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
@@ -31,6 +32,7 @@ class Services:
         metrics: Metrics,
         countdowns: Countdowns,
         now: Callable[[], float],
+        permissions: CommandPermissions,
     ) -> None:
         self.countdowns = countdowns
         self.first_edits = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
@@ -43,6 +45,7 @@ class Services:
         self.responses = responses
         self.replies = replies
         self.now = now
+        self.permissions = permissions
         self._stopping = False
 
     def stop(self) -> None:

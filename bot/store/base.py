@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, ImageTest, Reload, State
 from bot.domain.rows import KeyRow, ServerSettings, Watch
 from bot.domain.steps import Facts
 
@@ -69,6 +69,13 @@ class Store(Protocol):
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
         """Add an asker to a reload that can be joined, or have somebody not pinged; None if it cannot."""
+        ...
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        """Keep somebody's test image for the end of a reload that can be joined; None: take theirs back.
+
+        None if it cannot be joined. Raises NoTestNow where somebody else has asked for one.
+        """
         ...
 
     async def step(

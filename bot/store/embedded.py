@@ -21,7 +21,7 @@ import structlog
 from sqlitedict import SqliteDict
 
 from bot.domain.errors import StoreSlow, StoreTrouble
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, ImageTest, Reload, State
 from bot.domain.rows import KeyRow, ServerSettings, Watch
 from bot.domain.steps import Facts
 from bot.metrics import Metrics
@@ -180,6 +180,9 @@ class EmbeddedStore:
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
         return await self._call(STEP_TIMEOUT, self._memory.notify, id_, asker, wanted)
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        return await self._call(STEP_TIMEOUT, self._memory.test_ahead, id_, user, test)
 
     async def news(self) -> News:
         """All that is open is ours; `changed` and `lost` are for what is shared."""

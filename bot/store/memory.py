@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from bot.domain.askers import check_limits, join, mute
-from bot.domain.errors import NoKey, TooManyWatched
-from bot.domain.reload import JOINABLE, Asker, Reload, State
+from bot.domain.errors import NoKey, NoTestNow, TooManyWatched
+from bot.domain.reload import JOINABLE, Asker, ImageTest, Reload, State
 from bot.domain.rows import (
     WATCHED_PER_SERVER,
     KeyRow,
@@ -106,6 +106,17 @@ class Memory:
         if known is None or known.state not in JOINABLE:
             return None
         after = join(known, asker) if wanted else mute(known, asker.user)
+        if after != known:
+            self.change(RELOAD.address(id_), after)
+        return after
+
+    def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        known = self.reloads.get(id_)
+        if known is None or known.state not in JOINABLE:
+            return None
+        if known.test is not None and known.test.by.user != user:
+            raise NoTestNow("asked")
+        after = replace(known, test=test)
         if after != known:
             self.change(RELOAD.address(id_), after)
         return after

@@ -70,6 +70,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
 
 _NO_TEST = {
     "running": n_("A test image is being made already. It will show in the reply."),
+    "asked": n_("Somebody has asked for a test image of this already. It will show in the reply."),
     "yet": n_("This has only just ended. Try again in a minute."),
     "over": n_("No test image can be made of this reload any more. {reload} starts a new one."),
 }

@@ -143,6 +143,8 @@ _TESTS = {
     Outcome.KEY_GONE: n_("this server has no usable API key any more."),
     Outcome.NOT_SENT: n_("the bot was interrupted; nothing was sent. Press once more."),
     Outcome.STORAGE: n_("our storage is in trouble; nothing was sent."),
+    Outcome.NOT_ALLOWED: n_("the bot could not see that they may still use {reload}; nothing was sent."),
+    Outcome.TOO_LATE: n_("the bot was away at the end; nothing was sent."),
 }
 
 

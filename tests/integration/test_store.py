@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import NoKey, TooManyOpen, TooManyWatched, TooManyWatchers
+from bot.domain.errors import NoKey, NoTestNow, TooManyOpen, TooManyWatched, TooManyWatchers
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.domain.rows import WATCHED_PER_SERVER, WATCHERS_PER_MODEL, KeyRow, ServerSettings, Watch
 from bot.domain.steps import IllegalStep, faded
@@ -104,6 +104,32 @@ async def test_notify_adds_and_mutes(store: AnyStore) -> None:
     assert after is not None
     assert ([asker.user for asker in after.askers], after.muted) == ([7, 8], (7,))
     assert await store.find(100, 1) == after
+
+
+async def test_one_person_tests_ahead_until_the_countdown_ends(store: AnyStore) -> None:
+    await store.ask(make(1, user=7), LIMIT)
+    tests = [ImageTest(Asker(user, 12, f"t-{user}"), 5.0, True, ahead=True) for user in (8, 9)]
+    asked = [store.test_ahead(1, test.by.user, test) for test in tests]
+    first, second = await asyncio.gather(*asked, return_exceptions=True)
+    winner, loser = (first, second) if isinstance(first, Reload) else (second, first)
+    assert isinstance(loser, NoTestNow)
+    assert isinstance(winner, Reload)
+    by = winner.tested_ahead_by
+    assert by is not None
+    with pytest.raises(NoTestNow):
+        await store.test_ahead(1, 7, None)
+    assert await store.find(100, 1) == winner
+    taken_back = await store.test_ahead(1, by.user, None)
+    assert taken_back == replace(winner, test=None)
+    assert await store.test_ahead(1, 8, tests[0]) is not None
+    with pytest.raises(IllegalStep):
+        await store.step(1, {State.ASKED}, State.REMOVED)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
+    assert await store.test_ahead(1, 8, None) is None
+    row = await store.find(100, 1)
+    assert row is not None
+    assert row.test is None, "there is nothing to test"
+    assert [ping.users for ping in row.pings] == [(8,)], "they are told all the same"
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -62,7 +62,8 @@ def everyone(guild: Guild) -> Json:
     colors = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}
     usual = {"hoist": False, "managed": False, "mentionable": False, "icon": None, "unicode_emoji": None}
     about = {"name": "@everyone", "position": 0, "color": 0, "colors": colors, "flags": 0}
-    return {"id": str(guild.id), "permissions": str(BOTS_RIGHTS), **about, **usual}
+    everyones = BOTS_RIGHTS | USE_APPLICATION_COMMANDS
+    return {"id": str(guild.id), "permissions": str(everyones), **about, **usual}
 
 
 _SETTINGS: Json = {
