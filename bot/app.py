@@ -108,6 +108,7 @@ class Rewarm(PatientBot):
             countdowns,
             self.member_calls,
             now,
+            self.permissions,
         )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests

@@ -6,12 +6,15 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
-from bot.domain.custom_ids import LIST, MODEL, WATCH
+from bot.discord_api.place import place_of
+from bot.domain.custom_ids import LIST, MODEL, WATCH, WATCHERS
+from bot.domain.errors import MayNotWrite
 from bot.domain.server_models import models_of
 from bot.view import MODELS_PER_PAGE
 from bot.words.language import n_
 from bot.words.models import SHOWN_RELOADS
-from cogs.press import Press, known_reload, show_in_private
+from cogs.checks import require_manager
+from cogs.press import Press, known_reload, show_in_private, values_of
 
 
 class PageButton(Press, template=LIST):
@@ -38,12 +41,35 @@ class WatchButton(Press, template=WATCH):
         bot = interaction.client
         reload = await known_reload(interaction, int(self.match["reload"]))
         if self.match["what"] == "watch":
+            _require_sending(interaction)
             await bot.watches.watch(
                 reload.server, reload.model, interaction.user.id, interaction.channel_id or 0
             )
         else:
-            await bot.store.remove_watch(reload.server, reload.model)
+            await bot.store.remove_watch(reload.server, reload.model, {interaction.user.id})
         await _show_model(interaction, reload.model, int(self.match["page"]))
+
+
+class WatchersMenu(Press, template=WATCHERS):
+    """Has people watch a model no more: those whom a moderator took out of the menu."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Check the right once more, do it, and show the model again. Whoever was put in is not added."""
+        require_manager(interaction)
+        store = interaction.client.store
+        reload = await known_reload(interaction, int(self.match["reload"]))
+        watch = await store.watch(reload.server, reload.model)
+        stay = set(values_of(interaction))
+        if watch is not None and (out := {user for user in watch.users if str(user) not in stay}):
+            await store.remove_watch(reload.server, reload.model, out)
+        await _show_model(interaction, reload.model, int(self.match["page"]))
+
+
+def _require_sending(interaction: discord.Interaction[Rewarm]) -> None:
+    """The bot mentions somebody here on their behalf, where they may write themselves. Raises MayNotWrite."""
+    may, is_thread = interaction.permissions, bool(place_of(interaction).parent)
+    if not (may.send_messages_in_threads if is_thread else may.send_messages):
+        raise MayNotWrite
 
 
 async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: int) -> None:
@@ -53,9 +79,10 @@ async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: 
         await _turn(interaction, page)
         return
     watch, chosen = await bot.store.watch(server, id_), await bot.store.settings(server)
-    watched = (chosen.ledger_channel or watch.channel) if watch is not None else None
-    say = bot.languages.of(interaction.locale)
-    await show_in_private(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
+    channel = (chosen.ledger_channel or watch.channel) if watch is not None else None
+    say, user = bot.languages.of(interaction.locale), interaction.user.id
+    page_of = view.model_page(model, page, bot.now(), say, user=user, who=who, watch=watch, channel=channel)
+    await show_in_private(interaction, page_of)
 
 
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
@@ -85,5 +112,5 @@ class ModelsCog(commands.Cog):
 
 async def setup(bot: Rewarm) -> None:
     """Called by discord.py."""
-    bot.add_dynamic_items(PageButton, ModelMenu, WatchButton)
+    bot.add_dynamic_items(PageButton, ModelMenu, WatchButton, WatchersMenu)
     await bot.add_cog(ModelsCog(bot))

@@ -26,6 +26,8 @@ RewarmError
     ├── PermissionsUnknown        Discord did not say whether this person may use the command
     ├── NotAMember           the server has the commands, but the bot is not a member of it
     ├── TooManyWatched       the server watches as many models as it may
+    ├── TooManyWatchers      as many people watch the model as may
+    ├── MayNotWrite          the person may not write where they want to be mentioned
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
@@ -164,6 +166,18 @@ class TooManyWatched(Refusal):
         self.limit = limit
 
 
+class TooManyWatchers(Refusal):
+    """As many people as allowed watch a model."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} people watch it")
+        self.limit = limit
+
+
+class MayNotWrite(Refusal):
+    """The person may not send messages in the channel, so the bot is not to do it for them."""
+
+
 class Forgotten(Refusal):
     """The reload that a button belongs to is not stored, or not any more."""
 
@@ -173,9 +187,11 @@ class AlreadyEnded(Refusal):
 
 
 class NoTestNow(Refusal):
-    """No test image can be made: one is `running`; the ending is being told `yet`; or it is not a Ready."""
+    """No test image can be made: one is `running`; somebody has `asked` for the one at the end; the ending is
+    being told `yet`; or it is not a Ready.
+    """
 
-    def __init__(self, why: Literal["running", "yet", "over"] = "over") -> None:
+    def __init__(self, why: Literal["running", "asked", "yet", "over"] = "over") -> None:
         super().__init__(f"no test image: {why}")
         self.why = why
 

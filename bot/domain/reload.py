@@ -64,6 +64,8 @@ class Outcome(StrEnum):
     RENDERING = "rendering"
     """Not an end: the API is at it."""
     TOOK_TOO_LONG = "took_too_long"
+    NOT_ALLOWED = "not_allowed"
+    TOO_LATE = "too_late"
     NO_PICTURE = "no_picture"
     """Rendered, as the API says, but the picture could not be had."""
 
@@ -76,7 +78,14 @@ class Outcome(StrEnum):
         return Ending.UNKNOWN if self in unclear else Ending.FAILED
 
 
-OF_TESTS = (Outcome.RENDERED, Outcome.RENDERING, Outcome.TOOK_TOO_LONG, Outcome.NO_PICTURE)
+OF_TESTS = (
+    Outcome.RENDERED,
+    Outcome.RENDERING,
+    Outcome.TOOK_TOO_LONG,
+    Outcome.NO_PICTURE,
+    Outcome.NOT_ALLOWED,
+    Outcome.TOO_LATE,
+)
 """What only a test image can come to."""
 
 OPEN = (State.ASKED, State.CALLING, State.COUNTING, State.ANNOUNCING)
@@ -111,6 +120,8 @@ class ImageTest:
     """The API's own words, shortened and harmless."""
     shown: bool = False
     """What came of it has been shown, or cannot be."""
+    ahead: bool = False
+    """Asked for during the countdown: it is begun at the end, and is what that person is told then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,14 @@ class Reload:
     @property
     def editor(self) -> tuple[Asker, float]:
         """Whose token edits the reply, and since when it is good."""
-        return (self.test.by, self.test.at) if self.test is not None else (self.owner, self.asked_at)
+        if self.test is not None and not self.test.ahead:  # its token answers in private
+            return self.test.by, self.test.at
+        return self.owner, self.asked_at
+
+    @property
+    def tested_ahead_by(self) -> Asker | None:
+        """Who asked during the countdown for a test image at its end."""
+        return self.test.by if self.test is not None and self.test.ahead else None
 
     @property
     def is_testing(self) -> bool:
@@ -186,7 +204,8 @@ class Reload:
     @property
     def has_tokens(self) -> bool:
         """Whether it keeps what answers an interaction."""
-        return any(asker.token for asker in (*self.askers, self.editor[0]))
+        people = self.askers if self.test is None else (*self.askers, self.test.by)
+        return any(asker.token for asker in people)
 
     @property
     def last_at(self) -> float | None:

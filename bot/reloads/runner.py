@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from bot.domain.errors import AlreadyEnded, Refusal, StoreSlow, StoreTrouble, TooManyCalls
-from bot.domain.reload import JOINABLE, Asker, Outcome, Reload, State
+from bot.domain.reload import JOINABLE, Asker, ImageTest, Outcome, Reload, State
 from bot.logs import new_ref
 from bot.reloads.image_tests import ImageTests
 from bot.reloads.services import Services
@@ -91,6 +91,18 @@ class Runner:
         """
         self._services.check_taking_on()
         stored = await self._services.store.notify(id_, asker, wanted=wanted)
+        if stored is None:
+            raise AlreadyEnded
+        self._join(stored)
+        return stored
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload:
+        """Keep somebody's test image for the end of a countdown; None: take theirs back.
+
+        Raises AlreadyEnded, NoTestNow, Restarting, StoreTrouble.
+        """
+        self._services.check_taking_on()
+        stored = await self._services.store.test_ahead(id_, user, test)
         if stored is None:
             raise AlreadyEnded
         self._join(stored)
@@ -228,6 +240,8 @@ class Runner:
                 rescue = self._tasks.keep(reload, story.end(outcome, ref=ref), "rescue")
             elif reload.state is State.ANNOUNCING:
                 rescue = self._tasks.keep(reload, story.last_words(ref), "rescue")
+        if not task.cancelled() and reload.state is State.ENDED and reload.is_testing:
+            self.image_tests.resume(reload)  # asked for during the countdown
         if rescue is None:
             self._close(story)
         else:  # until then, who joins must not start a second story of it

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from bot.discord_api.permissions import CommandPermissions
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
@@ -33,6 +34,7 @@ class Services:
         countdowns: Countdowns,
         member_calls: MemberCalls,
         now: Callable[[], float],
+        permissions: CommandPermissions,
     ) -> None:
         self.countdowns = countdowns
         self.member_calls = member_calls
@@ -46,6 +48,7 @@ class Services:
         self.responses = responses
         self.replies = replies
         self.now = now
+        self.permissions = permissions
         self._stopping = False
 
     def stop(self) -> None:

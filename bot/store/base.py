@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, ImageTest, Reload, State
 from bot.domain.rows import KeyRow, ServerSettings, Watch
 from bot.domain.steps import Facts
 
@@ -99,6 +99,13 @@ class Store(Protocol):
         """Add an asker to a reload that can be joined, or have somebody not pinged; None if it cannot."""
         ...
 
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        """Keep somebody's test image for the end of a reload that can be joined; None: take theirs back.
+
+        None if it cannot be joined. Raises NoTestNow where somebody else has asked for one.
+        """
+        ...
+
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
@@ -169,7 +176,7 @@ class Store(Protocol):
         ...
 
     async def watch(self, server: int, model: str) -> Watch | None:
-        """Who watches a model of this server, or None."""
+        """Who watches a model of this server and what was said of it, or None."""
         ...
 
     def all_watches(self) -> AsyncIterator[Watch]:
@@ -177,14 +184,15 @@ class Store(Protocol):
         ...
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        """Store a watch; one that is not there is only begun `anew`, and then left as it is if it is there.
+        """Store what was said of a watched model; who watches it stays as it is stored.
 
-        False: it was not stored. Raises TooManyWatched.
+        `anew`: begin the watch, or have its first watcher join it. False: nothing was stored. Raises
+        TooManyWatched, TooManyWatchers.
         """
         ...
 
-    async def remove_watch(self, server: int, model: str) -> bool:
-        """Watch a model no more; False if nobody did."""
+    async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        """Have these people watch a model no more, or nobody any more; False if none of them did."""
         ...
 
     async def servers(self) -> set[int]:

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 import orjson
 
-from bot.domain.reload import JOINABLE, Asker, Reload, State
+from bot.domain.reload import JOINABLE, Asker, ImageTest, Reload, State
 from bot.domain.rows import KeyRow, ServerSettings, Watch
 from bot.domain.steps import Facts
 from bot.metrics import Metrics
@@ -57,6 +57,9 @@ class EmbeddedStore(Upkeep):
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
         return await self._call(STEP_TIMEOUT, self._memory.notify, id_, asker, wanted)
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        return await self._call(STEP_TIMEOUT, self._memory.test_ahead, id_, user, test)
 
     async def news(self) -> News:
         """All that is open is ours; `changed` and `lost` are for what is shared."""
@@ -146,8 +149,8 @@ class EmbeddedStore(Upkeep):
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
         return await self._call(STEP_TIMEOUT, self._memory.set_watch, watch, anew)
 
-    async def remove_watch(self, server: int, model: str) -> bool:
-        return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model)
+    async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model, users)
 
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it

@@ -6,9 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from bot.domain.askers import check_limits, join, mute
-from bot.domain.errors import NoKey, TooManyWatched
-from bot.domain.reload import JOINABLE, Asker, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.errors import NoKey, NoTestNow, TooManyWatched
+from bot.domain.reload import JOINABLE, Asker, ImageTest, Reload, State
+from bot.domain.rows import (
+    WATCHED_PER_SERVER,
+    KeyRow,
+    ServerSettings,
+    Watch,
+    Watcher,
+    joined,
+    watched_by,
+    without,
+)
 from bot.domain.steps import Facts, faded
 from bot.domain.steps import step as take_step
 from bot.store.rows import FORGOTTEN, KEY, RELOAD, SETTINGS, VALUE, WATCH, Kind, StoredRow, kind_of
@@ -138,6 +147,17 @@ class Memory:
             self.change(RELOAD.address(id_), after)
         return after
 
+    def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        known = self.reloads.get(id_)
+        if known is None or known.state not in JOINABLE:
+            return None
+        if known.test is not None and known.test.by.user != user:
+            raise NoTestNow("asked")
+        after = replace(known, test=test)
+        if after != known:
+            self.change(RELOAD.address(id_), after)
+        return after
+
     def step(self, id_: int, from_: Collection[State], to: State, facts: Facts) -> Reload | None:
         known = self.reloads.get(id_)
         if known is None or known.state not in from_:
@@ -198,19 +218,29 @@ class Memory:
         return after
 
     def set_watch(self, watch: Watch, anew: bool) -> bool:
-        known = (watch.server, watch.model) in self.watches
-        if known is anew:
+        known = self.watches.get((watch.server, watch.model))
+        if known is not None and anew:
+            after = joined(known, Watcher(watch.by, watch.channel))
+        elif known is not None:  # somebody may have come or gone meanwhile
+            after = watched_by(watch, known.watchers[0], known.others)
+        elif not anew:
             return False
-        if anew and sum(server == watch.server for server, _ in self.watches) >= WATCHED_PER_SERVER:
+        elif sum(server == watch.server for server, _ in self.watches) >= WATCHED_PER_SERVER:
             raise TooManyWatched(WATCHED_PER_SERVER)
-        self.change(WATCH.address(watch.server, watch.model), watch)
+        else:
+            after = watch
+        if after == known:
+            return not anew
+        self.change(WATCH.address(watch.server, watch.model), after)
         return True
 
-    def remove_watch(self, server: int, model: str) -> bool:
-        existed = (server, model) in self.watches
-        if existed:
-            self.change(WATCH.address(server, model), None)
-        return existed
+    def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        known = self.watches.get((server, model))
+        after = without(known, users) if known is not None and users is not None else None
+        if after == known:
+            return False
+        self.change(WATCH.address(server, model), after)
+        return True
 
     def forget(self, server: int, ids: Iterable[int], highest: int) -> None:
         """Delete all of a server but its reloads, of which these; up to the highest id they are hidden."""

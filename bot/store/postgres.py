@@ -16,7 +16,7 @@ import structlog
 
 from bot.clock import elapsed
 from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, ImageTest, Reload, State
 from bot.domain.steps import Facts
 from bot.logs import log_failure
 from bot.metrics import Metrics
@@ -25,7 +25,7 @@ from bot.store.base import News
 from bot.store.claims import Claims
 from bot.store.database import DATABASE_ERRORS, Database, is_fixed
 from bot.store.lease import Held, Lease
-from bot.store.memory import REDELIVERY_AGE
+from bot.store.memory import REDELIVERY_AGE, Memory
 from bot.store.past import EXPIRE_BATCH, SERVERS_BATCH, Past
 from bot.store.rows import KEY
 from bot.store.schema import Connection
@@ -139,11 +139,17 @@ class PostgresStore(Past):
         return after, version if mine else None
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
+        return await self._change_joinable(id_, lambda memory: memory.notify(id_, asker, wanted))
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        return await self._change_joinable(id_, lambda memory: memory.test_ahead(id_, user, test))
+
+    async def _change_joinable(self, id_: int, verb: Callable[[Memory], Reload | None]) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
             with self._writing(id_):
                 while (record := await connection.fetchrow(sql.FIND, id_)) is not None:
                     memory = sql.memory_of([sql.reload_of(record)])
-                    after = memory.notify(id_, asker, wanted)
+                    after = verb(memory)
                     if after is None or not memory.changed or await self._change(connection, record, after):
                         return after
                 return None

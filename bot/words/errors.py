@@ -8,6 +8,7 @@ from bot.domain.errors import (
     BadModelId,
     Forgotten,
     KeyRefused,
+    MayNotWrite,
     NoKey,
     NoModelPage,
     NotAllowed,
@@ -20,6 +21,7 @@ from bot.domain.errors import (
     TooManyCalls,
     TooManyOpen,
     TooManyWatched,
+    TooManyWatchers,
 )
 from bot.words.language import Language, n_
 
@@ -63,6 +65,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),
     NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
     PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
+    MayNotWrite: n_("You may not send messages in this channel. Press *Watch* in one where you may."),
     Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
     AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
 }
@@ -70,6 +73,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
 
 _NO_TEST = {
     "running": n_("A test image is being made already. It will show in the reply."),
+    "asked": n_("Somebody has asked for a test image of this already. It will show in the reply."),
     "yet": n_("This has only just ended. Try again in a minute."),
     "over": n_("No test image can be made of this reload any more. {reload} starts a new one."),
 }
@@ -97,6 +101,8 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
             )
         case TooManyWatched():
             return say("This server watches {number} models, the most at once.", number=error.limit)
+        case TooManyWatchers():
+            return say("{number} people watch this model, the most at once.", number=error.limit)
         case NoTestNow():
             return say(_NO_TEST[error.why])
         case NotAMember():

@@ -16,6 +16,7 @@ CHOOSE_MODEL = n_("Look at a model")
 EARLIER, LATER = n_("Previous"), n_("Next")
 BACK, RELOAD = n_("All models"), n_("Reload")
 WATCH, UNWATCH = n_("Watch"), n_("Stop watching")
+WATCHERS = n_("Who watches it. Take somebody out to stop their watch.")
 SHOWN_RELOADS = 5
 _HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
 _SMALL_PRINT = n_(

@@ -73,7 +73,7 @@ class Crowd:
         store: Any = self
         replies: Any = self
         self.services = Services(
-            store, nothing, nothing, nothing, replies, Metrics(), self.countdowns, nothing, clock
+            store, nothing, nothing, nothing, replies, Metrics(), self.countdowns, nothing, clock, nothing
         )
 
     def of(self, reload: Reload) -> Reply:

@@ -33,7 +33,7 @@ def test_any_reload_gives_a_payload_that_discord_takes(reload: Reload, now: floa
     assert len(parts) != 3, "no row without a button"
     labels = [part["label"] for part in parts[3:]]
     if reload.ending is None:
-        assert labels == ["Notify me", "Don't notify me"]
+        assert labels == ["Notify me", "Don't notify me", "Test it too"]
     else:
         may_be_tested = reload.ending is Ending.READY and not reload.is_testing
         again = reload.outcome not in (Outcome.UNKNOWN_MODEL, Outcome.WRONG_KEY)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.reload import WARM_AGE, Asker, ImageTest, Outcome, Reload, State
+from bot.domain.rows import Watch
 from bot.domain.server_models import Model, Warmth, models_of
 from bot.view import MODELS_PER_PAGE, model_page, models_page
 from bot.words.models import NO_MODELS, model_text, models_text
@@ -15,6 +16,7 @@ from tests.unit.test_words import NOW, reloads, say
 
 DAY = 86400.0
 ANA, BEN = 11, 12
+WATCH = Watch(5, "m", BEN, 70)
 SMALL_PRINT = (
     "-# Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
     "Use elsewhere is not seen."
@@ -123,7 +125,7 @@ def test_any_history_makes_pages_that_discord_takes(history: list[Reload], page:
     models = models_of(history, NOW)
     layouts = [
         models_page(models[:MODELS_PER_PAGE], page, page + 2, NOW, say),
-        *(model_page(m, page, NOW, say, who=who, watched=70 if who else None) for m in models),
+        *(model_page(m, page, NOW, say, user=ANA, who=who, watch=WATCH, channel=70) for m in models),
     ]
     for layout in layouts:
         assert 0 < layout.content_length() <= 4000
