@@ -8,16 +8,16 @@ help: ## list the targets
 sandbox: .venv/.ok ## try the bot in the browser, without a Discord account
 	@$(BIN)/python -m bot sandbox
 
-init: .venv/.ok ## ask for the token, make the encryption key, write .env, print the invite link
+init: .venv/.run ## ask for the token, make the encryption key, write .env, print the invite link
 	@$(BIN)/python -m bot init
 
-check: .venv/.ok ## look whether all is right; changes nothing
+check: .venv/.run ## look whether all is right; changes nothing
 	@$(BIN)/python -m bot check
 
-run: .venv/.ok ## run the bot with the settings in .env
+run: .venv/.run ## run the bot with the settings in .env
 	@$(BIN)/python -m bot
 
-new-key: .venv/.ok ## print a fresh key for KEY_ENCRYPTION_KEYS
+new-key: .venv/.run ## print a fresh key for KEY_ENCRYPTION_KEYS
 	@$(BIN)/python -m bot new-key
 
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
@@ -26,12 +26,12 @@ torture: .venv/.ok ## kill a real process at random moments, a hundred times (so
 soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (SOAK_MINUTES=...)
 	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_soak.py
 
-bench: .venv/.ok ## measure load, cost beside other bots, the store; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
+bench: .venv/.ok ## measure load, cost beside other bots, the store, time; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
-	@$(BIN)/python -m tests.benchmarks.suggestions
+	@$(BIN)/python -m tests.benchmarks --only suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
 	@AWAY=60 $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/acceptance/test_replicas.py -k database_away
 
@@ -91,24 +91,45 @@ test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.tools.dist $(TESTS)
 
-lock: ## renew the hashed locks, for development and for running only (needs uv)
+lock: ## renew the hashed locks: for development, for running only, and for building either (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \
 		--generate-hashes --upgrade -o requirements-dev.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 \
 		--generate-hashes --upgrade -c requirements-dev.txt -o requirements.txt
+	uv pip compile --group build --universal --python-version 3.11 \
+		--generate-hashes --upgrade -c requirements-dev.txt -o requirements-build.txt
+
+release-test: export RELEASE = true
+release-test: test dist-test ## what a release must pass: both, and each sentence in all languages
 
 clean: ## remove what make has made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The stamp is made last: a venv that broke half way is made anew.
-.venv/.ok: requirements-dev.txt
+# The stamps are made last: a venv that broke half way is made again. One for contributors runs the bot, too. Of its
+# requirements only sqlitedict has no wheel: it is built by what was installed with hashes before.
+INSTALL := $(BIN)/pip install -q --disable-pip-version-check --require-hashes
+define fresh_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'Needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "Needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo 'Setting up .venv (once, about half a minute) ...' >&2
 	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(INSTALL) -r requirements-build.txt
+endef
+
+.venv/.ok: requirements-dev.txt requirements-build.txt
+	$(fresh_venv)
+	@$(INSTALL) --no-build-isolation -r requirements-dev.txt
+	@touch .venv/.run $@
+
+.venv/.run: requirements.txt requirements-build.txt
+	@test ! -e .venv/.ok || $(MAKE) --no-print-directory .venv/.ok
+	@test -e .venv/.ok || $(MAKE) --no-print-directory .venv/run-only
 	@touch $@
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables findings audit audit-api test test-fast types tests dist-test lock clean
+.venv/run-only:
+	$(fresh_venv)
+	@$(INSTALL) --no-build-isolation -r requirements.txt
+
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables findings audit audit-api test test-fast types tests dist-test release-test lock clean

@@ -1,114 +1,54 @@
-"""The command line: `rewarm`, or `python -m bot`, runs the bot; see --help for the rest."""
+"""The command line: `rewarm`, or `python -m bot`, runs the bot; see --help for the rest.
+
+The bot itself is imported only once it is needed: `--help` answers as fast as Python starts.
+"""
 
 import argparse
-import asyncio
-import os
 import re
-import signal
 import sys
-import time
-import tomllib
-from collections.abc import Coroutine
-from importlib import metadata
 from io import TextIOWrapper
-from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
 
-import discord
-import structlog
-
-from bot import logs
-from bot.admin import commands
-from bot.app import Rewarm, build, settle_garbage_collector
-from bot.clock import SuspendProofLoop
-from bot.domain.errors import (
-    DatabaseAway,
-    DatabaseUnusable,
-    DiscordRefuses,
-    SealBroken,
-    SettingsError,
-    StoreTrouble,
-)
-from bot.health import Health
-from bot.model_api.places import concurrent_calls, raise_file_limit
-from bot.settings import Settings, load_settings
-from bot.vault import new_encryption_key
-
-STOP_TIMEOUT = 10.0
-EXIT_FAILED = 1
-EXIT_SETTINGS = 2
-_LOGIN_REFUSED = "DISCORD_TOKEN: Discord refuses this token. Copy it again from the developer portal."
-_OLD_KEY = (
-    "Put the old key back; if it is lost, begin with another database or an empty DATA_DIR, and have the "
-    "API keys set again."
-)
-EXIT_HUNG = 70
-EXIT_INTERRUPTED = 130
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+from bot.admin import arguments
 
 
 def main() -> int:
     """Parse the command line and do what it says; return the exit status."""
-    arguments = _parser().parse_args()
+    given = _parser().parse_args()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ✓ shows the rest
-    try:
-        return _do(arguments)
-    except SettingsError as error:
-        return _refuse(error.lines)
-    except (KeyboardInterrupt, EOFError):
-        return EXIT_INTERRUPTED
-    except SealBroken:
-        return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
-    except StoreTrouble as error:
-        return _refuse([f"{_where(error)}: {error}."])
-    except discord.LoginFailure:
-        return _refuse([_LOGIN_REFUSED])
+    if given.version:
+        print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
+        return 0
+    from bot import process  # noqa: PLC0415  # half a second
+
+    return process.do(given)
 
 
 def _parser() -> argparse.ArgumentParser:
-    called = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(
-        prog="python -m bot" if called == "__main__.py" else called,
+        prog=arguments.called(),
         description="Rewarm: wakes up idle Stable Diffusion models from Discord.",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     what = parser.add_subparsers(dest="command", metavar="command")
-    what.add_parser("run", help="run the bot (what happens without a command)")
-    what.add_parser("new-key", help="print a fresh key for KEY_ENCRYPTION_KEYS")
-    sandbox = what.add_parser("sandbox", help="try the bot without a Discord account")
+    arguments.add_command(what, "run", "run the bot (what happens without a command)")
+    arguments.add_command(what, "new-key", "print a fresh key for KEY_ENCRYPTION_KEYS")
+    sandbox = arguments.add_command(what, "sandbox", "try the bot without a Discord account")
     sandbox.add_argument("--script", action="store_true", help="play a conversation in the terminal")
     sandbox.add_argument(
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
-    commands.add_to(what)
+    sandbox.add_argument("--port", type=_port, help="of its page (default 8017, or one that is free; 0: any)")
+    arguments.add_to(what)
     return parser
-
-
-def _do(arguments: argparse.Namespace) -> int:
-    if arguments.version:
-        print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
-        return 0
-    if arguments.command == "new-key":
-        print(new_encryption_key())  # noqa: T201  # what was asked for
-        return 0
-    if arguments.command == "sandbox":
-        from bot.sandbox import page, script  # noqa: PLC0415  # their library is an extra
-
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
-        show = script.play if arguments.script else page.serve
-        return asyncio.run(show(arguments.seconds))
-    if arguments.command in commands.DO:
-        logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
-        return commands.DO[arguments.command](arguments)
-    with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
-        return runner.run(run(load_settings()))
 
 
 def _version() -> str:
     """The version, which stands in pyproject.toml only: an installed bot has it as metadata."""
+    import tomllib  # noqa: PLC0415  # --help needs none of these
+    from importlib import metadata  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
     try:
         return metadata.version("rewarm")
     except metadata.PackageNotFoundError:
@@ -122,93 +62,10 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _where(error: StoreTrouble) -> str:
-    """The setting that leads to the store."""
-    return "STORE_URL" if isinstance(error, DatabaseUnusable) else "DATA_DIR"
-
-
-def _refuse(lines: list[str]) -> int:
-    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201  # before there is a log
-    return EXIT_SETTINGS
-
-
-async def run(settings: Settings) -> NoReturn:
-    """Run the bot until it is told to stop by SIGINT or SIGTERM, or Discord refuses the token."""
-    secrets = [settings.discord_token.get_secret_value()]
-    secrets += settings.key_encryption_keys.get_secret_value().split(",")
-    url = settings.store_url.get_secret_value()
-    password = urlsplit(url).password or ""
-    secrets += [url, password, unquote(password)]
-    logs.set_up(settings.log_level, settings.log_format, secrets)
-    try:
-        bot = await build(settings, calls=concurrent_calls(raise_file_limit()))
-    except StoreTrouble as error:
-        refused = _refuse([f"{_where(error)}: {error}."])
-        _leave(EXIT_FAILED if isinstance(error, DatabaseAway) else refused)
-    except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
-        _leave(EXIT_INTERRUPTED)
-    settle_garbage_collector()
-    health = None
-    if settings.health_port:
-        health = Health(settings.health_port, bot.metrics, bot.store, bot.gateway_state)
-        try:
-            await health.start()
-        except OSError as error:
-            _leave(_refuse([f"HEALTH_PORT: {settings.health_port} cannot be used ({error.strerror})."]))
-    running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    # Not by cancelling: a shard of discord.py that is connecting takes that for its own affair.
-    waiting = asyncio.create_task(told.wait(), name="signals")
-    await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
-    status = 0
-    if told.is_set():
-        log.info("bot.stopping")
-    else:
-        status = _what_ended(running)
-    _leave(await _stop(bot, health) or status)
-
-
-def _what_ended(running: asyncio.Task[None]) -> int:
-    error = running.exception()
-    if isinstance(error, discord.LoginFailure):
-        return _refuse([_LOGIN_REFUSED])
-    if isinstance(error, DiscordRefuses):
-        return _refuse([f"{error}."])
-    log.error("bot.failed", exc_info=error)
-    return EXIT_FAILED
-
-
-async def _stop(bot: Rewarm, health: Health | None) -> int:
-    """Close everything within STOP_TIMEOUT; 0, or the exit status that says what hung."""
-    until = time.monotonic() + STOP_TIMEOUT - 1
-    await _close("bot", bot.close(), until)
-    if health is not None:
-        await _close("health", health.stop(), until)
-    status = await _close("store", asyncio.to_thread(bot.store.close), until)
-    log.info("bot.stopped")
-    return status
-
-
-async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) -> int:
-    """Whatever comes of it, the rest must be closed as well."""
-    task = asyncio.create_task(closing, name=f"close-{what}")
-    await asyncio.wait({task}, timeout=max(0.5, until - time.monotonic()))
-    if not task.done():
-        log.error("stop.timed_out", what=what)
-        return EXIT_HUNG
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("stop.failed", what=what, exc_info=error)
-        return EXIT_FAILED
-    return 0
-
-
-def _leave(status: int) -> NoReturn:
-    """End the process at once: a normal exit waits for every thread, be it a hung disk or DNS."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+def _port(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,11 @@ from bot.discord_api.permissions import CommandPermissions
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import SealBroken
+from bot.domain.member_calls import MemberCalls
 from bot.jobs.catalogue_refresh import CatalogueRefresh
 from bot.jobs.retention import Retention
 from bot.jobs.servers import Servers
+from bot.jobs.upkeep import look_through
 from bot.jobs.watches import Watches
 from bot.keys import Keys, unlock
 from bot.languages import Languages
@@ -95,7 +97,19 @@ class Rewarm(PatientBot):
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
         countdowns = Countdowns(time.process_time)
-        services = Services(store, self.keys, hosts, self.responses, self.replies, metrics, countdowns, now)
+        self.member_calls = MemberCalls(now)
+        services = Services(
+            store,
+            self.keys,
+            hosts,
+            self.responses,
+            self.replies,
+            metrics,
+            countdowns,
+            self.member_calls,
+            now,
+            self.permissions,
+        )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
         self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)
@@ -110,6 +124,7 @@ class Rewarm(PatientBot):
 
     def _measure(self, countdowns: Countdowns) -> None:
         metrics, forms = self.metrics, self._connection._view_store._modals  # noqa: SLF001  # nothing else counts them
+        metrics.connected.set_function(self.is_connected)
         metrics.servers.set_function(lambda: len(self.guilds))
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         metrics.forms.set_function(lambda: len(forms))
@@ -128,6 +143,7 @@ class Rewarm(PatientBot):
         resumed = await self.runner.resume()
         for name, work in (
             ("sync-commands", self.slash_commands.sync(self.application_id or 0, self.tree)),
+            ("upkeep", look_through(self.store)),
             ("retention", self._retention.run()),
             ("list-models", self.catalogue_refresh.run()),
             ("watches", self.watches.run()),

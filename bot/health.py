@@ -53,9 +53,11 @@ class Health:
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether people are served: each part on a line of its own."""
-        parts = {"gateway": self._gateway(), "store": _OK if await self._can_write() else "not ok"}
+        is_written, fault = await self._can_write(), self._store.fault
+        parts = {"gateway": self._gateway(), "store": _OK if is_written and not fault else "not ok"}
         is_ready = set(parts.values()) == {_OK}
         text = "".join(f"{part} {state}\n" for part, state in parts.items())
+        text += f"{fault}\n" if fault else ""
         return web.Response(text=text, status=200 if is_ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:

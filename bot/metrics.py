@@ -17,6 +17,7 @@ class Metrics:
         histogram = functools.partial(Histogram, registry=self.registry)
         gauge = functools.partial(Gauge, registry=self.registry)
         ProcessCollector(registry=self.registry)
+        self.connected = gauge("rewarm_connected", "1 while every shard is connected to Discord, else 0.")
         self.servers = gauge("rewarm_servers", "Servers that the bot is in.")
         self.open = gauge("rewarm_reloads_open", "Reloads that have not ended.")
         self.edit_interval = gauge(

@@ -232,7 +232,9 @@ def _line(detail: dict[str, Any]) -> str:
     name = ".".join(str(part) for part in detail["loc"][:1]).upper()
     if detail["type"] == "missing":
         mend = {"KEY_ENCRYPTION_KEYS": _NEW_KEY, "DISCORD_TOKEN": "discord.com/developers has it, under Bot"}
-        return f"{name}: is missing. Set it in the environment or in .env ({mend[name]})."
+        return (
+            f"{name}: is missing. `make init` sets it; or put it into the environment or .env ({mend[name]})."
+        )
     text = _PLAIN.get(name) or str(detail["msg"]).removeprefix("Value error, ")
     return f"{name}: {text}." if name else f"{text}."
 

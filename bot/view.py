@@ -7,13 +7,13 @@ from typing import Any
 import discord
 from discord import ComponentType
 
-from bot.domain.custom_ids import BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID
+from bot.domain.custom_ids import AHEAD_ID, BUTTON_ID, LIST_ID, MODEL_ID, SETTING_ID, WATCH_ID, WATCHERS_ID
 from bot.domain.picture import Picture
-from bot.domain.reload import Ending, Reload
-from bot.domain.rows import ServerSettings
+from bot.domain.reload import Ending, Outcome, Reload
+from bot.domain.rows import WATCHERS_PER_MODEL, ServerSettings, Watch
 from bot.domain.server_models import Model
 from bot.languages import NAMES
-from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE
+from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE, TEST_TOO
 from bot.words.language import Language
 from bot.words.models import (
     BACK,
@@ -24,11 +24,12 @@ from bot.words.models import (
     RELOAD,
     UNWATCH,
     WATCH,
+    WATCHERS,
     model_text,
     models_text,
     warmth_word,
 )
-from bot.words.reload import reply_text
+from bot.words.reload import named_in, reply_text
 from bot.words.settings import (
     AS_DISCORD,
     CHANNEL,
@@ -52,6 +53,8 @@ _ACCENTS = {
     Ending.FAILED: discord.Colour.red(),
     Ending.UNKNOWN: discord.Colour.gold(),
 }
+_NOT_AGAIN = (Outcome.UNKNOWN_MODEL, Outcome.WRONG_KEY)
+"""The same again would fail again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Drawn:
     """A layout as Discord takes it: what is edited every few seconds needs no objects of discord.py's."""
 
     components: list[dict[str, Any]]
+    named: list[int]
+    """Whom it mentions: an edit notifies nobody, and anyone whom it does not allow reads as @unknown-user."""
 
     def as_view(self) -> discord.ui.LayoutView:
         """The same for those of discord.py's calls that want one."""
@@ -85,7 +90,8 @@ def render(reload: Reload, now: float, say: Language, picture: Picture | None = 
         item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
         parts.append({"type": _GALLERY, "items": [item]})
     box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
-    return Drawn([box, {"type": _ROW, "components": list(_buttons(reload, say))}])
+    buttons = list(_buttons(reload, say))
+    return Drawn([box, {"type": _ROW, "components": buttons}] if buttons else [box], named_in(reload))
 
 
 def _accent(reload: Reload) -> discord.Colour:
@@ -107,6 +113,15 @@ def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutV
     return view
 
 
+def buttons(*items: discord.ui.Item[Any]) -> discord.ui.View:
+    """The same under plain text."""
+    view = discord.ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
+    view.stop()
+    return view
+
+
 def button(label: str, custom_id: str) -> discord.ui.Button[discord.ui.LayoutView]:
     """A button whose presses are known by their custom id."""
     return discord.ui.Button(label=label, custom_id=custom_id)
@@ -117,25 +132,26 @@ def _text(text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
 
 
 def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
-    whats = {"again": RELOAD_AGAIN}
+    whats = {} if reload.outcome in _NOT_AGAIN else {"again": RELOAD_AGAIN}
     if reload.ending is None:
         whats = {"notify": NOTIFY, "mute": DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:
-        whats |= {"test": TEST_IMAGE}
-    for what, label in whats.items():
-        custom_id = BUTTON_ID.format(what=what, reload=reload.id)
+        whats |= {"keep": KEEP_WARM} if reload.is_old_ready else {"test": TEST_IMAGE}
+    labels = {BUTTON_ID.format(what=what, reload=reload.id): label for what, label in whats.items()}
+    if reload.ending is None:
+        labels[AHEAD_ID.format(what="ask", reload=reload.id)] = TEST_TOO
+    for custom_id, label in labels.items():
         yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
 
 
-def models_page(models: Sequence[Model], page: int, now: float, say: Language) -> discord.ui.LayoutView:
-    """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
-    if not models:
+def models_page(
+    shown: Sequence[Model], page: int, pages: int, now: float, say: Language
+) -> discord.ui.LayoutView:
+    """A page of a server's models, with a menu to look at one."""
+    if not shown:
         return layout(_text(say(NO_MODELS)))
-    pages = -(-len(models) // MODELS_PER_PAGE)
-    page = min(page, pages - 1)
-    shown = models[page * MODELS_PER_PAGE : (page + 1) * MODELS_PER_PAGE]
     menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=MODEL_ID.format(page=page), placeholder=say(CHOOSE_MODEL)
+        custom_id=MODEL_ID.format(page=page, view=round(now * 1000)), placeholder=say(CHOOSE_MODEL)
     )
     for model in shown:
         menu.add_option(label=model.id, value=model.id, description=warmth_word(model, now, say))
@@ -149,24 +165,61 @@ def models_page(models: Sequence[Model], page: int, now: float, say: Language) -
 
 
 def model_page(
-    model: Model, page: int, now: float, say: Language, *, who: bool, watched: int | None
+    model: Model,
+    page: int,
+    now: float,
+    say: Language,
+    *,
+    user: int,
+    who: bool,
+    watch: Watch | None,
+    channel: int | None,
 ) -> discord.ui.LayoutView:
-    """One model; `page` of the list to go back to; `who`: also who reloaded it; `watched`: told where."""
-    text = _text(model_text(model, now, say, who=who, watched=watched))
-    again = button(say(RELOAD), BUTTON_ID.format(what="again", reload=model.reloads[0].id))
-    what, label = ("unwatch", UNWATCH) if watched is not None else ("watch", WATCH)
-    watch = button(say(label), WATCH_ID.format(what=what, page=page, reload=model.reloads[0].id))
+    """One model as `user` sees it; `page` of the list to go back to.
+
+    `who`: also who reloaded it and who watches it; `channel`: where it is announced, if it is watched.
+    """
+    users = watch.users if watch is not None else ()
+    text = _text(model_text(model, now, say, who=who, watched=channel if users else None))
+    newest = model.reloads[0].id
+    again = button(say(RELOAD), BUTTON_ID.format(what="again", reload=newest))
+    what, label = ("unwatch", UNWATCH) if user in users else ("watch", WATCH)
+    turn = button(say(label), WATCH_ID.format(what=what, page=page, reload=newest))
     back = button(say(BACK), LIST_ID.format(page=page))
-    return layout(text, discord.ui.ActionRow(again, watch, back))
+    items: list[discord.ui.Item[Any]] = [text, discord.ui.ActionRow(again, turn, back)]
+    if who and set(users) - {user}:
+        menu = _watchers_menu(users, WATCHERS_ID.format(page=page, reload=newest))
+        items += [_text(say(WATCHERS)), discord.ui.ActionRow(menu)]
+    return layout(*items)
 
 
-def watch_message(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
-    """What is announced of a watched model; its button needs the model's last reload."""
+def _watchers_menu(users: Sequence[int], custom_id: str) -> discord.ui.UserSelect[discord.ui.LayoutView]:
+    """Discord writes their names into it, which the bot does not know."""
+    kind = discord.SelectDefaultValueType.user
+    return discord.ui.UserSelect(
+        custom_id=custom_id,
+        min_values=0,
+        max_values=WATCHERS_PER_MODEL,
+        default_values=[discord.SelectDefaultValue(id=user, type=kind) for user in users],
+    )
+
+
+def watch_buttons(reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.View | None:
+    """What stands under a new announcement, whose text is plain; it needs the model's last reload."""
     if reload is None:
-        return layout(_text(text))
+        return None
+    return buttons(_watch_button(reload, say, cold=cold))
+
+
+def watch_layout(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
+    """What an announcement is edited to: a layout, since *Keep it warm* may have made it one before."""
+    row = [] if reload is None else [discord.ui.ActionRow(_watch_button(reload, say, cold=cold))]
+    return layout(_text(text), *row)
+
+
+def _watch_button(reload: Reload, say: Language, *, cold: bool) -> discord.ui.Button[Any]:
     what, label = ("again", RELOAD) if cold else ("keep", KEEP_WARM)
-    press = button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
-    return layout(_text(text), discord.ui.ActionRow(press))
+    return button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
 
 
 def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) -> discord.ui.LayoutView:

@@ -14,6 +14,7 @@ from bot.domain.errors import NoTestNow
 from bot.domain.reload import Ending, ImageTest, Outcome, Reload, State
 from bot.words.buttons import TEST_LABEL, TEST_PROMPT, TEST_TITLE, not_notified_text, notified_text, test_cost
 from bot.words.language import Language
+from cogs.ahead import AheadButton
 from cogs.error_handler import errors_shown
 from cogs.press import Press, asker_of, known_reload
 from cogs.reload import ask
@@ -123,5 +124,5 @@ def _typed(data: Any) -> str:
 
 async def setup(bot: Rewarm) -> None:
     """Called by discord.py."""
-    bot.add_dynamic_items(ReplyButton)
+    bot.add_dynamic_items(ReplyButton, AheadButton)
     await bot.add_cog(ButtonsCog(bot))

@@ -21,6 +21,7 @@ class HelpCog(commands.Cog):
         text = help_text(
             self.bot.languages.of(interaction.locale),
             self.bot.support_url,
+            self.bot.runner.seconds,
             may_manage=interaction.permissions.manage_guild,
         )
         await self.bot.responses.say(interaction, text)

@@ -8,10 +8,13 @@ from discord.ext import commands
 from discord.utils import escape_markdown, escape_mentions
 
 from bot.app import Rewarm
+from bot.domain.custom_ids import REMOVE_KEY
 from bot.keys import LONGEST_KEY, parse_key
 from bot.words.key import (
     KEY_HINT,
     KEY_LABEL,
+    KEY_REMOVE,
+    KEY_REMOVE_QUESTION,
     KEY_TITLE,
     key_removed,
     key_status,
@@ -21,6 +24,7 @@ from bot.words.key import (
 )
 from bot.words.language import Language, n_
 from cogs.checks import require_manager, require_member
+from cogs.press import Press
 
 FORM_TIMEOUT = 900.0
 """How long an open form is waited for."""
@@ -42,6 +46,7 @@ class KeyModal(discord.ui.Modal):
         """Check the right once more: it may have been taken away while the modal was open."""
         require_manager(interaction)
         key = parse_key(self._box.value)
+        interaction.client.member_calls.count(interaction.guild_id or 0, interaction.user.id)
         say = interaction.client.languages.of(interaction.locale)
         deliver = interaction.client.responses
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
@@ -55,6 +60,19 @@ class KeyModal(discord.ui.Modal):
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
         await interaction.client.tree.on_error(interaction, app_commands.AppCommandError(error))
+
+
+class RemoveKeyButton(Press, template=REMOVE_KEY):
+    """Removes the key; its question becomes the answer."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Check the right once more."""
+        require_manager(interaction)
+        bot = interaction.client
+        await bot.responses.respond(interaction, interaction.response.defer)
+        existed = await bot.keys.remove(interaction.guild_id or 0)
+        say = bot.languages.of(interaction.locale)
+        await bot.responses.say(interaction, key_removed(say, existed=existed))
 
 
 @app_commands.default_permissions(manage_guild=True)
@@ -92,14 +110,23 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Ask once more."""
         require_manager(interaction)
-        defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
-        await self.bot.responses.respond(interaction, defer)
-        existed = await self.bot.keys.remove(interaction.guild_id or 0)
         say = self.bot.languages.of(interaction.locale)
-        await self.bot.responses.say(interaction, key_removed(say, existed=existed))
+        if await self.bot.store.key(interaction.guild_id or 0) is None:
+            await self.bot.responses.say(interaction, key_removed(say, existed=False))
+            return
+        question = discord.ui.View(timeout=None)
+        label, style = say(KEY_REMOVE), discord.ButtonStyle.danger
+        question.add_item(discord.ui.Button(label=label, style=style, custom_id=REMOVE_KEY))
+        question.stop()  # or discord.py keeps it
+        send = functools.partial(
+            interaction.response.send_message, say(KEY_REMOVE_QUESTION), view=question, ephemeral=True
+        )
+        await self.bot.responses.respond(interaction, send)
 
 
 async def setup(bot: Rewarm) -> None:
     """Called by discord.py."""
+    bot.add_dynamic_items(RemoveKeyButton)
     await bot.add_cog(KeyCog(bot))

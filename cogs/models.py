@@ -6,10 +6,15 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
-from bot.domain.custom_ids import LIST, MODEL, WATCH
-from bot.domain.server_models import Model, models_of
+from bot.discord_api.place import place_of
+from bot.domain.custom_ids import LIST, MODEL, WATCH, WATCHERS
+from bot.domain.errors import MayNotWrite
+from bot.domain.server_models import models_of
+from bot.view import MODELS_PER_PAGE
 from bot.words.language import n_
-from cogs.press import Press, known_reload, show_in_private
+from bot.words.models import SHOWN_RELOADS
+from cogs.checks import require_manager
+from cogs.press import Press, known_reload, show_in_private, values_of
 
 
 class PageButton(Press, template=LIST):
@@ -36,35 +41,61 @@ class WatchButton(Press, template=WATCH):
         bot = interaction.client
         reload = await known_reload(interaction, int(self.match["reload"]))
         if self.match["what"] == "watch":
+            _require_sending(interaction)
             await bot.watches.watch(
                 reload.server, reload.model, interaction.user.id, interaction.channel_id or 0
             )
         else:
-            await bot.store.remove_watch(reload.server, reload.model)
+            await bot.store.remove_watch(reload.server, reload.model, {interaction.user.id})
         await _show_model(interaction, reload.model, int(self.match["page"]))
 
 
+class WatchersMenu(Press, template=WATCHERS):
+    """Has people watch a model no more: those whom a moderator took out of the menu."""
+
+    async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
+        """Check the right once more, do it, and show the model again. Whoever was put in is not added."""
+        require_manager(interaction)
+        store = interaction.client.store
+        reload = await known_reload(interaction, int(self.match["reload"]))
+        watch = await store.watch(reload.server, reload.model)
+        stay = set(values_of(interaction))
+        if watch is not None and (out := {user for user in watch.users if str(user) not in stay}):
+            await store.remove_watch(reload.server, reload.model, out)
+        await _show_model(interaction, reload.model, int(self.match["page"]))
+
+
+def _require_sending(interaction: discord.Interaction[Rewarm]) -> None:
+    """The bot mentions somebody here on their behalf, where they may write themselves. Raises MayNotWrite."""
+    may, is_thread = interaction.permissions, bool(place_of(interaction).parent)
+    if not (may.send_messages_in_threads if is_thread else may.send_messages):
+        raise MayNotWrite
+
+
 async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: int) -> None:
-    model = next((model for model in await _models(interaction) if model.id == id_), None)
+    bot, who, server = interaction.client, interaction.permissions.manage_guild, interaction.guild_id or 0
+    model = next(iter(models_of(await bot.store.about(server, id_, SHOWN_RELOADS), bot.now())), None)
     if model is None:
         await _turn(interaction, page)
         return
-    bot, who, server = interaction.client, interaction.permissions.manage_guild, interaction.guild_id or 0
     watch, chosen = await bot.store.watch(server, id_), await bot.store.settings(server)
-    watched = (chosen.ledger_channel or watch.channel) if watch is not None else None
-    say = bot.languages.of(interaction.locale)
-    await show_in_private(interaction, view.model_page(model, page, bot.now(), say, who=who, watched=watched))
-
-
-async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
-    bot = interaction.client
-    return models_of(await bot.store.history(interaction.guild_id or 0), bot.now())
+    channel = (chosen.ledger_channel or watch.channel) if watch is not None else None
+    say, user = bot.languages.of(interaction.locale), interaction.user.id
+    page_of = view.model_page(model, page, bot.now(), say, user=user, who=who, watch=watch, channel=channel)
+    await show_in_private(interaction, page_of)
 
 
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
-    bot = interaction.client
+    """Show a page; one that is no more shows the last."""
+    bot, server = interaction.client, interaction.guild_id or 0
     say = bot.languages.of(interaction.locale)
-    await show_in_private(interaction, view.models_page(await _models(interaction), page, bot.now(), say))
+    count, reloads = await bot.store.models(server, page * MODELS_PER_PAGE, MODELS_PER_PAGE)
+    pages = max(1, -(-count // MODELS_PER_PAGE))
+    if page >= pages:
+        page = pages - 1
+        _, reloads = await bot.store.models(server, page * MODELS_PER_PAGE, MODELS_PER_PAGE)
+    models = models_of(reloads, bot.now())
+    await show_in_private(interaction, view.models_page(models, page, pages, bot.now(), say))
 
 
 class ModelsCog(commands.Cog):
@@ -81,5 +112,5 @@ class ModelsCog(commands.Cog):
 
 async def setup(bot: Rewarm) -> None:
     """Called by discord.py."""
-    bot.add_dynamic_items(PageButton, ModelMenu, WatchButton)
+    bot.add_dynamic_items(PageButton, ModelMenu, WatchButton, WatchersMenu)
     await bot.add_cog(ModelsCog(bot))

@@ -40,6 +40,13 @@ class Press(discord.ui.DynamicItem[Any], template="(?!)"):
         raise NotImplementedError
 
 
+def values_of(interaction: discord.Interaction[Rewarm]) -> list[str]:
+    """What was chosen in a menu, as Discord sent it."""
+    data: Any = interaction.data or {}
+    values = data.get("values", [])
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
 def asker_of(interaction: discord.Interaction[Rewarm]) -> Asker:
     """Who asks here."""
     return Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
@@ -58,7 +65,9 @@ async def show_in_private(interaction: discord.Interaction[Rewarm], layout: disc
     """Show a layout to one person: in place where they pressed something in it, else as a new message."""
     quiet = discord.AllowedMentions.none()
     if interaction.type is discord.InteractionType.component:
-        show = functools.partial(interaction.response.edit_message, view=layout, allowed_mentions=quiet)
+        # An edit notifies nobody, and anyone whom it does not allow reads as @unknown-user.
+        named = discord.AllowedMentions(everyone=False, roles=False, users=True)
+        show = functools.partial(interaction.response.edit_message, view=layout, allowed_mentions=named)
     else:
         show = functools.partial(
             interaction.response.send_message, view=layout, ephemeral=True, allowed_mentions=quiet

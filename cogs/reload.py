@@ -9,7 +9,7 @@ from bot.app import Rewarm
 from bot.discord_api.responses import NeverAcknowledged
 from bot.domain.model_id import linked_model, parse_model_id
 from bot.domain.reload import Reload
-from bot.domain.server_models import MOST_LOOKED_AT, own_models
+from bot.domain.server_models import MOST_LOOKED_AT, own_models, with_typed
 from bot.words.language import n_
 from bot.words.models import choice_text
 from bot.words.reload import joined_text
@@ -71,16 +71,18 @@ class ReloadCog(commands.Cog):
     async def recent(
         self, interaction: discord.Interaction[Rewarm], typed: str
     ) -> list[app_commands.Choice[str]]:
-        """This server's models first, then the API's public ones; from memory: there is no time for more."""
-        bot, linked = self.bot, linked_model(typed)
-        typed = linked or typed
-        history = await bot.store.history(interaction.guild_id or 0, most=MOST_LOOKED_AT)
-        own = own_models(history, typed, bot.now())
-        public = bot.catalogue_refresh.catalogue.search(typed, 2 * MOST_CHOICES)
-        names = {linked: linked} if linked is not None else {}
-        names |= {id_: id_ for id_ in own} | {r.id: choice_text(r) for r in public if r.id not in own}
-        offered = list(names.items())[:MOST_CHOICES]
-        return [app_commands.Choice(name=name, value=id_) for id_, name in offered]
+        """This server's models first, then the API's public ones: as stored, as there is no time for more.
+
+        What was typed is always among them, where it can be a model's id.
+        """
+        bot = self.bot
+        sought = linked_model(typed) or typed
+        recent = await bot.store.recent(interaction.guild_id or 0, MOST_LOOKED_AT)
+        own = own_models(recent, sought, bot.now())
+        public = await bot.catalogue_refresh.suggest(sought, 2 * MOST_CHOICES)
+        names = {id_: id_ for id_ in own} | {r.id: choice_text(r) for r in public if r.id not in own}
+        offered = with_typed(list(names), typed, MOST_CHOICES)
+        return [app_commands.Choice(name=names.get(id_, id_), value=id_) for id_ in offered]
 
 
 async def setup(bot: Rewarm) -> None:

@@ -13,7 +13,7 @@ from bot.domain.rows import ServerSettings
 from bot.languages import NAMES
 from bot.words.language import n_
 from cogs.checks import require_manager
-from cogs.press import Press, show_in_private
+from cogs.press import Press, show_in_private, values_of
 
 
 class SettingMenu(Press, template=SETTING):
@@ -23,14 +23,8 @@ class SettingMenu(Press, template=SETTING):
         """Check the right once more, store it, show the panel anew."""
         require_manager(interaction)
         store, server = interaction.client.store, interaction.guild_id or 0
-        changes = _changes(self.match["what"], _values(interaction), _resolved(interaction))
+        changes = _changes(self.match["what"], values_of(interaction), _resolved(interaction))
         await _show(interaction, await store.change_settings(server, **changes))
-
-
-def _values(interaction: discord.Interaction[Rewarm]) -> list[str]:
-    data: Any = interaction.data or {}
-    values = data.get("values", [])
-    return [str(value) for value in values] if isinstance(values, list) else []
 
 
 def _resolved(interaction: discord.Interaction[Rewarm]) -> dict[str, Any]:

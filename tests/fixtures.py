@@ -206,7 +206,7 @@ async def virtual() -> AsyncIterator[None]:
 @pytest.fixture
 async def wire(api: ModelApiServer, tmp_path: Path) -> AsyncIterator[Wire]:
     """A server on a loopback Discord, for a bot over real sockets."""
-    async with DiscordServer() as server:
+    async with DiscordServer("made.up.token") as server:
         yield Wire(server, api, tmp_path)
 
 

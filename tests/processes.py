@@ -155,7 +155,7 @@ def _forker() -> socket.socket:
 
 
 def _import_everything() -> None:
-    for name in ("bot.__main__", *importlib.import_module("bot.app").COGS):
+    for name in ("bot.__main__", "bot.process", *importlib.import_module("bot.app").COGS):
         importlib.import_module(name)
     del sys.modules["bot.__main__"]  # it is run, not imported
 

@@ -24,14 +24,6 @@ _FLAGS = (
     "--no-first-run",
 )
 _START_SECONDS = 30
-_AT_PORT = (
-    "import sys\n"
-    "from bot.__main__ import main\n"
-    "from bot.sandbox import page\n"
-    "page.PORT = {}\n"
-    "sys.exit(main())"
-)
-"""`python -m bot`, but that the sandbox's usual port is another, which nobody else may want."""
 _OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => {
     const box = it.getBoundingClientRect();
     return it.checkVisibility() && box.width > 1 && (box.right > innerWidth + 1 || box.left < -1);
@@ -39,11 +31,12 @@ _OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => 
 
 
 class Sandbox:
-    """A running `python -m bot sandbox`."""
+    """A running `python -m bot sandbox`; `said` is what it says first."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str, said: str = "") -> None:
         self.process = process
         self.url = url
+        self.said = said
 
     async def stop(self) -> tuple[int, str]:
         """Press Ctrl-C; return the exit status and what stood on standard error."""
@@ -64,12 +57,11 @@ async def start(
 ) -> Sandbox:
     """Start it where a reload takes so many seconds; `folder` is its temporary one.
 
-    Its usual port is `port`: 0 for any that is free, None for the real one.
-
+    `port`: 0 for any that is free, None for the usual one.
     With a standard output of its own it is not waited for, and its address is not known.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *(("-m", "bot") if port is None else ("-c", _AT_PORT.format(port))), "sandbox"),
+        *(sys.executable, "-m", "bot", "sandbox", *(("--port", str(port)) if port is not None else ())),
         *(("--seconds", str(seconds)) if seconds is not None else ()),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **environment},
@@ -79,11 +71,12 @@ async def start(
     if process.stdout is None:
         return Sandbox(process, "")
     async with asyncio.timeout(_START_SECONDS):
+        said = ""
         while (line := await process.stdout.readline()) and b"http://" not in line:
-            pass
+            said += line.decode()
     if not line:
         raise AssertionError((await process.communicate())[1].decode())
-    return Sandbox(process, line.decode().strip())
+    return Sandbox(process, line.decode().strip(), said)
 
 
 @asynccontextmanager
@@ -125,8 +118,7 @@ class Person:
         await self.page.wait_for_function(arrived, arg=before)
 
     async def type_command(self, text: str) -> None:
-        """Type the beginning of a command, and choose the first that is offered."""
-        await self.composer.focus()
+        """Type the beginning of a command, wherever the focus is, and choose the first that is offered."""
         await self.page.keyboard.type(text)
         await self.page.locator(".command-popup [role=option]").first.wait_for()
         await self.page.keyboard.press("Enter")
@@ -149,6 +141,10 @@ class Person:
         """Choose it in the menu of the list of models."""
         await listed.get_by_role("combobox").click()
         await listed.get_by_role("option", name=model).click()
+
+    async def scrolled(self) -> float:
+        """How far the log is scrolled."""
+        return float(await self.page.locator("#channel-timeline").evaluate("it => it.scrollTop"))
 
     async def press(self, label: str) -> None:
         """Press the newest button of that label."""

@@ -78,6 +78,12 @@ class World:
         modal = await self.mod.slash(self.general, "key set")
         return await self.mod.submit_modal(modal, {"key": key})
 
+    async def remove_key(self) -> InteractionResult:
+        """Ask for it, and press the button of the question."""
+        question = await self.mod.slash(self.general, "key remove")
+        assert question.response is not None
+        return await self.mod.click(question.response.message, label="Delete the key")
+
     async def reload(
         self, who: MemberActor | None = None, model: str = "sdxl-turbo", where: ChannelHandle | None = None
     ) -> InteractionResult:

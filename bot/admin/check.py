@@ -53,7 +53,7 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
     given = sorted(name.upper() for name in settings.model_fields_set)
     yield _say("settings", f"right; given are {', '.join(given)}", is_well=True)
     yield await _report("disk", lambda: asyncio.to_thread(_disk, settings.data_dir))
-    yield await _report("store", lambda: _store(settings))
+    yield await _report("store", lambda: _store(settings), limit=None)  # a large one takes long
     yield await _report("model API", lambda: _model_api(settings))
     try:
         async with open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url) as portal:
@@ -69,9 +69,9 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
         yield _say("token", _no_answer(error), is_well=False)
 
 
-async def _report(what: str, check: Check) -> bool:
+async def _report(what: str, check: Check, limit: float | None = CHECK_TIMEOUT) -> bool:
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT):
+        async with asyncio.timeout(limit):
             return _say(what, await check(), is_well=True)
     except NotRightError as error:
         return _say(what, str(error), is_well=False)

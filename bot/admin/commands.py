@@ -1,16 +1,17 @@
-"""The command line's part of administration: its arguments, and what each command says."""
+"""The command line's part of administration: what each command does, and says."""
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import discord
 
 from bot.admin import store
+from bot.admin.backups import back_up
 from bot.admin.check import check
 from bot.admin.init import init
 from bot.admin.move import move
@@ -19,36 +20,7 @@ from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
 from bot.settings import load_settings
 
-_OF_SERVER = {
-    "leave": "leave a server",
-    "block": "leave a server, and again whenever it invites the bot",
-    "unblock": "let a server invite the bot again",
-}
 _NOT_RIGHT = 1
-
-
-def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands to the parser."""
-    what.add_parser("init", help="ask for what is missing, write .env, print the invite link")
-    look = what.add_parser("check", help="look whether all is right; changes nothing")
-    look.add_argument(
-        "--server", type=_id, metavar="SERVER", help="also at the bot's permissions in a server"
-    )
-    copy = what.add_parser("backup", help="copy the store, also while the bot runs")
-    copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
-    delete = what.add_parser("forget", help="delete all that is kept of a server, with the bot stopped")
-    delete.add_argument("server", type=_id, metavar="SERVER", help="the server's id")
-    what.add_parser("move-store", help="copy the store from DATA_DIR to STORE_URL, with the bot stopped")
-    which = what.add_parser("servers", help="list the servers that the bot is in; leave or block one")
-    do = which.add_subparsers(dest="do", metavar="command")
-    for name, meaning in _OF_SERVER.items():
-        do.add_parser(name, help=meaning).add_argument("server", type=_id, metavar="SERVER")
-
-
-def _id(text: str) -> int:
-    if not re.fullmatch(r"\d{15,20}", text):
-        raise argparse.ArgumentTypeError("must be a server's id: some 18 digits (in Discord: Copy Server ID)")
-    return int(text)
 
 
 def _run(
@@ -71,7 +43,12 @@ def _backup(arguments: argparse.Namespace) -> int:
         settings = load_settings()
         if settings.store_url.get_secret_value():
             raise SettingsError(["STORE_URL: is a database. Copy it with pg_dump, also while the bot runs."])
-        size = store.backup(settings.data_dir, arguments.file)
+        if arguments.keep is not None:
+            today = datetime.now(UTC).date()
+            made = back_up(settings.data_dir, Path(arguments.file), arguments.keep, today)
+            print(f"{made.path}: {made.size} bytes, checked. Older ones removed: {made.removed}.")  # noqa: T201
+            return 0
+        size = store.backup(settings.data_dir, Path(arguments.file))
     except OSError as error:
         raise SettingsError([f"{arguments.file}: cannot be written ({error.strerror})."]) from None
     print(f"{arguments.file}: {size} bytes, checked. To restore, put it into DATA_DIR as rewarm.db.")  # noqa: T201
@@ -112,4 +89,4 @@ DO = {
     "move-store": _run(_move),
     "servers": _run(_servers),
 }
-"""What each command does; return the exit status. They raise what `bot.__main__` words."""
+"""What each command does; return the exit status. They raise what `bot.process` words."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import discord
 from dotenv import dotenv_values
 
+from bot.admin.arguments import as_typed
 from bot.admin.portal import open_portal
 from bot.discord_api.permissions import invitation
 from bot.discord_api.trouble import TROUBLE
@@ -26,6 +27,9 @@ _HEAD = (
     "# Made by `init`. README.md says what else can be set. Keep a copy of the encryption key elsewhere.\n"
 )
 _TRIES = 3
+_SHAPE = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+"""The application's id, a time and a seal (Discord's page on authentication)."""
+_MAX_TOKEN = 200
 
 
 def init() -> None:
@@ -55,7 +59,7 @@ def init() -> None:
     if application is not None:
         _say(f"\nInvite the bot to a server:\n\n  {invitation(application)}\n")
     _say(_model_api(known))
-    _say("Then: `check` looks whether all is right, `run` starts the bot.")
+    _say(f"Then: `{as_typed('check')}` looks whether all is right, `{as_typed('run')}` starts the bot.")
 
 
 def _model_api(known: Mapping[str, str]) -> str:
@@ -106,16 +110,19 @@ def _read_token() -> str:
 
 async def _application(token: str, api_url: str) -> int | None:
     """The application's id; None where Discord cannot be asked. Raises SettingsError for a refused token."""
+    if not re.fullmatch(_SHAPE, token) or len(token) > _MAX_TOKEN:
+        raise SettingsError(
+            [f"{_TOKEN}: this is no bot token: three parts with dots between. Copy it once more."]
+        )
     refused = SettingsError([f"{_TOKEN}: Discord refuses this token. Copy it once more."])
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", token):
-        raise refused
     try:
         async with open_portal(token, api_url) as portal:
             return portal.application_id
     except discord.LoginFailure:
         raise refused from None
     except TROUBLE as error:
-        _say(f"Discord cannot be asked now ({type(error).__name__}); `check` prints the invite link later.")
+        _say(f"Discord cannot be reached now ({type(error).__name__}), so the token was not checked.")
+        _say(f"`{as_typed('check')}` does that later, and prints the invite link.")
         return None
 
 

@@ -1,7 +1,8 @@
 """`move-store`: copies the file into PostgreSQL, and compares row by row; begun again, it goes on."""
 
 import functools
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 import asyncpg
@@ -39,25 +40,32 @@ async def move(settings: Settings) -> int:
         raise SettingsError(["STORE_URL: is empty. Set it to where the store is to go."])
     store.path_of(settings.data_dir)
     with file.trouble(settings.data_dir), closing(file.claim(settings.data_dir)):
-        rows = {
-            name: row for name, row in store.rows(settings.data_dir).items() if name != file.FORMAT_ADDRESS
-        }
-        names = list(rows)
         database = await Database.open(url, Metrics())
         try:
             if await database.do(CHUNK_TIMEOUT, lambda connection: connection.fetchval(_LIVING)):
                 raise DatabaseUnusable("a bot is running on the database: stop it first")
             for work in (functools.partial(_compare, is_copied=False), _copy, _compare):
-                for start in range(0, len(names), COPY_BATCH):
-                    some = {name: rows[name] for name in names[start : start + COPY_BATCH]}
+                count = 0
+                for some in _pages(settings):
                     await database.write(CHUNK_TIMEOUT, functools.partial(work, rows=some))
+                    count += len(some)
         except StoreUnusable:
             raise
         except StoreTrouble as error:
             raise DatabaseUnusable(f"{error}: begin again, it goes on") from None
         finally:
             database.close()
-    return len(rows)
+    return count
+
+
+def _pages(settings: Settings) -> Iterator[dict[str, StoredRow]]:
+    """All rows, but for what tells of the file itself. Raises StoreUnusable."""
+    with store.rows(settings.data_dir) as found:
+        rows = (
+            (name, row) for name, row in found if name not in (file.FORMAT_ADDRESS, file.UPGRADED_ADDRESS)
+        )
+        while page := dict(itertools.islice(rows, COPY_BATCH)):
+            yield page
 
 
 async def _copy(connection: Connection, rows: Mapping[str, StoredRow]) -> None:

@@ -1,15 +1,13 @@
 """The store from outside. Its file is looked at and copied at any time, written while the bot is stopped."""
 
-import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bot.domain.errors import StoreUnusable
+from bot.domain.errors import StoreAway, StoreUnusable
 from bot.domain.reload import Reload
 from bot.domain.rows import KeyRow
 from bot.settings import Settings
@@ -17,9 +15,12 @@ from bot.store import database, file, statements
 from bot.store.base import ENCRYPTION_CHECK, MISSING_SERVERS, Store
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
-from bot.store.rows import KEY, VALUE
+from bot.store.progress import while_it_moves
+from bot.store.rows import KEY, VALUE, StoredRow
 from bot.store.schema import Connection
 
+LOOK_TIMEOUT = 20.0
+"""Without any progress."""
 _WHY = "DATA_DIR is wrong, or the bot has not been started yet"
 
 
@@ -36,10 +37,24 @@ async def look(settings: Settings) -> Found:
     """Look into the store, also while the bot runs; changes nothing. Raises StoreUnusable."""
     if url := settings.store_url.get_secret_value():
         return await _look_into_database(url)
-    found = await asyncio.to_thread(rows, settings.data_dir)
-    keys = {KEY.place(address)[0]: row for address, row in found.items() if isinstance(row, KeyRow)}
-    reloads = sum(isinstance(row, Reload) for row in found.values())
-    return Found(reloads, keys, str(found.get(VALUE.address(name=ENCRYPTION_CHECK), "")))
+    folder = settings.data_dir
+    try:
+        return await while_it_moves(lambda moves: _look_into_file(folder, moves), LOOK_TIMEOUT)
+    except TimeoutError:
+        raise StoreAway(f"{folder} does not answer: look after its disk") from None
+
+
+def _look_into_file(folder: Path, moves: Callable[[], None]) -> Found:
+    reloads, keys, check = 0, {}, ""
+    with rows(folder, moves) as found:
+        for address, row in found:
+            if isinstance(row, Reload):
+                reloads += 1
+            elif isinstance(row, KeyRow):
+                keys[KEY.place(address)[0]] = row
+            elif address == VALUE.address(name=ENCRYPTION_CHECK):
+                check = str(row)
+    return Found(reloads, keys, check)
 
 
 async def rehearse(settings: Settings) -> None:
@@ -98,16 +113,23 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise StoreUnusable(f"{path} cannot be read: {error}") from None
 
 
-def rows(folder: Path) -> dict[str, Reload | KeyRow | Any]:
-    """All rows of the store by name, also while the bot runs. Raises StoreUnusable."""
+@contextmanager
+def rows(folder: Path, moves: Callable[[], None] = lambda: None) -> Iterator[Iterator[tuple[str, StoredRow]]]:
+    """All rows of the store with their names, also while the bot runs. Raises StoreUnusable.
+
+    `moves` is called now and then.
+    """
     path = path_of(folder)
     with _opened(path) as db:
-        return _read(db, path)
+        db.set_progress_handler(moves, file.PROGRESS_STEPS)
+        yield _read(db, path)
 
 
-def _read(db: sqlite3.Connection, path: Path) -> dict[str, Reload | KeyRow | Any]:
+def _read(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]:
     try:
-        return file.rows(db, path)
+        if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away")
+        yield from file.rows(db, path)
     except (sqlite3.Error, ValueError, TypeError):
         raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away") from None
 
@@ -122,38 +144,51 @@ def backup(folder: Path, target: Path) -> int:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with ExitStack() as undo:
             undo.callback(target.unlink)  # half a copy must not look like one
-            with closing(sqlite3.connect(target)) as copy:
-                _copy(db, copy, path)
+            try:
+                with closing(sqlite3.connect(target)) as copy:
+                    db.backup(copy)
+                    copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
+                    copy.execute("PRAGMA user_version=0")  # tells it from the file that the bot has open
+            except sqlite3.Error as error:
+                why = f"{path} could not be copied ({error})"
+                raise StoreUnusable(f"{why}: there may be no room for the copy") from None
+            with _opened(target) as copy:  # as it would be opened to restore it
+                _check(copy, path)
             undo.pop_all()
     return target.stat().st_size
 
 
-def _copy(db: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
-    try:
-        db.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
-        is_sound = copy.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-    except sqlite3.Error as error:
-        raise StoreUnusable(
-            f"{path} could not be copied ({error}): there may be no room for the copy"
-        ) from None
-    if not is_sound or "format" not in {name.partition(":")[2] for name in _read(copy, path)}:
+def store_id(folder: Path) -> int:
+    """What tells this store's backups from those of others. Raises StoreUnusable where it has none yet."""
+    path = path_of(folder)
+    with _opened(path) as db:
+        found = file.store_id(db)
+    if not found:
+        raise StoreUnusable(f"{path} was last opened by an older version: start the bot once with this one")
+    return found
+
+
+def _check(copy: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreUnusable where the copy is no sound store."""
+    if file.FORMAT_ADDRESS not in [name for name, _ in _read(copy, path)]:
         raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
 
 
 async def forget(settings: Settings, server: int) -> tuple[int, bool]:
     """Delete all of a server's data, bytes included; return how many reloads, and whether a key, there were.
 
-    Raises StoreUnusable; of the embedded store also while the bot runs: it holds all of it in memory.
+    Raises StoreUnusable; of the embedded store also while the bot runs: it holds part of it in memory.
     """
     store = await opened(settings)
     try:
-        reloads, key = await store.history(server), await store.key(server)
+        key = await store.key(server)
         missing = await store.value(MISSING_SERVERS) or {}
         if missing.pop(str(server), None) is not None:
             await store.set_value(MISSING_SERVERS, missing)
-        await store.forget(server)
-        return len(reloads), key is not None
+        reloads = await store.forget(server)
+        while done := await store.sweep():
+            reloads += done
+        return reloads, key is not None
     finally:
         await store.release()
         store.close()

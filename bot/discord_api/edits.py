@@ -17,6 +17,7 @@ from discord.webhook.async_ import async_context
 
 from bot.discord_api.calls import Calls, Result
 from bot.discord_api.http_trace import STALE_AGE, clock
+from bot.discord_api.mentions import only
 from bot.domain.picture import Picture
 from bot.domain.reload import Reload
 from bot.view import Drawn
@@ -164,9 +165,16 @@ def _parameters(edit: Edit) -> Iterator[MultipartParameters]:
 
 
 def _made(edit: Edit) -> MultipartParameters:
-    layout, quiet = edit.layout, discord.AllowedMentions.none()
+    layout, named = edit.layout, only(edit.layout.named)
     if edit.picture is not None:
         file = discord.File(io.BytesIO(edit.picture.data), edit.picture.name)
-        return handle_message_parameters(view=layout.as_view(), allowed_mentions=quiet, attachments=[file])
-    payload = {"flags": _COMPONENTS_V2, "components": layout.components, "allowed_mentions": quiet.to_dict()}
+        return handle_message_parameters(
+            content=None, view=layout.as_view(), allowed_mentions=named, attachments=[file]
+        )
+    payload = {
+        "content": None,  # an announcement has plain text until a test image makes it a layout
+        "flags": _COMPONENTS_V2,
+        "components": layout.components,
+        "allowed_mentions": named.to_dict(),
+    }
     return MultipartParameters(payload, None, None)

@@ -15,6 +15,7 @@ from bot.domain.errors import NotAllowedHere, PermissionsUnknown
 
 PERMISSIONS_TIMEOUT = 1.5
 """Of the 3 s in which a press must be answered; the two calls may come one after the other."""
+MEMBER_TIMEOUT = 10.0
 _ROLE, _USER, _CHANNEL = 1, 2, 3
 Rules = dict[tuple[int, int], bool]
 """What a server has set for one command, or for the whole bot, by type and id."""
@@ -51,6 +52,27 @@ class CommandPermissions:
         places = list(filter(None, (place.id, place.parent)))
         if not may_use(await self._rules(server, command), server, member.id, roles, places):
             raise NotAllowedHere
+
+    async def may_still(self, server: int, user: int, channel: int, command: str) -> bool:
+        """Whether somebody may still use the command where they did something. Raises PermissionsUnknown."""
+        try:
+            async with asyncio.timeout(MEMBER_TIMEOUT):
+                guild = self._bot.get_guild(server) or await self._bot.fetch_guild(server)
+                member = await guild.fetch_member(user)
+        except discord.NotFound:  # they have left
+            return False
+        except TROUBLE as error:
+            log.warning("rights.unknown", error=type(error).__name__)
+            raise PermissionsUnknown from None
+        if member.guild_permissions.administrator:
+            return True
+        if not member.guild_permissions.use_application_commands:
+            return False
+        place = guild.get_channel_or_thread(channel)
+        parent = place.parent_id if isinstance(place, discord.Thread) else 0
+        roles = list(member._roles)  # noqa: SLF001  # as Discord sent them
+        places = list(filter(None, (channel, parent)))
+        return may_use(await self._rules(server, command), server, user, roles, places)
 
     async def _rules(self, server: int, command: str) -> list[Rules]:
         """What is set for the command, then for the bot as a whole."""

@@ -7,7 +7,7 @@ By follow-up: no permission needed, while an asker's token lives. A way that is 
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import discord
 
@@ -15,7 +15,7 @@ from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
 from bot.discord_api.client import PatientBot
 from bot.discord_api.edits import TOKEN_AGE, Edits
 from bot.discord_api.http_trace import clock
-from bot.domain.askers import ping_nonce
+from bot.discord_api.mentions import only
 from bot.domain.reload import Asker, Ping, Reload
 
 FOLLOW_UP_INSTEAD_DELAY = 2.0
@@ -41,11 +41,11 @@ class Pings:
         self._edits = edits
         self._no_sending: set[int] = set()
         """Channels that refused a ping."""
-        self._perhaps_sent: set[int] = set()
-        """Pings that may have gone out by channel: only there does the nonce guard them."""
-        self._hardly_sent: set[int] = set()
+        self._perhaps_sent: set[str] = set()
+        """Nonces of pings that may have gone out by channel: only there do they guard them."""
+        self._hardly_sent: set[str] = set()
         """The same, but Discord spoke of trouble of its own: where it lets nobody send, they have not."""
-        self._follow_ups: Counter[int] = Counter()
+        self._follow_ups: Counter[str] = Counter()
         self._follow_ups_wait_until = -math.inf
         self._dead: set[str] = set()
 
@@ -53,16 +53,16 @@ class Pings:
         """Try each channel once more: it may be open by now. A token that was refused is left alone."""
         self._no_sending.clear()
 
-    async def send(self, reload: Reload, number: int, ping: Ping, text: Text) -> Result:
+    async def send(self, reload: Reload, nonce: str, ping: Ping, text: Text) -> Result:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused, slow or not known."""
-        mentions = _only(ping.users)
+        mentions = only(ping.users)
         wait = self._calls.wait(reload.server, ping.channel)
         unsure = wait > FOLLOW_UP_INSTEAD_DELAY or ping.channel in self._bot.unknown_places
-        other_way = unsure and number not in self._perhaps_sent | self._hardly_sent
-        by_channel = functools.partial(self._ping_by_channel, reload, number, ping, text, mentions)
-        follow_up = functools.partial(self._follow_up, reload, number, ping, text, mentions)
+        other_way = unsure and nonce not in self._perhaps_sent | self._hardly_sent
+        by_channel = functools.partial(self._ping_by_channel, reload, nonce, ping, text, mentions)
+        follow_up = functools.partial(self._follow_up, reload, nonce, ping, text, mentions)
         for way in (follow_up, by_channel) if other_way else (by_channel, follow_up):
-            if way is follow_up and number in self._perhaps_sent:
+            if way is follow_up and nonce in self._perhaps_sent:
                 return Result.CLOSED
             result = await way()
             if result is not Result.CLOSED:
@@ -70,17 +70,18 @@ class Pings:
         return Result.LATER if self._may_land(reload, ping) else Result.CLOSED
 
     async def _follow_up(
-        self, reload: Reload, number: int, ping: Ping, text: Text, mentions: discord.AllowedMentions
+        self, reload: Reload, nonce: str, ping: Ping, text: Text, mentions: discord.AllowedMentions
     ) -> Result:
         while (asker := self._who_can_follow_up(reload, ping)) is not None:
-            if self._follow_ups[number] >= FOLLOW_UP_PATIENCE:
+            if self._follow_ups[nonce] >= FOLLOW_UP_PATIENCE:
                 return Result.CLOSED
             if clock() < self._follow_ups_wait_until:
                 return Result.LATER
             hook = self._hook(asker)
-            send = functools.partial(hook.send, text(), allowed_mentions=mentions, wait=True)
+            silent = not ping.users
+            send = functools.partial(hook.send, text(), allowed_mentions=mentions, silent=silent, wait=True)
             tried = await self._calls.make("ping", CALL_TIMEOUT, send)
-            self._follow_ups[number] += UNANSWERED_COSTS if tried.unanswered else tried.broken
+            self._follow_ups[nonce] += UNANSWERED_COSTS if tried.unanswered else tried.broken
             self._follow_ups_wait_until = clock() + tried.wait
             if tried.result is Result.ASLEEP:  # a thread that a new message does not wake up is locked
                 return Result.CLOSED
@@ -102,24 +103,23 @@ class Pings:
         )
 
     async def _ping_by_channel(
-        self, reload: Reload, number: int, ping: Ping, text: Text, mentions: discord.AllowedMentions
+        self, reload: Reload, nonce: str, ping: Ping, text: Text, mentions: discord.AllowedMentions
     ) -> Result:
         if not ping.channel or ping.channel in self._no_sending:
             return Result.CLOSED
         if not await self._calls.turn(reload.server, ping.channel, TURN_TIMEOUT):
             return Result.LATER
-        nonce = ping_nonce(reload, number)
         send = functools.partial(self._send, reload, ping, nonce, text, mentions)
         tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         mentioned = tried.sent.mentions if tried.sent is not None else frozenset()
         if mentioned and (others := set(ping.users) - mentioned):
             # It was sent before, by a process that could not store that; since then they have joined.
-            send = functools.partial(self._send, reload, ping, f"{nonce}+", text, _only(others))
+            send = functools.partial(self._send, reload, ping, f"{nonce}+", text, only(others))
             tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         if tried.unanswered:
-            self._perhaps_sent.add(number)
+            self._perhaps_sent.add(nonce)
         if tried.broken:
-            self._hardly_sent.add(number)
+            self._hardly_sent.add(nonce)
         # A thread that a new message does not wake up is locked.
         result = Result.CLOSED if tried.result is Result.ASLEEP else tried.result
         if result is Result.CLOSED:
@@ -130,16 +130,19 @@ class Pings:
         self, reload: Reload, ping: Ping, nonce: str, text: Text, mentions: discord.AllowedMentions
     ) -> discord.Message:
         channel = self._bot.get_partial_messageable(ping.channel)
+        send = functools.partial(
+            channel.send, text(), nonce=nonce, allowed_mentions=mentions, silent=not ping.users
+        )
         if ping.channel == reload.owner.channel and reload.message is not None:
             reference = discord.MessageReference(
                 message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
             )
             try:
-                return await channel.send(text(), nonce=nonce, reference=reference, allowed_mentions=mentions)
+                return await send(reference=reference)
             except discord.HTTPException as error:
                 if error.code not in _NO_READ_HISTORY:
                     raise
-        return await channel.send(text(), nonce=nonce, allowed_mentions=mentions)
+        return await send()
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
         """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""
@@ -158,9 +161,3 @@ class Pings:
 
     def _hook(self, asker: Asker) -> discord.Webhook:
         return discord.Webhook.partial(self._bot.application_id or 0, asker.token, client=self._bot)
-
-
-def _only(users: Iterable[int]) -> discord.AllowedMentions:
-    """Notify these people, whoever else is mentioned."""
-    people = [discord.Object(user) for user in users]
-    return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)

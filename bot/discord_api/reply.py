@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 from bot import view
 from bot.backoff import asleep_pause, retry_pause
@@ -13,13 +14,15 @@ from bot.discord_api.edits import Edit, Edits
 from bot.discord_api.http_trace import clock
 from bot.discord_api.limiter import Limiter
 from bot.discord_api.pings import Pings
+from bot.domain.askers import image_nonce, ping_nonce
 from bot.domain.picture import Picture
-from bot.domain.reload import Ping, Reload
+from bot.domain.reload import FADE_AGE, ImageTest, Ping, Reload
 from bot.languages import Languages
 from bot.metrics import Metrics
+from bot.words.common import mentions, pushed_id
 from bot.words.errors import broken
 from bot.words.language import Language
-from bot.words.reload import ping_text
+from bot.words.reload import image_ping_text, ping_text
 
 FIRST_TRY_TIMEOUT = 2.0
 """The first try to show an ending: a stuck way must not hold up the ping."""
@@ -159,6 +162,21 @@ class Reply:
             await self._settle(reload, limit, picture)
         return result is Result.DONE
 
+    async def ping_test(self, reload: Reload, test: ImageTest) -> bool:
+        """Ping whoever asked for a test image, tried again for a day; False: it cannot be sent."""
+        text, nonce = image_ping_text(reload, test, self._say), image_nonce(replace(reload, test=test))
+        ping = Ping(test.by.channel, (test.by.user,))
+        asked = replace(reload, askers=(test.by,), asked_at=test.at)  # it goes out as if they had asked then
+        began = clock()
+        for attempt in itertools.count():
+            self._pings.reopen()
+            result = await self._pings.send(asked, nonce, ping, lambda: text)
+            waited = clock() - began
+            if result is not Result.LATER or waited > FADE_AGE:
+                break
+            await asyncio.sleep(retry_pause(attempt) if waited < RETRY_PATIENCE else RETRY_PATIENCE)
+        return result is Result.DONE
+
     async def _show_end(self, reload: Reload, limit: float, picture: Picture | None = None) -> Result:
         layout = view.render(reload, self._now(), self._say, picture)
         return await self._edits.make(reload, Edit(layout, limit, picture=picture))
@@ -189,7 +207,7 @@ class Reply:
         def text() -> str:
             return ping_text(reload, ping, self._now(), self._say, alone=alone)
 
-        result = await self._pings.send(reload, number, ping, text)
+        result = await self._pings.send(reload, ping_nonce(reload, number), ping, text)
         if result is Result.DONE:
             await sent(number)
         return result
@@ -197,8 +215,8 @@ class Reply:
     async def last_words(self, reload: Reload, ref: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
         ping = Ping(reload.owner.channel, (reload.owner.user,))
-        text = f"<@{reload.owner.user}> {broken(ref, self._say)}"
-        await self._pings.send(reload, len(reload.pings), ping, lambda: text)
+        text = f"{pushed_id(reload.model)}: {broken(ref, self._say)}{mentions(ping.users)}"
+        await self._pings.send(reload, ping_nonce(reload, len(reload.pings)), ping, lambda: text)
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:
@@ -207,6 +225,8 @@ def _ping_instead(reload: Reload) -> dict[int, Ping]:
     One who does not want that gets a message without a mention, where there is no other.
     """
     owner = reload.owner
+    if (tester := reload.tested_ahead_by) is not None and tester.user == owner.user:
+        return {}  # what came of their test image is told them in any case
     here = [ping for ping in reload.pings if ping.channel == owner.channel]
     if any(owner.user in ping.users or owner.user in reload.muted for ping in here):
         return {}

@@ -111,7 +111,7 @@ class Responses:
             try:
                 async with asyncio.timeout(CALL_TIMEOUT):
                     await interaction.edit_original_response(
-                        content=text, allowed_mentions=discord.AllowedMentions.none()
+                        content=text, view=None, allowed_mentions=discord.AllowedMentions.none()
                     )
             except TROUBLE as error:
                 log.warning("reply.not_resolved", error=type(error).__name__)

@@ -1,13 +1,16 @@
 """Who asked for a reload: who is pinged where, who joins, who is muted, how many may run."""
 
+import hashlib
 from dataclasses import replace
 
 from bot.domain.errors import TooManyOpen
 from bot.domain.reload import Asker, Ending, Ping, Reload
 
 STILL_LOOKING_AGE = 15.0
-"""Who asked this recently still looks at the reply: a failure needs no ping."""
+"""Anyone who asked this recently still looks at the reply: a failure, or a test image, needs no ping."""
 PEOPLE_PER_PING = 50
+NONCE_CHARACTERS = 24
+"""Discord takes 25; one more marks the ping of those who joined late."""
 OPEN_PER_SERVER = 20
 OPEN_PER_MEMBER = 5
 
@@ -16,10 +19,16 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
     """Whom to ping where, for a reload in ANNOUNCING."""
     took = (reload.ended_at or 0.0) - reload.asked_at
     still_looking = 0 <= took <= STILL_LOOKING_AGE  # below 0: the clock was set back
-    people = reload.askers[1:] if still_looking and reload.ending is not Ending.READY else reload.askers
+    is_ready, tester = reload.ending is Ending.READY, reload.tested_ahead_by
+    people = reload.askers if is_ready or not still_looking else reload.askers[1:]
+    silent = set(reload.muted)
+    if tester is not None and is_ready:  # they are told what came of their test image
+        silent.add(tester.user)
+    elif tester is not None:
+        people, silent = (*people, tester), silent - {tester.user}
     by_channel: dict[int, dict[int, None]] = {}
     for asker in people:
-        if asker.user in reload.muted:
+        if asker.user in silent:
             continue
         by_channel.setdefault(asker.channel, {})[asker.user] = None
     return tuple(
@@ -32,6 +41,13 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
 def ping_nonce(reload: Reload, number: int) -> str:
     """What Discord knows a ping by, so that it goes out once; another ending's is another one."""
     return f"{reload.id}-{number}{(reload.ending or '')[:1]}"
+
+
+def image_nonce(reload: Reload) -> str:
+    """The same for the ping of a test image: each has one of its own, and so has each thing it comes to."""
+    test = reload.test
+    about = f"{reload.id}:{test.at}:{test.outcome}" if test is not None else str(reload.id)
+    return hashlib.sha256(about.encode()).hexdigest()[:NONCE_CHARACTERS]
 
 
 def join(reload: Reload, asker: Asker) -> Reload:

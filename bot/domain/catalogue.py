@@ -1,28 +1,23 @@
 """Pure: the API's public models, made searchable; the rows of its list are loose, and of all kinds."""
 
-import bisect
 import itertools
-import re
-from collections.abc import Iterable, Iterator
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
-
-from rapidfuzz import fuzz, process
+from typing import Any, NamedTuple, overload
 
 from bot.domain.errors import BadModelId
 from bot.domain.model_id import parse_model_id
+from bot.domain.packed_lines import PackedLines, bits
+from bot.domain.word_index import WordIndex, words_of
 
 MOST_ROWS = 100_000
 _NAME_CHARACTERS = 60
-_SHORTEST_TYPO = 4
-"""Of words that are shorter, too many look alike."""
-_CLOSE = 75
-"""Of 100: so alike are two words that are taken for the same with a typo."""
-_GUESSES = 3
+_TOGETHER = 32
+"""Fewer take more memory, more take longer to read."""
 _MOST_WORDS, _READINGS = 4, 8
-_MOST_LIKE = 30_000
-"""Words, those of much used models first, that a typo is compared with; of those typed, two at most."""
-_WORD = re.compile(r"[^\W_]+")
+_MOST_TYPOS = 2
 _NO_MODEL = (
     "lora",
     "llm",
@@ -84,67 +79,79 @@ def _count(value: Any) -> int:
 
 
 class Catalogue:
-    """Public models, most used first. A search over 50,000 takes some milliseconds: no need of a thread."""
+    """Public models, most used first. A search in 100,000 takes some milliseconds: no need of a thread."""
 
     def __init__(self, rows: Iterable[PublicModel] = ()) -> None:
         by_id: dict[str, PublicModel] = {}
         for row in rows:
             if row.id not in by_id or by_id[row.id].calls < row.calls:
                 by_id[row.id] = row
-        self.rows = sorted(by_id.values(), key=lambda row: row.calls, reverse=True)[:MOST_ROWS]
-        lines = [_folded(row) for row in self.rows]
-        self._text = "\n" + "\n".join(lines) + "\n"
-        self._starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
-        self._with_word: dict[str, list[int]] = {}
-        for number, line in enumerate(lines):
-            for word in set(_WORD.findall(line)):
-                self._with_word.setdefault(word, []).append(number)
-        words = (word for word in self._with_word if len(word) >= _SHORTEST_TYPO and not word.isdigit())
-        self._words = list(itertools.islice(words, _MOST_LIKE))
+        in_order = sorted(by_id.values(), key=lambda row: row.calls, reverse=True)[:MOST_ROWS]
+        self.rows = Rows(in_order)
+        self._folded = PackedLines(_line(row).lower() for row in in_order)
+        self._words = WordIndex(_line(row).lower() for row in in_order)
 
     def search(self, typed: str, most: int) -> list[PublicModel]:
         """The best matches: beginning with what was typed, holding it, holding its words but for typos."""
         typed = " ".join(typed.lower().split())
         if not typed:
-            return self.rows[:most]
+            return list(self.rows[:most])
         found: dict[int, None] = {}
-        for way in (self._holding("\n" + typed), self._holding(typed), self._with_words(typed)):
+        for way in (self._folded.beginning_with(typed), self._folded.holding(typed), self._with_words(typed)):
             for number in way:
                 if len(found) >= most:
                     break
                 found[number] = None
         return [self.rows[number] for number in found]
 
-    def _holding(self, text: str) -> Iterator[int]:
-        """Numbers of the rows that hold a text, most used first."""
-        at = self._text.find(text)
-        while at >= 0:
-            number = bisect.bisect_right(self._starts, at, hi=len(self.rows)) - 1
-            yield number
-            at = self._text.find(text, self._starts[number + 1])
-
     def _with_words(self, typed: str) -> Iterator[int]:
         """Numbers of the rows that hold a text's words in any order, or words close to them; closest first.
 
         Words that no row has, nor anything like them, do not count.
         """
-        words = _WORD.findall(typed)[:_MOST_WORDS]
-        unknown = [word for word in words if word not in self._with_word]
-        guesses = [close for w in words if w not in unknown[2:] and (close := self._close(w))]
+        words = list(dict.fromkeys(words_of(typed)))[:_MOST_WORDS]
+        unknown = [word for word in words if word not in self._words]
+        guesses = [close for w in words if w not in unknown[_MOST_TYPOS:] and (close := self._close(w))]
         readings = sorted(itertools.product(*guesses), key=lambda words: -sum(score for _, score in words))
+        with_word = {word: self._words.lines_with(word) for guess in guesses for word, _ in guess}
         for reading in readings[:_READINGS] if guesses else ():
-            first, *others = (self._with_word[word] for word, _ in reading)
-            yield from sorted(set(first).intersection(*others))
+            rows = -1
+            for word, _ in reading:
+                rows &= with_word[word]
+            yield from bits(rows)
 
     def _close(self, word: str) -> list[tuple[str, float]]:
         """A word, or those that are close to it, and how close."""
-        if word in self._with_word:
-            return [(word, 100.0)]
-        if len(word) < _SHORTEST_TYPO:
-            return []
-        close = process.extract(word, self._words, scorer=fuzz.ratio, score_cutoff=_CLOSE, limit=_GUESSES)
-        return [(like, score) for like, score, _ in close]
+        return [(word, 100.0)] if word in self._words else self._words.close_to(word)
 
 
-def _folded(row: PublicModel) -> str:
-    return f"{row.id} {row.name}".lower()
+class Rows(Sequence[PublicModel]):
+    """Public models in a tenth of the memory that as many objects take: packed, some of them together."""
+
+    def __init__(self, rows: Sequence[PublicModel]) -> None:
+        self._calls = array("q", (row.calls for row in rows))
+        parts = (rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER))
+        texts = ("\n".join(map(_line, part)) for part in parts)
+        packed = [zlib.compress(text.encode("utf-8", "surrogatepass")) for text in texts]
+        self._packed = b"".join(packed)  # one piece: thousands would lie about in memory, with gaps between
+        self._starts = array("I", itertools.accumulate(map(len, packed), initial=0))
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @overload
+    def __getitem__(self, place: int) -> PublicModel: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[PublicModel]: ...
+    def __getitem__(self, place: int | slice) -> PublicModel | list[PublicModel]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        calls = self._calls[place]  # raises IndexError, as a sequence does
+        part, line = divmod(place % len(self), _TOGETHER)
+        text = zlib.decompress(self._packed[self._starts[part] : self._starts[part + 1]])
+        id_, _, name = text.split(b"\n")[line].decode("utf-8", "surrogatepass").partition(" ")
+        return PublicModel(id_, name, calls)
+
+
+def _line(row: PublicModel) -> str:
+    return f"{row.id} {row.name}".replace("\n", " ")

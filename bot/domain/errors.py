@@ -6,8 +6,9 @@ RewarmError
 ├── StoreTrouble             storage did not do what it was asked
 │   ├── StoreSlow            … within the time limit: it may still happen
 │   └── StoreUnusable        in use, damaged, or from a newer version; the bot does not start
+│       ├── StoreAway        … for now: a later start may find it
 │       └── DatabaseUnusable … where it is PostgreSQL
-│           ├── DatabaseAway … for now: a later start may find it
+│           ├── DatabaseAway … for now, too
 │           └── DatabaseEmpty … in which no bot has been yet
 ├── Taken                    another process looks after this reload now: this one stops, in silence
 ├── SealBroken               a sealed secret does not open with the keys we have
@@ -18,12 +19,15 @@ RewarmError
     ├── KeyRefused           the API says that the key is invalid
     ├── NoKey                the server has no API key that can be used
     ├── TooManyOpen          the server or the member has enough reloads running
+    ├── TooManyCalls         the member has had the API called often enough for now
     ├── Restarting           the bot is about to stop
     ├── NotAllowed           the command needs the Manage Server permission
     ├── NotAllowedHere       the server lets this person not use the command, or not here
     ├── PermissionsUnknown        Discord did not say whether this person may use the command
     ├── NotAMember           the server has the commands, but the bot is not a member of it
     ├── TooManyWatched       the server watches as many models as it may
+    ├── TooManyWatchers      as many people watch the model as may
+    ├── MayNotWrite          the person may not write where they want to be mentioned
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
@@ -71,11 +75,15 @@ class StoreUnusable(StoreTrouble):
     """The store cannot be opened; the message says why and what to do."""
 
 
+class StoreAway(StoreUnusable):
+    """It cannot be opened now, and perhaps later: slow, locked, a disk that is full or fails."""
+
+
 class DatabaseUnusable(StoreUnusable):
     """PostgreSQL cannot be used as STORE_URL says; the message says why and what to do, and quotes no URL."""
 
 
-class DatabaseAway(DatabaseUnusable):
+class DatabaseAway(DatabaseUnusable, StoreAway):
     """It does not answer, or serves nobody at the moment."""
 
 
@@ -125,6 +133,15 @@ class TooManyOpen(Refusal):
         self.free_at = free_at
 
 
+class TooManyCalls(Refusal):
+    """A member has had the API called `limit` times in a minute; `again_at` is when it works again."""
+
+    def __init__(self, limit: int, again_at: float) -> None:
+        super().__init__(f"{limit} calls in a minute")
+        self.limit = limit
+        self.again_at = again_at
+
+
 class Restarting(Refusal):
     """The bot stops; it takes on nothing new."""
 
@@ -149,6 +166,18 @@ class TooManyWatched(Refusal):
         self.limit = limit
 
 
+class TooManyWatchers(Refusal):
+    """As many people as allowed watch a model."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} people watch it")
+        self.limit = limit
+
+
+class MayNotWrite(Refusal):
+    """The person may not send messages in the channel, so the bot is not to do it for them."""
+
+
 class Forgotten(Refusal):
     """The reload that a button belongs to is not stored, or not any more."""
 
@@ -158,9 +187,11 @@ class AlreadyEnded(Refusal):
 
 
 class NoTestNow(Refusal):
-    """No test image can be made: one is `running`; the ending is being told `yet`; or it is not a Ready."""
+    """No test image can be made: one is `running`; somebody has `asked` for the one at the end; the ending is
+    being told `yet`; or it is not a Ready.
+    """
 
-    def __init__(self, why: Literal["running", "yet", "over"] = "over") -> None:
+    def __init__(self, why: Literal["running", "asked", "yet", "over"] = "over") -> None:
         super().__init__(f"no test image: {why}")
         self.why = why
 

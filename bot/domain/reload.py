@@ -13,7 +13,8 @@ FADE_AGE = 86400.0
 """So long after its end a reload keeps Discord's tokens, channel and message ids, and is told."""
 MOST_REFUSED = 60
 """Calls to Discord that may be refused for one reload, in that time, before no more are made."""
-WARM_AGE = 7 * 86400.0
+_A_DAY = 86400.0
+WARM_AGE = 7 * _A_DAY
 """So long after its last use a model stays on the inference server (the vendor's Reload Model page)."""
 
 
@@ -63,6 +64,8 @@ class Outcome(StrEnum):
     RENDERING = "rendering"
     """Not an end: the API is at it."""
     TOOK_TOO_LONG = "took_too_long"
+    NOT_ALLOWED = "not_allowed"
+    TOO_LATE = "too_late"
     NO_PICTURE = "no_picture"
     """Rendered, as the API says, but the picture could not be had."""
 
@@ -75,7 +78,14 @@ class Outcome(StrEnum):
         return Ending.UNKNOWN if self in unclear else Ending.FAILED
 
 
-OF_TESTS = (Outcome.RENDERED, Outcome.RENDERING, Outcome.TOOK_TOO_LONG, Outcome.NO_PICTURE)
+OF_TESTS = (
+    Outcome.RENDERED,
+    Outcome.RENDERING,
+    Outcome.TOOK_TOO_LONG,
+    Outcome.NO_PICTURE,
+    Outcome.NOT_ALLOWED,
+    Outcome.TOO_LATE,
+)
 """What only a test image can come to."""
 
 OPEN = (State.ASKED, State.CALLING, State.COUNTING, State.ANNOUNCING)
@@ -110,6 +120,8 @@ class ImageTest:
     """The API's own words, shortened and harmless."""
     shown: bool = False
     """What came of it has been shown, or cannot be."""
+    ahead: bool = False
+    """Asked for during the countdown: it is begun at the end, and is what that person is told then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +182,14 @@ class Reload:
     @property
     def editor(self) -> tuple[Asker, float]:
         """Whose token edits the reply, and since when it is good."""
-        return (self.test.by, self.test.at) if self.test is not None else (self.owner, self.asked_at)
+        if self.test is not None and not self.test.ahead:  # its token answers in private
+            return self.test.by, self.test.at
+        return self.owner, self.asked_at
+
+    @property
+    def tested_ahead_by(self) -> Asker | None:
+        """Who asked during the countdown for a test image at its end."""
+        return self.test.by if self.test is not None and self.test.ahead else None
 
     @property
     def is_testing(self) -> bool:
@@ -185,7 +204,8 @@ class Reload:
     @property
     def has_tokens(self) -> bool:
         """Whether it keeps what answers an interaction."""
-        return any(asker.token for asker in (*self.askers, self.editor[0]))
+        people = self.askers if self.test is None else (*self.askers, self.test.by)
+        return any(asker.token for asker in people)
 
     @property
     def last_at(self) -> float | None:
@@ -198,6 +218,13 @@ class Reload:
         ready = self.ending in (Ending.READY, Ending.CONFIRMED)
         confirmed = self.test.at if self.test is not None and self.ending is Ending.CONFIRMED else None
         return (self.confirmed_at or confirmed or self.deadline) if ready else None
+
+    @property
+    def is_old_ready(self) -> bool:
+        """Whether its test image was asked for long after the model was last seen used: to keep it warm."""
+        if self.ending is not Ending.READY or self.used_at is None or self.test is None:
+            return False
+        return self.test.at - self.used_at > _A_DAY
 
     @property
     def ending(self) -> Ending | None:

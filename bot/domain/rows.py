@@ -1,9 +1,13 @@
 """What is kept of a server besides its reloads: its key, its settings, the models that are watched."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from bot.domain.errors import TooManyWatchers
 
 WATCHED_PER_SERVER = 25
 """Models."""
+WATCHERS_PER_MODEL = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,22 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Watcher:
+    """Somebody who watches a model, and where they pressed *Watch*."""
+
+    by: int
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """A model that somebody watches, and what was said of it; times in seconds since 1970, UTC."""
+    """A watched model, and what was said of it; times in seconds since 1970, UTC."""
 
     server: int
     model: str
     by: int
     channel: int
-    """Where it was asked for."""
+    """The first watcher, and where they pressed *Watch*."""
     used_at: float | None = None
     """When the model was last seen used: reloads are deleted by age."""
     said_of: float | None = None
@@ -53,3 +65,38 @@ class Watch:
     message: int | None = None
     """What said so, and where."""
     place: int | None = None
+    others: tuple[Watcher, ...] = ()
+    """Who watches it besides the first, in their order."""
+
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """Everybody who watches it, in their order."""
+        return (Watcher(self.by, self.channel), *self.others)
+
+    @property
+    def users(self) -> tuple[int, ...]:
+        """Their ids."""
+        return tuple(watcher.by for watcher in self.watchers)
+
+
+def joined(watch: Watch, new: Watcher) -> Watch:
+    """Have one more person watch a model; one who does so already stays as they are.
+
+    Raises TooManyWatchers.
+    """
+    if new.by in watch.users:
+        return watch
+    if len(watch.watchers) >= WATCHERS_PER_MODEL:
+        raise TooManyWatchers(WATCHERS_PER_MODEL)
+    return replace(watch, others=(*watch.others, new))
+
+
+def without(watch: Watch, users: Collection[int]) -> Watch | None:
+    """Have these people watch a model no more; None: nobody is left."""
+    rest = [watcher for watcher in watch.watchers if watcher.by not in users]
+    return watched_by(watch, rest[0], tuple(rest[1:])) if rest else None
+
+
+def watched_by(watch: Watch, first: Watcher, others: tuple[Watcher, ...]) -> Watch:
+    """The same watch with these watchers."""
+    return replace(watch, by=first.by, channel=first.channel, others=others)

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.domain.catalogue import Catalogue, PublicModel
+from bot.domain.errors import BadModelId
+from bot.domain.model_id import linked_model, parse_model_id
 from bot.domain.reload import JOINABLE, WARM_AGE, Outcome, Reload
 
 MOST_LOOKED_AT = 300
-"""Of a server's reloads, with each letter typed: a database takes a millisecond for a hundred (measured)."""
+"""Of a server's reloads, with each letter typed."""
+_SAY_WHETHER_KNOWN = (Outcome.ACCEPTED, Outcome.UNKNOWN_MODEL)
 _HALF_LIFE = 14 * 86400.0
 """After two weeks a reload counts half for what is suggested."""
 
@@ -23,7 +26,7 @@ class Warmth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of a server, with its reloads, newest first."""
+    """One model of a server, with some of its reloads, newest first, and that by which it was last used."""
 
     id: str
     reloads: tuple[Reload, ...]
@@ -43,6 +46,12 @@ class Model:
         """When it goes cold, if nobody uses it elsewhere; None: it was not seen warm."""
         return self.used_at + WARM_AGE if self.used_at is not None else None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the API knows it, as far as it has said."""
+        said = (reload.outcome for reload in self.reloads if reload.outcome in _SAY_WHETHER_KNOWN)
+        return next(said, None) is not Outcome.UNKNOWN_MODEL
+
     def warmth(self, now: float) -> Warmth:
         """How it stands at `now`."""
         if self.open is not None:
@@ -50,33 +59,45 @@ class Model:
         return Warmth.WARM if (self.warm_until or 0.0) > now else Warmth.COLD
 
 
-def models_of(history: Iterable[Reload], now: float) -> list[Model]:
-    """A server's models from its reloads, newest first: reloading, warm, cold; each by who was used last.
+def models_of(reloads: Iterable[Reload], now: float) -> list[Model]:
+    """Models from reloads of a server: reloading, warm, cold; each by which was used last.
 
-    Ids that the API does not know are left out.
+    Ids that the API does not know, or not any more, are left out.
     """
     by_id: dict[str, list[Reload]] = {}
-    for reload in history:
+    for reload in sorted(reloads, key=lambda reload: reload.asked_at, reverse=True):
         by_id.setdefault(reload.model, []).append(reload)
-    models = [
-        Model(id_, tuple(reloads))
-        for id_, reloads in by_id.items()
-        if any(reload.outcome is not Outcome.UNKNOWN_MODEL for reload in reloads)
-    ]
+    models = [Model(id_, tuple(reloads)) for id_, reloads in by_id.items()]
+    models = [model for model in models if model.open is not None or model.is_known]
     order = list(Warmth)
     return sorted(models, key=lambda model: (order.index(model.warmth(now)), -(model.used_at or 0.0)))
 
 
-def own_models(history: Iterable[Reload], typed: str, now: float) -> list[str]:
+def own_models(recent: Iterable[tuple[str, float]], typed: str, now: float) -> list[str]:
     """Ids of a server's models that match what was typed, those first that are used lately and often.
 
-    `history`: the newest MOST_LOOKED_AT, newest first; what is very old does not count.
+    `recent`: the model of each of the newest MOST_LOOKED_AT reloads, and when it was asked for.
     """
     weight: dict[str, float] = {}
-    for reload in history:
-        if reload.outcome is not Outcome.UNKNOWN_MODEL:
-            age = max(0.0, now - reload.asked_at)
-            weight[reload.model] = weight.get(reload.model, 0.0) + 0.5 ** (age / _HALF_LIFE)
+    for model, asked_at in recent:
+        weight[model] = weight.get(model, 0.0) + 0.5 ** (max(0.0, now - asked_at) / _HALF_LIFE)
     by_weight = sorted(weight, key=lambda id_: weight[id_], reverse=True)
     found = Catalogue(PublicModel(id_, "", len(by_weight) - place) for place, id_ in enumerate(by_weight))
     return [row.id for row in found.search(typed, len(by_weight))]
+
+
+def with_typed(ids: list[str], typed: str, most: int) -> list[str]:
+    """At most so many suggested ids, and among them what was typed, where that can be an id.
+
+    Discord preselects the first: that is what was typed where it is a known id or a model's page, or where
+    none begins with it; else it is the last.
+    """
+    try:
+        id_ = parse_model_id(typed)
+    except BadModelId:
+        return ids[:most]
+    others = [other for other in ids if other != id_]
+    is_whole = id_ in ids or linked_model(typed) is not None
+    if not is_whole and any(other.lower().startswith(id_.lower()) for other in others):
+        return [*others[: most - 1], id_]
+    return [id_, *others][:most]

@@ -51,7 +51,7 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
     """
     if to not in LEGAL[reload.state]:
         raise IllegalStep(f"{reload.state} → {to}")
-    if to is State.REMOVED and len(reload.askers) > 1:
+    if to is State.REMOVED and (len(reload.askers) > 1 or reload.test is not None):
         raise IllegalStep("somebody joined")
     if reload.state is State.ENDED:
         _check_test(reload, facts)
@@ -63,6 +63,8 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
             raise IllegalStep("an ending needs an outcome and a time")
         if reload.state is not State.ANNOUNCING:
             after = replace(after, pings=pings(after))
+            if after.ending is not Ending.READY:  # there is nothing to test
+                after = replace(after, test=None)
     return after
 
 

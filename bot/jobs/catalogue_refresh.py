@@ -12,6 +12,7 @@ from bot.domain.catalogue import Catalogue, PublicModel
 from bot.domain.errors import NoKey
 from bot.jobs.periodically import periodically
 from bot.keys import Keys
+from bot.memory import give_back
 from bot.model_api.places import CallPlaces
 from bot.store.base import Store
 
@@ -50,6 +51,13 @@ class CatalogueRefresh:
         self._choose = choose
         self._fetched_at: float | None = None
         self.catalogue = Catalogue()
+        self._turn = asyncio.Lock()
+
+    async def suggest(self, typed: str, most: int) -> list[PublicModel]:
+        """Search the catalogue: one search after the other, so that those of a crowd do not add up."""
+        async with self._turn:
+            await asyncio.sleep(0)
+            return self.catalogue.search(typed, most)
 
     async def run(self) -> NoReturn:
         """Read the copy on disk; then renew it, for ever."""
@@ -82,6 +90,8 @@ class CatalogueRefresh:
             log.warning("models.not_listed", server=server)
             return
         self.catalogue = await asyncio.to_thread(Catalogue, rows)
+        del rows
+        await asyncio.to_thread(give_back)
         self._fetched_at = self._now()
         log.info("models.listed", count=len(self.catalogue.rows))
         try:
@@ -99,14 +109,16 @@ class CatalogueRefresh:
     async def _read(self) -> None:
         try:
             self._fetched_at, self.catalogue = await asyncio.to_thread(_kept, self._path)
+            await asyncio.to_thread(give_back)
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
             log.warning("models.not_read", error=type(error).__name__)
 
 
 def _kept(path: Path) -> tuple[float, Catalogue]:
-    """The copy on disk. Raises OSError, ValueError, TypeError, KeyError."""
+    """The copy on disk. Raises OSError, ValueError, TypeError, KeyError, OverflowError."""
     kept: Any = orjson.loads(path.read_bytes())
+    # All of it is dropped together in the end: what stays would be put into gaps, and keep them from going.
     rows = [PublicModel(str(id_), str(name), int(calls)) for id_, name, calls in kept["rows"]]
     return float(kept["fetched_at"]), Catalogue(rows)

@@ -1,16 +1,25 @@
-"""Deletes by age: ended reloads after HISTORY_DAYS, and what tells where they were asked for after a day."""
+"""Deletes by age: ended reloads after HISTORY_DAYS, and what tells where they were asked for after a day.
+
+And by number: what a server has beyond its bound.
+"""
 
 from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
 
-from bot.domain.reload import FADE_AGE
+from bot.domain.reload import FADE_AGE, WARM_AGE
 from bot.jobs.periodically import periodically
 from bot.store.base import Store
 
 FIRST_DELAY = 60.0
 EXPIRE_INTERVAL = 3600.0
+RELOADS_PER_SERVER = 20_000
+"""Kept of a server, where HISTORY_DAYS would keep more."""
+NEEDED_AGE = 86400.0
+"""What is younger stays, however much it is."""
+USED_AGE = 2 * WARM_AGE
+"""So long the last use of a model tells whether it is warm, or went cold."""
 _DAY = 86400.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -19,10 +28,13 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Retention:
     """Looks every hour for what is too old."""
 
-    def __init__(self, store: Store, now: Callable[[], float], history_days: int) -> None:
+    def __init__(
+        self, store: Store, now: Callable[[], float], history_days: int, most: int = RELOADS_PER_SERVER
+    ) -> None:
         self._store = store
         self._now = now
         self._keep_seconds = history_days * _DAY
+        self._most = most
 
     async def run(self) -> NoReturn:
         """Delete what is due, for ever; with storage in trouble, the next hour's turn is another try."""
@@ -30,7 +42,18 @@ class Retention:
 
     async def _expire(self) -> None:
         expired, now = 0, self._now()
+        while await self._store.sweep():  # where a process ended while it forgot a server
+            pass
         while done := await self._store.expire(now - self._keep_seconds, now - FADE_AGE):
             expired += done
         if expired:
             log.info("reloads.expired", count=expired)
+        for server in await self._store.crowded(self._most):
+            await self._trim(server)
+
+    async def _trim(self, server: int) -> None:
+        trimmed, now = 0, self._now()
+        while done := await self._store.trim(server, self._most, now - NEEDED_AGE, now - USED_AGE):
+            trimmed += done
+        if trimmed:
+            log.info("reloads.trimmed", server=server, count=trimmed, kept=self._most)

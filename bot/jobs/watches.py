@@ -6,7 +6,7 @@ It never calls the model API. What is to be said is stored before it is sent, so
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NoReturn
 
@@ -16,6 +16,7 @@ import structlog
 from bot import view
 from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result, Tried
 from bot.discord_api.limiter import Limiter
+from bot.discord_api.mentions import only
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import LATE_AGE, WARM_AGE, Reload
 from bot.domain.rows import Watch
@@ -31,10 +32,18 @@ FIRST_DELAY = 30.0
 SOON_AGE = WARM_AGE - 86400.0
 TOO_LATE_AGE = 2 * WARM_AGE
 """So long after its last use nobody wants to hear of a model any more."""
+MOST_LOOKED_AT = 5
+"""Of a model's reloads, besides the one by which it was last used: the clock may have been set back."""
 TURN_TIMEOUT = 30.0
 RETRY_DELAYS = (2.0, 10.0, 30.0)
 """Within the few minutes for which Discord remembers a nonce."""
+LONGEST_WAIT = 60.0
+"""Discord may name a longer one: the next look is another try, and must not wait for it."""
+MAX_CONCURRENT_TURNS = 10
+"""Announcements in line for the bot's own calls: more of them would hold up pings."""
 Due = Literal["soon", "cold"]
+Say = tuple[Watch, Due, Model | None]
+"""What is to be said: of which watch, that it goes or has gone cold, and its model."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -66,14 +75,21 @@ class Watches:
         self._bot = bot
         self._store = store
         self._languages = languages
-        self._calls = Calls(limiter, metrics)
+        self._limiter = limiter
+        self._metrics = metrics
         self._now = now
+        self._turns = asyncio.Semaphore(MAX_CONCURRENT_TURNS)
         self._looking = asyncio.Lock()
         self._seen_due: dict[tuple[int, str], tuple[Due, float | None]] = {}
 
     async def watch(self, server: int, model: str, by: int, channel: int) -> None:
-        """Watch a model of a server. Raises TooManyWatched, StoreTrouble."""
-        await self._store.set_watch(Watch(server, model, by, channel), anew=True)
+        """Watch a model, alone or with others. Raises TooManyWatched, TooManyWatchers, StoreTrouble."""
+        watch = Watch(server, model, by, channel)
+        _, known = await self._about(watch)
+        if known is not None and known.warm_until is not None and known.warm_until <= self._now():
+            # That it has gone cold is no news.
+            watch = replace(watch, used_at=known.used_at, said_of=known.used_at, said_cold=True)
+        await self._store.set_watch(watch, anew=True)
 
     async def run(self) -> NoReturn:
         """Look, for ever; with storage in trouble, the next look is another try."""
@@ -83,37 +99,63 @@ class Watches:
         """Say what is due, and was due at the last look: a clock that jumps and comes back says nothing."""
         async with self._looking:
             seen: dict[tuple[int, str], tuple[Due, float | None]] = {}
+            found: dict[int, list[Say]] = {}
             async for known in self._store.all_watches():
                 if self._store.is_shared and self._bot.get_guild(known.server) is None:
                     continue  # of another process's shards: it looks
                 await asyncio.sleep(0)  # there may be thousands, and nothing to wait for
                 try:
-                    await self._look_at(known, seen)
+                    found.setdefault(known.server, []).extend(await self._look_at(known, seen))
                 except StoreTrouble as error:  # one server's row: the others are looked at
                     log.warning("ledger.not_looked", server=known.server, error=type(error).__name__)
             self._seen_due = seen
+            async with asyncio.TaskGroup() as group:  # a server's channel in trouble holds up no other's
+                for server, to_say in found.items():
+                    if to_say:
+                        group.create_task(self._say_all(to_say), name=f"watches-{server}")
 
-    async def _look_at(self, known: Watch, seen: dict[tuple[int, str], tuple[Due, float | None]]) -> None:
-        model, now, place = await self._model(known), self._now(), (known.server, known.model)
+    async def _look_at(
+        self, known: Watch, seen: dict[tuple[int, str], tuple[Due, float | None]]
+    ) -> Sequence[Say]:
+        """Store when it was used last; return what is to be said of it, if anything."""
+        reloads, model = await self._about(known)
+        now, place = self._now(), (known.server, known.model)
         uses = (known.used_at, *((reload.used_at for reload in model.reloads) if model is not None else ()))
         used_at = max((at for at in uses if at is not None and at <= now + LATE_AGE), default=None)
-        if (used_at is None and model is None) or (used_at is not None and now - used_at >= TOO_LATE_AGE):
+        was_cold = known.said_cold and known.message is None  # when it was first watched: it waits for a use
+        is_old = used_at is not None and now - used_at >= TOO_LATE_AGE and not was_cold
+        if (used_at is None and model is None) or is_old:
             await self._store.remove_watch(*place)  # nobody wants to hear of it any more
-            return
+            return ()
+        if model is None and reloads:
+            return ()  # the API does not know it any more: nothing goes cold, and no reload helps
         watch = replace(known, used_at=used_at)
         if watch != known:
             await self._store.set_watch(watch)
         what = due(watch, now)
-        if what is not None:
-            seen[place] = (what, used_at)
-            if self._seen_due.get(place) == seen[place]:
-                await self._say(watch, what, model)
+        if what is None:
+            return ()
+        seen[place] = (what, used_at)
+        return [(watch, what, model)] if self._seen_due.get(place) == seen[place] else ()
 
-    async def _model(self, watch: Watch) -> Model | None:
-        history = await self._store.history(watch.server, watch.model)
-        return next(iter(models_of(history, self._now())), None)
+    async def _about(self, watch: Watch) -> tuple[Sequence[Reload], Model | None]:
+        reloads = await self._store.about(watch.server, watch.model, MOST_LOOKED_AT)
+        return reloads, next(iter(models_of(reloads, self._now())), None)
 
-    async def _say(self, watch: Watch, what: Due, model: Model | None) -> None:
+    async def _say_all(self, to_say: Sequence[Say]) -> None:
+        """Say it of the models of one server, one after the other."""
+        calls = Calls(self._limiter, self._metrics)
+        for watch, what, model in to_say:
+            try:
+                await self._say(calls, watch, what, model)
+            except StoreTrouble as error:
+                log.warning("ledger.not_looked", server=watch.server, error=type(error).__name__)
+
+    async def _turn(self, calls: Calls, server: int, place: int) -> bool:
+        async with self._turns:
+            return await calls.turn(server, place, TURN_TIMEOUT)
+
+    async def _say(self, calls: Calls, watch: Watch, what: Due, model: Model | None) -> None:
         """Store that it is said, then say it: a crash in between loses it, and never says it twice."""
         chosen = await self._store.settings(watch.server)
         server = self._bot.get_guild(watch.server)
@@ -123,20 +165,22 @@ class Watches:
             text = went_cold_text(watch, used_at, say)
         else:
             text = goes_cold_text(watch, used_at, say, button=last is not None)
-        layout = view.watch_message(text, last, say, cold=what == "cold")
         said = replace(watch, said_of=watch.used_at, said_cold=what == "cold")
         if watch.said_of == watch.used_at and watch.message is not None and watch.place is not None:
-            result = await self._edit(watch.place, watch.message, layout, watch.server)
+            layout = view.watch_layout(text, last, say, cold=what == "cold")
+            result = await self._edit(calls, watch, watch.place, watch.message, layout)
             if result is not Result.LATER:
                 await self._store.set_watch(said)  # an edit may be done twice, so it is stored afterwards
             return
         said = replace(said, message=None, place=None)
-        for place in filter(None, dict.fromkeys((chosen.ledger_channel or watch.channel, watch.channel))):
-            if not await self._calls.turn(watch.server, place, TURN_TIMEOUT):
+        buttons = view.watch_buttons(last, say, cold=what == "cold")
+        places = (chosen.ledger_channel, *(watcher.channel for watcher in watch.watchers))
+        for place in filter(None, dict.fromkeys(places)):
+            if not await self._turn(calls, watch.server, place):
                 return  # the next look is another try
             if not await self._store.set_watch(said):
                 return
-            tried, message = await self._send(said, place, layout)
+            tried, message = await self._send(calls, said, place, text, buttons)
             log.info("ledger.said", server=watch.server, what=what, result=tried.result.name)
             if message is not None:
                 await self._store.set_watch(replace(said, message=message, place=place))
@@ -146,31 +190,33 @@ class Watches:
                 return
 
     async def _send(
-        self, watch: Watch, place: int, layout: discord.ui.LayoutView
+        self, calls: Calls, watch: Watch, place: int, text: str, buttons: discord.ui.View | None
     ) -> tuple[Tried, int | None]:
         """Return also the message's id, where it was sent; tried again at once, guarded by a nonce."""
-        mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(watch.by)])
+        mentions = only(watch.users)
         about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
         nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
         channel = self._bot.get_partial_messageable(place)
-        send = functools.partial(channel.send, view=layout, nonce=nonce, allowed_mentions=mentions)
+        send = functools.partial(channel.send, text, view=buttons, nonce=nonce, allowed_mentions=mentions)
         perhaps = False
         for pause in (*RETRY_DELAYS, None):
-            tried = await self._calls.make("ledger", CALL_TIMEOUT, send)
+            tried = await calls.make("ledger", CALL_TIMEOUT, send)
             perhaps = perhaps or tried.unanswered or tried.broken
-            if tried.result is not Result.LATER or pause is None:
+            if tried.result is not Result.LATER or pause is None or tried.wait > LONGEST_WAIT:
                 break
-            await asyncio.sleep(max(pause, min(tried.wait, LOOK_INTERVAL)))
+            await asyncio.sleep(max(pause, tried.wait))
         return tried._replace(unanswered=perhaps), tried.sent.id if tried.sent is not None else None
 
-    async def _edit(self, place: int, message: int, layout: discord.ui.LayoutView, server: int) -> Result:
+    async def _edit(
+        self, calls: Calls, watch: Watch, place: int, message: int, layout: discord.ui.LayoutView
+    ) -> Result:
         """The message of the sixth day; where it is gone, so be it: it has said so before."""
-        if not await self._calls.turn(server, place, TURN_TIMEOUT):
+        if not await self._turn(calls, watch.server, place):
             return Result.LATER
-        quiet = discord.AllowedMentions.none()
+        named = only(watch.users)
         target = self._bot.get_partial_messageable(place).get_partial_message(message)
-        tried = await self._calls.make(
-            "ledger", CALL_TIMEOUT, lambda: target.edit(view=layout, allowed_mentions=quiet)
+        tried = await calls.make(
+            "ledger", CALL_TIMEOUT, lambda: target.edit(content=None, view=layout, allowed_mentions=named)
         )
         return tried.result
 

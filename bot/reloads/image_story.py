@@ -10,16 +10,22 @@ from typing import Any
 
 import structlog
 
-from bot.domain.errors import NoKey, StoreTrouble
+from bot.backoff import retry_pause
+from bot.domain.askers import STILL_LOOKING_AGE
+from bot.domain.errors import NoKey, PermissionsUnknown, StoreTrouble
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.keys import ServerKey
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Rendering
 from bot.reloads.life import Life
 from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
+from bot.words.buttons import TEST_PROMPT
 
 FETCH_INTERVAL = 8.0
 RENDERING_TIMEOUT = 180.0
+PERMISSION_TRIES = 3
+TOO_LATE_AGE = 600.0
+"""Seconds after the countdown's end: what was asked for ahead is not made any more."""
 _MAY_PASS = (
     Outcome.RENDERING,
     Outcome.NO_USABLE_ANSWER,
@@ -79,15 +85,37 @@ class ImageTestStory:
         except StoreTrouble:
             return Rendering(Outcome.STORAGE)
 
+    async def _begin_ahead(self) -> None:
+        """Make what was asked for during the countdown, if that may still be done."""
+        reload, by = self.life.reload, self.test.by
+        if self._services.now() - (reload.deadline or 0.0) > TOO_LATE_AGE:
+            await self.end(Outcome.TOO_LATE)
+            return
+        for attempt in range(PERMISSION_TRIES):
+            try:
+                may = await self._services.permissions.may_still(reload.server, by.user, by.channel, "reload")
+                break
+            except PermissionsUnknown:
+                may = False
+                await asyncio.sleep(retry_pause(attempt))
+        if may:
+            await self.begin(TEST_PROMPT)
+        else:
+            await self.end(Outcome.NOT_ALLOWED)
+
     async def resume(self) -> None:
-        """Go on where the last process stopped."""
+        """Go on where the last process stopped, or where the countdown has ended."""
         test = self.test
-        if test.outcome is not None:
+        if test.outcome is Outcome.RENDERED:  # it stands in the reply
+            await self._tell(test)
+        elif test.outcome is not None:
             await self.end(test.outcome, test.said)
         elif test.picture:
             await self._finish(Rendering(Outcome.RENDERED, picture=test.picture))
         elif test.job:
             await self._finish(await self._wait_for(Rendering(Outcome.RENDERING, job=test.job)))
+        elif test.ahead and not test.called:
+            await self._begin_ahead()
         else:
             await self.end(Outcome.INTERRUPTED if test.called else Outcome.NOT_SENT)
 
@@ -131,24 +159,33 @@ class ImageTestStory:
             await self.end(Outcome.NO_PICTURE)
 
     async def _show(self, picture: Picture) -> bool:
-        """Show it, then store that it is shown: after a crash in between it is fetched once more."""
+        """Show it, then store that it was rendered: after a crash in between it is fetched once more."""
         done = replace(self.test, outcome=Outcome.RENDERED)
         if not await self._reply.show_test(replace(self.life.reload, test=done), picture):
             log.warning("image_test.not_shown")
             return False
-        await self._note(outcome=Outcome.RENDERED, shown=True)
-        log.info("image_test.ended", outcome=Outcome.RENDERED)
-        await self.life.catch_up()
+        await self._tell(done)
         return True
+
+    async def _tell(self, test: ImageTest, *, is_shown: bool = True) -> None:
+        """Ping whoever asked for it, unless they saw it come; then store that they were told."""
+        waited = self._services.now() - test.at
+        saw_it = is_shown and 0 <= waited <= STILL_LOOKING_AGE  # below 0: the clock was set back
+        if test.ahead or not saw_it:
+            if test != self.test:
+                await self._note(outcome=test.outcome)
+            if not await self._reply.ping_test(self.life.reload, test):
+                log.warning("image_test.not_pinged")
+        await self._note(outcome=test.outcome, shown=True)
+        log.info("image_test.ended", outcome=test.outcome)
+        await self.life.catch_up()
 
     async def end(self, why: Outcome, said: str = "") -> None:
         """Store that there is no picture, and why; then show it."""
         if self.test.outcome is None:
             await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
-        await self._reply.show_test(self.life.reload)
-        await self._note(shown=True)
-        log.info("image_test.ended", outcome=why)
-        await self.life.catch_up()
+        is_shown = await self._reply.show_test(self.life.reload)
+        await self._tell(self.test, is_shown=is_shown)
 
     async def _note(self, **changes: Any) -> bool:
         return await self.life.step(State.ENDED, test=replace(self.test, **changes))

@@ -27,10 +27,11 @@ class ImageTests:
     async def begin(self, reload: Reload, test: ImageTest, message: int, locale: str) -> Reload:
         """Store a test image that is to be made, so that there is no second one.
 
-        Raises NoTestNow, TooManyOpen, Restarting, StoreTrouble.
+        Raises NoTestNow, TooManyOpen, TooManyCalls, Restarting, StoreTrouble.
         """
         self._services.check_taking_on()
         self._check_limits(reload, test)
+        counted_at = self._services.member_calls.count(reload.server, test.by.user)
         self._testing[reload.id] = (reload.server, test.by.user)
         stored = None
         try:
@@ -45,6 +46,7 @@ class ImageTests:
         finally:
             if stored is None:
                 del self._testing[reload.id]
+                self._services.member_calls.uncount(reload.server, test.by.user, counted_at)
         if stored is None:
             raise NoTestNow("running")
         return stored

@@ -126,4 +126,6 @@ class Life:
             self.reload = replace(self.reload, pings=pings(self.reload))
 
     def _with_askers(self, row: Reload) -> Reload:
-        return replace(self.reload, askers=row.askers, muted=row.muted)
+        at_end = self.reload.state in JOINABLE or self._ending  # later its test goes its own way
+        test = row.test if at_end else self.reload.test
+        return replace(self.reload, askers=row.askers, muted=row.muted, test=test)

@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
-from bot.domain.errors import AlreadyEnded, Refusal, StoreSlow, StoreTrouble
-from bot.domain.reload import JOINABLE, Asker, Outcome, Reload, State
+from bot.domain.errors import AlreadyEnded, Refusal, StoreSlow, StoreTrouble, TooManyCalls
+from bot.domain.reload import JOINABLE, Asker, ImageTest, Outcome, Reload, State
 from bot.logs import new_ref
 from bot.reloads.image_tests import ImageTests
 from bot.reloads.services import Services
@@ -45,13 +45,15 @@ class Runner:
     async def ask(self, new: Reload) -> Reload | None:
         """Store a reload, or join the one that runs: then the answer has another id.
 
-        None: this interaction was delivered before. Raises NoKey, TooManyOpen, Restarting, StoreTrouble.
+        None: this interaction was delivered before. Raises NoKey, TooManyOpen, TooManyCalls, Restarting,
+        StoreTrouble.
         """
         self._services.check_taking_on()
         first = new.id not in self._starting  # the same event may come twice
-        stays = False
+        stays, counted_at = False, None
         self._starting.setdefault(new.id, new)
         try:
+            counted_at = await self._count_call(new) if first else None
             stored = await self._services.store.ask(new, ASK_TIMEOUT)
             stays = stored is not None and stored.id == new.id
         except StoreSlow as slow:
@@ -61,9 +63,26 @@ class Runner:
         finally:
             if first and not stays:
                 del self._starting[new.id]
+            if counted_at is not None and not stays:
+                self._services.member_calls.uncount(new.server, new.owner.user, counted_at)
         if stored is not None and stored.id != new.id:
             self._join(stored)
         return stored
+
+    async def _count_call(self, new: Reload) -> float | None:
+        """Count the call; None: there will be none, as this joins or was delivered before.
+
+        Raises TooManyCalls, StoreTrouble.
+        """
+        try:
+            return self._services.member_calls.count(new.server, new.owner.user)
+        except TooManyCalls:
+            store = self._services.store
+            newest = await store.history(new.server, new.model, most=1)
+            joins = any(known.state in JOINABLE for known in newest)
+            if joins or await store.find(new.server, new.id) is not None:
+                return None
+            raise
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload:
         """Have somebody pinged at the end of a reload, or not.
@@ -72,6 +91,18 @@ class Runner:
         """
         self._services.check_taking_on()
         stored = await self._services.store.notify(id_, asker, wanted=wanted)
+        if stored is None:
+            raise AlreadyEnded
+        self._join(stored)
+        return stored
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload:
+        """Keep somebody's test image for the end of a countdown; None: take theirs back.
+
+        Raises AlreadyEnded, NoTestNow, Restarting, StoreTrouble.
+        """
+        self._services.check_taking_on()
+        stored = await self._services.store.test_ahead(id_, user, test)
         if stored is None:
             raise AlreadyEnded
         self._join(stored)
@@ -166,6 +197,8 @@ class Runner:
         """Stop everything of a server and delete its data. Raises StoreTrouble."""
         self.pause(server)
         await self._services.store.forget(server)
+        while await self._services.store.sweep():
+            pass
 
     async def stop(self) -> None:
         """Let calls that are out come back, then stop; what is open goes on at the next start."""
@@ -207,6 +240,8 @@ class Runner:
                 rescue = self._tasks.keep(reload, story.end(outcome, ref=ref), "rescue")
             elif reload.state is State.ANNOUNCING:
                 rescue = self._tasks.keep(reload, story.last_words(ref), "rescue")
+        if not task.cancelled() and reload.state is State.ENDED and reload.is_testing:
+            self.image_tests.resume(reload)  # asked for during the countdown
         if rescue is None:
             self._close(story)
         else:  # until then, who joins must not start a second story of it

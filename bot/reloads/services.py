@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
+from bot.discord_api.permissions import CommandPermissions
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
+from bot.domain.member_calls import MemberCalls
 from bot.keys import Keys
 from bot.metrics import Metrics
 from bot.model_api.hosts import Hosts
@@ -30,9 +32,12 @@ class Services:
         replies: Replies,
         metrics: Metrics,
         countdowns: Countdowns,
+        member_calls: MemberCalls,
         now: Callable[[], float],
+        permissions: CommandPermissions,
     ) -> None:
         self.countdowns = countdowns
+        self.member_calls = member_calls
         self.first_edits = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
         self.ticks = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
         self.untold = Untold()
@@ -43,6 +48,7 @@ class Services:
         self.responses = responses
         self.replies = replies
         self.now = now
+        self.permissions = permissions
         self._stopping = False
 
     def stop(self) -> None:

@@ -25,6 +25,9 @@ from bot.reloads.life import Life
 from bot.reloads.retries import Retries
 from bot.reloads.services import Services
 
+SPAM_FILTER_LOOK = 20
+"""Of a model's newest reloads: those that never called count for nothing."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -225,7 +228,7 @@ class Story:
 
     async def _spam_filter_ends(self, reload: Reload) -> float | None:
         try:
-            past = await self._services.store.history(reload.server, reload.model)
+            past = await self._services.store.history(reload.server, reload.model, SPAM_FILTER_LOOK)
         except StoreTrouble:  # if it lasts, nothing will be sent
             return None
         calls = [known.called_at for known in past if known.called_at is not None]

@@ -25,47 +25,8 @@ from simcord.preview import Preview
 from simcord.preview._server import PreviewServer
 
 from bot.domain.errors import Refusal
+from bot.sandbox.patches import PATCHES, PLACES, STATIC
 
-STATIC = Path(__file__).with_name("static")
-PLACES = {
-    "<title>SimCord Preview</title>": "<title>Rewarm sandbox</title>",
-    "</head>": '<link rel="stylesheet" href="/sandbox.css"><link rel="icon" href="/rewarm.svg"></head>',
-    '<label class="viewer-control">Viewing as': (STATIC / "bar.html").read_text("utf-8"),
-    'aria-label="SimCord preview"': 'aria-label="Sandbox"',
-    'aria-label="Viewing as"': 'aria-label="You are"',
-    '<p id="channel-empty" class="channel-empty" hidden>No messages in this channel.</p>': (
-        STATIC / "welcome.html"
-    ).read_text("utf-8"),
-    "</body>": '<script type="module" src="/sandbox.js"></script></body>',
-}
-"""Where our parts go in simcord's page."""
-WAITS = {
-    "let busyDeferred = false;": """let busyDeferred = false;
-  const later = [];
-  function wait(kind, extra, metadata) {
-    const same = JSON.stringify([kind, extra]);
-    const known = [...later.map((it) => it.same), pending && JSON.stringify([pending.kind, pending.extra])];
-    if (!known.includes(same)) later.push({ same, kind, extra, metadata });
-  }""",
-    "function drain() {": """function drain() {
-    const settled = awaitingRevision === null || awaitingRevision <= context.publishedRevision;
-    if (later.length && !pending && !uncertain && settled) {
-      const { kind, extra, metadata } = later.shift();
-      return void dispatch(kind, extra, metadata);
-    }""",
-    "const action = Object.freeze({ kind,": "const action = Object.freeze({ extra, kind,",
-    "if (pageAction(kind)) pageIntent(kind, extra); return; }": (
-        "if (pageAction(kind)) pageIntent(kind, extra); else wait(kind, extra, metadata); return; }"
-    ),
-    "awaitingRevision > context.publishedRevision) return;": (
-        "awaitingRevision > context.publishedRevision) return void wait(kind, extra, metadata);"
-    ),
-    "redact: () => { pages = {};": "redact: () => { later.length = 0; pages = {};",
-}
-"""simcord's actions.js drops a click while another is on its way; with these it waits for its turn."""
-KEEPS = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
-"""simcord's app.js throws away what is typed when the bot restarts; a person's words are kept."""
-PATCHES = {"/actions.js": WAITS, "/app.js": KEEPS}
 _SETTLE_DELAY = 0.15
 _PUBLISH_INTERVAL = 0.2
 _CLOSE_TIMEOUT = 2.0
@@ -135,6 +96,7 @@ class LivePage(Preview):
         self._live = env
         self._restart, self._day = restart, day
         self._restarting: asyncio.Task[None] | None = None
+        self._is_here, self._days = True, 0
         self._turn = asyncio.Lock()
         """simcord does one thing at a time, and refuses another meanwhile: here it waits."""
         self._changed = asyncio.Event()
@@ -159,7 +121,24 @@ class LivePage(Preview):
 
     async def _restart_in_turn(self) -> None:
         async with self._turn:
+            self._is_here = False
             await self._restart()
+            self._is_here = True
+            self._changed.set()
+
+    def _about(self) -> dict[str, str]:
+        """What every tab shows: the date here, where days have passed; whether the bot is there."""
+        away = self._restarting is not None and not self._restarting.done()
+        now = self.env.now()
+        return {
+            "bot": "away" if away else "here" if self._is_here else "gone",
+            "today": f"{now:%B} {now.day}" if self._days else "",
+        }
+
+    async def _pass_a_day(self) -> None:
+        async with self._turn:
+            await self._day()
+            self._days += 1
             self._changed.set()
 
     async def settle(self) -> None:
@@ -189,16 +168,13 @@ class LivePage(Preview):
 
     async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         """Do what was clicked, also where the page has changed since; restart the bot; let a day pass."""
-        if isinstance(body, dict) and body.get("kind") == "restart":
+        if isinstance(body, dict) and (kind := body.get("kind")) in ("about", "restart", "day"):
             self._get_page(context_id)
-            await self._restart_once()
-            return {"restarted": True}
-        if isinstance(body, dict) and body.get("kind") == "day":
-            self._get_page(context_id)
-            async with self._turn:
-                await self._day()
-            self._changed.set()
-            return {"today": f"{self.env.now():%B} {self.env.now().day}"}
+            if kind == "restart":
+                await self._restart_once()
+            elif kind == "day":
+                await self._pass_a_day()
+            return self._about()
         async with self._turn:
             page = self._get_page(context_id)
             if isinstance(body, dict) and "published_revision" in body:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import webbrowser
+from urllib.parse import urlsplit
 
 from bot import logs
 from bot.app import Rewarm, build
@@ -21,15 +22,18 @@ AWAY_DELAY = 3.0
 """How long a restart takes: long enough to see that the bot is away."""
 
 
-async def serve(seconds: float) -> int:
-    """Serve the page until Ctrl-C or SIGTERM; a reload takes so many seconds."""
+async def serve(seconds: float, port: int = PORT) -> int:
+    """Serve the page until Ctrl-C or SIGTERM; a reload takes so many seconds.
+
+    `port`: the wanted one (0: any); where it is taken, one that is free.
+    """
     logs.set_up("WARNING", "console", [])
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with settings_for_a_while(seconds) as settings:
         clock = _Clock()
-        sandbox = _Sandbox(settings, await build(settings, clock), clock)
+        sandbox = _Sandbox(settings, await build(settings, clock), clock, port)
         try:
             await sandbox.show(told)
         finally:
@@ -40,9 +44,10 @@ async def serve(seconds: float) -> int:
 class _Sandbox:
     """The bot in its made-up Discord."""
 
-    def __init__(self, settings: Settings, bot: Rewarm, clock: "_Clock") -> None:
+    def __init__(self, settings: Settings, bot: Rewarm, clock: "_Clock", port: int) -> None:
         self._settings = settings
         self._clock = clock
+        self._port = port
         self._bot: Rewarm | None = bot
         self._env = LiveEnv(bot, "Rewarm")
 
@@ -58,14 +63,14 @@ class _Sandbox:
             self._env,
             world.channel,
             (world.mod, world.ana),
-            port=PORT,
+            port=self._port,
             wait=span(self._settings.reload_seconds, bot.languages.of("")),
             restart=self.restart,
             day=self.day,
         )
         async with page, asyncio.TaskGroup() as tasks:
             living = tasks.create_task(page.run(), name="page")
-            _say(page.url)
+            _say(page.url, self._port)
             if _on_a_desktop():
                 threading.Thread(target=webbrowser.open, args=(page.opener,), daemon=True).start()
             await told.wait()
@@ -116,7 +121,9 @@ def _on_a_desktop() -> bool:
     return screen and sys.stdout.isatty()
 
 
-def _say(url: str) -> None:
+def _say(url: str, wanted: int) -> None:
+    if wanted not in (0, urlsplit(url).port):
+        print(f"Port {wanted} is not free, so this sandbox has another one.")  # noqa: T201
     print(  # noqa: T201
         f"The sandbox is open, on this computer only:\n\n  {url}\n\nCtrl-C ends it; nothing is left behind.",
         flush=True,

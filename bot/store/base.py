@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, ImageTest, Reload, State
 from bot.domain.rows import KeyRow, ServerSettings, Watch
 from bot.domain.steps import Facts
 
@@ -13,6 +13,10 @@ MISSING_SERVERS = "missing_servers"
 
 ENCRYPTION_CHECK = "encryption_check"
 """The name of the value that tells whether the encryption keys are those of this store."""
+
+
+HISTORY_MOST = 1000
+"""Reloads that are read at once."""
 
 
 class News(NamedTuple):
@@ -27,12 +31,36 @@ class News(NamedTuple):
     """Ids of those that it had: another process has taken them over."""
 
 
+class PageOfModels(NamedTuple):
+    """What a page of a server's models shows of those that are reloading, and which others it needs."""
+
+    running: list[str]
+    """All models that are reloading."""
+    reloads: list[Reload]
+    first: int
+    most: int
+
+
+def page_of_models(running: list[Reload], first: int, most: int) -> PageOfModels:
+    """Pure: those that are reloading come first, the newest of them on top."""
+    running = sorted(running, key=lambda reload: reload.asked_at, reverse=True)
+    shown = running[first : first + most]
+    return PageOfModels(
+        [reload.model for reload in running], shown, max(0, first - len(running)), most - len(shown)
+    )
+
+
 class Store(Protocol):
     """What the bot needs kept. All verbs raise StoreTrouble when storage fails."""
 
     @property
     def is_shared(self) -> bool:
         """Whether other processes use it, too: then there may be `news` at any time."""
+        ...
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with what is stored, as a sentence for the self-hoster; empty: nothing is known."""
         ...
 
     @property
@@ -71,6 +99,13 @@ class Store(Protocol):
         """Add an asker to a reload that can be joined, or have somebody not pinged; None if it cannot."""
         ...
 
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        """Keep somebody's test image for the end of a reload that can be joined; None: take theirs back.
+
+        None if it cannot be joined. Raises NoTestNow where somebody else has asked for one.
+        """
+        ...
+
     async def step(
         self, id_: int, from_: Collection[State], to: State, **facts: Unpack[Facts]
     ) -> Reload | None:
@@ -92,8 +127,24 @@ class Store(Protocol):
         """A reload of this server, or None."""
         ...
 
-    async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
-        """All stored reloads of a server, or those of one model, newest first; the newest `most` of them."""
+    async def history(self, server: int, model: str | None = None, most: int = HISTORY_MOST) -> list[Reload]:
+        """The newest reloads of a server, or those of one model, newest first."""
+        ...
+
+    async def recent(self, server: int, most: int) -> list[tuple[str, float]]:
+        """The model and the time of a server's newest reloads, without those that the API does not know."""
+        ...
+
+    async def models(self, server: int, first: int, most: int) -> tuple[int, list[Reload]]:
+        """How many models a server has, and what to list of `most` of them, from number `first` on.
+
+        First those that are reloading, then by last use. Of each the newest reload, and that by which it was
+        last used; ids that the API does not know are left out.
+        """
+        ...
+
+    async def about(self, server: int, model: str, most: int) -> list[Reload]:
+        """The newest `most` reloads of a server's model, and what `models` has of it; newest first."""
         ...
 
     async def key(self, server: int) -> KeyRow | None:
@@ -125,7 +176,7 @@ class Store(Protocol):
         ...
 
     async def watch(self, server: int, model: str) -> Watch | None:
-        """Who watches a model of this server, or None."""
+        """Who watches a model of this server and what was said of it, or None."""
         ...
 
     def all_watches(self) -> AsyncIterator[Watch]:
@@ -133,14 +184,15 @@ class Store(Protocol):
         ...
 
     async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        """Store a watch; one that is not there is only begun `anew`, and then left as it is if it is there.
+        """Store what was said of a watched model; who watches it stays as it is stored.
 
-        False: it was not stored. Raises TooManyWatched.
+        `anew`: begin the watch, or have its first watcher join it. False: nothing was stored. Raises
+        TooManyWatched, TooManyWatchers.
         """
         ...
 
-    async def remove_watch(self, server: int, model: str) -> bool:
-        """Watch a model no more; False if nobody did."""
+    async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        """Have these people watch a model no more, or nobody any more; False if none of them did."""
         ...
 
     async def servers(self) -> set[int]:
@@ -155,8 +207,36 @@ class Store(Protocol):
         """
         ...
 
-    async def forget(self, server: int) -> None:
-        """Delete all of a server's data so that its bytes are gone from disk."""
+    async def forget(self, server: int) -> int:
+        """Delete a server's key, settings, watches, open and newest reloads, and hide the rest, in one write.
+
+        Return how many reloads were deleted; `sweep` deletes the rest.
+        """
+        ...
+
+    async def sweep(self) -> int:
+        """Delete some of the reloads of servers that were forgotten; return how many, 0 when all is done.
+
+        Then their bytes are gone from disk.
+        """
+        ...
+
+    async def crowded(self, most: int) -> list[int]:
+        """The servers with more than so many reloads."""
+        ...
+
+    async def trim(self, server: int, most: int, asked_before: float, used_before: float) -> int:
+        """Delete some of the oldest reloads of a server beyond `most`; return how many, 0 when all is done.
+
+        What is open or was asked for later stays, and each by which a model was last used later than a time.
+        """
+        ...
+
+    async def inspect(self) -> float | None:
+        """Look through a page of what is stored, and bring it up to date where an older version wrote it.
+
+        Return how many seconds later the next page may follow; None when all has been looked at.
+        """
         ...
 
     async def value(self, name: str) -> Any:

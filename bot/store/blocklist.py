@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from bot.store import file
+
 NAME = "blocked"
 
 
@@ -35,6 +37,8 @@ class Blocklist:
     def _write(self, servers: set[int]) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with STORE_URL nobody else does
         part = self._path.with_name(f"{NAME}.{os.getpid()}")
-        part.write_text("".join(f"{server}\n" for server in sorted(servers)))
-        part.chmod(0o644)
+        part.unlink(missing_ok=True)
+        with os.fdopen(file.create(part, 0o644), "w") as opened:
+            opened.write("".join(f"{server}\n" for server in sorted(servers)))
+            os.fchmod(opened.fileno(), 0o644)  # whatever the umask is
         part.replace(self._path)

@@ -1,27 +1,55 @@
-"""The embedded store's file: claimed by one process, checked and read before anything else opens it."""
+"""The embedded store's file: claimed by one process; checked, upgraded and read before it is opened."""
 
+import errno
 import fcntl
+import os
+import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import orjson
 from pydantic import ValidationError
 
-from bot.domain.errors import StoreUnusable
+from bot.domain.errors import StoreAway, StoreUnusable
+from bot.domain.reload import Reload
+from bot.store import index
 from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
-FORMAT = 2
-"""The version of the rows; a store of a newer one is refused."""
+FORMAT = 3
+"""The version of the rows; a store of a newer one is refused. Before 3 there was no index."""
 FORMAT_ADDRESS = VALUE.address(name="format")
+UPGRADED = "upgraded"
+"""The name of the value that says from where on an older file is in the index; gone once it all is."""
+UPGRADED_ADDRESS = VALUE.address(name=UPGRADED)
+CHECKED_AS_A_WHOLE = 16 * 2**20
+"""Bytes; takes some 20 ms. Of a larger file the newest rows are checked at a start."""
+NEWEST_ROWS = 500
+PAGE_ROWS = 500
+PROGRESS_STEPS = 100_000
+"""Of SQLite's virtual machine; some milliseconds."""
 
+_MAY_PASS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE}
+_MAY_PASS_IN_SQLITE = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL),
+}
 _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
 """As sqlitedict makes it."""
-_LIVE = "SELECT key, value FROM kv WHERE value IS NOT NULL"
-"""A row that is gone has no value; it is swept away with the next wipe."""
+_VALUE = "SELECT value FROM kv WHERE key = ? AND value IS NOT NULL"
+_NO_RELOADS = "SELECT key, value FROM kv WHERE (key < ? OR key >= ?) AND value IS NOT NULL"
+_PAGE = "SELECT key, value FROM kv WHERE key > ? AND value IS NOT NULL ORDER BY key LIMIT ?"
+"""A row of format 1 that is gone may have no value."""
+
+
+class Found(NamedTuple):
+    """What belongs in memory, and the newest reloads, which may have ended."""
+
+    rows: dict[str, StoredRow]
+    newest: list[Reload]
 
 
 @contextmanager
@@ -34,6 +62,8 @@ def trouble(folder: Path) -> Iterator[None]:
         raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
     except OSError as error:
         why = f"{path} cannot be opened ({error.strerror})"
+        if error.errno in _MAY_PASS:
+            raise StoreAway(f"{why}: look after its disk") from None
         raise StoreUnusable(f"{why}: choose a folder that the bot may write to") from None
     except (sqlite3.Error, RuntimeError) as error:
         raise StoreUnusable(f"{path} cannot be opened: {error}") from None
@@ -44,50 +74,155 @@ def claim(folder: Path) -> TextIO:
 
     Raises StoreUnusable, OSError; BlockingIOError where another process holds it.
     """
-    _make(folder)
-    lock = _private(folder / f"{NAME}.lock")
+    held = lock(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _private(folder / NAME).close()  # SQLite gives its helper files the same mode
     except OSError:
-        lock.close()
+        held.close()
         raise
-    return lock
+    return held
 
 
-def read(path: Path) -> dict[str, StoredRow]:
-    """Check the file, read it, and see that it can be written.
+def lock(folder: Path) -> TextIO:
+    """Make the folder if need be, and lock it. Raises as `claim` does."""
+    _make(folder)
+    held = _private(folder / f"{NAME}.lock")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise
+    return held
 
-    With plain sqlite3: sqlitedict can hang on a damaged one. Raises StoreUnusable.
+
+def lock_again(held: TextIO, folder: Path) -> TextIO:
+    """The lock that is held, if its file is still there; else a new one. Raises as `claim` does."""
+    try:
+        is_there = os.fstat(held.fileno()).st_ino == (folder / f"{NAME}.lock").stat().st_ino
+    except FileNotFoundError:
+        is_there = False
+    return held if is_there else lock(folder)
+
+
+def new_part(path: Path) -> Path:
+    """Make an empty file beside another, which nobody else may read. Raises OSError."""
+    part = path.with_name(f"{path.name}.copy")
+    part.unlink(missing_ok=True)
+    _private(part).close()
+    return part
+
+
+def put(part: Path, path: Path) -> None:
+    """Give a finished file its name, durably. Raises FileExistsError where something has it; OSError."""
+    _sync(part)
+    path.touch(mode=0o600, exist_ok=False)
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
+    """Check the file, bring it up to date, read what belongs in memory, and see that it can be written.
+
+    With plain sqlite3: sqlitedict can hang on a damaged one. `progress` is called now and then, from this
+    thread. Raises StoreUnusable.
     """
     damaged = f"{path} is damaged: restore a backup, or move it away to start anew"
     try:
-        with closing(sqlite3.connect(path)) as db:
-            if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.set_progress_handler(progress, PROGRESS_STEPS)
+            is_small = path.stat().st_size <= CHECKED_AS_A_WHOLE
+            if is_small and db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise StoreUnusable(damaged)
             db.execute(_TABLE)
-            found = rows(db, path)
+            if _format(db, path) < FORMAT:
+                _upgrade(db)
+            found = _read(db, path)
+            if not store_id(db):
+                db.execute(f"PRAGMA application_id={secrets.randbelow(2**31 - 1) + 1}")
             # Also shows that the disk can be written: if not, each start would tell the same endings anew.
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("REPLACE INTO kv VALUES (?, ?)", (FORMAT_ADDRESS, orjson.dumps(FORMAT)))
-            db.commit()
+            # Tells this file from a copy that somebody puts over it while the bot runs (`bot.store.place`).
+            db.execute(f"PRAGMA user_version={secrets.randbelow(2**31)}")
         return found
     except sqlite3.OperationalError as error:  # locked, or not permitted: not the file's fault
-        raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+        kind = StoreAway if error.sqlite_errorcode & 0xFF in _MAY_PASS_IN_SQLITE else StoreUnusable
+        raise kind(f"{path} cannot be opened: {error}") from None
     except (sqlite3.DatabaseError, ValueError, TypeError):
         raise StoreUnusable(damaged) from None
 
 
-def rows(db: sqlite3.Connection, path: Path) -> dict[str, StoredRow]:
-    """All rows by name. Raises StoreUnusable for those of another version; sqlite3.Error, ValueError."""
-    found = dict(db.execute(_LIVE).fetchall())
-    if orjson.loads(found.get(FORMAT_ADDRESS, b"0")) > FORMAT:
+def _format(db: sqlite3.Connection, path: Path) -> int:
+    """Raises StoreUnusable for that of a newer version."""
+    (found,) = db.execute(_VALUE, (FORMAT_ADDRESS,)).fetchone() or (b"0",)
+    if (number := int(orjson.loads(found))) > FORMAT:
         raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
+    return number
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Make the index; enter what is open, and the newest. `inspect` enters the rest while the bot runs."""
+    db.execute("BEGIN IMMEDIATE")
+    for statement in index.SCHEMA:
+        db.execute(statement)
+    db.execute("DELETE FROM kv WHERE value IS NULL")
+    newest = [key for key, _ in db.execute(index.PAGE, (index.LAST, NEWEST_ROWS))]
+    perhaps_open = [key for (key,) in db.execute(index.PERHAPS_OPEN)]
+    db.execute(index.ENTER_THESE, (orjson.dumps(newest + perhaps_open).decode(),))
+    values: dict[str, int | str] = {FORMAT_ADDRESS: FORMAT}
+    if len(newest) == NEWEST_ROWS:
+        values[UPGRADED_ADDRESS] = newest[-1]
+    for address, value in values.items():
+        db.execute("REPLACE INTO kv VALUES (?, ?)", (address, orjson.dumps(value)))
+    db.execute("COMMIT")
+
+
+def _read(db: sqlite3.Connection, path: Path) -> Found:
+    kept = [*db.execute(_NO_RELOADS, (index.FIRST, index.LAST)), *db.execute(index.OPEN)]
+    newest = db.execute(index.PAGE, (index.LAST, NEWEST_ROWS)).fetchall()
+    reloads = [row for _, row in unpacked(newest, path) if isinstance(row, Reload)]
+    return Found(dict(unpacked(kept, path)), reloads)
+
+
+def rows(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]:
+    """All rows with their names, in pages: a reader would keep what is deleted meanwhile on the disk.
+
+    Raises StoreUnusable for those of another version; sqlite3.Error, ValueError.
+    """
+    _format(db, path)
+    after = ""
+    while page := db.execute(_PAGE, (after, PAGE_ROWS)).fetchall():
+        yield from unpacked(page, path)
+        after = page[-1][0]
+
+
+def page(path: Path, below: str, most: int) -> list[tuple[str, bytes]]:
+    """Reloads as they are written, from an address downwards. Raises sqlite3.Error."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(index.PAGE, (below, most)).fetchall()
+
+
+def unpacked(page: list[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, StoredRow]]:
+    """Rows from their JSON. Raises StoreUnusable for those of another version; ValueError."""
     try:
-        return {name: unpack(kind_of(name), name, orjson.loads(value)) for name, value in found.items()}
+        for name, value in page:
+            yield name, unpack(kind_of(name), name, orjson.loads(value))
     except ValidationError:
         unreadable = f"{path} holds a record that this version cannot read"
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
+
+
+def store_id(db: sqlite3.Connection) -> int:
+    """A random number in the file's header, and in its copies; 0 until this version has opened it."""
+    return int(db.execute("PRAGMA application_id").fetchone()[0])
 
 
 def _make(folder: Path) -> None:
@@ -98,10 +233,27 @@ def _make(folder: Path) -> None:
         raise StoreUnusable(f"{folder} {why}: choose a folder that the bot may write to") from None
 
 
+def create(path: Path, mode: int) -> int:
+    """Make a file that is not there, and open it for writing; it belongs to whoever owns the folder.
+
+    So root leaves nothing that the bot's own user cannot open. Raises FileExistsError, also for a link.
+    """
+    made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    folder = path.parent.stat()
+    if folder.st_uid != os.fstat(made).st_uid:
+        with suppress(PermissionError):  # only root may
+            os.fchown(made, folder.st_uid, folder.st_gid)
+    return made
+
+
 def _private(path: Path) -> TextIO:
     """Open a file that only its owner may read, making it if need be."""
-    path.touch(mode=0o600)
-    if path.stat().st_mode & 0o077:  # a backup that was restored
+    with suppress(FileExistsError):
+        return os.fdopen(create(path, 0o600), "r+")
+    opened = path.open("r+")
+    found = os.fstat(opened.fileno())
+    # One that others may read is a backup that was restored. Where a link leads is not ours to change.
+    if found.st_mode & 0o077 and os.path.samestat(found, path.lstat()):
         with suppress(PermissionError):  # somebody else's file, that we may write
-            path.chmod(0o600)
-    return path.open("r+")
+            os.fchmod(opened.fileno(), 0o600)
+    return opened

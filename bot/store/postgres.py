@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Unpack
 
 import asyncpg
@@ -16,8 +16,8 @@ import structlog
 
 from bot.clock import elapsed
 from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken
-from bot.domain.reload import Asker, Reload, State
-from bot.domain.steps import Facts, faded
+from bot.domain.reload import Asker, ImageTest, Reload, State
+from bot.domain.steps import Facts
 from bot.logs import log_failure
 from bot.metrics import Metrics
 from bot.store import statements as sql
@@ -25,23 +25,22 @@ from bot.store.base import News
 from bot.store.claims import Claims
 from bot.store.database import DATABASE_ERRORS, Database, is_fixed
 from bot.store.lease import Held, Lease
-from bot.store.memory import REDELIVERY_AGE
+from bot.store.memory import REDELIVERY_AGE, Memory
+from bot.store.past import EXPIRE_BATCH, SERVERS_BATCH, Past
 from bot.store.rows import KEY
-from bot.store.schema import Connection, transaction
-from bot.store.server_rows import READ_BATCH, STEP_TIMEOUT, WRITE_TIMEOUT, ServerRows
+from bot.store.schema import Connection
+from bot.store.server_rows import STEP_TIMEOUT
 
 BEGIN_TRIES = 3
 """At a start: to take a lease is given 2.5 s."""
 SETTLE_TIMEOUT = 1.0
 """A stop waits so long for writes that are under way: they would belong to a lease that has ended."""
-EXPIRE_BATCH = 500
-SERVERS_BATCH = 5000
-"""40 to 80 ms (measured)."""
+__all__ = ["EXPIRE_BATCH", "SERVERS_BATCH", "PostgresStore"]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class PostgresStore(ServerRows):
+class PostgresStore(Past):
     """The store of `bot.store.base` in a database, of which this process has a part (`bot.store.lease`)."""
 
     is_shared = True
@@ -69,7 +68,10 @@ class PostgresStore(ServerRows):
         else:
             database.close()
             raise DatabaseUnusable("the database is slow, or does not take what we write: look at its log")
-        return cls(database, lease)
+        store = cls(database, lease)
+        with suppress(StoreTrouble):  # the newest first, before anybody looks; it is tried again
+            await store.inspect()
+        return store
 
     # Whose reload it is
 
@@ -137,11 +139,17 @@ class PostgresStore(ServerRows):
         return after, version if mine else None
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
+        return await self._change_joinable(id_, lambda memory: memory.notify(id_, asker, wanted))
+
+    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
+        return await self._change_joinable(id_, lambda memory: memory.test_ahead(id_, user, test))
+
+    async def _change_joinable(self, id_: int, verb: Callable[[Memory], Reload | None]) -> Reload | None:
         async def work(connection: Connection) -> Reload | None:
             with self._writing(id_):
                 while (record := await connection.fetchrow(sql.FIND, id_)) is not None:
                     memory = sql.memory_of([sql.reload_of(record)])
-                    after = memory.notify(id_, asker, wanted)
+                    after = verb(memory)
                     if after is None or not memory.changed or await self._change(connection, record, after):
                         return after
                 return None
@@ -230,47 +238,3 @@ class PostgresStore(ServerRows):
             sql.reload_of(record)
             for record in await self._fetch("SELECT id, body FROM reloads WHERE is_open")
         ]
-
-    async def find(self, server: int, id_: int) -> Reload | None:
-        found = await self._fetch("SELECT id, body FROM reloads WHERE server = $1 AND id = $2", server, id_)
-        return sql.reload_of(found[0]) if found else None
-
-    async def history(self, server: int, model: str | None = None, most: int | None = None) -> list[Reload]:
-        found = await self._fetch(sql.HISTORY, server, model, most)
-        reloads: list[Reload] = []
-        for first in range(0, len(found), READ_BATCH):
-            await asyncio.sleep(0)  # a long history holds nobody up
-            reloads += [reload for _, reload in sql.readable(found[first : first + READ_BATCH])]
-        return reloads
-
-    async def servers(self) -> set[int]:
-        servers: set[int] = set()
-        after = 0
-        while page := await self._fetch(sql.SERVERS, after, SERVERS_BATCH):
-            servers |= {record["server"] for record in page}
-            after = page[-1]["server"]
-        return servers
-
-    async def expire(self, ended_before: float, fade_before: float) -> int:
-        async def work(connection: Connection) -> int:
-            async with transaction(connection):
-                gone = await connection.fetch(sql.EXPIRE, ended_before, EXPIRE_BATCH)
-                left = EXPIRE_BATCH - len(gone)
-                fading = await connection.fetch(sql.FADING, ended_before, fade_before, left)
-                readable = list(sql.readable(fading))
-                for record, reload in readable:
-                    after = faded(reload)
-                    await sql.update(connection, after, record["version"], record["owner"], None, news=False)
-            return len(gone) + len(readable)
-
-        return await self._write(WRITE_TIMEOUT, work)
-
-    async def forget(self, server: int) -> None:
-        async def work(connection: Connection) -> None:
-            async with sql.servers_turn(connection, server):
-                await connection.execute("DELETE FROM rows WHERE server = $1", server)
-                gone = await connection.fetch("DELETE FROM reloads WHERE server = $1 RETURNING id", server)
-            for record in gone:
-                self._lease.held.pop(record["id"], None)
-
-        await self._write(WRITE_TIMEOUT, work)

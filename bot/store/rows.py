@@ -45,7 +45,9 @@ KEY = Kind("key", TypeAdapter(KeyRow))
 SETTINGS = Kind("settings", TypeAdapter(ServerSettings))
 WATCH = Kind("watch", TypeAdapter(Watch), has_name=True)
 VALUE: Kind[Any] = Kind("value", TypeAdapter(Any), has_number=False, has_name=True)
-KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, VALUE)}
+FORGOTTEN = Kind("forgotten", TypeAdapter(int))
+"""A server that was forgotten, while the rest of its reloads is deleted: the highest id of those."""
+KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, VALUE, FORGOTTEN)}
 
 
 def kind_of(address: str) -> Kind[Any]:

@@ -60,6 +60,54 @@ MIGRATIONS = (
     COMMENT ON TABLE rows IS
     'keys (sealed, for a version of the model API), settings and watches of servers; named values of server 0'
     """,
+    """
+    CREATE INDEX reloads_of_model ON reloads (server, model, asked_at);
+    CREATE TABLE models (
+        server bigint NOT NULL,
+        model text NOT NULL,
+        newest bigint NOT NULL,
+        used_by bigint NOT NULL,
+        used_at double precision NOT NULL,
+        PRIMARY KEY (server, model)
+    );
+    COMMENT ON TABLE models IS
+        'repeats of reloads with a known outcome what a list of models needs: the newest, and the last use';
+    CREATE INDEX models_by_use ON models (server, used_at DESC, newest DESC);
+    ALTER TABLE reloads ADD COLUMN outcome text, ADD COLUMN used_at double precision;
+    CREATE FUNCTION see_model(of bigint, name text, id bigint, outcome text, at double precision)
+    RETURNS integer LANGUAGE plpgsql AS $$
+    BEGIN
+        IF coalesce(outcome, 'unknown_model') <> 'unknown_model' THEN
+            INSERT INTO models AS known
+            VALUES (of, name, id, CASE WHEN at IS NULL THEN 0 ELSE id END, coalesce(at, 0))
+            ON CONFLICT (server, model) DO UPDATE SET
+                newest = greatest(known.newest, excluded.newest),
+                used_by = CASE WHEN excluded.used_at > known.used_at
+                    THEN excluded.used_by ELSE known.used_by END,
+                used_at = greatest(known.used_at, excluded.used_at)
+            WHERE known.newest < excluded.newest OR known.used_at < excluded.used_at;
+        END IF;
+        RETURN 1;
+    END $$;
+    CREATE FUNCTION model_seen() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM see_model(NEW.server, NEW.model, NEW.id, NEW.outcome, NEW.used_at);
+        RETURN NULL;
+    END $$;
+    CREATE FUNCTION model_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE models SET newest = coalesce((
+            SELECT id FROM reloads r WHERE r.server = OLD.server AND r.model = OLD.model
+            AND last_at IS NOT NULL ORDER BY asked_at DESC LIMIT 1), 0)
+        WHERE server = OLD.server AND model = OLD.model AND newest = OLD.id;
+        DELETE FROM models WHERE server = OLD.server AND model = OLD.model AND newest = 0;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER model_seen AFTER INSERT OR UPDATE ON reloads
+        FOR EACH ROW WHEN (NEW.last_at IS NOT NULL) EXECUTE FUNCTION model_seen();
+    CREATE TRIGGER model_gone AFTER DELETE ON reloads FOR EACH ROW EXECUTE FUNCTION model_gone();
+    INSERT INTO rows SELECT 'value', 0, 'upgraded', '9223372036854775807' WHERE EXISTS (SELECT FROM reloads);
+    """,
 )
 _LOCK = 0x7265_7761_726D
 """Any number, so long as every replica takes the same."""

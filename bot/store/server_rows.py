@@ -1,6 +1,6 @@
 """The rows of servers in PostgreSQL: keys, settings, watches; and small named values."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import asyncpg
@@ -87,15 +87,22 @@ class ServerRows:
                     known = sql.row_of(WATCH, record)
                     memory.remember(WATCH.address(known.server, known.model), known)
                 done = memory.set_watch(watch, anew)
-                if done:
-                    place = (WATCH.word, watch.server, watch.model)
-                    await connection.execute(sql.SET_ROW, *place, sql.packed(watch))
+                await _write_watch(connection, memory, watch.server, watch.model)
                 return done
 
         return await self._write(STEP_TIMEOUT, work)
 
-    async def remove_watch(self, server: int, model: str) -> bool:
-        return await self._remove(WATCH, server, model)
+    async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                known = await sql.find_row(connection, WATCH, server, model)
+                memory.remember(WATCH.address(server, model), known)
+                done = memory.remove_watch(server, model, users)
+                await _write_watch(connection, memory, server, model)
+                return done
+
+        return await self._write(STEP_TIMEOUT, work)
 
     async def value(self, name: str) -> Any:
         return await self._find(VALUE, 0, name)
@@ -121,3 +128,13 @@ class ServerRows:
     async def _remove(self, kind: Kind[Any], server: int, name: str = "") -> bool:
         gone = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_ROW, kind.word, server, name))
         return bool(gone)
+
+
+async def _write_watch(connection: Connection, memory: Memory, server: int, model: str) -> None:
+    """Write what a verb has changed of a watch."""
+    for watch in memory.changed.values():
+        place = (WATCH.word, server, model)
+        if watch is None:
+            await connection.execute(sql.REMOVE_ROW, *place)
+        else:
+            await connection.execute(sql.SET_ROW, *place, sql.packed(watch))

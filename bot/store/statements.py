@@ -19,13 +19,18 @@ T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-COLUMNS = "id, server, model, state, is_open, is_joinable, may_fade, asked_at, due, last_at, body"
-INSERT = f"INSERT INTO reloads ({COLUMNS}, owner) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"  # noqa: S608  # our own words
+COLUMNS = """
+id, server, model, state, is_open, is_joinable, may_fade, asked_at, due, last_at, outcome, used_at, body
+"""
+INSERT = f"""
+INSERT INTO reloads ({COLUMNS}, owner)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+"""
 FIND = "SELECT id, body, version, owner FROM reloads WHERE id = $1"
 UPDATE = """
 UPDATE reloads SET
-    state = $4, is_open = $5, is_joinable = $6, may_fade = $7, due = $8, last_at = $9, body = $10,
-    owner = $11, has_news = $5 AND (has_news OR $12), version = version + 1
+    state = $4, is_open = $5, is_joinable = $6, may_fade = $7, due = $8, last_at = $9, outcome = $10,
+    used_at = $11, body = $12, owner = $13, has_news = $5 AND (has_news OR $14), version = version + 1
 WHERE id = $1 AND version = $2 AND owner IS NOT DISTINCT FROM $3
 RETURNING version
 """
@@ -45,12 +50,12 @@ _UNOWNED = """
 is_open AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
 """
-UNOWNED = f"SELECT id FROM reloads r WHERE {_UNOWNED} AND id <> ALL($2) ORDER BY due LIMIT $3"  # noqa: S608  # our own words
-LOCK = f"SELECT id FROM reloads r WHERE {_UNOWNED} AND id = ANY($2) FOR UPDATE SKIP LOCKED"  # noqa: S608
+UNOWNED = f"SELECT id FROM reloads r WHERE {_UNOWNED} AND id <> ALL($2) ORDER BY due LIMIT $3"
+LOCK = f"SELECT id FROM reloads r WHERE {_UNOWNED} AND id = ANY($2) FOR UPDATE SKIP LOCKED"
 CLAIM = f"""
 UPDATE reloads r SET owner = $1, has_news = false WHERE {_UNOWNED} AND id = ANY($2)
 RETURNING id, body, version
-"""  # noqa: S608
+"""
 """Twice, as the first sees leases as they were when it began: the row may belong to a newer one by now."""
 NEWS = """
 UPDATE reloads r SET has_news = false
@@ -69,9 +74,40 @@ ABOUT_TO_ASK = """
 SELECT id, body, version, owner FROM reloads WHERE server = $1 AND (is_joinable OR asked_at > $2)
 ORDER BY id FOR UPDATE
 """
-HISTORY = """
-SELECT id, body FROM reloads WHERE server = $1 AND ($2::text IS NULL OR model = $2)
-ORDER BY asked_at DESC LIMIT $3
+_HIDDEN = """
+coalesce((
+    SELECT (value #>> '{}')::bigint FROM rows WHERE kind = 'forgotten' AND server = $1 AND name = ''), -1)
+"""
+FIND_OF_SERVER = f"SELECT id, body FROM reloads WHERE server = $1 AND id = $2 AND id > {_HIDDEN}"
+HISTORY = f"""
+SELECT id, body FROM reloads WHERE server = $1 AND id > {_HIDDEN} ORDER BY asked_at DESC LIMIT $2
+"""
+HISTORY_OF_MODEL = f"""
+SELECT id, body FROM reloads WHERE server = $1 AND id > {_HIDDEN} AND model = $3
+ORDER BY asked_at DESC LIMIT $2
+"""
+RECENT = f"""
+SELECT model, asked_at FROM (
+    SELECT model, asked_at, is_joinable FROM reloads WHERE server = $1 AND id > {_HIDDEN}
+    ORDER BY asked_at DESC LIMIT $2) newest
+WHERE is_joinable OR EXISTS (SELECT FROM models m WHERE m.server = $1 AND m.model = newest.model)
+"""
+RUNNING = "SELECT id, body FROM reloads WHERE server = $1 AND is_joinable"
+_OTHERS = f"models WHERE server = $1 AND newest > {_HIDDEN} AND model <> ALL ($2)"
+COUNT_MODELS = f"SELECT count(*) FROM {_OTHERS}"
+MODELS = f"""
+WITH page AS (SELECT newest, used_by FROM {_OTHERS} ORDER BY used_at DESC, newest DESC LIMIT $3 OFFSET $4)
+SELECT id, body FROM reloads WHERE server = $1 AND id > {_HIDDEN}
+AND id = ANY (ARRAY(SELECT newest FROM page UNION SELECT used_by FROM page))
+"""
+"""Of a page of models the newest reloads, and those by which they were last used."""
+ABOUT = f"""
+SELECT id, body FROM reloads WHERE server = $1 AND id > {_HIDDEN} AND id = ANY (ARRAY(
+    SELECT newest FROM models WHERE server = $1 AND model = $3
+    UNION SELECT used_by FROM models WHERE server = $1 AND model = $3
+    UNION SELECT id FROM (SELECT id FROM reloads WHERE server = $1 AND model = $3
+        ORDER BY asked_at DESC LIMIT $2) newest))
+ORDER BY asked_at DESC
 """
 ROW = "SELECT value FROM rows WHERE kind = $1 AND server = $2 AND name = $3"
 KEYS = "SELECT server, name, value FROM rows WHERE kind = 'key'"
@@ -99,16 +135,56 @@ WITH RECURSIVE known (server) AS (
 SELECT server FROM known WHERE server > $1 LIMIT $2
 """
 """From one to the next by the index: a server may have a long history (8 us each, measured)."""
+CROWDED = f"""
+SELECT server, EXISTS (SELECT FROM reloads r WHERE r.server = known.server OFFSET $3) AS is_crowded
+FROM ({SERVERS}) known
+"""
+SURPLUS = """
+DELETE FROM reloads WHERE id = ANY (ARRAY(
+    SELECT id FROM reloads r WHERE server = $1 AND NOT is_open AND asked_at < least($3, (
+        SELECT asked_at FROM reloads WHERE server = $1 ORDER BY asked_at DESC LIMIT 1 OFFSET $2 - 1))
+    AND NOT EXISTS (SELECT FROM models m WHERE m.server = r.server AND m.model = r.model
+        AND m.used_by = r.id AND m.used_at > $4)
+    ORDER BY asked_at LIMIT $5 FOR UPDATE))
+RETURNING id
+"""
 EXPIRE = """
-DELETE FROM reloads WHERE id IN (
+DELETE FROM reloads WHERE id = ANY (ARRAY(
     SELECT id FROM reloads WHERE last_at < $1 AND state IN ('ended', 'announcing')
-    LIMIT $2 FOR UPDATE SKIP LOCKED)
+    ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id
 """
 FADING = """
 SELECT id, body, version, owner FROM reloads
 WHERE last_at >= $1 AND last_at < $2 AND state IN ('ended', 'announcing') AND may_fade
-LIMIT $3 FOR UPDATE SKIP LOCKED
+ORDER BY last_at LIMIT $3 FOR UPDATE SKIP LOCKED
+"""
+FORGET_ROWS = "DELETE FROM rows WHERE server = $1 AND kind <> 'forgotten'"
+HIDE = """
+INSERT INTO rows SELECT 'forgotten', $1, '', to_json(max(id)) FROM reloads HAVING count(*) > 0
+ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
+"""
+"""Ids grow with time: what is asked for later lies above all that there are."""
+FORGET_FIRST = """
+DELETE FROM reloads WHERE id = ANY (ARRAY(
+    SELECT id FROM reloads WHERE server = $1 AND is_open
+    UNION SELECT id FROM (SELECT id FROM reloads WHERE server = $1 ORDER BY asked_at DESC LIMIT $2) newest))
+RETURNING id
+"""
+FORGOTTEN = "SELECT server, (value #>> '{}')::bigint AS highest FROM rows WHERE kind = 'forgotten' LIMIT 100"
+FORGET_REST = """
+DELETE FROM reloads WHERE id = ANY (ARRAY(
+    SELECT id FROM reloads WHERE server = $1 AND id <= $2 ORDER BY asked_at DESC LIMIT $3 FOR UPDATE))
+RETURNING id
+"""
+TO_SEE = """
+SELECT id, body FROM reloads WHERE id < $1 AND last_at IS NOT NULL ORDER BY id DESC LIMIT $2 FOR SHARE
+"""
+"""Locked, so that none is deleted between what is read of it and what is written."""
+SEE_MODELS = """
+SELECT sum(see_model(server, model, id, outcome, used_at)) FROM unnest(
+    $1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::double precision[])
+AS these (server, model, id, outcome, used_at)
 """
 
 
@@ -124,8 +200,8 @@ async def update(
     connection: Connection, after: Reload, version: int, was_owner: Any, owner: Any, *, news: bool
 ) -> int | None:
     """Write a row that has this version and owner; return its new version, or None where it has not."""
-    id_, _, _, state, is_open, is_joinable, may_fade, _, due, last_at, body = columns(after)
-    what = (state, is_open, is_joinable, may_fade, due, last_at, body)
+    id_, _, _, state, is_open, is_joinable, may_fade, _, *rest = columns(after)
+    what = (state, is_open, is_joinable, may_fade, *rest)
     now: int | None = await connection.fetchval(UPDATE, id_, version, was_owner, *what, owner, news)
     return now
 
@@ -142,7 +218,7 @@ def columns(reload: Reload) -> tuple[Any, ...]:
         *(reload.id, reload.server, reload.model, reload.state, reload.is_open),
         reload.state in JOINABLE,
         reload.has_tokens and not reload.is_testing,
-        *(reload.asked_at, reload.turn_at, reload.last_at),
+        *(reload.asked_at, reload.turn_at, reload.last_at, reload.outcome, reload.used_at),
         packed(reload),
     )
 

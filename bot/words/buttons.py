@@ -20,6 +20,7 @@ def not_notified_text(reload: Reload, say: Language) -> str:
 
 
 NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
+TEST_TOO, YES, TAKE_BACK = n_("Test it too"), n_("Yes, test it"), n_("Take it back")
 RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
 """What stands on the buttons of a reply."""
 TEST_TITLE = n_("Test image")
@@ -35,3 +36,26 @@ def test_cost(reload: Reload, say: Language) -> str:
         "It **costs one generation** of this server's API account.",
         model=f"`{reload.model}`",
     )
+
+
+def test_too_cost(reload: Reload, say: Language) -> str:
+    """The private answer to *Test it too*, which asks once more."""
+    return say(
+        "When the countdown ends, makes one picture with {model} and shows it in the reply, "
+        "to everybody here. It **costs one generation** of this server's API account.",
+        model=f"`{reload.model}`",
+    )
+
+
+def tested_too(reload: Reload, say: Language) -> str:
+    """The private answer to a *Yes*."""
+    return say(
+        "{model} makes a test image when the countdown ends, and you are pinged with what came of it. "
+        "Until then you can take it back.",
+        model=f"`{reload.model}`",
+    )
+
+
+def not_tested_too(reload: Reload, say: Language) -> str:
+    """The private answer to *Take it back*."""
+    return say("{model} makes no test image.", model=f"`{reload.model}`")

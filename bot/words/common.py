@@ -4,7 +4,12 @@ Model ids and the API's own words stand in code spans: there they cannot ping, f
 hold a backtick.
 """
 
+from collections.abc import Iterable
+
 from bot.words.language import Language
+
+_PUSHED_ID_CHARACTERS = 30
+"""A phone shows about 60 characters of a push: the model's id, and what happened."""
 
 
 def span(seconds: float, say: Language) -> str:
@@ -25,3 +30,16 @@ def message_link(server: int, channel: int, message: int | None) -> str:
     if not channel:
         return place
     return f"{place}/{channel}" if message is None else f"{place}/{channel}/{message}"
+
+
+def pushed_id(model: str) -> str:
+    """A model id as the first word of a push; a long one is cut in its middle."""
+    if len(model) > _PUSHED_ID_CHARACTERS:
+        half = _PUSHED_ID_CHARACTERS // 2
+        model = f"{model[: half - 1]}…{model[-half:]}"
+    return f"`{model}`"
+
+
+def mentions(users: Iterable[int]) -> str:
+    """Mentions to put after the news: a push shows little more than the first line."""
+    return "".join(f" <@{user}>" for user in users)

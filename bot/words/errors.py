@@ -8,6 +8,7 @@ from bot.domain.errors import (
     BadModelId,
     Forgotten,
     KeyRefused,
+    MayNotWrite,
     NoKey,
     NoModelPage,
     NotAllowed,
@@ -17,8 +18,10 @@ from bot.domain.errors import (
     PermissionsUnknown,
     Refusal,
     Restarting,
+    TooManyCalls,
     TooManyOpen,
     TooManyWatched,
+    TooManyWatchers,
 )
 from bot.words.language import Language, n_
 
@@ -51,15 +54,18 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     BadModelId: n_("That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page."),
     NoModelPage: n_("That is a list, or another page: open one model and paste its link."),
     BadKey: n_(
-        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account."
+        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account, "
+        "then {key_set}."
     ),
     KeyRefused: n_(
-        "The API says that this key is invalid, so it was not stored. Copy it again from your API account."
+        "The API says that this key is invalid, so it was not stored. Copy it again from your API account, "
+        "then {key_set}."
     ),
     Restarting: n_("The bot is restarting. Nothing was sent to the API. Try again in a minute."),
     NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),
     NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
     PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
+    MayNotWrite: n_("You may not send messages in this channel. Press *Watch* in one where you may."),
     Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
     AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
 }
@@ -67,6 +73,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
 
 _NO_TEST = {
     "running": n_("A test image is being made already. It will show in the reply."),
+    "asked": n_("Somebody has asked for a test image of this already. It will show in the reply."),
     "yet": n_("This has only just ended. Try again in a minute."),
     "over": n_("No test image can be made of this reload any more. {reload} starts a new one."),
 }
@@ -85,8 +92,17 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
         case TooManyOpen():
             most = say("This server has {number} reloads running, the most at once.", number=error.limit)
             return f"{most} {_place(error, say)}"
+        case TooManyCalls():
+            return say(
+                "You have made {number} requests to the API within a minute, the most for one member. "
+                "It works again {time}.",
+                number=error.limit,
+                time=_relative(error.again_at),
+            )
         case TooManyWatched():
             return say("This server watches {number} models, the most at once.", number=error.limit)
+        case TooManyWatchers():
+            return say("{number} people watch this model, the most at once.", number=error.limit)
         case NoTestNow():
             return say(_NO_TEST[error.why])
         case NotAMember():
@@ -102,4 +118,8 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
 def _place(error: TooManyOpen, say: Language) -> str:
     if error.free_at is None:
         return say("Wait until one of them ends.")
-    return say("The next one ends {time}.", time=f"<t:{math.ceil(error.free_at)}:R>")
+    return say("The next one ends {time}.", time=_relative(error.free_at))
+
+
+def _relative(moment: float) -> str:
+    return f"<t:{math.ceil(moment)}:R>"

@@ -1,13 +1,15 @@
 """/help."""
 
+from bot.words.common import span
 from bot.words.language import Language
 
 
-def help_text(say: Language, support_url: str, *, may_manage: bool) -> str:
-    """What the bot does, and its commands."""
+def help_text(say: Language, support_url: str, seconds: float, *, may_manage: bool) -> str:
+    """What the bot does, and its commands; a reload takes so many seconds."""
+    about = span(seconds, say)
     lines = [
         say("A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:"),
-        say("{reload} takes about 2 minutes, counts down, and pings who wants it."),
+        say("{reload} takes about {span}, counts down, and pings everybody who wants it.", span=about),
         say("Its buttons: be pinged or not; once it is ready, a test image (costs one generation) or again."),
         say("{models} shows this server's models: which are warm, and for how long."),
     ]

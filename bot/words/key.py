@@ -43,6 +43,10 @@ def key_removed(say: Language, *, existed: bool) -> str:
     return say("This server has no API key; nothing to delete.")
 
 
+KEY_REMOVE_QUESTION = n_(
+    "Delete this server's API key for good? Running countdowns go on; new reloads need a new key."
+)
+KEY_REMOVE = n_("Delete the key")
 KEY_TITLE = n_("API key of this server")
 KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
 KEY_HINT = n_("For reloads, and members' test images, which cost credits. Stored encrypted.")

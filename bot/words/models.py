@@ -16,6 +16,7 @@ CHOOSE_MODEL = n_("Look at a model")
 EARLIER, LATER = n_("Previous"), n_("Next")
 BACK, RELOAD = n_("All models"), n_("Reload")
 WATCH, UNWATCH = n_("Watch"), n_("Stop watching")
+WATCHERS = n_("Who watches it. Take somebody out to stop their watch.")
 SHOWN_RELOADS = 5
 _HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
 _SMALL_PRINT = n_(
@@ -47,7 +48,10 @@ def model_text(model: Model, now: float, say: Language, *, who: bool, watched: i
     """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where it is announced."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
-    told = say("Watched: {channel} hears of it before it goes cold.", channel=f"<#{watched}>")
+    before = n_("Watched: {channel} hears of it before it goes cold.")
+    later = n_("Watched: it is cold now. {channel} hears of it on the sixth day after its next use.")
+    is_cold = model.warmth(now) is Warmth.COLD
+    told = say(later if is_cold else before, channel=f"<#{watched}>")
     return "\n".join(
         [head, *([told] if watched is not None else []), "", *past, "", f"-# {say(_SMALL_PRINT)}"]
     )

@@ -2,8 +2,8 @@
 
 import math
 
-from bot.domain.reload import Ending, ImageTest, Outcome, Ping, Reload, State, time_left
-from bot.words.common import message_link, span
+from bot.domain.reload import WARM_AGE, Ending, ImageTest, Outcome, Ping, Reload, State, time_left
+from bot.words.common import mentions, message_link, pushed_id, span
 from bot.words.language import Language, n_
 
 REPLY_CHARACTERS = 300
@@ -35,13 +35,20 @@ def state_word(reload: Reload, say: Language) -> str:
 
 def reply_text(reload: Reload, now: float, say: Language) -> str:
     """The text of a reload's reply at `now`: at most 300 characters, state and model first."""
-    head = f"**{state_word(reload, say)}** `{reload.model}`"
+    word = _warmth_word(reload, now, say) if reload.is_old_ready else state_word(reload, say)
+    head = f"**{word}** `{reload.model}`"
     body = _body(reload, now, say)
     for named in range(min(_NAMED_ASKERS, len(reload.askers)), -1, -1):
         text = f"{head}\n{body}{_asked_by(reload, named, say)}"
         if len(text) <= REPLY_CHARACTERS:
             break
     return text
+
+
+def _warmth_word(reload: Reload, now: float, say: Language) -> str:
+    """For a Ready of last week, which says nothing of today."""
+    warm = now - (reload.used_at or 0.0) < WARM_AGE
+    return say("Warm") if warm else say("Cold")
 
 
 def _body(reload: Reload, now: float, say: Language) -> str:
@@ -64,8 +71,18 @@ def _body(reload: Reload, now: float, say: Language) -> str:
     return say("Asking the API")
 
 
+def named_in(reload: Reload) -> list[int]:
+    """Whom its reply may mention."""
+    tested = [reload.test.by.user] if reload.test is not None else []
+    return list(dict.fromkeys(_people(reload)[:_NAMED_ASKERS] + tested))
+
+
+def _people(reload: Reload) -> list[int]:
+    return list(dict.fromkeys(asker.user for asker in reload.askers))
+
+
 def _asked_by(reload: Reload, named: int, say: Language) -> str:
-    people = list(dict.fromkeys(asker.user for asker in reload.askers))
+    people = _people(reload)
     names = ", ".join(f"<@{user}>" for user in people[:named])
     rest = len(people) - len(people[:named])
     if not names:
@@ -81,6 +98,9 @@ def _ending(reload: Reload, now: float, say: Language) -> str:
         return say("It made this test image {time}, for {person}.", time=at, person=who)
     if reload.ending is Ending.READY:
         more = _late(reload, now, say) if reload.test is None else _test(reload.test, say)
+        if reload.is_old_ready:
+            used = f"<t:{round(reload.used_at or 0.0)}:R>"
+            return say("The bot last saw it used {time}; 7 days after that it goes cold.", time=used) + more
         return _passed(reload, say) + more
     if reload.ending is Ending.UNKNOWN:
         maybe = say("The model may be reloading. {reload} asks again.")
@@ -105,11 +125,14 @@ def _test(test: ImageTest, say: Language) -> str:
     if test.outcome is None:
         making = say("A test image is being made for {person}.", person=f"<@{test.by.user}>")
         return f"\n{making}"
-    if test.outcome is Outcome.REFUSED and test.said:
-        why = say("the API says {said}. It may still be loading.", said=f"`{test.said}`")
-    else:
-        why = say(_TESTS[test.outcome])
+    why = _no_picture(test.outcome, test.said, say)
     return "\n" + say("Test image ({time}): {why}", time=f"<t:{round(test.at)}:t>", why=why)
+
+
+def _no_picture(outcome: Outcome, said: str, say: Language) -> str:
+    if outcome is Outcome.REFUSED and said:
+        return say("the API says {said}. It may still be loading.", said=f"`{said}`")
+    return say(_TESTS[outcome])
 
 
 _TESTS = {
@@ -130,6 +153,8 @@ _TESTS = {
     Outcome.KEY_GONE: n_("this server has no usable API key any more."),
     Outcome.NOT_SENT: n_("the bot was interrupted; nothing was sent. Press once more."),
     Outcome.STORAGE: n_("our storage is in trouble; nothing was sent."),
+    Outcome.NOT_ALLOWED: n_("the bot could not see that they may still use {reload}; nothing was sent."),
+    Outcome.TOO_LATE: n_("the bot was away at the end; nothing was sent."),
 }
 
 
@@ -200,23 +225,32 @@ def _again_at(reload: Reload, say: Language) -> str:
 
 
 def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: bool) -> str:
-    """The new message that mentions those who asked; plain text, as phones show only that.
+    """The new message that mentions those who asked; plain text with the news first, as phones show that.
 
     `alone`: the reply could not be edited, so the ping carries the whole ending.
     """
-    people = "".join(f"<@{user}> " for user in ping.users)
+    people = mentions(ping.users)
     if alone:
         ending = _ending(reload, now, say)
         if reload.ending in (Ending.FAILED, Ending.UNKNOWN):  # a Ready says so by itself
             ending += _comes_late(reload, now, say)
-        return f"{people}**{state_word(reload, say)}** `{reload.model}`\n{ending}"
+        return f"**{state_word(reload, say)}** {pushed_id(reload.model)}\n{ending}{people}"
     here = ping.channel == reload.owner.channel
     link = "" if here else f" {message_link(reload.server, reload.owner.channel, reload.message)}"
-    return f"{people}{_ended(reload, say)}{_comes_late(reload, now, say)}{link}"
+    return f"{_ended(reload, say)}{_comes_late(reload, now, say)}{link}{people}"
+
+
+def image_ping_text(reload: Reload, test: ImageTest, say: Language) -> str:
+    """The new message to whoever asked for a test image, once it has come to something."""
+    model, people = pushed_id(reload.model), mentions((test.by.user,))
+    if test.outcome is None or test.outcome is Outcome.RENDERED:
+        return say("{model} is confirmed: it made your test image.", model=model) + people
+    why = _no_picture(test.outcome, test.said, say)
+    return say("{model} made no test image: {why}", model=model, why=why) + people
 
 
 def _ended(reload: Reload, say: Language) -> str:
-    model, minutes = f"`{reload.model}`", _whole_minutes(reload)
+    model, minutes = pushed_id(reload.model), _whole_minutes(reload)
     if reload.ending is Ending.FAILED:
         return say("{model} was not reloaded: see the reply.", model=model)
     if reload.ending not in (Ending.READY, Ending.CONFIRMED):

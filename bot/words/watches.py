@@ -1,6 +1,7 @@
 """What a channel is told of a watched model: that it goes cold, that it has gone cold."""
 
 from bot.domain.rows import Watch
+from bot.words.common import mentions, pushed_id
 from bot.words.language import Language, n_
 
 KEEP_WARM = n_("Keep it warm")
@@ -9,20 +10,19 @@ KEEP_WARM = n_("Keep it warm")
 def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:
     """On the sixth day without use."""
     cold = say(
-        "{person} {model} goes cold tomorrow: the bot last saw it used {time}.",
-        person=f"<@{watch.by}>",
-        model=f"`{watch.model}`",
+        "{model} goes cold tomorrow: the bot last saw it used {time}.",
+        model=pushed_id(watch.model),
         time=f"<t:{round(used_at)}:R>",
     )
     more = say("*Keep it warm* makes one test image, which costs one generation.")
-    return f"{cold} {more}" if button else cold
+    return (f"{cold} {more}" if button else cold) + mentions(watch.users)
 
 
 def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
     """After the seventh day."""
-    return say(
-        "{person} {model} has gone cold: the bot last saw it used {time}. {reload} wakes it up.",
-        person=f"<@{watch.by}>",
-        model=f"`{watch.model}`",
+    cold = say(
+        "{model} has gone cold: the bot last saw it used {time}. {reload} wakes it up.",
+        model=pushed_id(watch.model),
         time=f"<t:{round(used_at)}:R>",
     )
+    return cold + mentions(watch.users)

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import stat
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from bot.vault import new_encryption_key
-from tests import processes
+from tests import ROOT, processes
 from tests.processes import Said
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -220,6 +221,53 @@ async def test_backup_overwrites_nothing(used: Wire) -> None:
     assert target.read_text() == "mine"
 
 
+async def test_a_daily_backup_is_restored_as_the_page_says(wire: Wire) -> None:
+    """Its commands themselves run, with another folder and a `systemctl` that does nothing."""
+    folder = wire.folder / "backups"
+    folder.mkdir()
+    async with wire.process() as process:
+        await wire.set_key()
+        said = await run(wire, "backup", "--keep", "7", str(folder))
+        process.terminate()
+        await process.wait()
+    assert (said.status, said.err) == (0, "")
+    [copy] = folder.iterdir()
+    assert re.fullmatch(rf"{copy}: \d+ bytes, checked\. Older ones removed: 0\.\n", said.out)
+    assert CANARY.encode() not in copy.read_bytes()
+    said = await run(wire, "forget", str(wire.guild.id))
+    assert said.out == f"Deleted of {wire.guild.id}: 0 reloads, a key.\n"
+
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    commands = page.partition("## Restore a backup")[2].partition("```sh\n")[2].partition("```")[0]
+    commands = re.sub("BACKUP=.*", f"BACKUP={copy}", commands)
+    commands = commands.replace("/var/lib/rewarm\n", f"{wire.folder / 'data'}\n")
+    (wire.folder / "bin").mkdir()
+    (wire.folder / "bin" / "systemctl").symlink_to("/bin/true")
+    path = f"{wire.folder / 'bin'}:/usr/bin:/bin"
+    subprocess.run(("/bin/sh", "-euc", commands), env={"PATH": path}, check=True)
+    async with wire.process():
+        await wire.ready()
+        await wire.reload()
+        await wire.server.wait_for(wire.pings, 10)
+    assert len(wire.api.calls) > 0
+
+
+@pytest.mark.parametrize("keep", ["0", "-1", "many"])
+async def test_how_many_to_keep_is_checked(wire: Wire, keep: str) -> None:
+    said = await run(wire, "backup", f"--keep={keep}", "folder")
+    assert said.status == 2
+    assert "must be a number from 1 to 9999" in said.err
+
+
+async def test_daily_backups_where_they_cannot_be(used: Wire) -> None:
+    said = await run(used, "backup", "--keep", "7", "nowhere")
+    assert (said.status, said.err) == (2, "nowhere: cannot be written (No such file or directory).\n")
+    url = "postgresql://rewarm@127.0.0.1:9/rewarm"
+    said = await run(used, "backup", "--keep", "7", str(used.folder), STORE_URL=url)
+    assert said.status == 2
+    assert "pg_dump" in said.err
+
+
 async def test_backup_without_a_store(wire: Wire) -> None:
     said = await run(wire, "backup", "copy.db")
     assert said.status == 2
@@ -415,20 +463,37 @@ async def test_init_with_an_odd_file_is_one_line(wire: Wire, what: str) -> None:
 
 
 async def test_init_asks_again_for_a_refused_token(wire: Wire) -> None:
-    said = await _init(wire, "wrong", wire.server.token)
+    said = await _init(wire, "wrong.wrong.wrong", wire.server.token)
     assert "Discord refuses this token" in said.out
     assert said.status == 0
-    said = await _init(wire, "wrong", "wrong", "wrong", folder=wire.folder / "elsewhere")
+    said = await _init(wire, *["wrong.wrong.wrong"] * 3, folder=wire.folder / "elsewhere")
     assert said.status == 2
     assert said.err.startswith("Nothing was written")
     assert list((wire.folder / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("typed", ["my-password", "client.secret", "a.b.c.d", "öäü.b.c", "a b.c.d"])
+async def test_init_takes_nothing_that_cannot_be_a_token(wire: Wire, typed: str) -> None:
+    wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
+    said = await _init(wire, typed)
+    assert "this is no bot token" in said.out
+    assert typed not in said.out + said.err
+    assert said.status == 2
+    assert not (wire.folder / ".env").exists()
+
+
+async def test_init_names_commands_as_they_were_typed(wire: Wire) -> None:
+    wire.environment["MAKELEVEL"] = "1"
+    said = await run(wire, "init")
+    assert "Then: `make check` looks whether all is right, `make run` starts the bot." in said.out
 
 
 async def test_init_where_discord_cannot_be_asked(wire: Wire) -> None:
     wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
     said = await _init(wire, wire.server.token)
     assert said.status == 0
-    assert "`check` prints the invite link later" in said.out
+    assert "so the token was not checked" in said.out
+    assert "`python -m bot check` does that later, and prints the invite link." in said.out
     assert (wire.folder / ".env").exists()
 
 
@@ -451,7 +516,7 @@ async def test_the_token_is_not_shown_while_it_is_typed(wire: Wire) -> None:
         while b"not shown" not in shown:
             shown += await loop.run_in_executor(None, os.read, ours, 1024)
         os.write(ours, f"{wire.server.token}\n".encode())
-        while b"`run` starts the bot" not in shown:
+        while b"run` starts the bot" not in shown:
             shown += await loop.run_in_executor(None, os.read, ours, 1024)
         assert await process.wait() == 0
     os.close(ours)

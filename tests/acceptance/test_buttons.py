@@ -15,11 +15,12 @@ from tests.world import Seen, World, said
 
 Restart = Callable[[], Awaitable[None]]
 NOTIFY, MUTE, AGAIN, TEST = "Notify me", "Don't notify me", "Reload again", "Test image"
+TOO = "Test it too"
 
 
 async def test_a_countdown_offers_pings_and_an_ending_what_comes_next(world: World) -> None:
     await world.reload()
-    assert world.buttons() == [NOTIFY, MUTE]
+    assert world.buttons() == [NOTIFY, MUTE, TOO]
     await world.env.advance_time(125)
     assert world.buttons() == [AGAIN, TEST]
 
@@ -100,7 +101,7 @@ async def test_while_waiting_for_its_turn_too(world: World, api: ModelApiServer)
     slow = {"status": "error", "message": "Rate limit exceeded", "retry_after": 20}
     api.reloads = [Answer(slow, 429), *api.reloads]
     await world.reload(world.ana)
-    assert (world.last().word, world.buttons()) == ("Waiting", [NOTIFY, MUTE])
+    assert (world.last().word, world.buttons()) == ("Waiting", [NOTIFY, MUTE, TOO])
     assert said(await world.press(world.ben, NOTIFY)) == "You will be pinged when `sdxl-turbo` is done."
 
 
@@ -249,7 +250,7 @@ async def test_without_a_word_of_discord_the_command_is_offered(
 async def test_without_a_key_the_button_says_so(world: World, api: ModelApiServer) -> None:
     await world.reload(world.ana)
     await world.env.advance_time(125)
-    await world.mod.slash(world.general, "key remove")
+    await world.remove_key()
     assert said(await world.press(world.ben, AGAIN)).startswith("This server has no API key.")
     assert len(api.calls) == 1
 
@@ -263,6 +264,7 @@ async def test_a_muted_owner_whose_reply_is_gone_is_told_without_a_mention(world
     [alone] = [seen for seen in world.seen() if seen.message != reply.message]
     assert alone.text.startswith("**Ready** `sdxl-turbo`")
     assert alone.pinged == frozenset()
+    assert world.message(alone).flags.suppress_notifications, "it makes no sound either"
 
 
 async def test_nothing_is_left_in_discord_pys_view_store(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,22 @@ from tests import ROOT, processes
 from tests.processes import Said
 
 PATH = {"PYTHONPATH": str(ROOT)}
+
+
+COMMANDS = ("init", "check", "backup", "forget", "servers", "move-store", "new-key", "run", "sandbox")
+_BARE = """
+import argparse, runpy, sys
+argparse.ArgumentParser().print_help()
+print(len(sys.modules))
+"""
+_SEEN = """
+import runpy, sys
+sys.argv = ["rewarm", *sys.argv[1:]]
+try:
+    runpy.run_module("bot", run_name="__main__")
+finally:
+    print(len(sys.modules), [name for name in ("discord", "asyncio", "pydantic") if name in sys.modules])
+"""
 
 
 async def bot(*arguments: str, cwd: Path, **settings: str) -> Said:
@@ -33,6 +50,19 @@ async def test_usage_names_the_command_that_was_called(tmp_path: Path) -> None:
         assert (result.out + result.err).startswith(said)
 
 
+async def test_help_loads_no_bot(tmp_path: Path) -> None:
+    """Half a second and 80 MB, for a line of text."""
+    bare = await processes.run("-c", _BARE, cwd=tmp_path, env=PATH, forked=False)
+    for command in (*COMMANDS, ""):
+        arguments = (*([command] if command else []), "--help")
+        said = await processes.run("-c", _SEEN, *arguments, cwd=tmp_path, env=PATH, forked=command != "")
+        assert said.status == 0, said.err
+        assert re.search(r"\n\n[A-Z][^\n]+\.\n", said.out), "what it does"
+    count, _, found = said.out.splitlines()[-1].partition(" ")
+    assert found == "[]"
+    assert int(count) <= 1.2 * int(bare.out.splitlines()[-1])
+
+
 async def test_new_key_prints_a_key(tmp_path: Path) -> None:
     first, second = [(await bot("new-key", cwd=tmp_path)).out.strip() for _ in range(2)]
     assert len(base64.urlsafe_b64decode(first)) == 32
@@ -46,6 +76,7 @@ async def test_missing_settings_are_a_line_each(tmp_path: Path) -> None:
     lines = result.err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"]
     assert "new-key" in lines[1]
+    assert "`make init` sets it" in lines[0]
 
 
 async def test_bad_settings_show_no_secret_and_no_traceback(tmp_path: Path) -> None:

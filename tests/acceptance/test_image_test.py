@@ -11,7 +11,7 @@ from bot.app import Rewarm
 from bot.model_api.picture import MOST_BYTES
 from bot.words.buttons import TEST_PROMPT
 from tests.stand_ins.model_api import PNG, Answer, ModelApiServer
-from tests.world import CANARY, World, said, texts
+from tests.world import CANARY, Seen, World, said, texts
 
 Restart = Callable[[], Awaitable[None]]
 AGAIN, TEST = "Reload again", "Test image"
@@ -219,6 +219,69 @@ async def test_an_address_that_is_not_safe_is_not_asked(
     assert "no picture that can be shown" in ready.last().text
 
 
+# --- Whoever waited for it is pinged ----------------------------------------------------------------------
+
+
+def told(world: World) -> list[Seen]:
+    """The pings of test images: those after the reload's own."""
+    return world.pings()[1:]
+
+
+async def test_who_waited_for_a_picture_is_pinged_once(ready: World, api: ModelApiServer) -> None:
+    """Whatever they chose to hear of reloads: pressing the button is asking to be told."""
+    await bot_of(ready).store.change_settings(ready.guild.id, quiet=True)
+    reply = ready.last()
+    api.renders = [Answer(api.rendering(eta=20))]
+    await try_it(ready, ready.ben)
+    await later(ready, 60)
+    [ping] = told(ready)
+    assert ping.text == f"`sdxl-turbo` is confirmed: it made your test image. <@{ready.ben.id}>"
+    assert ping.pinged == {ready.ben.id}
+    reference = ready.message(ping).reference
+    assert reference is not None
+    assert reference.message_id == reply.message
+    assert ready.last().word == "Confirmed"
+    [row] = await bot_of(ready).store.history(ready.guild.id)
+    assert not row.is_open
+
+
+async def test_a_picture_that_is_there_at_once_pings_nobody(ready: World) -> None:
+    await try_it(ready)
+    await later(ready, 60)
+    assert ready.last().word == "Confirmed"
+    assert told(ready) == []
+
+
+async def test_each_try_that_fails_late_is_a_ping_of_its_own(ready: World, api: ModelApiServer) -> None:
+    api.renders = api.fetches = [Answer(api.rendering())]
+    for _ in range(2):
+        await try_it(ready)
+        await later(ready, 200)
+    why = "no picture after 3 minutes. The model may still be loading."
+    text = f"`sdxl-turbo` made no test image: {why} <@{ready.ana.id}>"
+    assert [ping.text for ping in told(ready)] == [text, text]
+
+
+async def test_a_restart_before_the_ping_neither_loses_nor_doubles_it(
+    ready: World, api: ModelApiServer, restart: Restart
+) -> None:
+    api.renders = [Answer(api.rendering(eta=20))]
+    await try_it(ready, ready.ben)
+    await later(ready, 10)
+    ready.env.inject_error("POST", "/channels/*/messages", status=503, times=10)
+    await later(ready, 20)
+    assert told(ready) == []
+    assert len(ready.pictures()) == 1, "it is shown"
+    await restart()
+    await later(ready, 60)
+    assert [ping.pinged for ping in told(ready)] == [{ready.ben.id}]
+    await restart()
+    await later(ready, 60)
+    assert len(told(ready)) == 1
+    assert len(ready.pictures()) == 1
+    assert len(api.render_calls) == 1
+
+
 # --- Restarts ---------------------------------------------------------------------------------------------
 
 
@@ -279,7 +342,7 @@ async def test_it_needs_the_right_to_reload_also_when_the_form_comes_back(
 
 
 async def test_without_a_key_no_form(ready: World) -> None:
-    await ready.mod.slash(ready.general, "key remove")
+    await ready.remove_key()
     assert said(await ready.press(ready.ben, TEST)).startswith("This server has no API key.")
 
 

@@ -295,7 +295,7 @@ async def test_autocomplete_offers_this_servers_models_best_first(world: World, 
     for model in ("sdxl-turbo", "turbo-v2", "midjourney"):
         await world.reload(model=model)
     choices = await world.ana.autocomplete(world.general, "reload", "model_id", "Turbo")
-    assert [choice["value"] for choice in choices] == ["turbo-v2", "sdxl-turbo"]
+    assert [choice["value"] for choice in choices] == ["turbo-v2", "sdxl-turbo", "Turbo"]
 
 
 async def test_key_is_checked_before_it_is_stored(world: World, api: ModelApiServer) -> None:
@@ -357,7 +357,10 @@ async def test_key_status_says_who_when_and_the_last_four(world: World) -> None:
 
 
 async def test_removed_key_is_gone(world: World, api: ModelApiServer) -> None:
-    assert "deleted" in said(await world.mod.slash(world.general, "key remove"))
+    assert "for good?" in said(await world.mod.slash(world.general, "key remove"))
+    assert "set by mod" in said(await world.mod.slash(world.general, "key status"))
+    assert "deleted" in said(await world.remove_key())
+    assert "nothing to delete" in said(await world.mod.slash(world.general, "key remove"))
     assert "no API key" in said(await world.mod.slash(world.general, "key status"))
     assert "no API key" in said(await world.reload())
     assert api.calls == []

@@ -8,10 +8,12 @@ from simcord.actors import MemberActor
 from simcord.results import InteractionResult
 
 from bot.app import Rewarm
+from tests.stand_ins.discord import flat
 from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.world import World, said, texts
 
 Restart = Callable[[], Awaitable[None]]
+MENU = 3
 
 
 async def models(world: World, who: MemberActor | None = None) -> InteractionResult:
@@ -72,6 +74,23 @@ async def test_one_model_and_its_reload(world: World, api: ModelApiServer) -> No
     assert f"Asked by <@{world.ana.id}>" in world.last().text
 
 
+async def test_the_same_model_can_be_looked_at_twice(world: World) -> None:
+    """Discord's app remembers what was chosen in a menu by its id, and sends nothing for the same again."""
+    await world.reload()
+    await world.env.advance_time(125)
+    listed = await models(world)
+    menus = []
+    for _ in range(2):
+        assert listed.response is not None
+        menus += [part for part in flat(listed.response.components) if part["type"] == MENU]
+        one = await choose(world, listed, "sdxl-turbo")
+        assert "**Warm** `sdxl-turbo`" in shown(one)
+        await world.env.advance_time(1)
+        listed = await press(world, one, "All models")
+    first, second = (menu["custom_id"] for menu in menus)
+    assert first != second
+
+
 async def test_only_moderators_see_who(world: World) -> None:
     await world.reload(world.ben)
     await world.env.advance_time(125)
@@ -125,6 +144,7 @@ async def test_help_has_tappable_commands(world: World) -> None:
     assert "Questions" not in text
     assert "</key set:" in said(await world.mod.slash(world.general, "help"))
     assert len(text) < 400
+    assert "takes about 2 min, counts" in text
 
 
 async def test_help_says_where_to_ask(with_support: None, world: World) -> None:

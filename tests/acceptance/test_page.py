@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -121,7 +122,7 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
     """On a phone: who asks for a ping gets it, and a picture confirms the model; also after a restart."""
     async with (
         sandbox(tmp_path, seconds=8) as it,
-        visitor(chromium, it.url) as mod,
+        visitor(chromium, it.url, DESKTOP) as mod,
         visitor(chromium, it.url) as ana,
     ):
         await ana.become("ana")
@@ -133,7 +134,8 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await ana.fits()
 
         await mod.page.get_by_role("button", name="Restart the bot").click()
-        await expect(mod.note).to_contain_text("The bot is away")
+        for person in (mod, ana):
+            await expect(person.note).to_contain_text("The bot is away")
         await expect(mod.note).to_contain_text("A reload takes")
         await ana.press("Test image")
         await expect(ana.form).to_contain_text("costs one generation")
@@ -147,6 +149,23 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await expect(ana.reply.locator("[class*=spoiler]").first).to_be_visible()
         await expect(picture).to_have_js_property("naturalWidth", 512)
         await ana.fits()
+
+        listed = await mod.send("/models")  # each time a menu opens, the page draws all anew
+        menu, cold = listed.get_by_role("combobox"), listed.get_by_role("option", name="slow")
+        await expect(menu).to_be_in_viewport(ratio=1)
+        for _ in range(2):
+            before = await mod.scrolled()
+            await menu.click()
+            await expect(cold).to_be_visible()
+            assert await mod.scrolled() == before
+            await mod.page.keyboard.press("Escape")
+            await expect(cold).to_be_hidden()
+        for _ in range(2):
+            await mod.look_at_model(listed, "slow")
+            await expect(listed).to_contain_text("Cold slow")
+            await expect(listed).to_be_in_viewport(ratio=1)
+            await mod.press("All models")
+            await expect(listed).to_contain_text("Models of this server")
 
 
 async def test_a_list_of_models_on_a_phone(chromium: Browser, tmp_path: Path) -> None:
@@ -184,6 +203,8 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
             await later.click()
             await expect(later).to_be_enabled()
             await expect(person.note).to_contain_text("Here it is")
+        await person.page.reload()
+        await expect(person.note).to_contain_text("Here it is")
         await expect(person.messages.last).to_contain_text("works goes cold tomorrow")
         await person.fits()
         await person.press("Keep it warm")
@@ -271,13 +292,20 @@ async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
 
 
 async def test_a_command_can_be_typed_in_one_go(chromium: Browser, tmp_path: Path) -> None:
-    """A space after its name chooses it: it does not become a message."""
+    """A space after its name chooses it: it does not become a message. Typed in full, one Enter sends it."""
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.composer.focus()
         await person.page.keyboard.type("/reload my-model", delay=40)
         await person.page.keyboard.press("Enter")
         await expect(person.reply).to_contain_text("Reloading my-model")
+        await expect(person.composer).to_have_value("")
+        await person.composer.focus()
+        await person.page.keyboard.type("/reload picture-fails", delay=40)
+        offered = person.page.locator(".command-popup [role=option]")
+        await expect(offered).to_have_text(["picture-fails"])
+        await person.page.keyboard.press("Enter")
+        await expect(person.reply).to_contain_text("Reloading picture-fails")
 
 
 async def test_what_is_typed_survives_a_restart(chromium: Browser, tmp_path: Path) -> None:
@@ -371,7 +399,10 @@ async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> No
         await person.page.keyboard.press("Enter")
         await expect(person.note).to_contain_text("The bot is away")
         await expect(restart).to_be_disabled()
-        await person.reload("slow")  # while it is away: the command waits for it
+        await person.reload("slow")  # while it is away: the command waits for it, and nothing else
+        await expect(person.composer).to_have_value("")
+        await expect(person.composer).to_be_focused()
+        await expect(restart).to_be_disabled()
         await expect(restart).to_be_enabled()
         await expect(person.note).to_contain_text("A reload takes")
         await expect(person.reply).to_contain_text("Reloading slow")
@@ -385,7 +416,13 @@ async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> No
 
 async def test_command_in_a_message_can_be_tapped(chromium: Browser, tmp_path: Path) -> None:
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
-        await person.reload("works")
+        await expect(person.composer).to_be_focused()
+        await person.page.keyboard.type("/settings")  # half typed, and given up
+        await person.page.keyboard.press("Enter")
+        await person.page.locator("#channel-empty").get_by_role("button", name="/reload").click()
+        await person.page.keyboard.press("Enter")
+        await person.page.keyboard.type("works")
+        await person.page.keyboard.press("Enter")
         await person.messages.last.get_by_role("button", name="/key set").click()
         await person.page.keyboard.press("Enter")
         await person.page.keyboard.press("Enter")
@@ -396,25 +433,24 @@ async def test_command_in_a_message_can_be_tapped(chromium: Browser, tmp_path: P
         await expect(person.messages.last).to_contain_text("The key works")  # in private, and late
 
 
-async def test_page_says_when_the_sandbox_has_ended(chromium: Browser, tmp_path: Path) -> None:
-    """To who does nothing, who writes, who restarts the bot; and so does an old address, or half of one."""
+async def test_page_says_why_it_shows_nothing(chromium: Browser, tmp_path: Path) -> None:
+    """Half an address; a sandbox that has stopped; and then another one, whose address is another."""
     async with sandbox(tmp_path, seconds=5) as it, AsyncExitStack() as visitors:
         page = it.url.partition("#")[0]
-        addresses = (it.url, it.url, it.url, page, f"{page}#guessed")
         people = [  # who may complain of what is refused
             await visitors.enter_async_context(visitor(chromium, address, may_complain=True))
-            for address in addresses
+            for address in (it.url, it.url, page, f"{page}#guessed")
         ]
-        for person in people[3:]:
-            await expect(person.note).to_contain_text("No sandbox answers here any more")
-        for person in people[:3]:
+        for person in people[2:]:
+            await expect(person.note).to_contain_text("incomplete or out of date. The terminal where")
+            await expect(person.page.get_by_role("button", name="Restart the bot")).to_be_hidden()
+        for person in people[:2]:
             await person.page.wait_for_function("() => simcordPreview.ready")
         await it.stop()
-        await people[1].composer.fill("hello")
+        await people[1].page.keyboard.type("hello")
         await people[1].page.keyboard.press("Enter")
-        await people[2].page.get_by_role("button", name="Restart the bot").click()
-        for person in people[:3]:
-            await expect(person.note).to_contain_text("No sandbox answers here any more")
-        await people[0].page.wait_for_timeout(2500)  # and it goes on saying so
         for person in people:
-            await expect(person.note).to_contain_text("No sandbox answers here any more")
+            await expect(person.note).to_contain_text("The sandbox has stopped. Start it again")
+        async with sandbox(tmp_path, seconds=5, port=urlsplit(page).port):
+            for person in people:
+                await expect(person.note).to_contain_text("This address is incomplete or out of date")

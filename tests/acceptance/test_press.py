@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("virtual")
 PING = r"^/channels/\d+/messages$"
 CALLBACK, BY_TOKEN, BY_CHANNEL = r"/callback$", r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 NOTIFY, MUTE, AGAIN, TEST = "Notify me", "Don't notify me", "Reload again", "Test image"
+TOO = "Test it too"
 
 
 async def shows(wire: Wire, message: Message, text: str, seconds: float = 30.0) -> None:
@@ -63,7 +64,7 @@ def nothing_odd(wire: Wire) -> None:
 async def test_presses_while_it_counts_down(wire: Wire, bot: Rewarm) -> None:
     message = wire.reply(await wire.reload())
     await shows(wire, message, "left")
-    assert labels(message) == [NOTIFY, MUTE]
+    assert labels(message) == [NOTIFY, MUTE, TOO]
     notified = await wire.server.press(wire.ben, message, NOTIFY)
     muted = await wire.server.press(wire.ana, message, MUTE)
     assert wire.reply(notified).text.startswith("You will be pinged when `sdxl-turbo` is done")
@@ -484,7 +485,7 @@ async def test_a_key_that_is_removed_meanwhile(wire: Wire, bot: Rewarm) -> None:
     message = await ready(wire)
     wire.api.renders = [Answer(wire.api.rendering(eta=20))]
     await try_it(wire, message)
-    await wire.server.slash(wire.mod, wire.general, "key remove")
+    await wire.remove_key()
     await shows(wire, message, "this server has no usable API key any more.")
     assert wire.api.fetch_calls == []
 

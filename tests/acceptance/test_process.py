@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bot.__main__ import EXIT_HUNG, EXIT_INTERRUPTED
+from bot.process import EXIT_HUNG, EXIT_INTERRUPTED
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire

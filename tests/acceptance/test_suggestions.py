@@ -30,7 +30,7 @@ async def test_before_the_list_is_there_own_models_are_suggested(world: World) -
 async def test_own_models_come_first_then_public_ones(listed: World) -> None:
     await listed.reload(model="vision-of-ours")
     assert await suggested(listed, "") == ["vision-of-ours", "midjourney", "realistic-vision"]
-    assert await suggested(listed, "vision") == ["vision-of-ours", "realistic-vision"]
+    assert await suggested(listed, "vision") == ["vision-of-ours", "realistic-vision", "vision"]
 
 
 async def test_what_is_used_often_comes_before_what_was_used_once(listed: World) -> None:
@@ -51,14 +51,27 @@ async def test_and_what_is_used_lately_before_what_was_used_often_long_ago(liste
 
 async def test_a_typo_is_understood_in_both(listed: World) -> None:
     await listed.reload(model="our-private-model")
-    assert await suggested(listed, "midjorney") == ["midjourney"]
+    assert await suggested(listed, "midjorney") == ["midjorney", "midjourney"]
     assert await suggested(listed, "privat model") == ["our-private-model"]
+
+
+async def test_what_is_typed_is_never_replaced(listed: World) -> None:
+    """Discord preselects the first: Enter, Enter would reload another model than the one that was typed."""
+    await listed.reload(model="another-model")
+    assert await suggested(listed, "my-own-model-v2") == ["my-own-model-v2", "another-model"]
+    await listed.reload(model="my-own")
+    await listed.reload(model="my-own-model")
+    await listed.env.advance_time(155)
+    await listed.reload(model="my-own-model")
+    assert await suggested(listed, "MY-O") == ["my-own-model", "my-own", "MY-O"], "one of those is meant"
+    assert await suggested(listed, "my-own") == ["my-own", "my-own-model"], "typed in full"
+    assert "two words" not in await suggested(listed, "two words")
 
 
 async def test_a_public_model_says_its_name(world: World, api: ModelApiServer) -> None:
     api.lists = [Answer([*LIST, {"model_id": "x-1", "model_name": "Something <@123> else"}])]
     await world.env.advance_time(90)
-    [choice] = await world.ana.autocomplete(world.general, "reload", "model_id", "something")
+    _, choice = await world.ana.autocomplete(world.general, "reload", "model_id", "something")
     assert (choice["name"], choice["value"]) == ("x-1 · Something <@123> else", "x-1")
 
 
@@ -74,7 +87,7 @@ async def test_it_is_there_at_once_after_a_restart(
     listed: World, api: ModelApiServer, restart: Restart
 ) -> None:
     await restart()
-    assert await suggested(listed, "midjorney") == ["midjourney"]
+    assert await suggested(listed, "midjorney") == ["midjorney", "midjourney"]
     assert len(api.list_calls) == 1
 
 
@@ -86,6 +99,7 @@ async def test_there_are_at_most_25(world: World, api: ModelApiServer) -> None:
     assert len(choices) == 25
     assert choices[0]["value"] == "model-7"
     assert len({choice["value"] for choice in choices}) == 25
+    assert choices[-1]["value"] == "model"
     assert all(1 <= len(choice["name"]) <= 100 for choice in choices)
 
 

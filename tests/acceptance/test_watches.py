@@ -8,23 +8,26 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simcord.actors import MemberActor
 from simcord.results import InteractionResult
 
 from bot.app import Rewarm
 from bot.domain.errors import StoreTrouble
-from bot.domain.reload import WARM_AGE, Asker, Outcome, Reload, State
+from bot.domain.reload import MOST_REFUSED, WARM_AGE, Asker, Outcome, Reload, State
 from bot.domain.rows import WATCHED_PER_SERVER, Watch
+from bot.domain.server_models import models_of
 from bot.jobs.watches import due
 from bot.store.base import Store
 from bot.words.buttons import TEST_PROMPT
 from tests.acceptance.test_lists import choose, models, press, shown
-from tests.stand_ins.discord import Fault
-from tests.stand_ins.model_api import ModelApiServer
+from tests.stand_ins.discord import Fault, Message, flat
+from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.wire import Wire
 from tests.world import DAY, Seen, World, said
 
 Restart = Callable[[], Awaitable[None]]
 WATCH = Watch(5, "m", 11, 70)
+USER_SELECT = 5
 
 
 # --- What is due ------------------------------------------------------------------------------------------
@@ -95,7 +98,7 @@ async def watches(store: Store) -> list[Watch]:
 
 def told(world: World) -> list[Seen]:
     """The announcement, in each of its states."""
-    return [seen for seen in world.seen() if "cold" in seen.text]
+    return [seen for seen in world.seen() if "goes cold tomorrow" in seen.text or "gone cold" in seen.text]
 
 
 async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
@@ -105,7 +108,9 @@ async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     assert told(watched) == []
     await watched.hours(24 + 3)
     [soon] = told(watched)
-    assert f"<@{watched.ana.id}> `sdxl-turbo` goes cold tomorrow" in soon.text
+    assert soon.text.startswith("`sdxl-turbo` goes cold tomorrow: ")
+    assert soon.text.endswith(f" <@{watched.ana.id}>")
+    assert watched.message(soon).content == soon.text, "a push shows nothing else"
     assert "costs one generation" in soon.text
     assert soon.pinged == {watched.ana.id}
     assert soon.channel == watched.general.id
@@ -158,6 +163,25 @@ async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api:
         await watched.env.advance_time(10)
     assert watched.seen()[-1].word == "Confirmed"
     assert len(api.render_calls) == 2
+
+
+async def test_keep_it_warm_answers_in_its_own_channel(watched: World, api: ModelApiServer) -> None:
+    await bot_of(watched).store.change_settings(watched.guild.id, ledger_channel=watched.art.id)
+    await watched.days(6)
+    await watched.hours(3)
+    [soon] = told(watched)
+    api.renders = [Answer(api.rendering(eta=20))]
+    form = await watched.press(watched.ben, "Keep it warm", soon)
+    await watched.ben.submit_modal(form, {"prompt": TEST_PROMPT})
+    for _ in range(6):
+        await watched.env.advance_time(10)
+    ping = watched.pings()[-1]
+    assert ping.channel == watched.art.id
+    assert ping.pinged == {watched.ben.id}
+    assert ping.text.startswith("`sdxl-turbo` is confirmed")
+    reference = watched.message(ping).reference
+    assert reference is not None
+    assert reference.message_id == soon.message
 
 
 async def test_reload_from_the_announcement(watched: World, api: ModelApiServer) -> None:
@@ -225,8 +249,49 @@ async def test_nobody_hears_of_a_model_that_is_watched_no_more(watched: World) -
 async def test_watching_twice_is_watching_once(watched: World) -> None:
     [known] = await watches(bot_of(watched).store)
     bot = bot_of(watched)
-    await bot.watches.watch(watched.guild.id, "sdxl-turbo", watched.ben.id, watched.art.id)
+    await bot.watches.watch(watched.guild.id, "sdxl-turbo", watched.ana.id, watched.art.id)
     assert await watches(bot.store) == [known]
+
+
+async def see(world: World, who: MemberActor) -> InteractionResult:
+    return await choose(world, await models(world, who), "sdxl-turbo", who)
+
+
+async def click(result: InteractionResult, who: MemberActor, label: str) -> InteractionResult:
+    assert result.response is not None
+    return await who.click(result.response.message, label=label)
+
+
+async def test_several_people_watch_and_each_stops_only_their_own(watched: World, restart: Restart) -> None:
+    one = await click(await see(watched, watched.ben), watched.ben, "Watch")
+    assert f"Watched: <#{watched.general.id}> hears of it" in shown(one)
+    await click(await see(watched, watched.mod), watched.mod, "Watch")
+    await click(await see(watched, watched.ana), watched.ana, "Stop watching")
+    await restart()
+    await watched.days(6)
+    await watched.hours(3)
+    [soon] = told(watched)
+    assert soon.pinged == {watched.ben.id, watched.mod.id}
+    assert soon.text.endswith(f" <@{watched.ben.id}> <@{watched.mod.id}>")
+
+
+async def test_a_moderator_stops_anybodys_watch(watched: World) -> None:
+    await click(await see(watched, watched.ben), watched.ben, "Watch")
+    one = await see(watched, watched.mod)
+    assert one.response is not None
+    [menu] = [part for part in flat(one.response.components) if part["type"] == USER_SELECT]
+    assert [int(user["id"]) for user in menu["default_values"]] == [watched.ana.id, watched.ben.id]
+    stay = [watched.ben, watched.mod]
+    await watched.mod.select(one.response.message, stay, custom_id=menu["custom_id"])
+    [known] = await watches(bot_of(watched).store)
+    assert known.users == (watched.ben.id,), "taken out; and nobody is put in"
+    one = await see(watched, watched.ben)
+    assert one.response is not None
+    assert USER_SELECT not in [part["type"] for part in flat(one.response.components)], "members see no menu"
+    mine = await see(watched, watched.mod)
+    assert mine.response is not None
+    await watched.mod.select(mine.response.message, [], custom_id=menu["custom_id"])
+    assert await watches(bot_of(watched).store) == []
 
 
 async def test_there_is_an_end_to_watching(watched: World) -> None:
@@ -286,8 +351,21 @@ async def test_a_use_in_the_future_does_not_count(watched: World) -> None:
 
 # --- Over sockets: trouble on the way ---------------------------------------------------------------------
 
+BUTTON = 2
 POST = r"^/channels/\d+/messages$"
 PATCH = r"^/channels/\d+/messages/\d+$"
+
+
+async def idle_reload(wire: Wire, bot: Rewarm, days_: float) -> None:
+    """The same by the reload itself, as a test image is about that."""
+    [old] = await bot.store.history(wire.guild.id)
+    used_at = bot.now() - days_ * DAY
+    await bot.store.forget(wire.guild.id)
+    await wire.set_key()
+    await bot.store.ask(replace(old, asked_at=used_at, deadline=used_at, ended_at=used_at), 5.0)
+    await bot.watches.watch(wire.guild.id, "m", wire.ben.id, wire.general.id)
+    for _ in range(2):
+        await bot.watches.look()
 
 
 async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
@@ -317,8 +395,12 @@ async def watching(virtual: None, wire: Wire, bot: Rewarm) -> Wire:
     return wire
 
 
+def cold(wire: Wire) -> list[Message]:
+    return [message for message in wire.server.messages.values() if "cold" in message.text]
+
+
 def spoken(wire: Wire) -> list[str]:
-    return [message.text for message in wire.server.messages.values() if "cold" in message.text]
+    return [message.text for message in cold(wire)]
 
 
 @pytest.mark.parametrize(
@@ -367,12 +449,96 @@ async def test_in_a_channel_that_is_gone_it_speaks_where_watch_was_pressed(
     assert message.mentions == {watching.ben.id}
 
 
+async def test_a_picture_that_fails_keeps_the_warning(watching: Wire, bot: Rewarm) -> None:
+    """Last week's Ready is no news of today, neither while the picture is made nor afterwards."""
+    watching.api.renders = [Answer(watching.api.rendering(eta=5))]
+    watching.api.fetches = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+    await idle_reload(watching, bot, 6.2)
+    [message] = [m for m in watching.server.messages.values() if "cold" in m.text]
+    form = await watching.server.press(watching.ben, message, "Keep it warm")
+    await watching.server.submit_modal(form, {"prompt": TEST_PROMPT})
+    for news in ("is being made", "out of credits"):
+        while news not in message.text:  # its time is virtual
+            await asyncio.sleep(0.5)
+        assert message.text.startswith("**Warm** `m`\nThe bot last saw it used <t:")
+        assert "7 days after that it goes cold." in message.text
+        assert "Ready" not in message.text
+    assert [part["label"] for part in flat(message.components) if part["type"] == BUTTON] == [
+        "Reload again",
+        "Keep it warm",
+    ]
+
+
+async def test_a_cold_model_that_is_watched_waits_for_its_next_use(watching: Wire, bot: Rewarm) -> None:
+    """That it is cold is no news, however long ago it was used."""
+    for _ in range(3):
+        await bot.watches.look()
+    assert spoken(watching) == []
+    await idle(watching, bot, 6.2)
+    assert len(spoken(watching)) == 1
+
+
+async def test_a_model_that_the_api_knows_no_more_is_not_called_cold(watching: Wire, bot: Rewarm) -> None:
+    last = await bot.store.find(watching.guild.id, 1)
+    assert last is not None
+    gone = replace(last, id=2, outcome=Outcome.UNKNOWN_MODEL, asked_at=bot.now(), deadline=None)
+    await bot.store.ask(gone, 5.0)
+    await idle(watching, bot, 7.2)
+    assert spoken(watching) == []
+    assert models_of(await bot.store.history(watching.guild.id), bot.now()) == []
+
+
 async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> None:
     [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
     await bot.watches.look()
     await asyncio.gather(bot.watches.look(), bot.watches.look())
     assert len(spoken(watching)) == 1
+
+
+async def watch_elsewhere(wire: Wire, bot: Rewarm, server: int, channel: int) -> None:
+    """A model of another server, which is due."""
+    used_at = bot.now() - 6.2 * DAY
+    await bot.store.set_watch(Watch(server, "m", wire.ben.id, channel, used_at=used_at), anew=True)
+
+
+async def test_a_channel_in_trouble_delays_no_other_servers(watching: Wire, bot: Rewarm) -> None:
+    other = watching.server.add_channel(watching.server.add_guild("Another"), "general")
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
+    await watch_elsewhere(watching, bot, other.guild.id, other.id)
+    silent = Fault("POST", rf"^/channels/{watching.general.id}/messages$", times=10**9, late=60.0)
+    watching.server.faults.append(silent)
+    await bot.watches.look()
+    before = bot.now()
+    looking = asyncio.create_task(bot.watches.look())
+    await watching.server.wait_for(lambda: any(m.channel_id == other.id for m in cold(watching)), 10)
+    assert bot.now() - before < 2
+    assert not looking.done()
+    await looking
+
+
+async def test_refusals_elsewhere_silence_no_other_server(watching: Wire, bot: Rewarm) -> None:
+    for n in range(1, MOST_REFUSED + 2):
+        await watch_elsewhere(watching, bot, n, n)
+    other = watching.server.add_channel(watching.server.add_guild("Another"), "general")
+    await watch_elsewhere(watching, bot, other.guild.id, other.id)
+    for _ in range(2):
+        await bot.watches.look()
+    assert [message.channel_id for message in cold(watching)] == [other.id]
+
+
+async def test_watching_needs_send_messages(watching: Wire, bot: Rewarm) -> None:
+    watching.ana.may_send = False
+    page = await watching.server.slash(watching.ana, watching.general, "models")
+    await watching.server.wait_for(lambda: page.message_id is not None)
+    await watching.server.choose(watching.ana, watching.reply(page), "m")
+    await watching.server.wait_for(lambda: "'Watch'" in str(watching.reply(page).components))
+    pressed = await watching.server.press(watching.ana, watching.reply(page), "Watch")
+    await watching.server.wait_for(lambda: pressed.message_id not in (None, page.message_id))
+    assert watching.reply(pressed).text.startswith("You may not send messages in this channel.")
+    [known] = await watches(bot.store)
+    assert known.users == (watching.ben.id,)
 
 
 async def test_it_is_said_in_the_servers_language(watching: Wire, bot: Rewarm) -> None:
@@ -388,10 +554,10 @@ async def test_trouble_with_one_row_does_not_keep_the_others_from_being_looked_a
     await bot.watches.watch(watching.guild.id, "aaa", watching.ben.id, watching.general.id)
     look_at = bot.watches._look_at
 
-    async def trouble(known: Watch, seen: Any) -> None:
+    async def trouble(known: Watch, seen: Any) -> Any:
         if known.model == "aaa":
             raise StoreTrouble("made to fail")
-        await look_at(known, seen)
+        return await look_at(known, seen)
 
     monkeypatch.setattr(bot.watches, "_look_at", trouble)
     [known] = [watch for watch in await watches(bot.store) if watch.model == "m"]

@@ -292,6 +292,40 @@ async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(
     assert [call.body["model_id"] for call in wire.api.calls] == ["sdxl-turbo", "another"]
 
 
+async def test_a_file_that_is_replaced_gets_nothing_and_what_counts_ends_all_the_same(
+    wire: Wire, bot: Rewarm
+) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    path = wire.folder / "data" / FILE_NAME
+    (wire.folder / "backup").write_bytes(b"somebody else's" * 1000)
+    (wire.folder / "backup").replace(path)
+    form = await wire.server.submit_modal(
+        await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
+    )
+    await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(form).text, 20)
+    assert "storage is in trouble" in wire.reply(await wire.reload(wire.ben, "another")).text
+    await wire.server.wait_for(wire.pings, 25)
+    assert wire.reply(asked).text.startswith("**Ready**")
+    assert path.read_bytes() == b"somebody else's" * 1000
+    assert [call.body["model_id"] for call in wire.api.calls] == ["sdxl-turbo"]
+
+
+async def test_a_file_that_is_deleted_is_back_before_anything_is_confirmed(wire: Wire, bot: Rewarm) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    (wire.folder / "data" / FILE_NAME).unlink()
+    form = await wire.server.submit_modal(
+        await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
+    )
+    await wire.server.wait_for(lambda: "is stored, encrypted" in wire.reply(form).text, 20)
+    with sqlite3.connect(wire.folder / "data" / FILE_NAME) as db:
+        kept = {key for (key,) in db.execute("SELECT key FROM kv")}
+    db.close()
+    assert {f"key:{wire.guild.id}", f"reload:{asked.id}"} <= kept
+    assert (await ended(wire, bot, asked)).startswith("Ready")
+
+
 async def test_stop_lets_a_call_come_back(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     called = asyncio.Event()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests import ROOT
-from tests.benchmarks import capacity, cost, loads, store
+from tests.benchmarks import capacity, cost, loads, store, suggestions, time_costs
 from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.benchmarks.report import Table, page
 
@@ -18,6 +18,8 @@ PARTS: dict[str, Callable[[Plan, Say], Awaitable[list[Table]]]] = {
     "load": loads.measure,
     "cost": cost.measure,
     "store": store.measure,
+    "time": time_costs.measure,
+    "suggestions": suggestions.measure,
     "discord": capacity.measure,
 }
 WRITTEN = ROOT / "docs" / "benchmarks.md"

@@ -47,6 +47,11 @@ class LoopLag:
             self._note()  # the wake-up that is awaited: in a loop that is stuck it is the only one
         return {"p50": part(self._late, 0.5), "p99": part(self._late, 0.99)}
 
+    def longest(self) -> float:
+        """Stop; return the longest, in seconds."""
+        self.read()
+        return max(self._late)
+
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
         while True:

@@ -1,7 +1,7 @@
 """What a reload and an edit cost: our bot and others, in turns, each alone with a Discord."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -23,7 +23,10 @@ MARGIN_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 BARE_SECONDS = 45.0
 """A bare reload is shorter: only what an edit costs is asked of it."""
+SHORT_SECONDS, SHORT_ROUNDS = 30.0, 3
+"""A reload that is mostly beginning and end: what it costs beside its edits shows."""
 SETTLE_SECONDS = 3.0
+IDLE_SERVERS, IDLE_ROUNDS = 100, 3
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,48 @@ class Cost:
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
     """One bot at a time, in turns: so that none has to share the caches with the others."""
+    rounds = await _rounds(tuple(BOTS), plan, plan.lasts, plan.compared, say)
+    short = await _rounds((OURS, FIVE), plan, SHORT_SECONDS, min(SHORT_ROUNDS, plan.compared + 1), say)
+    return [_table(rounds, plan), _short_table(short, plan), await _idle(say)]
+
+
+async def _rounds(
+    bots: Sequence[str], plan: Plan, lasts: float, count: int, say: Callable[[str], None]
+) -> list[dict[str, Cost]]:
     rounds = []
-    for number in range(plan.compared):
+    for number in range(count):
         costs = {}
-        for which in BOTS if number % 2 == 0 else reversed(BOTS):
-            say(f"{plan.reloads} reloads of {which}, round {number + 1} of {plan.compared}")
-            costs[which] = await _cost(which, plan)
+        for which in bots if number % 2 == 0 else reversed(bots):
+            say(f"{plan.reloads} reloads of {lasts:.0f} s of {which}, round {number + 1} of {count}")
+            costs[which] = await _cost(which, plan, lasts)
         rounds.append(costs)
-    return [_table(rounds, plan)]
+    return rounds
 
 
-async def _cost(which: str, plan: Plan) -> Cost:
+async def _idle(say: Callable[[str], None]) -> Table:
+    """How much memory each takes that is connected, and has nothing to do."""
+    memory: dict[str, list[float]] = {OURS: [], FIVE: []}
+    for _ in range(IDLE_ROUNDS):
+        for which, taken in memory.items():
+            say(f"memory of {which}, idle")
+            async with stage(which, IDLE_SERVERS) as on:
+                await asyncio.sleep(SETTLE_SECONDS)
+                taken.append(await on.bot.ask("memory") / 2**20)
+    ratio = median(ours / theirs for ours, theirs in zip(*memory.values(), strict=True))
+    row = [Figure(f"{median(taken):.1f} MiB") for taken in memory.values()]
+    goal = under(f"{ratio:.2f}", ratio, 1.5, "≤ 1.5")
+    said = f"""
+    Connected, in {IDLE_SERVERS} servers, before the public models are fetched: resident memory, medians of
+    {IDLE_ROUNDS} rounds in turns. Without what only the development's tools bring in (rich).
+    """
+    columns = ["bot", *(BOTS[which] for which in memory)]
+    rows = [("memory", row), ("ours by theirs", [goal, Figure("")])]
+    return Table("Memory when idle, beside another", said, columns, rows)
+
+
+async def _cost(which: str, plan: Plan, lasts: float) -> Cost:
     """Ask for all, and read the clocks: at first, while all count, and when all have ended."""
-    lasts = min(plan.lasts, BARE_SECONDS) if which == BARE else plan.lasts
+    lasts = min(lasts, BARE_SECONDS) if which == BARE else lasts
     async with stage(which, places.servers_for(plan.reloads), seconds=lasts) as on:
         await asyncio.sleep(SETTLE_SECONDS)
         idle = await on.bot.ask("cpu")
@@ -105,6 +137,20 @@ def _table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
     again, and know no limits. Bare aiohttp sends a body as long as ours, made once, and reads the answer.
     """
     return Table("What a reload costs, beside others", said, columns, rows)
+
+
+def _short_table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
+    reload = {which: [one[which].reload for one in rounds] for which in (OURS, FIVE)}
+    rows = [
+        ("CPU per reload", [Figure(_range(values)) for values in reload.values()]),
+        ("of a reload, ours by theirs", _ratios(reload, {FIVE: 1.25})),
+        ("edits of a reload", [Figure(f"{rounds[0][which].edits}") for which in reload]),
+    ]
+    said = f"""
+    As above with {plan.reloads} reloads of {SHORT_SECONDS:.0f} s, {len(rounds)} rounds: few edits, so that
+    the six durable steps and all else that a reload costs beside its countdown show.
+    """
+    return Table("What a short reload costs", said, ["bot", *(BOTS[which] for which in reload)], rows)
 
 
 def _range(values: list[float]) -> str:

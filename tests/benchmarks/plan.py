@@ -20,7 +20,9 @@ class Plan:
     """Rounds of that."""
     writes: float
     """How long a store is written to."""
+    kept: int
+    """Reloads of a store with a long history."""
 
 
-FULL = Plan((0, 100, 500, 1000, 5000), 2, 18.0, 300, 10.0, 120.0, 2, 4.0)
-QUICK = Plan((0, 300), 1, 6.0, 60, 5.0, 30.0, 1, 2.0)
+FULL = Plan((0, 100, 500, 1000, 5000), 2, 18.0, 300, 10.0, 120.0, 2, 4.0, 1_000_000)
+QUICK = Plan((0, 300), 1, 6.0, 60, 5.0, 30.0, 1, 2.0, 50_000)

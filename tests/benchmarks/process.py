@@ -7,19 +7,22 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
-import discord
-import yarl
-from discord.gateway import DiscordWebSocket
-from discord.http import Route
+sys.modules["rich"] = None  # type: ignore[assignment]  # of the development's tools; a bot that is installed has none
 
-from bot import logs
-from bot.app import build, settle_garbage_collector
-from bot.settings import load_settings
-from tests.benchmarks.control import obey
+import discord  # noqa: E402
+import yarl  # noqa: E402
+from discord.gateway import DiscordWebSocket  # noqa: E402
+from discord.http import Route  # noqa: E402
+
+from tests.benchmarks.control import obey  # noqa: E402
 
 
 async def rewarm() -> None:
     """The real bot, put together and served as the command line does it."""
+    from bot import logs  # noqa: PLC0415  # a peer's memory has none of ours
+    from bot.app import build, settle_garbage_collector  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
+
     settings = load_settings(None)
     token = settings.discord_token.get_secret_value()
     logs.set_up(settings.log_level, settings.log_format, [token])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.__main__ import EXIT_SETTINGS, STOP_TIMEOUT
+from bot.process import EXIT_SETTINGS, STOP_TIMEOUT
 from bot.settings import Settings
 from tests import ROOT
 
 UNIT = (ROOT / "deploy" / "rewarm.service").read_text()
+BACKUP = (ROOT / "deploy" / "rewarm-backup.service").read_text()
 COMPOSE = (ROOT / "deploy" / "compose.yaml").read_text()
 
 
@@ -49,6 +50,29 @@ def test_systemd_finds_the_unit_safe(systemd_analyze: str, unit: Path) -> None:
     assert re.search(r"Overall exposure level for rewarm\.service: \d\.\d OK", result.stdout)
 
 
+def test_systemd_understands_the_backup(systemd_analyze: str, tmp_path: Path) -> None:
+    service = tmp_path / "rewarm-backup.service"
+    service.write_text(re.sub("ExecStart=.*", "ExecStart=/bin/true", BACKUP))
+    timer = tmp_path / "rewarm-backup.timer"
+    timer.write_text((ROOT / "deploy" / timer.name).read_text())
+    result = analyze(systemd_analyze, "verify", "--man=no", str(service), str(timer))
+    assert (result.returncode, result.stderr) == (0, "")
+    safe = ("security", "--no-pager", "--offline=true", "--threshold=20", str(service))
+    assert analyze(systemd_analyze, *safe).returncode == 0
+
+
+def test_the_backup_runs_as_the_bot_with_its_settings_and_less_rights() -> None:
+    """One user, one folder: by another user the store's shared memory could not be opened."""
+    assert "\nUser=rewarm\n" in BACKUP
+    assert "\nStateDirectory=rewarm rewarm-backup\n" in BACKUP
+    assert "backup --keep 7 %S/rewarm-backup\n" in BACKUP
+    kept = re.compile(
+        r"^(Load|Env|Dyn|State\w+Mode|UM|Pro|Pri|Rem|No|Cap|Amb|Lock|Mem|Restrict[NRS]|Sys)", re.MULTILINE
+    )
+    missing = {line for line in UNIT.splitlines() if kept.match(line)} - set(BACKUP.splitlines())
+    assert missing == set()
+
+
 def test_the_unit_fits_the_bot() -> None:
     assert value("RestartPreventExitStatus") == str(EXIT_SETTINGS)
     assert int(value("TimeoutStopSec")) > STOP_TIMEOUT
@@ -67,10 +91,26 @@ def test_each_secret_is_a_setting_that_is_kept_secret() -> None:
     assert f"secrets: [{', '.join(sorted(secrets))}]" in COMPOSE
 
 
+@pytest.mark.parametrize(
+    "page", ["docs/DEPLOY.md", "Makefile", "deploy/Containerfile", "tests/tools/dist.py"]
+)
+def test_nothing_is_installed_without_its_hash(page: str) -> None:
+    """Else pip fetches the newest setuptools to build sqlitedict, and runs it, often as root."""
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    installs = re.compile(r"-r\W+(ROOT / lock|/?requirements)")
+    lines = [line for line in text.splitlines() if "pip-audit" not in line and installs.search(line)]
+    assert lines
+    for line in lines:
+        assert "requirements-build.txt" in line or "--no-build-isolation" in line or "*hashed" in line, line
+        assert re.search(r"--require-hashes|\(INSTALL\)|\*hashed", line), line
+
+
 def test_what_runs_is_what_was_tested() -> None:
-    """The lock of the container has the versions of the other one."""
-    pins = [
-        set(re.findall(r"^\S+==\S+", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("requirements.txt", "requirements-dev.txt")
-    ]
-    assert pins[0] < pins[1]
+    """The locks of what runs, and of what builds it, have the versions of the other one."""
+    run, build, dev = (
+        set(re.findall(r"^\S+==\S+", (ROOT / f"requirements{kind}.txt").read_text(), re.MULTILINE))
+        for kind in ("", "-build", "-dev")
+    )
+    assert run < dev
+    assert build < dev
+    assert {line.partition("==")[0] for line in build} >= {"setuptools", "hatchling"}

@@ -5,19 +5,21 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
 from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
-from bot.domain.reload import Asker, Reload, State
+from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.domain.rows import KeyRow
+from bot.store.blocklist import Blocklist
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import FORMAT
 from bot.store.file import NAME as FILE_NAME
 from bot.store.rows import pack
-from tests import processes
+from tests import NOT_TESTED, processes
 
 LIMIT = 5.0
 
@@ -126,6 +128,50 @@ async def test_files_of_a_restored_backup_are_made_private(tmp_path: Path) -> No
     (tmp_path / FILE_NAME).chmod(0o644)
     EmbeddedStore(tmp_path).close()
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
+    """After a restore `forget` made a lock of root's, and the service could not start."""
+    if os.geteuid() != 0:
+        pytest.skip(f"{NOT_TESTED}files that root makes in the service's folder, for want of root.")
+    (await opened(tmp_path)).close()
+    (tmp_path / f"{FILE_NAME}.lock").unlink()
+    for path in (tmp_path, tmp_path / FILE_NAME):
+        os.chown(path, 10001, 10002)
+    store = EmbeddedStore(tmp_path)
+    await store.ask(make(1), LIMIT)
+    Blocklist(tmp_path).add(123456789012345678)
+    owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in tmp_path.iterdir()}
+    store.close()
+    assert {FILE_NAME, f"{FILE_NAME}.lock", f"{FILE_NAME}-wal", "blocked"} <= set(owners)
+    assert set(owners.values()) == {(10001, 10002)}, owners
+
+
+async def test_a_file_that_is_there_keeps_its_owner(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip(f"{NOT_TESTED}files that root makes in the service's folder, for want of root.")
+    (await opened(tmp_path)).close()
+    os.chown(tmp_path, 10001, 10002)
+    EmbeddedStore(tmp_path).close()
+    assert {path.stat().st_uid for path in tmp_path.iterdir()} == {0}
+
+
+async def test_a_link_leads_nobody_out_of_the_folder(tmp_path: Path) -> None:
+    """Else the service's user could have root make files, or change modes, anywhere."""
+    folder, outside = tmp_path / "data", tmp_path / "outside"
+    folder.mkdir()
+    lock = folder / f"{FILE_NAME}.lock"
+    lock.symlink_to(outside)
+    with pytest.raises(StoreUnusable, match="cannot be opened"):
+        EmbeddedStore(folder)
+    assert not outside.exists()
+    outside.touch(0o644)
+    EmbeddedStore(folder).close()
+    assert outside.stat().st_mode & 0o777 == 0o644
+    part = folder / f"blocked.{os.getpid()}"
+    part.symlink_to(outside)
+    Blocklist(folder).add(123456789012345678)
+    assert outside.read_text() == ""
 
 
 async def test_second_bot_on_the_same_folder_is_refused(store: EmbeddedStore, tmp_path: Path) -> None:
@@ -275,15 +321,15 @@ async def test_writes_that_fail_together_leave_nothing_behind(tmp_path: Path) ->
     again.close()
 
 
-async def test_deletion_that_cannot_be_swept_is_a_deletion_all_the_same(tmp_path: Path) -> None:
+async def test_deletion_that_fails_is_none_and_says_so(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     await store.set_key(102, KeyRow("sealed-canary", 7, "mod", 1.0))
-    store._db.conn.select_one("CREATE TRIGGER t BEFORE DELETE ON kv BEGIN SELECT RAISE(FAIL, 'full'); END")
-    assert await store.remove_key(102)
+    store._db.conn.select_one("CREATE TRIGGER t BEFORE DELETE ON kv BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(StoreTrouble, match="full"):
+        await store.remove_key(102)
     store.close()
     again = EmbeddedStore(tmp_path)
-    assert await again.key(102) is None
-    assert b"sealed-canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert await again.key(102) is not None
     again.close()
 
 
@@ -302,21 +348,40 @@ async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tm
     again.close()
 
 
-async def test_server_with_a_long_history_is_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More rows than SQLite takes parameters."""
-    monkeypatch.setattr("bot.store.embedded.WRITE_TIMEOUT", 60)  # that it is quick is not asked here
-    (await opened(tmp_path)).close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        row = pack(make(7_654_321)) or b""  # packed once: 130,000 times would cost four seconds
-        rows = ((f"reload:{n}", row.replace(b"7654321", b"%d" % n)) for n in range(1, 130_001))
-        db.executemany("INSERT INTO kv VALUES (?,?)", rows)
+def fill(folder: Path, rows: int, state: State = State.ENDED) -> None:
+    """So many reloads of server 100, as if somebody else had written them."""
+    ended = replace(make(7_654_321), state=state, outcome=Outcome.NOT_SENT, ended_at=2000.0)
+    row = pack(ended) or b""  # packed once: a hundred thousand times would cost seconds
+    with sqlite3.connect(folder / FILE_NAME) as db:
+        values = ((f"reload:{n}", row.replace(b"7654321", b"%d" % n)) for n in range(1, rows + 1))
+        db.executemany("INSERT INTO kv VALUES (?,?)", values)
     db.close()
+
+
+async def test_server_with_a_long_history_is_hidden_by_one_write_and_goes_in_pages(tmp_path: Path) -> None:
+    (await opened(tmp_path)).close()
+    fill(tmp_path, 3000)
     store = EmbeddedStore(tmp_path)
-    await store.forget(100)
-    assert await store.servers() == {101}
-    store.close()
+    assert len(store._memory.reloads) == 0, "what has ended stays on disk"
+    assert 0 < await store.forget(100) < 3000
+    assert (await store.history(100), await store.recent(100, 9), await store.models(100, 0, 9)) == (
+        [],
+        [],
+        (0, []),
+    )
+    assert await store.find(100, 5) is None
+    await store.set_key(100, KeyRow("sealed", 7, "mod", 1.0))  # invited again
+    new = make(9000)
+    assert await store.ask(new, LIMIT) == new
+    store.close()  # and killed in the middle
+    again = EmbeddedStore(tmp_path)
+    assert await again.history(100) == [new]
+    while await again.sweep():
+        pass
+    assert await again.history(100) == [new]
+    assert again._select("SELECT json_array(count(*)) FROM kv WHERE key LIKE 'reload:%'") == [1]
+    assert again._select("SELECT json_array(count(*)) FROM kv WHERE key LIKE 'forgotten:%'") == [0]
+    again.close()
 
 
 async def test_key_that_is_removed_late_is_wiped_all_the_same(
@@ -378,6 +443,7 @@ import asyncio, sys
 from pathlib import Path
 from bot.domain.reload import Asker, Reload, State
 from bot.domain.rows import KeyRow
+from bot.store.blocklist import Blocklist
 from bot.store.embedded import EmbeddedStore
 
 async def main() -> None:

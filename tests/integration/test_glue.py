@@ -10,7 +10,7 @@ import simcord.preview
 from simcord.preview import Preview
 from simcord.preview._server import PreviewServer
 
-from bot.sandbox import glue
+from bot.sandbox import glue, patches
 from tests import ROOT
 
 THEIRS = Path(simcord.preview.__file__).with_name("static")
@@ -54,6 +54,6 @@ def test_page_has_a_place_for_each_part() -> None:
 
 def test_their_scripts_have_a_place_for_each_patch() -> None:
     """What these do is tested in the browser."""
-    for path, parts in glue.PATCHES.items():
+    for path, parts in patches.PATCHES.items():
         theirs = (THEIRS / path[1:]).read_text()
         assert glue.replaced(theirs, parts) != theirs

@@ -1,6 +1,7 @@
 """Health and metrics: what a supervisor and Prometheus see, of a bot over real sockets."""
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -11,8 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.app import Rewarm
+from bot.domain.reload import Outcome
 from bot.health import Health
 from bot.store.embedded import EmbeddedStore
+from bot.store.file import NAME as FILE_NAME
 from tests import ROOT
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -123,6 +126,22 @@ async def test_ready_says_what_is_not(bot: Rewarm, wire: Wire, port: int) -> Non
     assert (await get(port, "readyz"))[0] == 200
 
 
+@pytest.mark.usefixtures("virtual")
+async def test_ready_says_what_became_of_the_file(wire: Wire, port: int) -> None:
+    path = wire.folder / "data" / FILE_NAME
+    path.unlink()
+    status, text = await get(port, "readyz")
+    assert (status, text.splitlines()[:2]) == (503, ["gateway ok", "store not ok"])
+    assert "was deleted or moved while the bot ran, and a copy was put back" in text
+    assert path.exists()
+    path.unlink()
+    path.write_bytes(b"")
+    status, text = await get(port, "readyz")
+    assert status == 503
+    assert "nothing is stored any more: stop the bot" in text
+    assert path.read_bytes() == b""
+
+
 async def test_as_a_process(wire: Wire) -> None:
     port = free_port()
     wire.environment["HEALTH_PORT"] = str(port)
@@ -154,3 +173,46 @@ async def test_each_series_is_explained(port: int) -> None:
     series = set(re.findall(r"^# TYPE (rewarm_\w+) ", text, re.MULTILINE)) - {""}
     page = (ROOT / "docs" / "OPERATIONS.md").read_text()
     assert {name for name in series if not name.endswith("_created") and f"`{name}" not in page} == set()
+
+
+def queries() -> list[str]:
+    """Every query of the dashboard, and of the alerts."""
+    panels = json.loads((ROOT / "deploy" / "grafana.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]] + alerts()
+
+
+def alerts() -> list[str]:
+    rules = (ROOT / "deploy" / "alerts.yml").read_text()
+    return re.findall(r"^ +expr: ((?:.|\n)*?)^ +(?:for|labels):", rules, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_each_series_that_is_watched_is_served_with_its_labels(bot: Rewarm, port: int) -> None:
+    _, text = await get(port, "metrics")
+    served = {"up"}  # Prometheus' own
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
+        served |= {f"{name}_bucket"} if kind == "histogram" else {name}
+    known = {"le", "instance", "job"}  # of a histogram, and Prometheus' own
+    for measured in vars(bot.metrics).values():
+        known |= set(getattr(measured, "_labelnames", ()))
+    for query in queries():
+        plain = re.sub(r'"[^"]*"', "", query)
+        labels = set(re.findall(r"\b(\w+)(?:=~|!~|!=|=)(?!=)", plain))
+        for by in re.findall(r"by \(([^)]*)\)", plain):
+            labels |= set(by.split(", "))
+        assert labels <= known, query
+        named = set(re.findall(r"\b(?:rewarm|process)_\w+|\bup\b", plain))
+        assert named, query
+        assert named <= served, query
+
+
+def test_alerts_are_those_of_the_page_in_its_order() -> None:
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text().partition("## What to alert on")[2]
+    rows = re.findall(r"^\| (.*) \|.*\|$", page.partition("\n## ")[0], re.MULTILINE)[1:]
+    rows = [row for row in rows if not row.startswith("the log says")]  # no series tells
+    for row, alert in zip(rows, alerts(), strict=True):
+        for series in re.findall(r"\b(?:rewarm|process)_\w+?(?=_bucket\W|\W)", alert):
+            assert re.search(rf"[`(]{series}", row), alert
+        for outcome in re.findall(r'outcome!~"([^"]*)"', alert):
+            assert set(outcome.split("|")) <= {outcome.value for outcome in Outcome}
+            assert {name for name in outcome.split("|") if f"`{name}`" not in row} == set()

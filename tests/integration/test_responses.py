@@ -42,7 +42,10 @@ async def status(wire: Wire) -> Interaction:
 
 
 async def removal(wire: Wire) -> Interaction:
-    return await wire.server.slash(wire.mod, wire.general, "key remove")
+    wire.server.faults, faults = [], wire.server.faults
+    question = await wire.server.slash(wire.mod, wire.general, "key remove")
+    wire.server.faults = faults
+    return await wire.server.press(wire.mod, wire.reply(question), "Delete the key")
 
 
 async def submitted(wire: Wire) -> Interaction:

@@ -106,9 +106,11 @@ async def test_a_great_many_go_in_parts(store: EmbeddedStore) -> None:
     ]
     await asyncio.gather(*(store.ask(reload, 60.0) for reload in asked))
     assert len(await store.history(100)) == count
-    assert await store.expire(now() + 1, now()) == EXPIRE_BATCH
-    assert await store.expire(now() + 1, now()) == 10
-    assert await store.expire(now() + 1, now()) == 0
+    parts: list[int] = []
+    while not parts or parts[-1]:
+        parts.append(await store.expire(now() + 1, now()))
+    assert sum(parts) == count
+    assert max(parts) <= EXPIRE_BATCH
 
 
 async def test_trouble_with_the_disk_is_tried_again_an_hour_later(store: EmbeddedStore) -> None:

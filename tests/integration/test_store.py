@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import NoKey, TooManyOpen, TooManyWatched
+from bot.domain.errors import NoKey, NoTestNow, TooManyOpen, TooManyWatched, TooManyWatchers
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.rows import WATCHED_PER_SERVER, WATCHERS_PER_MODEL, KeyRow, ServerSettings, Watch
 from bot.domain.steps import IllegalStep, faded
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -106,6 +106,32 @@ async def test_notify_adds_and_mutes(store: AnyStore) -> None:
     assert await store.find(100, 1) == after
 
 
+async def test_one_person_tests_ahead_until_the_countdown_ends(store: AnyStore) -> None:
+    await store.ask(make(1, user=7), LIMIT)
+    tests = [ImageTest(Asker(user, 12, f"t-{user}"), 5.0, True, ahead=True) for user in (8, 9)]
+    asked = [store.test_ahead(1, test.by.user, test) for test in tests]
+    first, second = await asyncio.gather(*asked, return_exceptions=True)
+    winner, loser = (first, second) if isinstance(first, Reload) else (second, first)
+    assert isinstance(loser, NoTestNow)
+    assert isinstance(winner, Reload)
+    by = winner.tested_ahead_by
+    assert by is not None
+    with pytest.raises(NoTestNow):
+        await store.test_ahead(1, 7, None)
+    assert await store.find(100, 1) == winner
+    taken_back = await store.test_ahead(1, by.user, None)
+    assert taken_back == replace(winner, test=None)
+    assert await store.test_ahead(1, 8, tests[0]) is not None
+    with pytest.raises(IllegalStep):
+        await store.step(1, {State.ASKED}, State.REMOVED)
+    await store.step(1, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=1002.0)
+    assert await store.test_ahead(1, 8, None) is None
+    row = await store.find(100, 1)
+    assert row is not None
+    assert row.test is None, "there is nothing to test"
+    assert [ping.users for ping in row.pings] == [(8,)], "they are told all the same"
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_nobody_is_added_to_what_has_ended_or_is_not_there(store: AnyStore, wanted: bool) -> None:
     await store.ask(make(1), LIMIT)
@@ -164,11 +190,30 @@ async def test_a_watch_is_begun_once_and_changed_only_while_it_is_there(store: A
         None,
         None,
     )
-    assert not await store.set_watch(replace(watch, by=8), anew=True)
     assert await store.set_watch(replace(watch, used_at=5.0))
     assert await store.remove_watch(100, "m")
     assert not await store.remove_watch(100, "m")
     assert not await store.set_watch(watch)
+
+
+async def test_people_watch_together_and_nothing_that_is_said_meanwhile_loses_one(store: AnyStore) -> None:
+    watch = Watch(100, "m", 0, 11)
+    for user in range(21):
+        assert await store.set_watch(replace(watch, by=user), anew=True)
+    watching = [store.set_watch(replace(watch, by=user), anew=True) for user in range(21, 27)]
+    said = store.set_watch(replace(watch, said_of=5.0))
+    done = await asyncio.gather(*watching, said, return_exceptions=True)
+    assert sum(isinstance(one, TooManyWatchers) for one in done) == 2, done
+    known = await store.watch(100, "m")
+    assert known is not None
+    assert (len(set(known.users)), known.users[0], known.said_of) == (WATCHERS_PER_MODEL, 0, 5.0)
+    assert not await store.set_watch(watch, anew=True), "once more is no error"
+    assert not await store.remove_watch(100, "m", {77})
+    *going, last = known.users
+    assert all(await asyncio.gather(*(store.remove_watch(100, "m", {user}) for user in going)))
+    assert await store.watch(100, "m") == replace(watch, by=last, said_of=5.0)
+    assert await store.remove_watch(100, "m", {last})
+    assert await store.watch(100, "m") is None
 
 
 async def test_limits_hold_in_the_same_instant(store: AnyStore) -> None:
@@ -253,7 +298,7 @@ async def test_ask_in_the_instant_of_forget_leaves_nothing(store: AnyStore) -> N
     done = await asyncio.gather(
         store.forget(100), *(store.ask(make(n, user=n), LIMIT) for n in range(1, 20)), return_exceptions=True
     )
-    assert done[0] is None
+    assert done[0] == 0
     left = await store.history(100)
     assert left == [] or (await store.key(100)) is not None
     assert await store.key(101) is not None

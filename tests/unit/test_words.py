@@ -8,13 +8,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen, TooManyWatched
+from bot.domain.errors import (
+    BadModelId,
+    NoKey,
+    NotAllowed,
+    NotAMember,
+    Refusal,
+    TooManyCalls,
+    TooManyOpen,
+    TooManyWatched,
+    TooManyWatchers,
+)
 from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
 from bot.domain.server_models import models_of
 from bot.keys import key_tail
 from bot.languages import Languages
 from bot.words.buttons import notified_text
-from bot.words.common import span
+from bot.words.common import pushed_id, span
 from bot.words.errors import broken, refusal, stale_command, storage_trouble
 from bot.words.key import (
     KEY_HINT,
@@ -304,7 +314,7 @@ def test_no_ping_is_longer_than_discord_takes(
     text = ping_text(done, Ping(reload.owner.channel + 1, tuple(people)), now, say, alone=alone)
     assert len(text) <= 2000
     assert all(f"<@{user}>" in text for user in people)
-    assert f"`{reload.model}`" in text
+    assert pushed_id(reload.model) in text
     assert "@everyone" not in outside_code(text)
 
 
@@ -339,9 +349,9 @@ def ping(reload: Reload, channel: int = 70, now: float = NOW, *, alone: bool = F
 @pytest.mark.parametrize(
     ("outcome", "text"),
     [
-        (Outcome.ACCEPTED, "<@11> <@12> `sdxl-turbo` should be ready (2 minutes have passed, not tested)."),
-        (Outcome.WRONG_KEY, "<@11> <@12> `sdxl-turbo` was not reloaded: see the reply."),
-        (Outcome.INTERRUPTED, "<@11> <@12> `sdxl-turbo` may or may not be reloading: see the reply."),
+        (Outcome.ACCEPTED, "`sdxl-turbo` should be ready (2 minutes have passed, not tested). <@11> <@12>"),
+        (Outcome.WRONG_KEY, "`sdxl-turbo` was not reloaded: see the reply. <@11> <@12>"),
+        (Outcome.INTERRUPTED, "`sdxl-turbo` may or may not be reloading: see the reply. <@11> <@12>"),
     ],
 )
 def test_the_ping_says_no_more_than_is_known(outcome: Outcome, text: str) -> None:
@@ -350,19 +360,22 @@ def test_the_ping_says_no_more_than_is_known(outcome: Outcome, text: str) -> Non
 
 def test_in_another_channel_the_ping_links_to_the_reply() -> None:
     reload = ended(Outcome.ACCEPTED, message=99)
-    assert ping(reload, channel=71).endswith(" https://discord.com/channels/5/70/99")
+    assert ping(reload, channel=71).endswith(" https://discord.com/channels/5/70/99 <@11> <@12>")
     assert "https://" not in ping(reload)
 
 
 def test_a_late_ping_says_so() -> None:
-    assert ping(ended(Outcome.ACCEPTED, deadline=NOW - 60)).endswith("not tested). This comes late.")
+    text = ping(ended(Outcome.ACCEPTED, deadline=NOW - 60))
+    assert text.endswith("not tested). This comes late. <@11> <@12>")
 
 
 @pytest.mark.parametrize("outcome", OF_RELOADS)
 def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> None:
     text = ping(ended(outcome, said=SAID), alone=True)
-    assert text.startswith(f"<@11> <@12> **{outcome.ending.capitalize()}** `sdxl-turbo`\n")
-    assert text.partition("` ")[2] in reply(ended(outcome, said=SAID))
+    news, people = text[: -len(" <@11> <@12>")], text[-len(" <@11> <@12>") :]
+    assert people == " <@11> <@12>"
+    assert news.startswith(f"**{outcome.ending.capitalize()}** `sdxl-turbo`\n")
+    assert news in reply(ended(outcome, said=SAID))
 
 
 # --- Private answers ----------------------------------------------------------------------------------
@@ -409,8 +422,10 @@ def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
 def made(kind: type[Refusal]) -> Refusal:
     if kind is NotAMember:
         return NotAMember("https://invite.example")
-    if kind is TooManyWatched:
-        return TooManyWatched(25)
+    if kind in (TooManyWatched, TooManyWatchers):
+        return kind(25)
+    if kind is TooManyCalls:
+        return TooManyCalls(10, NOW)
     return TooManyOpen("server", 20, NOW) if kind is TooManyOpen else kind()
 
 

@@ -1,45 +1,70 @@
-// What simcord's page does not do by itself: restart the bot, let a day pass, show a ping, tap a command, begin in a form's field,
-// stay at the newest message.
+// What simcord's page does not do by itself: restart the bot, let a day pass, say what is amiss, show a ping, tap a
+// command, keep the keyboard in the message box, begin in a form's field, stay at the newest message.
 
 const byId = (id) => document.getElementById(id);
 const [timeline, messages, composer, form] =
   ["channel-timeline", "channel-message-list", "channel-composer-input", "modal-root"].map(byId);
 const [restart, day, note, viewer] = ["restart", "day", "sandbox-note", "viewer-picker"].map(byId);
 const explained = note.textContent;
-const ENDED = "No sandbox answers here any more. Reload this page, or start it again: make sandbox";
-const UNANSWERED = "The bot did not answer that. If it was restarted meanwhile, begin anew.";
+const ADDRESS = "This address is incomplete or out of date. The terminal where the sandbox runs shows the right one.";
+const STOPPED = "The sandbox has stopped. Start it again with “make sandbox”, and open the address that it shows.";
+const AWAY = "The bot is away. Running countdowns go on when it is back …";
+const GONE = "The bot did not come back. The terminal says why.";
+const NO_DAY = "The day did not pass. The terminal says why.";
+const UNANSWERED = "The bot did not answer that. If it was restarted meanwhile, begin again.";
 
-function say(text, isOver = false) {
-  note.textContent = text;
-  note.classList.toggle("is-over", isOver);
+// What the line at the top says: what all tabs know, also after F5, or what went wrong in this one.
+let known = { bot: "here", today: "" };
+let trouble = "";
+let over = "";
+function tell() {
+  const date = known.today && `Here it is ${known.today} now. `;
+  const wrong = over || (known.bot === "gone" && GONE) || (known.bot === "here" && trouble);
+  note.textContent = wrong || (known.bot === "away" ? AWAY : date + explained);
+  note.classList.toggle("is-over", Boolean(wrong));
+  document.body.classList.toggle("is-over", Boolean(over));
+  restart.disabled = known.bot === "away";
 }
 
-function offer(button, kind, meanwhile, failed) {
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    say(meanwhile);
-    try {
-      const answer = await fetch("/api/action", {
-        method: "POST",
-        headers: {
-          "Content-Type": "application/json",
-          "X-Simcord-Capability": location.hash.slice(1),
-          "X-Simcord-Context": window.simcordPreview.contextId,
-        },
-        body: JSON.stringify({ kind }),
-      });
-      const { today } = answer.ok ? await answer.json() : {};
-      say(!answer.ok ? failed : today ? `Here it is ${today} now. ${explained}` : explained, !answer.ok);
-    } catch {
-      say(ENDED, true);
-    } finally {
-      button.disabled = false;
-    }
+function ask(kind) {
+  return fetch("/api/action", {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/json",
+      "X-Simcord-Capability": location.hash.slice(1),
+      "X-Simcord-Context": window.simcordPreview?.contextId ?? "",
+    },
+    body: JSON.stringify({ kind }),
   });
 }
-offer(restart, "restart", "The bot is away. What is counting goes on when it is back …",
-  "The bot did not come back. The terminal says why.");
-offer(day, "day", "A day passes …", "The day did not pass. The terminal says why.");
+
+let silent = 0;
+async function learn() {
+  const { contextId, diagnostics } = window.simcordPreview ?? {};
+  if (!contextId && !diagnostics?.length) return; // it is still loading
+  const answer = await ask("about").catch(() => null);
+  if (answer?.ok) {
+    known = await answer.json();
+    [silent, over] = [0, ""];
+  } else if (++silent >= 3) {
+    if (answer?.status === 400 && contextId) location.reload(); // the tab has slept for long
+    over = !answer ? STOPPED : answer.status === 401 ? ADDRESS : "";
+  }
+  tell();
+}
+
+restart.addEventListener("click", async () => {
+  known.bot = "away";
+  tell();
+  await ask("restart").catch(() => null);
+  learn();
+});
+day.addEventListener("click", async () => {
+  note.textContent = "A day passes …";
+  const answer = await ask("day").catch(() => null);
+  trouble = answer && !answer.ok ? NO_DAY : "";
+  learn();
+});
 
 const MESSAGE_LINK = 'a[href^="https://discord.com/channels/"]';
 
@@ -49,7 +74,7 @@ function look() {
     const mentions = [...message.querySelectorAll(":scope > .message-content .mention")];
     message.classList.toggle("is-ping", mentions.some((mention) => mention.textContent === me));
   }
-  for (const command of messages.querySelectorAll(".command-mention")) {
+  for (const command of timeline.querySelectorAll(".command-mention")) {
     command.tabIndex = 0;
     command.role = "button";
   }
@@ -58,17 +83,36 @@ function look() {
   }
 }
 new MutationObserver(look).observe(messages, { childList: true, subtree: true });
+look();
 
 function tap(event) {
   const command = event.target.closest(".command-mention");
   if (!command || (event.type === "keydown" && !["Enter", " "].includes(event.key))) return;
   event.preventDefault();
+  leave();
   composer.value = command.textContent;
   composer.focus();
   composer.dispatchEvent(new Event("input", { bubbles: true }));
 }
-messages.addEventListener("click", tap);
-messages.addEventListener("keydown", tap);
+timeline.addEventListener("click", tap);
+timeline.addEventListener("keydown", tap);
+
+// Give up a command that is half typed, as Backspace does at its beginning.
+function leave() {
+  const begun = document.querySelector(".command-chip");
+  begun?.dispatchEvent(new KeyboardEvent("keydown", { key: "Backspace", bubbles: true }));
+}
+
+// The keyboard belongs to the message box: once it is there, and for a command that is begun from anywhere.
+new MutationObserver((_, observer) => {
+  if (!composer.checkVisibility()) return;
+  observer.disconnect();
+  if (matchMedia("(hover: hover)").matches) composer.focus(); // a phone would show its keyboard
+}).observe(byId("channel-composer"), { attributeFilter: ["hidden"] });
+document.addEventListener("keydown", (event) => {
+  const isText = event.target.closest("input, textarea, [contenteditable]");
+  if (event.key === "/" && !isText && form.hidden && composer.isConnected) composer.focus();
+});
 
 // A link to a message leads to it here, and not to the real Discord.
 messages.addEventListener("click", (event) => {
@@ -101,11 +145,17 @@ form.addEventListener("focusin", (event) => {
   opened = false;
 });
 
-// Stay at the newest message, also when a popup takes room or a reply grows; but not while somebody reads further up.
+// Stay at the newest message, also when a popup takes room or a reply grows; but not while somebody reads further up,
+// which nothing but their own scrolling begins.
+const SCROLLING = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
 let isReading = false;
 let handsOn = -Infinity;
 for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"]) {
-  timeline.addEventListener(kind, () => { handsOn = performance.now(); }, { passive: true });
+  timeline.addEventListener(kind, (event) => {
+    const isElsewhere = kind === "pointerdown" && event.target !== timeline; // not on the scroll bar
+    const isOther = kind === "keydown" && (event.defaultPrevented || !SCROLLING.includes(event.key));
+    if (!isElsewhere && !isOther) handsOn = performance.now();
+  }, { passive: true });
 }
 timeline.addEventListener("scroll", () => {
   const isAway = timeline.scrollHeight - timeline.scrollTop - timeline.clientHeight > 40;
@@ -139,18 +189,12 @@ document.addEventListener("focusin", ({ target }) => {
   if (target.matches(".command-option-input") && !target.value) target.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
-// An old address, or the terminal's Ctrl-C. Three times in a row, as a page that is still loading looks the same.
-let silent = 0;
 let lastAction = null;
 setInterval(() => {
-  const { contextId, authorized, transport, lastAction: last } = window.simcordPreview ?? {};
+  const last = window.simcordPreview?.lastAction;
   if (last && last.requestId !== lastAction) {
     lastAction = last.requestId;
-    if (last.rejected || last.acknowledgement === "unacknowledged") say(UNANSWERED, true);
-    else if (note.textContent === UNANSWERED) say(explained);
+    trouble = last.rejected || last.acknowledgement === "unacknowledged" ? UNANSWERED : "";
   }
-  const isThere = contextId && authorized && !["error", "uncertain"].includes(transport.state);
-  silent = isThere ? 0 : silent + 1;
-  if (silent >= 3) say(ENDED, true);
-  else if (silent === 0 && note.textContent === ENDED) say(explained);
+  learn();
 }, 1000);

@@ -46,8 +46,14 @@ class Application(Places):
     def _get_guild(self, request: Request, guild: str) -> Answer:
         return 200, guild_payload(self._known_guild(guild))
 
-    def _get_bot_member(self, request: Request, guild: str, user: str) -> Answer:
-        return 200, member_payload(Member(int(user), self._known_guild(guild), "bot"))
+    def _get_member(self, request: Request, guild: str, user: str) -> Answer:
+        known = self._known_guild(guild)
+        if int(user) == self.application_id:
+            return 200, member_payload(Member(int(user), known, "bot"))
+        found = [member for member in known.members if member.id == int(user)]
+        if not found:
+            raise RefusedError(404, 10007, "Unknown Member")
+        return 200, member_payload(found[0])
 
     def _get_channels(self, request: Request, guild: str) -> Answer:
         """Without those that the bot may not view, and without threads."""

@@ -17,6 +17,7 @@ from tests.stand_ins.discord.state import (
     NEWS,
     OBFUSCATED,
     READ_MESSAGE_HISTORY,
+    SEND_IN_THREADS,
     SEND_MESSAGES,
     STAGE,
     TEXT,
@@ -61,7 +62,8 @@ def everyone(guild: Guild) -> Json:
     colors = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}
     usual = {"hoist": False, "managed": False, "mentionable": False, "icon": None, "unicode_emoji": None}
     about = {"name": "@everyone", "position": 0, "color": 0, "colors": colors, "flags": 0}
-    return {"id": str(guild.id), "permissions": str(BOTS_RIGHTS), **about, **usual}
+    everyones = BOTS_RIGHTS | USE_APPLICATION_COMMANDS
+    return {"id": str(guild.id), "permissions": str(everyones), **about, **usual}
 
 
 _SETTINGS: Json = {
@@ -90,7 +92,7 @@ _UNSET = (
 
 
 def member_permissions(member: Member) -> int:
-    usual = VIEW_CHANNEL | SEND_MESSAGES | READ_MESSAGE_HISTORY
+    usual = VIEW_CHANNEL | READ_MESSAGE_HISTORY | (SEND_MESSAGES | SEND_IN_THREADS) * member.may_send
     commands = USE_APPLICATION_COMMANDS * member.may_use_commands
     return usual | commands | MANAGE_GUILD * member.manage_guild | ADMINISTRATOR * member.administrator
 

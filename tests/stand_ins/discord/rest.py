@@ -77,7 +77,7 @@ class Rest(Application, ByToken, ByChannel):
             Route("GET", "/users/@me/guilds", "bot", self._get_guilds),
             Route("DELETE", "/users/@me/guilds/{guild}", "bot", self._leave_guild),
             Route("GET", "/guilds/{guild}", "bot", self._get_guild),
-            Route("GET", "/guilds/{guild}/members/{user}", "bot", self._get_bot_member),
+            Route("GET", "/guilds/{guild}/members/{user}", "bot", self._get_member),
             Route("GET", "/guilds/{guild}/channels", "bot", self._get_channels),
             Route("GET", "/oauth2/applications/@me", "bot", self._get_application),
             Route("GET", "/gateway/bot", "bot", self._get_gateway),

@@ -124,6 +124,7 @@ class Member:
     administrator: bool = False
     locale: str = "en-US"
     may_use_commands: bool = True
+    may_send: bool = True
 
 
 @dataclass(eq=False)

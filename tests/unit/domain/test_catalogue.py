@@ -1,11 +1,15 @@
 """The public models: what is read of loose rows, and what a search finds."""
 
+import itertools
+import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rapidfuzz import fuzz, process
 
 from bot.domain.catalogue import MOST_ROWS, Catalogue, PublicModel, read_row
 
@@ -160,7 +164,7 @@ def test_a_beginning_comes_before_what_is_used_more() -> None:
 
 def test_of_duplicates_the_most_used_stays() -> None:
     rows = Catalogue([PublicModel("a", "one", 1), PublicModel("a", "two", 5), PublicModel("a", "three", 2)])
-    assert rows.rows == [PublicModel("a", "two", 5)]
+    assert list(rows.rows) == [PublicModel("a", "two", 5)]
 
 
 def test_an_empty_catalogue_finds_nothing() -> None:
@@ -205,3 +209,91 @@ def test_one_letter_wrong_is_still_found(row: PublicModel) -> None:
     for at in range(1, len(word)):
         wrong = word[:at] + "q" + word[at + 1 :]
         assert row.id in found(wrong), wrong
+
+
+# --- Packed, it finds what a plain search finds -----------------------------------------------------------
+
+
+def plainly(models: list[PublicModel], typed: str, most: int) -> list[PublicModel]:
+    """What a search is to find, said as plainly as can be."""
+    best: dict[str, PublicModel] = {}
+    for model in models:
+        if model.id not in best or best[model.id].calls < model.calls:
+            best[model.id] = model
+    rows = sorted(best.values(), key=lambda model: -model.calls)
+    rows = [row._replace(name=row.name.replace("\n", " ")) for row in rows]
+    lines = [f"{row.id} {row.name}".lower() for row in rows]
+    typed = " ".join(typed.lower().split())
+    ways = [
+        (n for n, line in enumerate(lines) if line.startswith(typed)),
+        (n for n, line in enumerate(lines) if typed in line),
+        by_words(lines, typed),
+    ]
+    found = dict.fromkeys(itertools.chain(*(ways if typed else [range(len(rows))])))
+    return [rows[number] for number in itertools.islice(found, most)]
+
+
+def by_words(lines: list[str], typed: str) -> Iterator[int]:
+    """The lines that hold the words that were typed, or the three closest to each that no line holds."""
+    word = re.compile(r"[^\W_]+")
+    words = [dict.fromkeys(word.findall(line)) for line in lines]
+    known = list(dict.fromkeys(itertools.chain(*words)))
+    alike = [one for one in known if len(one) >= 4 and not one.isdigit()][:30_000]
+    guesses, typos = list[list[tuple[str, float]]](), 0
+    for one in list(dict.fromkeys(word.findall(typed)))[:4]:
+        if one in known:
+            guesses.append([(one, 100.0)])
+            continue
+        typos += 1
+        close = process.extract(one, alike, scorer=fuzz.ratio, score_cutoff=75, limit=3)
+        if typos <= 2 and len(one) >= 4 and close:
+            guesses.append([(like, score) for like, score, _ in close])
+    readings = sorted(itertools.product(*guesses), key=lambda reading: -sum(score for _, score in reading))
+    for reading in readings[:8] if guesses else ():
+        yield from (n for n, line in enumerate(words) if all(one in line for one, _ in reading))
+
+
+letters = st.text(st.sampled_from("abcABC12 -_/.éß\u0130日\n\ud800"), max_size=24)
+syllables = st.sampled_from(["anime", "amine", "animes", "dream", "drean", "mix", "v4", "xl", "İstanbul"])
+phrases = st.lists(syllables | st.text("abcdef", min_size=1, max_size=8), min_size=1, max_size=5).flatmap(
+    lambda parts: st.sampled_from(["-", " ", "_"]).map(lambda between: between.join(parts))
+)
+models = st.builds(
+    PublicModel,
+    ids | phrases.map(lambda text: text.replace(" ", "-")),
+    letters | phrases,
+    st.integers(0, 9),
+)
+
+
+@given(rows=st.lists(models, max_size=80), typed=letters | phrases, most=st.integers(0, 90))
+@example(rows=[PublicModel("x", "", 1)], typed="\ud800", most=5)
+@example(rows=[PublicModel("x", "a\nb", 1), PublicModel("b", "", 0)], typed="b", most=5)
+@example(rows=[PublicModel(f"word-{n}", "", n) for n in range(300)], typed="wodr", most=50)
+def test_it_finds_what_a_plain_search_finds(rows: list[PublicModel], typed: str, most: int) -> None:
+    assert Catalogue(rows).search(typed, most) == plainly(rows, typed, most)
+
+
+@given(rows=st.lists(models, unique_by=lambda row: row.id, max_size=40))
+def test_packed_rows_are_the_rows(rows: list[PublicModel]) -> None:
+    assert sorted(Catalogue(rows).rows) == sorted(
+        row._replace(name=row.name.replace("\n", " ")) for row in rows
+    )
+
+
+COMMON = ["a", "anime", "v1 six", "q", "qe", "amine mxi", "ix-"]
+RARE = [text for n in range(7, 5000, 997) for text in (f"{n:x}w", f"{n:x}wo", f"-{n}", f"{n:x}ward")]
+
+
+@pytest.mark.parametrize("typed", COMMON + RARE)
+def test_a_long_list_is_searched_as_a_short_one(typed: str) -> None:
+    """It is filed by blocks then, and its words by letters."""
+    assert LONG.search(typed, 50) == plainly(LONG_ROWS, typed, 50)
+
+
+PAIRS = list(itertools.product(("anime", "mix", "v1", "qat"), ("six", "enima")))
+LONG_ROWS = [
+    PublicModel(f"{'-'.join(PAIRS[n % 8])}-{n}", f"{PAIRS[n % 8][0]} {n % 7} {n:x}word", n)
+    for n in range(5000)
+]
+LONG = Catalogue(LONG_ROWS)

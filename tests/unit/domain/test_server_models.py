@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.reload import WARM_AGE, Asker, ImageTest, Outcome, Reload, State
+from bot.domain.rows import Watch
 from bot.domain.server_models import Model, Warmth, models_of
 from bot.view import MODELS_PER_PAGE, model_page, models_page
 from bot.words.models import NO_MODELS, model_text, models_text
@@ -15,6 +16,7 @@ from tests.unit.test_words import NOW, reloads, say
 
 DAY = 86400.0
 ANA, BEN = 11, 12
+WATCH = Watch(5, "m", BEN, 70)
 SMALL_PRINT = (
     "-# Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
     "Use elsewhere is not seen."
@@ -55,10 +57,13 @@ def test_reloading_then_warm_then_cold_each_by_last_use() -> None:
     assert [model.id for model in models_of(HISTORY, NOW)] == ["run", "warmer", "warm", "old", "failed"]
 
 
-def test_an_id_that_the_api_never_knew_is_no_model() -> None:
+def test_an_id_that_the_api_does_not_know_is_no_model() -> None:
+    """Its last word counts."""
     assert "no-such" not in [model.id for model in models_of(HISTORY, NOW)]
-    known = [*HISTORY, past("no-such", 20 * DAY)]
-    assert "no-such" in [model.id for model in models_of(known, NOW)]
+    no_more = [*HISTORY, past("no-such", 20 * DAY)]
+    assert "no-such" not in [model.id for model in models_of(no_more, NOW)]
+    again = [past("no-such", 0), *HISTORY]
+    assert "no-such" in [model.id for model in models_of(again, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -119,17 +124,17 @@ def test_only_a_moderator_sees_who() -> None:
 def test_any_history_makes_pages_that_discord_takes(history: list[Reload], page: int, who: bool) -> None:
     models = models_of(history, NOW)
     layouts = [
-        models_page(models, page, NOW, say),
-        *(model_page(m, page, NOW, say, who=who, watched=70 if who else None) for m in models),
+        models_page(models[:MODELS_PER_PAGE], page, page + 2, NOW, say),
+        *(model_page(m, page, NOW, say, user=ANA, who=who, watch=WATCH, channel=70) for m in models),
     ]
     for layout in layouts:
         assert 0 < layout.content_length() <= 4000
 
 
 def test_a_page_has_ten_models_and_buttons_to_the_others() -> None:
-    models = [Model(f"m{n}", (past(f"m{n}", n),)) for n in range(25)]
-    turns = {page: [b.label for b in _buttons(models_page(models, page, NOW, say))] for page in range(4)}
-    assert turns == {0: ["Next"], 1: ["Previous", "Next"], 2: ["Previous"], 3: ["Previous"]}
+    models = [Model(f"m{n}", (past(f"m{n}", n),)) for n in range(10)]
+    turns = {page: [b.label for b in _buttons(models_page(models, page, 3, NOW, say))] for page in range(3)}
+    assert turns == {0: ["Next"], 1: ["Previous", "Next"], 2: ["Previous"]}
     assert MODELS_PER_PAGE == 10
 
 
@@ -138,4 +143,4 @@ def _buttons(layout: discord.ui.LayoutView) -> list[discord.ui.Button[discord.ui
 
 
 def test_an_empty_list_says_so() -> None:
-    assert models_page([], 0, NOW, say).content_length() == len(NO_MODELS)
+    assert models_page([], 0, 1, NOW, say).content_length() == len(NO_MODELS)

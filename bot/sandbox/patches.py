@@ -1,0 +1,80 @@
+"""What is changed in simcord's page and scripts: where a text stands there exactly once, it is replaced."""
+
+from pathlib import Path
+
+STATIC = Path(__file__).with_name("static")
+PLACES = {
+    "<title>SimCord Preview</title>": "<title>Rewarm sandbox</title>",
+    "</head>": '<link rel="stylesheet" href="/sandbox.css"><link rel="icon" href="/rewarm.svg"></head>',
+    '<label class="viewer-control">Viewing as': (STATIC / "bar.html").read_text("utf-8"),
+    'aria-label="SimCord preview"': 'aria-label="Sandbox"',
+    'aria-label="Viewing as"': 'aria-label="You are"',
+    '<p id="channel-empty" class="channel-empty" hidden>No messages in this channel.</p>': (
+        STATIC / "welcome.html"
+    ).read_text("utf-8"),
+    "</body>": '<script type="module" src="/sandbox.js"></script></body>',
+}
+"""Where our parts go in simcord's page."""
+ACTIONS = {
+    "let busyDeferred = false;": """let busyDeferred = false;
+  const later = [];
+  function wait(kind, extra, metadata) {
+    const same = JSON.stringify([kind, extra]);
+    const known = [...later.map((it) => it.same), pending && JSON.stringify([pending.kind, pending.extra])];
+    if (!known.includes(same)) later.push({ same, kind, extra, metadata });
+  }""",
+    "function drain() {": """function drain() {
+    const settled = awaitingRevision === null || awaitingRevision <= context.publishedRevision;
+    if (later.length && !pending && !uncertain && settled) {
+      const { kind, extra, metadata } = later.shift();
+      return void dispatch(kind, extra, metadata);
+    }""",
+    "const action = Object.freeze({ kind,": "const action = Object.freeze({ extra, kind,",
+    "if (pageAction(kind)) pageIntent(kind, extra); return; }": (
+        "if (pageAction(kind)) pageIntent(kind, extra); else wait(kind, extra, metadata); return; }"
+    ),
+    "awaitingRevision > context.publishedRevision) return;": (
+        "awaitingRevision > context.publishedRevision) return void wait(kind, extra, metadata);"
+    ),
+    "redact: () => { pages = {};": "redact: () => { later.length = 0; pages = {};",
+    """return Boolean(pending || uncertain
+    || (awaitingRevision !== null && awaitingRevision > context.publishedRevision)); }""": (
+        "return Boolean(uncertain); }"
+    ),
+}
+"""simcord drops a click while another is on its way, and locks the page; here only that click waits."""
+APP = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
+"""simcord throws away what is typed when the bot restarts; a person's words are kept."""
+COMMANDS = {
+    "if (active instanceof HTMLElement) { active.click(); return true; }": (
+        "if (active instanceof HTMLElement && active.dataset.value !== event.target.value) "
+        "{ active.click(); return true; }"
+    ),
+    " pendingKind = context.pendingKind; }": " }",
+    """draftVersion: currentDraft().version,
+    });
+  }
+  /** @param {KeyboardEvent} event */""": """draftVersion: currentDraft().version,
+    });
+    exitCommand();
+    input.value = "";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  /** @param {KeyboardEvent} event */""",
+}
+"""With Enter simcord chooses a suggestion, again and again; here one that is typed already is sent.
+It keeps a command in the message box until it is answered; here the box is free for the next one."""
+SELECTS = {
+    "if (state.pendingAction || state.blocked) {": "if (state.blocked) {",
+    '&& changed) dispatch("select", { control_key: key, values });': (
+        '&& changed) { dispatch("select", { control_key: key, values }); '
+        "currentDrafts(key).delete(key); state.selectDrafts.delete(key); }"
+    ),
+}
+"""simcord refuses a choice while a command is on its way, and the same one in that message's next menu."""
+PATCHES = {
+    "/actions.js": ACTIONS,
+    "/app.js": APP,
+    "/commands.js": COMMANDS,
+    "/select-drafts.js": SELECTS,
+}

@@ -1,0 +1,120 @@
+"""The embedded store's file while it is open: by sqlitedict; a copy is put back if somebody deletes it."""
+
+import math
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from sqlitedict import SqliteDict
+
+from bot.domain.errors import StoreTrouble
+from bot.store import file
+from bot.store.place import Place, Whereabouts
+
+BUSY_TIMEOUT_MS = 3000
+PUT_BACK_SHOWN = 60.0
+"""How long /readyz says so: whoever watches it must see it once."""
+_PUT_BACK = "{path} was deleted or moved while the bot ran, and a copy was put back: see who does that"
+_LOST = (
+    "{path} was replaced or cut off while the bot ran, and nothing is stored any more: stop the bot, "
+    "then see that the right file is there"
+)
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class OpenFile:
+    """The connection to the file; all but `fault` is for the store's own thread."""
+
+    def __init__(self, path: Path, lock: TextIO) -> None:
+        self._path = path
+        self._lock = lock
+        self._put_back_at = -math.inf
+        self._is_lost = False
+        self._damage = ""
+        self._open()
+
+    def _open(self) -> None:
+        self._place = Place(self._path)
+        self._db = self._connect()
+        self._place.is_open(self._pragma("user_version")[0])
+
+    def _connect(self) -> Any:
+        db = SqliteDict(
+            str(self._path),
+            tablename="kv",
+            autocommit=True,
+            journal_mode="WAL",
+            encode=orjson.dumps,
+            decode=orjson.loads,
+            outer_stack=False,
+        )
+        for pragma in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            db.conn.select_one(f"PRAGMA {pragma}")
+        return db
+
+    @property
+    def fault(self) -> str:
+        """The one of `bot.store.base`."""
+        if self._is_lost:
+            return _LOST.format(path=self._path)
+        is_new = time.monotonic() < self._put_back_at + PUT_BACK_SHOWN
+        return self._damage or (_PUT_BACK.format(path=self._path) if is_new else "")
+
+    def _execute(self, statement: str, *args: Any) -> Any:
+        """Do one statement; return its first row."""
+        if self._is_lost:
+            raise StoreTrouble(self.fault)
+        if self._db is None or not self._db.conn.is_alive():  # it would be waited for, for ever
+            raise StoreTrouble("the storage thread has died: restart the bot")
+        return self._db.conn.select_one(statement, args)
+
+    def _pragma(self, text: str) -> Any:
+        return self._execute(f"PRAGMA {text}")
+
+    def _guard(self) -> None:
+        """See that the file is there, and still ours; where it is gone, put a copy back.
+
+        Raises StoreTrouble, OSError, sqlite3.Error: then nothing that was written counts.
+        """
+        found = Whereabouts.ANOTHER if self._is_lost else self._place.look()
+        if found is Whereabouts.GONE:
+            log.error("store.file_gone", path=str(self._path), todo="a copy of it is put back")
+            with suppress(FileExistsError, BlockingIOError):  # somebody else has come meanwhile
+                self._put_back()
+                found = Whereabouts.WELL
+        if found is not Whereabouts.WELL and not self._is_lost:
+            self._is_lost = True
+            self._place.remove_helpers()
+            log.error("store.file_replaced", why=self.fault)
+        if self._is_lost:
+            raise StoreTrouble(self.fault)
+
+    def _put_back(self) -> None:
+        """Copy what the open connection sees, and go on with the copy.
+
+        Raises FileExistsError, BlockingIOError where another has taken the place; OSError, sqlite3.Error.
+        """
+        with ExitStack() as undo:
+            lock = file.lock_again(self._lock, self._path.parent)
+            if lock is not self._lock:
+                undo.enter_context(lock)
+            part = file.new_part(self._path)
+            undo.callback(part.unlink)
+            self._execute("VACUUM INTO ?", str(part))
+            undo.pop_all()
+        # From here on the copy is all that there is: whatever fails, it stays.
+        self._db.close()
+        self._place.remove_helpers()
+        file.put(part, self._path)
+        self._place.close()
+        if lock is not self._lock:
+            self._lock.close()
+            self._lock = lock
+        self._open()
+        self._put_back_at = time.monotonic()
+        log.error("store.file_put_back", why=self.fault)

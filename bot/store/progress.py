@@ -1,0 +1,26 @@
+"""A limit on progress, not on time: work on a large store takes long, and a disk that hangs never answers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def while_it_moves(work: Callable[[Callable[[], None]], T], seconds: float) -> T:
+    """Do work in a thread, which calls what it is given now and then.
+
+    Raises TimeoutError when it has not for so many seconds: the thread is left to itself.
+    """
+    loop, moved = asyncio.get_running_loop(), asyncio.Event()
+
+    def progress() -> None:
+        loop.call_soon_threadsafe(moved.set)
+
+    working = asyncio.create_task(asyncio.to_thread(work, progress), name="store-works")
+    working.add_done_callback(lambda _: moved.set())
+    while not working.done():
+        moved.clear()
+        async with asyncio.timeout(seconds):
+            await moved.wait()
+    return working.result()

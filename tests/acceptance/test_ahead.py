@@ -1,0 +1,173 @@
+"""*Test it too*: asked for during the countdown, made at its end; taken back, refused, restarted."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from simcord.actors import MemberActor
+from simcord.results import InteractionResult
+
+from bot.reloads.image_story import TOO_LATE_AGE
+from bot.words.buttons import TEST_PROMPT
+from tests.stand_ins.model_api import Answer, ModelApiServer
+from tests.world import World, said
+
+Restart = Callable[[], Awaitable[None]]
+TOO, YES, BACK = "Test it too", "Yes, test it", "Take it back"
+READY = "`sdxl-turbo` should be ready (2 minutes have passed, not tested)."
+CONFIRMED = "`sdxl-turbo` is confirmed: it made your test image."
+NO_CREDITS = {"status": "error", "message": "Insufficient credits"}
+
+
+@pytest.fixture
+async def counting(world: World) -> World:
+    """Ana's reload has a minute to go."""
+    await world.reload(world.ana)
+    await world.pass_time(60)
+    return world
+
+
+async def click(result: InteractionResult, who: MemberActor, label: str) -> InteractionResult:
+    assert result.response is not None
+    return await who.click(result.response.message, label=label)
+
+
+async def ask(world: World, who: MemberActor) -> InteractionResult:
+    """Press *Test it too*, and say yes."""
+    return await click(await world.press(who, TOO), who, YES)
+
+
+async def later(world: World, seconds: int = 100) -> None:
+    for _ in range(0, seconds, 10):  # simcord wants to be asked often where sockets are waited for
+        await world.pass_time(10)
+
+
+def pings(world: World) -> set[tuple[str, frozenset[int]]]:
+    """What was said to whom, each once."""
+    found = [(ping.text.partition(" <@")[0], ping.pinged) for ping in world.pings()]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+async def forbid(world: World, who: MemberActor) -> None:
+    [command] = [c for c in world.env.backend.commands[None].values() if c["name"] == "reload"]
+    world.guild.set_command_permissions(int(command["id"]), {who: False})
+
+
+async def test_the_tester_hears_confirmed_and_the_others_ready(counting: World, api: ModelApiServer) -> None:
+    cost = said(asked := await counting.press(counting.ben, TOO))
+    assert "**costs one generation**" in cost
+    await counting.press(counting.ben, "Notify me")
+    assert "you are pinged with what came of it" in said(await click(asked, counting.ben, YES))
+    await later(counting, 50)
+    assert api.render_calls == [], "not before its end"
+    await later(counting, 50)
+    [call] = api.render_calls
+    assert call.body["prompt"] == TEST_PROMPT
+    assert counting.last().word == "Confirmed"
+    assert len(counting.pictures()) == 1
+    assert pings(counting) == {(READY, only(counting.ana)), (CONFIRMED, only(counting.ben))}
+
+
+def only(*people: MemberActor) -> frozenset[int]:
+    return frozenset(person.id for person in people)
+
+
+async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiServer) -> None:
+    """Also where they did not want to hear of the reload."""
+    await counting.press(counting.ana, "Don't notify me")
+    await ask(counting, counting.ana)
+    api.renders = [Answer(NO_CREDITS, 402)]
+    await later(counting)
+    text = "`sdxl-turbo` made no test image: the API account is out of credits."
+    assert pings(counting) == {(text, only(counting.ana))}
+    assert len(api.render_calls) == 1
+
+
+async def test_one_person_tests_and_it_is_theirs_to_take_back(counting: World, api: ModelApiServer) -> None:
+    one = await ask(counting, counting.ben)
+    refused = said(await counting.press(counting.ana, TOO))
+    assert refused == "Somebody has asked for a test image of this already. It will show in the reply."
+    assert "you are pinged" in said(await counting.press(counting.ben, TOO)), "it offers to take it back"
+    assert said(await click(one, counting.ben, BACK)) == "`sdxl-turbo` makes no test image."
+    await later(counting)
+    assert api.render_calls == []
+    assert pings(counting) == {(READY, only(counting.ana))}
+    assert counting.last().word == "Ready"
+
+
+async def test_whoever_takes_it_back_leaves_it_to_another(counting: World, api: ModelApiServer) -> None:
+    await click(await ask(counting, counting.ben), counting.ben, BACK)
+    await ask(counting, counting.mod)
+    await later(counting)
+    assert len(api.render_calls) == 1
+    assert (CONFIRMED, only(counting.mod)) in pings(counting)
+
+
+async def test_it_outlives_restarts(counting: World, api: ModelApiServer, restart: Restart) -> None:
+    await ask(counting, counting.ben)
+    await restart()
+    await later(counting)
+    await restart()
+    await later(counting, 30)
+    assert len(api.render_calls) == 1
+    assert counting.last().word == "Confirmed"
+    assert pings(counting) == {(READY, only(counting.ana)), (CONFIRMED, only(counting.ben))}
+
+
+async def test_over_ten_minutes_late_nothing_is_sent(
+    counting: World, api: ModelApiServer, restart: Restart
+) -> None:
+    await ask(counting, counting.ben)
+    counting.env.backend.advance_clock(60 + TOO_LATE_AGE + 5)
+    await restart()
+    await later(counting, 30)
+    assert api.render_calls == []
+    why = "the bot was away at the end; nothing was sent."
+    assert why in counting.last().text
+    text = f"`sdxl-turbo` made no test image: {why}"
+    assert (text, only(counting.ben)) in pings(counting)
+
+
+async def test_the_right_is_looked_at_again(counting: World, api: ModelApiServer) -> None:
+    await ask(counting, counting.ben)
+    await forbid(counting, counting.ben)
+    await later(counting)
+    assert api.render_calls == []
+    assert "could not see that they may still use" in counting.last().text
+    assert len(pings(counting)) == 2
+
+
+async def test_the_key_is_looked_at_again(counting: World, api: ModelApiServer) -> None:
+    await ask(counting, counting.ben)
+    await counting.mod.slash(counting.general, "key remove")
+    await later(counting)
+    assert api.render_calls == []
+    assert "no usable API key" in counting.last().text
+    assert len(pings(counting)) == 2
+
+
+async def test_it_needs_what_test_image_needs(counting: World) -> None:
+    asked = await counting.press(counting.ben, TOO)
+    await forbid(counting, counting.ben)
+    assert "does not let you use" in said(await click(asked, counting.ben, YES))
+    assert "does not let you use" in said(await counting.press(counting.ben, TOO))
+
+
+async def test_a_reload_that_fails_tells_them_and_tests_nothing(world: World, api: ModelApiServer) -> None:
+    slow_down = {"status": "error", "message": "Rate limit exceeded", "retry_after": 40}
+    api.reloads = [Answer(slow_down, 429), Answer(NO_CREDITS, 402)]
+    await world.reload(world.ana)
+    await world.pass_time(20)
+    await ask(world, world.ben)
+    await later(world, 60)
+    assert world.last().word == "Failed"
+    text = "`sdxl-turbo` was not reloaded: see the reply."
+    assert pings(world) == {(text, only(world.ana, world.ben))}
+    assert api.render_calls == []
+
+
+async def test_after_the_end_it_is_too_late(counting: World, api: ModelApiServer) -> None:
+    asked = await counting.press(counting.ben, TOO)
+    await later(counting)
+    assert said(await click(asked, counting.ben, YES)).startswith("This reload has ended")
+    assert api.render_calls == []

@@ -1,0 +1,174 @@
+"""The store's file is deleted, moved, replaced or cut off while a bot has it open."""
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.domain.errors import StoreTrouble
+from bot.domain.reload import State
+from bot.domain.rows import KeyRow
+from bot.store.embedded import EmbeddedStore
+from bot.store.file import NAME
+from tests.integration.test_embedded_store import LIMIT, make, opened
+
+NEW = KeyRow("sealed anew", 7, "mod", 2.0)
+
+
+def delete_all(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+GONE: dict[str, Callable[[Path], object]] = {
+    "deleted": lambda folder: (folder / NAME).unlink(),
+    "moved": lambda folder: (folder / NAME).rename(folder / "elsewhere"),
+    "all of it": delete_all,
+    "with its folder": shutil.rmtree,
+}
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+async def store(folder: Path) -> EmbeddedStore:
+    """Each test closes it."""
+    store = await opened(folder)
+    await store.ask(make(1), LIMIT)
+    return store
+
+
+@pytest.mark.parametrize("how", GONE)
+async def test_file_that_is_gone_is_put_back_before_anything_is_confirmed(
+    store: EmbeddedStore, folder: Path, how: str
+) -> None:
+    GONE[how](folder)
+    await store.set_key(102, NEW)
+    assert "a copy was put back" in store.fault
+    assert await store.step(1, {State.ASKED}, State.CALLING, message=5) is not None
+    assert (folder / NAME).stat().st_mode & 0o777 == 0o600
+    store.close()
+    again = EmbeddedStore(folder)
+    assert ([row.state for row in await again.open()], await again.key(102)) == ([State.CALLING], NEW)
+    again.close()
+
+
+async def test_it_is_noticed_while_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.turns.GUARD_INTERVAL", 0.05)
+    store = await opened(folder)
+    (folder / NAME).unlink()
+    async with asyncio.timeout(10):
+        while not (folder / NAME).exists() or not store.fault:
+            await asyncio.sleep(0.01)
+    store.close()
+    again = EmbeddedStore(folder)
+    assert await again.key(101) is not None
+    again.close()
+
+
+def copy_over(folder: Path, backup: Path) -> None:
+    """As `cp` does: the same file with other bytes."""
+    (folder / NAME).write_bytes(backup.read_bytes())
+
+
+def rename_over(folder: Path, backup: Path) -> None:
+    shutil.copy(backup, folder / "new")
+    (folder / "new").replace(folder / NAME)
+
+
+REPLACED: dict[str, Callable[[Path, Path], object]] = {"renamed over": rename_over, "copied over": copy_over}
+LOOK = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+[(state,)] = db.execute("PRAGMA quick_check").fetchall()
+[(count,)] = db.execute("SELECT count(*) FROM kv WHERE key = 'key:200'").fetchall()
+print(state, count)
+"""
+"""In a process of its own, as a restart is: in this one SQLite still shares what it knew of that file."""
+
+
+@pytest.fixture
+async def backup(folder: Path, tmp_path: Path) -> Path:
+    """Of a store that had another key; larger than the one that runs."""
+    store = await opened(tmp_path / "before")
+    await store.set_key(200, NEW)
+    for number in range(50):
+        await store.set_value(f"name-{number}", "x" * 1000)
+    store.close()
+    return tmp_path / "before" / NAME
+
+
+@pytest.mark.parametrize("how", REPLACED)
+async def test_file_that_was_replaced_is_left_as_it_is(
+    store: EmbeddedStore, folder: Path, backup: Path, how: str
+) -> None:
+    REPLACED[how](folder, backup)
+    for _ in range(2):
+        with pytest.raises(StoreTrouble, match="replaced or cut off"):
+            await store.set_key(102, NEW)
+        with pytest.raises(StoreTrouble, match="replaced or cut off"):
+            await store.history(100)
+    assert "stop the bot" in store.fault
+    assert [row.id for row in await store.open()] == [1], "what runs is known, to be shown"
+    assert await store.key(102) is None
+    store.close()
+    assert (folder / NAME).read_bytes() == backup.read_bytes()
+    looking = subprocess.run([sys.executable, "-c", LOOK, folder / NAME], stdout=subprocess.PIPE, check=True)
+    assert looking.stdout == b"ok 1\n"
+
+
+async def test_file_that_was_cut_off_gets_nothing_more(store: EmbeddedStore, folder: Path) -> None:
+    await store.ask(make(2, model="other"), LIMIT)
+    (folder / NAME).write_bytes(b"")
+    with pytest.raises(StoreTrouble, match="cut off"):
+        await store.set_key(102, NEW)
+    store.close()
+    assert (folder / NAME).read_bytes() == b""
+
+
+async def test_a_file_that_is_tidied_or_opened_beside_a_reader_is_ours(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    for number in range(300):
+        await store.set_value(f"name-{number}", "x" * 1000)
+    for number in range(300):
+        await store.set_value(f"name-{number}", "")
+    reader = sqlite3.connect(folder / NAME, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM kv").fetchone()
+    store.close()
+    again = EmbeddedStore(folder)
+    await again.set_key(102, NEW)
+    reader.execute("COMMIT")
+    size = (folder / NAME).stat().st_size
+    reader.execute("VACUUM")
+    reader.close()
+    for number in range(3):
+        await again.set_key(102, replace(NEW, at=float(number)))
+    assert (folder / NAME).stat().st_size < size
+    assert again.fault == ""
+    again.close()
+
+
+async def test_where_another_bot_has_begun_nothing_is_put_back(store: EmbeddedStore, folder: Path) -> None:
+    delete_all(folder)
+    other = EmbeddedStore(folder)
+    await other.set_key(200, NEW)
+    with pytest.raises(StoreTrouble):
+        await store.set_key(102, NEW)
+    await other.set_key(201, NEW)
+    store.close()
+    other.close()
+    db = sqlite3.connect(folder / NAME)
+    found = {key for (key,) in db.execute("SELECT key FROM kv WHERE key LIKE 'key:%'")}
+    db.close()
+    assert found == {"key:200", "key:201"}
