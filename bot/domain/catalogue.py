@@ -148,9 +148,20 @@ class Rows(Sequence[PublicModel]):
             return [self[number] for number in range(*place.indices(len(self)))]
         calls = self._calls[place]  # raises IndexError, as a sequence does
         part, line = divmod(place % len(self), _TOGETHER)
-        text = zlib.decompress(self._packed[self._starts[part] : self._starts[part + 1]])
-        id_, _, name = text.split(b"\n")[line].decode("utf-8", "surrogatepass").partition(" ")
-        return PublicModel(id_, name, calls)
+        return _row(self._part(part)[line], calls)
+
+    def __iter__(self) -> Iterator[PublicModel]:
+        """All of them: each part is unpacked once."""
+        lines = itertools.chain.from_iterable(map(self._part, range(len(self._starts) - 1)))
+        return map(_row, lines, self._calls)
+
+    def _part(self, number: int) -> list[bytes]:
+        return zlib.decompress(self._packed[self._starts[number] : self._starts[number + 1]]).split(b"\n")
+
+
+def _row(line: bytes, calls: int) -> PublicModel:
+    id_, _, name = line.decode("utf-8", "surrogatepass").partition(" ")
+    return PublicModel(id_, name, calls)
 
 
 def _line(row: PublicModel) -> str:
