@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from bot import __main__ as command_line, process
+from bot import __main__ as command_line
+from bot import process
 from bot.clock import LOOK_INTERVAL, SuspendProofLoop, elapsed
 
 
