@@ -79,7 +79,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         assert seen[0].startswith("Reloading works")
         assert "The promised time, 8 s, has passed; not confirmed." in seen[-1]
         ping = person.messages.last
-        await expect(ping).to_contain_text("@mod works should be ready")
+        await expect(ping).to_contain_text("works should be ready (8 s have passed, not tested). @mod")
         await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))
         await person.fits()
         await expect(person.page.locator(".is-ping")).to_have_count(1)
