@@ -121,13 +121,13 @@ def classify(
     `now`: seconds since 1970; `yes`: the status words that accept.
     """
     answer = read(body)
+    word = word_of(answer)
+    if word in yes and not 300 <= status < 400:
+        return Answer(Outcome.ACCEPTED)
     text = _text(answer)
     said, words = harmless(text, key), _without(model, text)
     if 300 <= status < 400:
         return Answer(Outcome.NO_USABLE_ANSWER, said)
-    word = word_of(answer)
-    if word in yes:
-        return Answer(Outcome.ACCEPTED)
     may_be_no = word in (*_NO, None)
     told = _meaning(words) if may_be_no else None
     if told is Outcome.SLOW_DOWN or (status == 429 and told is None and may_be_no):
