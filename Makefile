@@ -20,6 +20,8 @@ run: .venv/.run ## run the bot with the settings in .env
 new-key: .venv/.run ## print a fresh key for KEY_ENCRYPTION_KEYS
 	@$(BIN)/python -m bot new-key
 
+# They begin with a history of so many reloads.
+torture soak crowd: export KEPT_RELOADS ?= 300000
 torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
 	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_torture.py
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from bot.domain.askers import OPEN_PER_SERVER
 from bot.domain.reload import OPEN, State
 from bot.store.embedded import EmbeddedStore
+from tests.endurance.past import begin_with_a_history
 from tests.stand_ins.discord import Interaction
 from tests.wire import Wire
 
@@ -69,6 +70,7 @@ def limited(wire: Wire) -> int:
 
 
 async def test_a_crowd_is_answered_ends_on_time_and_is_pinged(wire: Wire) -> None:
+    begin_with_a_history(wire)
     wire.environment |= {"RELOAD_SECONDS": str(SECONDS), "LOG_LEVEL": "WARNING"}
     wire.forked = False
     async with wire.process() as process:
@@ -94,6 +96,7 @@ async def test_a_crowd_is_answered_ends_on_time_and_is_pinged(wire: Wire) -> Non
 
 async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
     """Half of it is overdue when the bot is back."""
+    begin_with_a_history(wire)
     wire.environment |= {"RELOAD_SECONDS": "60", "LOG_LEVEL": "WARNING"}
     async with wire.process() as process:
         await wire.set_key()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tests.endurance.past import begin_with_a_history
 from tests.integration.test_health import free_port, samples
 from tests.stand_ins.discord import Fault, Message, flat
 from tests.stand_ins.model_api import ACCEPTED, Answer
@@ -157,6 +158,7 @@ async def test_nothing_grows(wire: Wire) -> None:
     wire.environment |= {"LOG_LEVEL": "ERROR", "HEALTH_PORT": str(port)}
     wire.server.limits = False
     wire.forked = False  # its memory is looked at
+    begin_with_a_history(wire)
     async with wire.process():
         await wire.set_key()
         wire.api.reloads = [Answer(handler=functools.partial(answer, dice))]

@@ -13,6 +13,7 @@ from collections import Counter
 from aiohttp import web
 
 from bot.domain.reload import Ending
+from tests.endurance.past import begin_with_a_history
 from tests.stand_ins.discord import Interaction
 from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire
@@ -59,6 +60,7 @@ async def test_every_acknowledged_reload_survives_kills(wire: Wire) -> None:
     dice = random.Random(seed)  # noqa: S311  # dice, not secrets
     wire.environment["LOG_LEVEL"] = "WARNING"
     wire.server.limits = False  # about kills, not about limits
+    begin_with_a_history(wire)
     asked: dict[str, Interaction] = {}
     wire.forked = False
     async with wire.process():
