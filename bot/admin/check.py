@@ -6,13 +6,16 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import discord
 from pydantic import SecretStr
 
 from bot.admin import store
+from bot.admin.env_file import faults
 from bot.admin.portal import Portal, open_portal
+from bot.admin.trouble import why
 from bot.discord_api.logins import no_logins
 from bot.discord_api.permissions import NEEDED, invitation
 from bot.discord_api.trouble import TROUBLE
@@ -51,7 +54,8 @@ async def check(settings: Settings, server: int | None) -> bool:
 
 async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
     given = sorted(name.upper() for name in settings.model_fields_set)
-    yield _say("settings", f"right; given are {', '.join(given)}", is_well=True)
+    wrong = await asyncio.to_thread(faults)
+    yield _say("settings", wrong or f"right; given are {', '.join(given)}", is_well=not wrong)
     yield await _report("disk", lambda: asyncio.to_thread(_disk, settings.data_dir))
     yield await _report("store", lambda: _store(settings), limit=None)  # a large one takes long
     yield await _report("model API", lambda: _model_api(settings))
@@ -66,23 +70,18 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
     except discord.LoginFailure:
         yield _say("token", "Discord refuses it. Copy it again from the developer portal.", is_well=False)
     except TROUBLE as error:
-        yield _say("token", _no_answer(error), is_well=False)
+        yield _say("token", why(error), is_well=False)
 
 
 async def _report(what: str, check: Check, limit: float | None = CHECK_TIMEOUT) -> bool:
     try:
         async with asyncio.timeout(limit):
-            return _say(what, await check(), is_well=True)
+            found = await check()
     except NotRightError as error:
         return _say(what, str(error), is_well=False)
     except TROUBLE as error:
-        return _say(what, _no_answer(error), is_well=False)
-
-
-def _no_answer(error: Exception) -> str:
-    if isinstance(error, discord.HTTPException):
-        return f"Discord answers with status {error.status}. Try again in a while."
-    return f"no clear answer ({type(error).__name__}). Is this machine online, may it reach discord.com?"
+        return _say(what, why(error), is_well=False)
+    return _say(what, found, is_well=True)
 
 
 def _say(what: str, text: str, *, is_well: bool) -> bool:
@@ -136,6 +135,8 @@ async def _store(settings: Settings) -> str:
 
 
 async def _model_api(settings: Settings) -> str:
+    if _is_readable_on_the_way(settings.model_api_url):
+        raise NotRightError("MODEL_API_URL is http: everybody on the way can read the keys. Use https.")
     async with open_session() as session:
         hosts = Hosts(session, settings.model_api_hosts)
         current = hosts.current
@@ -153,6 +154,12 @@ async def _model_api(settings: Settings) -> str:
         as_well = "does so too" if said is KeyCheck.INVALID else trouble or _UNCLEAR
         answers.append(f"{host}, which is asked about keys that the first one refuses, {as_well}")
     return "; ".join(answers)
+
+
+def _is_readable_on_the_way(url: str) -> bool:
+    to = urlsplit(url)
+    host = to.hostname or ""
+    return to.scheme == "http" and host != "localhost" and not host.startswith("127.") and host != "::1"
 
 
 async def _clock(portal: Portal) -> str:

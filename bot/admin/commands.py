@@ -16,6 +16,7 @@ from bot.admin.check import check
 from bot.admin.init import init
 from bot.admin.move import move
 from bot.admin.servers import servers
+from bot.admin.trouble import why
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
 from bot.settings import load_settings
@@ -77,7 +78,7 @@ async def _servers(arguments: argparse.Namespace) -> int:
     except discord.LoginFailure:
         raise
     except TROUBLE as error:
-        print(f"{type(error).__name__}: {error}. Try again in a while.", file=sys.stderr)  # noqa: T201
+        print(f"Discord: {why(error)}", file=sys.stderr)  # noqa: T201
         return _NOT_RIGHT
 
 

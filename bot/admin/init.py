@@ -13,7 +13,9 @@ import discord
 from dotenv import dotenv_values
 
 from bot.admin.arguments import as_typed
+from bot.admin.env_file import ENV
 from bot.admin.portal import open_portal
+from bot.admin.trouble import why
 from bot.discord_api.permissions import invitation
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
@@ -21,7 +23,6 @@ from bot.model_api.versions import VERSIONS
 from bot.store import file
 from bot.vault import new_encryption_key
 
-ENV = Path(".env")
 _TOKEN, _KEYS = "DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"
 _HEAD = (
     "# Made by `init`. README.md says what else can be set. Keep a copy of the encryption key elsewhere.\n"
@@ -77,8 +78,8 @@ def _read_env() -> dict[str, str]:
     try:
         return {name: value for name, value in dotenv_values(ENV).items() if value}
     except (OSError, UnicodeDecodeError) as error:
-        why = f"cannot be read ({type(error).__name__})"
-        raise SettingsError([f"{ENV}: {why}. Move it away, and begin anew."]) from None
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError([f"{ENV}: cannot be read ({reason}). Move it away, and begin again."]) from None
 
 
 def _make_key(folder: Path) -> str:
@@ -121,7 +122,7 @@ async def _application(token: str, api_url: str) -> int | None:
     except discord.LoginFailure:
         raise refused from None
     except TROUBLE as error:
-        _say(f"Discord cannot be reached now ({type(error).__name__}), so the token was not checked.")
+        _say(f"The token was not checked: {why(error)}")
         _say(f"`{as_typed('check')}` does that later, and prints the invite link.")
         return None
 

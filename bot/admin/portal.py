@@ -10,6 +10,7 @@ import aiohttp
 import discord
 from discord.http import Route
 
+from bot.admin.trouble import refuse_pages
 from bot.discord_api.http_trace import trace
 from bot.discord_api.limiter import Limiter
 
@@ -22,7 +23,8 @@ class Portal(discord.Client):
     def __init__(self) -> None:
         self.behind: float | None = None
         watch = trace(Limiter())  # as in the bot, a 429 ends a call instead of being slept out
-        watch.on_request_end.append(self._compare_clocks)
+        for look in (self._compare_clocks, refuse_pages):
+            watch.on_request_end.append(look)
         super().__init__(intents=discord.Intents.none(), http_trace=watch)
 
     async def _compare_clocks(self, _: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
@@ -34,7 +36,7 @@ class Portal(discord.Client):
 
 @asynccontextmanager
 async def open_portal(token: str, api_url: str) -> AsyncIterator[Portal]:
-    """Log in by REST. Raises discord.LoginFailure, and what `bot.trace.TROUBLE` lists."""
+    """Log in by REST. Raises discord.LoginFailure, and what `bot.discord_api.trouble.TROUBLE` lists."""
     if api_url:
         Route.BASE = api_url
     portal = Portal()

@@ -4,12 +4,14 @@ import asyncio
 import os
 import pty
 import re
+import shlex
 import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +143,61 @@ async def test_check_where_something_does_not_answer(wire: Wire, what: str) -> N
     said = await run(wire, "check")
     assert said.status == 1
     assert said.line("token" if what == "discord" else what).startswith("✗")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"status": 429, "headers": {"Retry-After": "7", "Via": "1.1"}}, "asks to slow down (429). Wait 7 s"),
+        ({"status": 503}, "in trouble (status 503). Try again in a while"),
+        ({"status": 200, "edge": True}, "a web page answers, not Discord. Is a proxy"),
+        ({"status": 403, "edge": True}, "a web page answers, not Discord. Is a proxy"),
+        ({"reset": "before"}, "cannot be reached. Is this machine online"),
+    ],
+)
+async def test_check_says_why_discord_was_not_asked(wire: Wire, fault: dict[str, Any], said: str) -> None:
+    wire.server.faults = [Fault("GET", "", times=99, **fault)]
+    token = (await run(wire, "check")).line("token")
+    assert said in token
+    assert "Error" not in token, "no names that only a programmer knows"
+
+
+async def test_check_looks_at_the_env_file(wire: Wire) -> None:
+    env = wire.folder / ".env"
+    env.write_text("RELOAD_SECOND=60\nCOMPOSE_PROJECT_NAME=x\nlog_level=DEBUG\n")
+    env.chmod(0o644)
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert "RELOAD_SECOND in .env is no setting. Did you mean RELOAD_SECONDS?" in said.line("settings")
+    assert "Others on this machine can read .env" in said.line("settings")
+    assert "COMPOSE" not in said.out
+    assert "log_level" not in said.out
+    env.write_text("COMPOSE_PROJECT_NAME=x\n")
+    env.chmod(0o600)
+    assert (await run(wire, "check")).line("settings").startswith("✓")
+
+
+async def test_check_warns_of_keys_that_can_be_read_on_the_way(wire: Wire) -> None:
+    said = await run(wire, "check", MODEL_API_URL="http://models.example")
+    assert "everybody on the way can read the keys. Use https" in said.line("model API")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+async def test_check_into_head_or_a_plain_terminal_ends_without_a_traceback(
+    wire: Wire, encoding: str
+) -> None:
+    wire.environment["PYTHONIOENCODING"] = encoding
+    command = f"{shlex.quote(sys.executable)} -m bot check | head -1"
+    shell = await asyncio.create_subprocess_shell(
+        command,
+        cwd=wire.folder,
+        env={**os.environ, **wire.environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(shell.communicate(), 60)
+    assert b"settings: right" in out
+    assert err == b""
 
 
 async def test_check_of_a_server_that_it_is_not_in(wire: Wire) -> None:
@@ -492,7 +549,7 @@ async def test_init_where_discord_cannot_be_asked(wire: Wire) -> None:
     wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
     said = await _init(wire, wire.server.token)
     assert said.status == 0
-    assert "so the token was not checked" in said.out
+    assert "The token was not checked: Discord is in trouble" in said.out
     assert "`python -m bot check` does that later, and prints the invite link." in said.out
     assert (wire.folder / ".env").exists()
 

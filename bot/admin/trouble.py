@@ -1,0 +1,40 @@
+"""Why Discord could not be asked, in words for a terminal."""
+
+import aiohttp
+import discord
+
+from bot.discord_api.trouble import LimitedError
+
+
+class NotDiscordError(discord.DiscordException):
+    """A web page came where Discord answers with JSON."""
+
+
+async def refuse_pages(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
+    """Watch a session of aiohttp for answers that are not Discord's. Raises NotDiscordError."""
+    if sent.response.status < 500 and sent.response.content_type == "text/html":
+        sent.response.close()
+        raise NotDiscordError
+
+
+def why(error: Exception) -> str:
+    """What happened, and what to do about it."""
+    match error:
+        case LimitedError():
+            wait = f"{error.wait:.0f} s" if error.wait else "an hour"
+            return f"Discord asks to slow down (429). Wait {wait}; does something else here call it?"
+        case discord.HTTPException() if error.status >= 500:
+            return f"Discord is in trouble (status {error.status}). Try again in a while."
+        case discord.HTTPException():
+            return f"Discord refuses that (status {error.status})."
+        case NotDiscordError():
+            return "a web page answers, not Discord. Is a proxy or a firewall in between?"
+        case TimeoutError():
+            return "no answer in time. May this machine reach discord.com?"
+        case aiohttp.ClientConnectorDNSError():
+            return "its name cannot be looked up. Is this machine online?"
+        case aiohttp.ClientSSLError():
+            return "its certificate is not trusted. Is a proxy in between, or the clock wrong?"
+        case OSError() | aiohttp.ClientConnectionError():
+            return "it cannot be reached. Is this machine online, may it reach discord.com?"
+    return "an answer that the bot does not understand. Is a proxy or a firewall in between?"
