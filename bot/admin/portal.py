@@ -10,7 +10,6 @@ import aiohttp
 import discord
 from discord.http import Route
 
-from bot.admin.trouble import refuse_pages
 from bot.discord_api.http_trace import trace
 from bot.discord_api.limiter import Limiter
 
@@ -23,8 +22,7 @@ class Portal(discord.Client):
     def __init__(self) -> None:
         self.behind: float | None = None
         watch = trace(Limiter())  # as in the bot, a 429 ends a call instead of being slept out
-        for look in (self._compare_clocks, refuse_pages):
-            watch.on_request_end.append(look)
+        watch.on_request_end.append(self._compare_clocks)
         super().__init__(intents=discord.Intents.none(), http_trace=watch)
 
     async def _compare_clocks(self, _: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:

@@ -3,18 +3,7 @@
 import aiohttp
 import discord
 
-from bot.discord_api.trouble import LimitedError
-
-
-class NotDiscordError(discord.DiscordException):
-    """A web page came where Discord answers with JSON."""
-
-
-async def refuse_pages(_: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
-    """Watch a session of aiohttp for answers that are not Discord's. Raises NotDiscordError."""
-    if sent.response.status < 500 and sent.response.content_type == "text/html":
-        sent.response.close()
-        raise NotDiscordError
+from bot.discord_api.trouble import DownError, LimitedError, NotDiscordError
 
 
 def why(error: Exception) -> str:
@@ -23,7 +12,7 @@ def why(error: Exception) -> str:
         case LimitedError():
             wait = f"{error.wait:.0f} s" if error.wait else "an hour"
             return f"Discord asks to slow down (429). Wait {wait}; does something else here call it?"
-        case discord.HTTPException() if error.status >= 500:
+        case DownError() | discord.DiscordServerError():
             return f"Discord is in trouble (status {error.status}). Try again in a while."
         case discord.HTTPException():
             return f"Discord refuses that (status {error.status})."

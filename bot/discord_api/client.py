@@ -115,10 +115,8 @@ class PatientBot(commands.AutoShardedBot):
                         self, initial=initial, gateway=gateway, shard_id=shard_id
                     )
             except TROUBLE as error:
-                pause = start_pause(attempt)
-                log.warning(
-                    "gateway.not_connected", shard=shard_id, error=type(error).__name__, again_in=pause
-                )
+                pause, seen = start_pause(attempt), {"shard": shard_id, "error": type(error).__name__}
+                log.warning("bot.not_connected", to=str(gateway.origin()), **seen, again_in=pause)
                 await asyncio.sleep(pause)
                 continue
             if self._is_left_behind():

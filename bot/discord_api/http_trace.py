@@ -14,13 +14,14 @@ from types import SimpleNamespace
 import aiohttp
 
 from bot.discord_api.limiter import Limiter
-from bot.discord_api.trouble import LimitedError, StaleError
+from bot.discord_api.trouble import DownError, LimitedError, NotDiscordError, StaleError
 
 STALE_AGE = 0.5
 """How old the number in a countdown may be when it is sent."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 _MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
+_OF_LOGIN = re.compile(r"/(users/@me|oauth2/applications/@me|gateway/bot)$")
 _LIMIT = ("Limit", "Remaining", "Reset-After")
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
@@ -54,6 +55,8 @@ def clock() -> float:
 
 def trace(limiter: Limiter, *, is_proxied: bool = False) -> aiohttp.TraceConfig:
     """Make the watch. Raises StaleError and LimitedError before a call, LimitedError after it.
+
+    After a call of a login, DownError and NotDiscordError, too.
 
     `is_proxied`: what answers without Discord's Via header is a proxy of the self-hoster's.
     """
@@ -104,6 +107,8 @@ class _Watch:
             raise LimitedError(limiter.everything.shut(clock()))
         for gate in request.tried:
             gate.open()
+        if _OF_LOGIN.search(sent.url.path):
+            _see_that_it_is_discord(sent.response)
         place = _OF_CHANNEL.search(sent.url.path)
         channel = int(place[1]) if place is not None else None
         if sent.method == "POST" and channel is not None:
@@ -115,6 +120,16 @@ class _Watch:
             reset := _seconds(headers, "X-RateLimit-Reset-After")
         ):
             limiter.exhaust(request.bucket, clock() + reset)
+
+
+def _see_that_it_is_discord(response: aiohttp.ClientResponse) -> None:
+    """discord.py would try five times after a 500, for 25 s, and say nothing; a page it takes for JSON."""
+    if response.status >= 500:
+        response.close()
+        raise DownError(response.status)
+    if response.content_type == "text/html":
+        response.close()
+        raise NotDiscordError
 
 
 def _refuse_stale(call: Call | None) -> None:

@@ -21,6 +21,18 @@ class LimitedError(aiohttp.ClientError):
         self.wait = wait
 
 
+class DownError(aiohttp.ClientError):
+    """Discord answers a login with trouble of its own: `status`, 500 or more."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+class NotDiscordError(aiohttp.ClientError):
+    """A web page came where Discord answers with JSON: something in between answered."""
+
+
 def named_wait(error: Exception) -> float:
     """Seconds for which Discord wants no more of what met this error; 0 where it named none."""
     return (error.wait or 0.0) if isinstance(error, LimitedError) else 0.0

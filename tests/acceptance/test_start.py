@@ -50,6 +50,38 @@ async def test_odd_answers_while_starting_are_waited_out(
     assert len(tries) <= 8
 
 
+HALF_THERE: dict[str, tuple[str, dict[str, Any]]] = {
+    "500 on login": ("/users/@me$", {"status": 500}),
+    "502 with a page on login": ("/users/@me$", {"status": 502, "edge": True}),
+    "a page instead of a login": ("/users/@me$", {"status": 200, "edge": True}),
+    "a page that forbids": ("/users/@me$", {"status": 403, "edge": True}),
+    "500 where the gateway is named": ("/gateway/bot$", {"status": 500}),
+    "a page where the gateway is named": ("/gateway/bot$", {"status": 200, "edge": True}),
+    "no gateway": ("", {}),
+}
+
+
+@virtual
+@pytest.mark.parametrize("name", HALF_THERE)
+async def test_half_of_discord_is_one_line_each_try(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path, how = HALF_THERE[name]
+    if path:
+        wire.server.faults = [Fault("GET", path, times=10**6, **how)]
+    else:
+        wire.server.gateway_refuses = True
+    async with running(wire.settings(), monkeypatch):
+        await asyncio.sleep(3)
+        log = capsys.readouterr().out
+        assert "bot.not_connected" in log
+        await asyncio.sleep(57)
+        log += capsys.readouterr().out
+    tries = len([r for r in wire.server.requests if path and r.path.endswith(path.rstrip("$"))])
+    assert log.count("bot.not_connected") == (tries or wire.server.gateway_refused)
+    assert "Traceback" not in log
+
+
 @virtual
 async def test_gateway_that_refuses_for_hours_is_asked_ever_more_slowly(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
