@@ -16,7 +16,7 @@ from bot.store.rows import FORGOTTEN
 from bot.store.turns import WRITE_TIMEOUT, Turns
 
 FIRST_BATCH, SMALLEST_BATCH = 100, 25
-PAGE_SECONDS = 0.01
+PAGE_SECONDS = 0.006
 """What a page is to take, so that nobody waits long behind it; after twice that, the next is halved."""
 SERVERS_BATCH = 200
 CHECK_PAUSE = 0.25

@@ -3,6 +3,8 @@
 import shutil
 import sqlite3
 import stat
+import threading
+import time
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from bot.admin.backups import back_up
+from bot.admin.store import backup
 from bot.domain.errors import StoreUnusable
 from bot.domain.rows import KeyRow
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from tests import ROOT
+from tests.benchmarks import history, places
 
 DAY = date(2026, 11, 29)
 SERVER = 123456789012345678
@@ -103,3 +107,36 @@ async def test_a_store_keeps_its_id_also_when_it_is_restored(tmp_path: Path, int
     assert back_up(data, into, 7, DAY + timedelta(days=1)).path.name[:-13] == first.name[:-13]
     with closing(sqlite3.connect(first)) as copy:
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_backup_is_of_one_moment_however_much_the_bot_writes(tmp_path: Path) -> None:
+    """It has many parts, and something is written between any two."""
+    server, written = places.server(1), 0
+    history.fill_file(tmp_path, {server: 10_000}, time.time())
+    with closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as bot:
+        bot.execute("PRAGMA journal_mode=WAL")
+        stop, until = threading.Event(), time.monotonic() + 10
+
+        def keep_writing() -> None:
+            nonlocal written
+            with closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as writer:
+                while not stop.wait(0.001) and time.monotonic() < until:
+                    for name in ("one", "other"):
+                        writer.execute("REPLACE INTO kv VALUES (?, ?)", (f"value:{name}", b"%d" % written))
+                    written += 1
+
+        writing = threading.Thread(target=keep_writing)
+        writing.start()
+        try:
+            while not written:
+                time.sleep(0.001)
+            before = written
+            backup(tmp_path, tmp_path / "copy")
+            assert written > before + 3, "it was written meanwhile"
+        finally:
+            stop.set()
+            writing.join()
+    with closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        found = [int(row[0]) for row in copy.execute("SELECT value FROM kv WHERE key LIKE 'value:o%'")]
+    assert max(found) <= before + 1, "as it was when the backup began"
+    assert max(found) - min(found) <= 1
