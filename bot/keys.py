@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import SecretStr
 
-from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken
+from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken, StoreTrouble
 from bot.domain.rows import KeyRow
+from bot.model_api.answer import Balance
 from bot.model_api.client import KeyCheck, ModelApi
 from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.vault import Vault
@@ -99,6 +100,16 @@ class Keys:
         except NoKey:
             tail = None
         return KeyStatus(row.by_name, row.at, tail)
+
+    async def balance(self, server: int) -> Balance | None:
+        """What is left to spend with the server's key, as the API says now; None: nobody can tell.
+
+        Nothing of it is kept.
+        """
+        try:
+            return await self._api.balance(await self.open(server))
+        except (NoKey, StoreTrouble):
+            return None
 
     async def open(self, server: int) -> SecretStr:
         """The server's key. Raises NoKey when there is none that opens."""

@@ -12,7 +12,9 @@ from bot.keys import LONGEST_KEY, parse_key
 from bot.words.key import (
     KEY_HINT,
     KEY_LABEL,
+    KEY_SHOWN,
     KEY_TITLE,
+    balance_text,
     key_removed,
     key_status,
     key_stored,
@@ -37,6 +39,7 @@ class KeyModal(discord.ui.Modal):
         )
         label, hint = say(KEY_LABEL), say(KEY_HINT)
         self.add_item(discord.ui.Label(text=label, description=hint, component=self._box))
+        self.add_item(discord.ui.TextDisplay(say(KEY_SHOWN)))
 
     async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
         """Check the right once more: it may have been taken away while the modal was open."""
@@ -50,11 +53,19 @@ class KeyModal(discord.ui.Modal):
         checked = await keys.check(key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
         await keys.set(server, key, who.id, who.display_name)
-        await deliver.say(interaction, key_stored(say, checked=checked))
+        left = await _balance(interaction, server) if checked else ""
+        await deliver.say(interaction, f"{key_stored(say, checked=checked)}{left}")
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
         await interaction.client.tree.on_error(interaction, app_commands.AppCommandError(error))
+
+
+async def _balance(interaction: discord.Interaction[Rewarm], server: int) -> str:
+    """What is left to spend, as a sentence to be added; empty where the API does not say."""
+    bot = interaction.client
+    left = await bot.keys.balance(server)
+    return "" if left is None else f" {balance_text(left, bot.now(), bot.languages.of(interaction.locale))}"
 
 
 @app_commands.default_permissions(manage_guild=True)
@@ -78,14 +89,18 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
     @app_commands.command(name=n_("status"), description=n_("Who set this server's API key, and when"))
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
-        status = await self.bot.keys.status(interaction.guild_id or 0)
+        server = interaction.guild_id or 0
+        status = await self.bot.keys.status(server)
         say = self.bot.languages.of(interaction.locale)
         if status is None:
             text = no_key(say)
         elif status.tail is None:
             text = key_unreadable(say)
         else:
+            defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
+            await self.bot.responses.respond(interaction, defer)
             text = key_status(escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, say)
+            text += await _balance(interaction, server)
         await self.bot.responses.say(interaction, text)
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))

@@ -8,7 +8,7 @@ import math
 import re
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import SecretStr
@@ -22,6 +22,9 @@ LONGEST_NAMED_WAIT = 60.0
 SOONEST_FETCH, LATEST_FETCH = 3.0, 20.0
 """Seconds after which a picture is first asked for, whatever the API estimates."""
 LONGEST_ADDRESS = 2048
+LARGEST_BALANCE = 1e12
+"""What is said to be more is not believed."""
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YES = ("success", "processing")
 _NO = ("error", "failed")
@@ -118,6 +121,23 @@ def read_rendering(
     return Rendering(Outcome.RENDERING, job=job, wait=min(max(eta, SOONEST_FETCH), LATEST_FETCH))
 
 
+class Balance(NamedTuple):
+    """What is left to spend; `currency`: three capital letters, or empty where none is named."""
+
+    amount: float
+    currency: str
+
+
+def read_balance(answer: dict[str, Any] | None, key: SecretStr) -> Balance | None:
+    """The balance in an answer, or None: it stands in `data`, or at the top as one client's test has it."""
+    told = (answer or {}).get("data")
+    told = told if isinstance(told, dict) else answer or {}
+    amount, currency = _number(told.get("balance")), str(told.get("currency")).upper()
+    if amount is None or abs(amount) > LARGEST_BALANCE or repeats_key(str(amount), key.get_secret_value()):
+        return None
+    return Balance(amount, currency if _CURRENCY.fullmatch(currency) else "")
+
+
 def read(body: bytes) -> dict[str, Any] | None:
     """The JSON object in a body, or None."""
     try:
@@ -164,11 +184,17 @@ def _slow_down(status: int, headers: dict[str, str], answer: dict[str, Any] | No
 
 
 def _seconds(value: Any) -> float | None:
-    """A wait that can be believed, in seconds, or None: numbers come as text, odd, or endless."""
+    """A wait that can be believed, in seconds, or None."""
+    seconds = _number(value)
+    return seconds if seconds is not None and 0 < seconds <= LONGEST_BELIEVED_WAIT else None
+
+
+def _number(value: Any) -> float | None:
+    """A number, or None: they come as text, odd, or endless."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        seconds = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and 0 < seconds <= LONGEST_BELIEVED_WAIT else None
+    return number if math.isfinite(number) else None

@@ -1,5 +1,6 @@
 """What is said of a server's API key, in private."""
 
+from bot.model_api.answer import Balance
 from bot.words.language import Language, n_
 
 
@@ -24,6 +25,12 @@ def key_status(by_name: str, at: float, tail: str, say: Language) -> str:
     return f"{who}{ends} {more}"
 
 
+def balance_text(left: Balance, at: float, say: Language) -> str:
+    """What is left to spend, as the API says; `at`: when."""
+    amount = f"{left.amount:.2f} {left.currency}".rstrip()
+    return say("The API says: {amount} left, as of {time}.", amount=amount, time=f"<t:{round(at)}:t>")
+
+
 def key_unreadable(say: Language) -> str:
     """A key is stored, and does not open."""
     return say("The stored API key cannot be opened. Store it again with {key_set}.")
@@ -44,3 +51,4 @@ def key_removed(say: Language, *, existed: bool) -> str:
 KEY_TITLE = n_("API key of this server")
 KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
 KEY_HINT = n_("For reloads, and members' test images, which cost credits. Stored encrypted.")
+KEY_SHOWN = n_("Moderators of this server can see what is left to spend with it.")
