@@ -35,13 +35,18 @@ from bot.words.settings import (
     CHANNEL_UNSET,
     EVERYBODY,
     LANGUAGE,
+    NO_LIMIT,
+    NO_TESTS,
     ON_DEMAND,
     PINGS,
+    TESTS,
     settings_text,
 )
 from bot.words.watches import KEEP_WARM
 
 MODELS_PER_PAGE = 10
+TESTS_CHOICES = (0, 1, 3, 10, None)
+"""Of test images per member and day; None: no limit."""
 _CONTAINER, _TEXT = ComponentType.container.value, ComponentType.text_display.value
 _GALLERY, _ROW = ComponentType.media_gallery.value, ComponentType.action_row.value
 _BUTTON, _SECONDARY = ComponentType.button.value, discord.ButtonStyle.secondary.value
@@ -127,8 +132,13 @@ def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
         yield {"type": _BUTTON, "style": _SECONDARY, "label": say(label), "custom_id": custom_id}
 
 
-def models_page(models: Sequence[Model], page: int, now: float, say: Language) -> discord.ui.LayoutView:
-    """A page of a server's models, with a menu to look at one; a page that is no more shows the last."""
+def models_page(
+    models: Sequence[Model], page: int, now: float, say: Language, made: Sequence[tuple[int, int]] = ()
+) -> discord.ui.LayoutView:
+    """A page of a server's models, with a menu to look at one; a page that is no more shows the last.
+
+    `made`: how many test images who had made, for moderators.
+    """
     if not models:
         return layout(_text(say(NO_MODELS)))
     pages = -(-len(models) // MODELS_PER_PAGE)
@@ -144,7 +154,7 @@ def models_page(models: Sequence[Model], page: int, now: float, say: Language) -
         for label, to in ((EARLIER, page - 1), (LATER, page + 1))
         if 0 <= to < pages
     ]
-    text = _text(models_text(shown, page, pages, now, say))
+    text = _text(models_text(shown, page, pages, now, say, made))
     return layout(text, discord.ui.ActionRow(menu), *([discord.ui.ActionRow(*turns)] if turns else []))
 
 
@@ -181,6 +191,12 @@ def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) ->
     )
     for code, name in {"": say(AS_DISCORD), **NAMES}.items():
         tongue.add_option(label=name, value=code or "auto", default=code == chosen.language)
+    tests: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
+        custom_id=SETTING_ID.format(what="tests")
+    )
+    for most in TESTS_CHOICES:
+        label = say({0: NO_TESTS, None: NO_LIMIT}.get(most, str(most)))
+        tests.add_option(label=label, value=str(most), default=most == chosen.tests_per_day)
     known = (chosen.ledger_channel,) if chosen.ledger_channel is not None else ()
     kind = discord.SelectDefaultValueType.channel
     place: discord.ui.ChannelSelect[discord.ui.LayoutView] = discord.ui.ChannelSelect(
@@ -193,6 +209,6 @@ def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) ->
     items: list[discord.ui.Item[discord.ui.LayoutView]] = [
         _text(settings_text(chosen, say, may_write=may_write))
     ]
-    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (CHANNEL, place)):
+    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (TESTS, tests), (CHANNEL, place)):
         items += [_text(say(title)), discord.ui.ActionRow(menu)]
     return layout(*items)

@@ -6,6 +6,7 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.domain.allowance import made_by
 from bot.domain.custom_ids import LIST, MODEL, WATCH
 from bot.domain.server_models import Model, models_of
 from bot.words.language import n_
@@ -64,7 +65,11 @@ async def _models(interaction: discord.Interaction[Rewarm]) -> list[Model]:
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
     bot = interaction.client
     say = bot.languages.of(interaction.locale)
-    await show_in_private(interaction, view.models_page(await _models(interaction), page, bot.now(), say))
+    made: list[tuple[int, int]] = []
+    if interaction.permissions.manage_guild:
+        made = made_by(await bot.store.paid_calls(interaction.guild_id or 0), bot.now())
+    models = await _models(interaction)
+    await show_in_private(interaction, view.models_page(models, page, bot.now(), say, made))
 
 
 class ModelsCog(commands.Cog):

@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot import view
 from bot.app import Rewarm
 from bot.domain.custom_ids import SETTING
-from bot.domain.rows import ServerSettings
+from bot.domain.rows import TESTS_PER_DAY, ServerSettings
 from bot.languages import NAMES
 from bot.words.language import n_
 from cogs.checks import require_manager
@@ -48,6 +48,9 @@ def _changes(what: str, values: list[str], channels: dict[str, Any]) -> dict[str
             return {"quiet": value == "some"}
         case "language":
             return {"language": value if value in NAMES else ""}
+        case "tests":
+            chosen = {str(most): most for most in view.TESTS_CHOICES}
+            return {"tests_per_day": chosen.get(value, TESTS_PER_DAY)}
         case _:
             return {"ledger_channel": int(value) if value in channels else None}
 
@@ -84,7 +87,8 @@ class SettingsCog(commands.Cog):
         self.bot = bot
 
     @app_commands.command(
-        name=n_("settings"), description=n_("Pings, language, and where cold models are announced")
+        name=n_("settings"),
+        description=n_("Pings, language, test images, and where cold models are announced"),
     )
     @app_commands.default_permissions(manage_guild=True)
     async def settings(self, interaction: discord.Interaction[Rewarm]) -> None:

@@ -25,6 +25,7 @@ RewarmError
     ├── TooManyWatched       the server watches as many models as it may
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
+    ├── NoTestsLeft          the member had as many test images made in 24 hours as the server allows
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
 
 The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
@@ -158,6 +159,15 @@ class NoTestNow(Refusal):
     def __init__(self, why: Literal["running", "yet", "over"] = "over") -> None:
         super().__init__(f"no test image: {why}")
         self.why = why
+
+
+class NoTestsLeft(Refusal):
+    """A member had `limit` test images made in 24 hours; `free_at`: the next one is possible, None: never."""
+
+    def __init__(self, limit: int, free_at: float | None) -> None:
+        super().__init__(f"{limit} test images in 24 hours")
+        self.limit = limit
+        self.free_at = free_at
 
 
 class NotAMember(Refusal):

@@ -1,9 +1,11 @@
-"""What is kept of a server besides its reloads: its key, its settings, the models that are watched."""
+"""What is kept of a server besides its reloads: its key, its settings, watched models, calls that cost."""
 
 from dataclasses import dataclass
 
 WATCHED_PER_SERVER = 25
 """Models."""
+TESTS_PER_DAY = 10
+"""Test images of a member, where the server's moderators have not chosen another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class ServerSettings:
     """One of `bot.languages.NAMES`; empty: as Discord says of the server."""
     ledger_channel: int | None = None
     """Where cold models are announced; None: where *Watch* was pressed."""
+    tests_per_day: int | None = TESTS_PER_DAY
+    """How many test images a member may have made in 24 hours; None: as many as they like."""
 
     def locale(self, discords: object) -> str:
         """The language of what all see: as was chosen, else as Discord has it for the server."""
@@ -49,3 +53,11 @@ class Watch:
     message: int | None = None
     """What said so, and where."""
     place: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A call for a test image that may have gone out, which costs a generation: whose, and when."""
+
+    by: int
+    at: float

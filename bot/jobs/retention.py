@@ -1,4 +1,4 @@
-"""Deletes by age: ended reloads after HISTORY_DAYS, and what tells where they were asked for after a day."""
+"""By age: ended reloads after HISTORY_DAYS; after a day where they were asked for, and calls that cost."""
 
 from collections.abc import Callable
 from typing import NoReturn
@@ -32,5 +32,6 @@ class Retention:
         expired, now = 0, self._now()
         while done := await self._store.expire(now - self._keep_seconds, now - FADE_AGE):
             expired += done
+        await self._store.expire_calls(now)
         if expired:
             log.info("reloads.expired", count=expired)

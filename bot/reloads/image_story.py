@@ -13,11 +13,14 @@ from bot.domain.errors import NoKey, StoreTrouble
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Rendering
+from bot.reloads.allowance import give_back
 from bot.reloads.life import Life
 from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
 
 FETCH_INTERVAL = 8.0
 RENDERING_TIMEOUT = 180.0
+_NOTHING_SENT = (Outcome.NOT_SENT, Outcome.STORAGE, Outcome.NO_CONNECTION)
+"""Whatever is stored: it says "called" before the call."""
 _MAY_PASS = (
     Outcome.RENDERING,
     Outcome.NO_USABLE_ANSWER,
@@ -128,10 +131,14 @@ class ImageTestStory:
         """Store that there is no picture, and why; then show it."""
         if self.test.outcome is None:
             await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
-        await self._reply.show_test(self.life.reload)
+        await asyncio.gather(self._reply.show_test(self.life.reload), self._give_back(why))
         await self._note(shown=True)
         log.info("image_test.ended", outcome=why)
         await self.life.catch_up()
+
+    async def _give_back(self, why: Outcome) -> None:
+        if why in _NOTHING_SENT or not self.test.called:
+            await give_back(self._services.store, self.life.reload.server, self.test.by)
 
     async def _note(self, **changes: Any) -> bool:
         return await self.life.step(State.ENDED, test=replace(self.test, **changes))

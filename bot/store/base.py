@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
 from bot.domain.reload import Asker, Reload, State
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts
 
 MISSING_SERVERS = "missing_servers"
@@ -141,6 +141,25 @@ class Store(Protocol):
 
     async def remove_watch(self, server: int, model: str) -> bool:
         """Watch a model no more; False if nobody did."""
+        ...
+
+    async def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
+        """Store a call that costs before it goes out; False: this one was stored before.
+
+        Raises NoTestsLeft where its member has made `most` in 24 hours; None: as many as they like.
+        """
+        ...
+
+    async def give_back_call(self, server: int, name: str) -> None:
+        """Delete a call that did not go out."""
+        ...
+
+    async def paid_calls(self, server: int) -> list[PaidCall]:
+        """The calls that cost of a server, those of the last 24 hours and perhaps some before."""
+        ...
+
+    async def expire_calls(self, now: float) -> None:
+        """Delete the calls that do not count any more."""
         ...
 
     async def servers(self) -> set[int]:

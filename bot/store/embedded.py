@@ -27,6 +27,7 @@ from bot.domain.steps import Facts
 from bot.metrics import Metrics
 from bot.store import file
 from bot.store.base import News
+from bot.store.embedded_rows import EmbeddedRows
 from bot.store.memory import Memory
 from bot.store.rows import VALUE, pack
 
@@ -47,7 +48,7 @@ _T = TypeVar("_T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class EmbeddedStore:
+class EmbeddedStore(EmbeddedRows):
     """The store of `bot.store.base` in one file that belongs to one process."""
 
     is_shared = is_outdated = False
@@ -248,7 +249,7 @@ class EmbeddedStore:
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it
         with_reloads = {server for server, reloads in list(memory.of_server.items()) if reloads}
-        watching = {server for server, _ in list(memory.watches)}
+        watching = {server for server, _ in (*list(memory.watches), *list(memory.paid_calls))}
         return set(memory.keys) | with_reloads | set(memory.settings) | watching
 
     async def expire(self, ended_before: float, fade_before: float) -> int:

@@ -14,8 +14,8 @@ from bot.domain.errors import StoreUnusable
 from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
-FORMAT = 1
-"""The version of the rows; a store of a newer one is refused."""
+FORMAT = 2
+"""The version of the rows; a store of a newer one is refused. 1 had no calls that cost."""
 FORMAT_ADDRESS = VALUE.address(name="format")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"

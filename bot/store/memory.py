@@ -4,13 +4,14 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from bot.domain.allowance import check_allowance, counts
 from bot.domain.askers import check_limits, join, mute
 from bot.domain.errors import NoKey, TooManyWatched
 from bot.domain.reload import JOINABLE, Asker, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts, faded
 from bot.domain.steps import step as take_step
-from bot.store.rows import KEY, RELOAD, SETTINGS, VALUE, WATCH, Kind, StoredRow, kind_of
+from bot.store.rows import KEY, PAID, RELOAD, SETTINGS, VALUE, WATCH, Kind, StoredRow, kind_of
 
 REDELIVERY_AGE = 900.0
 """How long Discord's token answers an interaction, and how long one may be delivered again."""
@@ -28,6 +29,7 @@ class Memory:
         self.keys: dict[int, KeyRow] = {}
         self.settings: dict[int, ServerSettings] = {}
         self.watches: dict[tuple[int, str], Watch] = {}
+        self.paid_calls: dict[tuple[int, str], PaidCall] = {}
         self.values: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}
         """None: deleted."""
@@ -51,6 +53,7 @@ class Memory:
             KEY: (self.keys, number),
             SETTINGS: (self.settings, number),
             WATCH: (self.watches, (number, name)),
+            PAID: (self.paid_calls, (number, name)),
             VALUE: (self.values, name),
         }
         return tables[kind]
@@ -154,9 +157,27 @@ class Memory:
             self.change(WATCH.address(server, model), None)
         return existed
 
+    def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
+        if (server, name) in self.paid_calls:
+            return False
+        mine = (known for (of, _), known in self.paid_calls.items() if of == server)
+        check_allowance(mine, call.by, call.at, most)
+        self.change(PAID.address(server, name), call)
+        return True
+
+    def give_back_call(self, server: int, name: str) -> None:
+        if (server, name) in self.paid_calls:
+            self.change(PAID.address(server, name), None)
+
+    def expire_calls(self, now: float) -> None:
+        for place in [place for place, call in self.paid_calls.items() if not counts(call, now)]:
+            self.give_back_call(*place)
+
     def forget(self, server: int) -> None:
         if server in self.settings:
             self.change(SETTINGS.address(server), None)
+        for place in [place for place in self.paid_calls if place[0] == server]:
+            self.give_back_call(*place)
         for of, model in [place for place in self.watches if place[0] == server]:
             self.remove_watch(of, model)
         for id_ in list(self.of_server.get(server, {})):

@@ -7,9 +7,9 @@ import orjson
 from pydantic import TypeAdapter
 
 from bot.domain.reload import Reload
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
 
-StoredRow = Reload | KeyRow | ServerSettings | Watch | Any
+StoredRow = Reload | KeyRow | ServerSettings | Watch | PaidCall | Any
 """The last: a named value."""
 T = TypeVar("T")
 
@@ -44,8 +44,9 @@ RELOAD = Kind("reload", TypeAdapter(Reload))
 KEY = Kind("key", TypeAdapter(KeyRow))
 SETTINGS = Kind("settings", TypeAdapter(ServerSettings))
 WATCH = Kind("watch", TypeAdapter(Watch), has_name=True)
+PAID = Kind("paid", TypeAdapter(PaidCall), has_name=True)
 VALUE: Kind[Any] = Kind("value", TypeAdapter(Any), has_number=False, has_name=True)
-KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, VALUE)}
+KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, PAID, VALUE)}
 
 
 def kind_of(address: str) -> Kind[Any]:

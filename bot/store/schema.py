@@ -56,6 +56,10 @@ MIGRATIONS = (
     CREATE INDEX rows_of_server ON rows (server);
     """,
     "CREATE INDEX reloads_fading ON reloads (last_at) WHERE may_fade",
+    """
+    COMMENT ON TABLE rows IS
+    'keys (sealed), settings, watches and calls that cost, of servers; named values of server 0'
+    """,
 )
 _LOCK = 0x7265_7761_726D
 """Any number, so long as every replica takes the same."""

@@ -1,17 +1,18 @@
-"""The rows of servers in PostgreSQL: keys, settings, watches; and small named values."""
+"""The rows of servers in PostgreSQL: keys, settings, watches, calls that cost; and small named values."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
 
+from bot.domain.allowance import ALLOWANCE_AGE
 from bot.domain.errors import StoreTrouble
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
 from bot.store import statements as sql
 from bot.store.database import Database
 from bot.store.lease import Lease
 from bot.store.memory import Memory
-from bot.store.rows import KEY, SETTINGS, VALUE, WATCH, Kind
+from bot.store.rows import KEY, PAID, SETTINGS, VALUE, WATCH, Kind
 from bot.store.schema import Connection
 
 WRITE_TIMEOUT = 5.0
@@ -96,6 +97,29 @@ class ServerRows:
 
     async def remove_watch(self, server: int, model: str) -> bool:
         return await self._remove(WATCH, server, model)
+
+    async def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                for record in await connection.fetch(sql.ROWS_OF_SERVER, PAID.word, server):
+                    memory.remember(PAID.address(server, record["name"]), sql.row_of(PAID, record))
+                done = memory.reserve_call(server, name, call, most)
+                if done:
+                    await connection.execute(sql.SET_ROW, PAID.word, server, name, sql.packed(call))
+                return done
+
+        return await self._write(STEP_TIMEOUT, work)
+
+    async def give_back_call(self, server: int, name: str) -> None:
+        await self._remove(PAID, server, name)
+
+    async def paid_calls(self, server: int) -> list[PaidCall]:
+        found = await self._fetch(sql.ROWS_OF_SERVER, PAID.word, server)
+        return [sql.row_of(PAID, record) for record in found]
+
+    async def expire_calls(self, now: float) -> None:
+        await self._write(WRITE_TIMEOUT, lambda c: c.execute(sql.EXPIRE_CALLS, now, ALLOWANCE_AGE))
 
     async def value(self, name: str) -> Any:
         return await self._find(VALUE, 0, name)

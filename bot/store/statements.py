@@ -85,6 +85,10 @@ INSERT INTO rows VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
 """
 REMOVE_ROW = "DELETE FROM rows WHERE kind = $1 AND server = $2 AND name = $3 RETURNING true"
+EXPIRE_CALLS = """
+DELETE FROM rows WHERE kind = 'paid' AND abs((value->>'at')::double precision - $1) >= $2
+"""
+ROWS_OF_SERVER = "SELECT server, name, value FROM rows WHERE kind = $1 AND server = $2"
 SERVERS = """
 WITH RECURSIVE known (server) AS (
     VALUES ($1::bigint)

@@ -13,6 +13,7 @@ from bot.domain.errors import (
     NotAllowedHere,
     NotAMember,
     NoTestNow,
+    NoTestsLeft,
     PermissionsUnknown,
     Refusal,
     Restarting,
@@ -87,6 +88,18 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
             return say("This server watches {number} models, the most at once.", number=error.limit)
         case NoTestNow():
             return say(_NO_TEST[error.why])
+        case NoTestsLeft(limit=0):
+            return say(
+                "In this server nobody can have test images made. Moderators choose that in {settings}."
+            )
+        case NoTestsLeft():
+            most = say.count(
+                "You had {number} test image made in 24 hours, the most in this server.",
+                "You had {number} test images made in 24 hours, the most in this server.",
+                error.limit,
+            )
+            then = say("The next one is possible {time}.", time=_soon(error.free_at or 0.0))
+            return f"{most} {then}"
         case NotAMember():
             return say(
                 "Rewarm is not a member of this server, so it cannot ping anybody. "
@@ -100,4 +113,8 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
 def _place(error: TooManyOpen, say: Language) -> str:
     if error.free_at is None:
         return say("Wait until one of them ends.")
-    return say("The next one ends {time}.", time=f"<t:{math.ceil(error.free_at)}:R>")
+    return say("The next one ends {time}.", time=_soon(error.free_at))
+
+
+def _soon(at: float) -> str:
+    return f"<t:{math.ceil(at)}:R>"

@@ -10,6 +10,8 @@ AS_DISCORD = n_("As this server has it in Discord")
 CHANNEL = n_("Where it is said that a watched model goes cold")
 CHANNEL_UNSET = n_("Where Watch was pressed")
 
+TESTS, NO_TESTS, NO_LIMIT = n_("Test images per member and day"), n_("None"), n_("No limit")
+
 
 def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool) -> str:
     """The head of the panel; `may_write`: in the channel for watched models."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import NoKey, TooManyOpen, TooManyWatched
+from bot.domain.errors import NoKey, NoTestsLeft, TooManyOpen, TooManyWatched
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, ServerSettings, Watch
+from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import IllegalStep, faded
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -216,6 +216,38 @@ async def test_a_test_that_runs_is_open_and_outlives_the_process(open_store: Ope
     assert len(await again.open()) == 1, "it has not been shown"
     await again.step(1, {State.ENDED}, State.ENDED, test=replace(done, shown=True))
     assert await again.open() == []
+
+
+async def test_a_member_has_so_many_calls_that_cost_in_a_day_also_in_the_same_instant(
+    open_store: OpenStore,
+) -> None:
+    store = await open_store()
+
+    async def reserve(name: str, by: int = 7, server: int = 100, at: float = 1000.0) -> bool:
+        return await store.reserve_call(server, name, PaidCall(by, at), 3)
+
+    done = await asyncio.gather(*(reserve(f"call-{n}") for n in range(10)), return_exceptions=True)
+    refused = [error for error in done if isinstance(error, NoTestsLeft)]
+    assert (done.count(True), len(refused)) == (3, 7)
+    assert refused[0].free_at == 1000.0 + 86400.0
+    made = next(n for n in range(10) if done[n] is True)
+    assert await reserve(f"call-{made}") is False, "it was stored before"
+    assert await reserve("other-member", by=8)
+    assert await reserve("other-server", server=101)
+    store = await open_store()
+    with pytest.raises(NoTestsLeft):
+        await reserve("after-a-restart")
+    await store.give_back_call(100, f"call-{made}")
+    assert await reserve("in-its-place", at=2000.0)
+    assert await reserve("a-day-later", at=1000.0 + 86400.0)
+    await store.expire_calls(1000.0 + 86400.0)
+    assert sorted(call.at for call in await store.paid_calls(100)) == [2000.0, 87400.0]
+    await store.forget(101)
+    assert await store.paid_calls(101) == []
+    await store.remove_key(100)
+    assert await store.servers() == {100}
+    await store.forget(100)
+    assert await (await open_store()).servers() == set()
 
 
 async def test_forgetting_a_server_spares_the_others_settings_and_watches(open_store: OpenStore) -> None:

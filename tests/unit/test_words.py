@@ -8,7 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadModelId, NoKey, NotAllowed, NotAMember, Refusal, TooManyOpen, TooManyWatched
+from bot.domain.errors import (
+    BadModelId,
+    NoKey,
+    NotAllowed,
+    NotAMember,
+    NoTestsLeft,
+    Refusal,
+    TooManyOpen,
+    TooManyWatched,
+)
 from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Ping, Reload, State
 from bot.domain.server_models import models_of
 from bot.keys import key_tail
@@ -407,6 +416,8 @@ def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
 def made(kind: type[Refusal]) -> Refusal:
     if kind is NotAMember:
         return NotAMember("https://invite.example")
+    if kind is NoTestsLeft:
+        return NoTestsLeft(10, NOW)
     if kind is TooManyWatched:
         return TooManyWatched(25)
     return TooManyOpen("server", 20, NOW) if kind is TooManyOpen else kind()
