@@ -10,7 +10,7 @@ from typing import Any
 
 import discord
 
-from bot.admin import store
+from bot.admin import person, store
 from bot.admin.check import check
 from bot.admin.init import init
 from bot.admin.move import move
@@ -18,6 +18,7 @@ from bot.admin.servers import servers
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
 from bot.settings import load_settings
+from bot.store.rows import KEY, PAID, RELOAD, WATCH
 
 _OF_SERVER = {
     "leave": "leave a server",
@@ -25,6 +26,14 @@ _OF_SERVER = {
     "unblock": "let a server invite the bot again",
 }
 _NOT_RIGHT = 1
+_OF_PERSON = {
+    person.DELETED: "reloads that nobody else asked for (deleted)",
+    RELOAD.word: "other reloads",
+    KEY.word: "keys (they stay)",
+    WATCH.word: "watched models (no more)",
+    PAID.word: "test images of the last day",
+}
+"""What each kind of row is to the self-hoster."""
 
 
 def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,8 +45,15 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     )
     copy = what.add_parser("backup", help="copy the store, also while the bot runs")
     copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
-    delete = what.add_parser("forget", help="delete all that is kept of a server, with the bot stopped")
-    delete.add_argument("server", type=_id, metavar="SERVER", help="the server's id")
+    delete = what.add_parser(
+        "forget", help="delete all that is kept of a server, or of a person, with the bot stopped"
+    )
+    whose = delete.add_mutually_exclusive_group(required=True)
+    whose.add_argument("server", type=_id, nargs="?", metavar="SERVER", help="the server's id")
+    whose.add_argument(
+        "--person", type=_person, metavar="ID", help="instead: take a person out of all servers"
+    )
+    delete.add_argument("--dry-run", action="store_true", help="with --person: only say what names them")
     what.add_parser("move-store", help="copy the store from DATA_DIR to STORE_URL, with the bot stopped")
     which = what.add_parser("servers", help="list the servers that the bot is in; leave or block one")
     do = which.add_subparsers(dest="do", metavar="command")
@@ -45,10 +61,15 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         do.add_parser(name, help=meaning).add_argument("server", type=_id, metavar="SERVER")
 
 
-def _id(text: str) -> int:
+def _id(text: str, whose: str = "server") -> int:
     if not re.fullmatch(r"\d{15,20}", text):
-        raise argparse.ArgumentTypeError("must be a server's id: some 18 digits (in Discord: Copy Server ID)")
+        how = "Copy Server ID" if whose == "server" else "Copy User ID"
+        raise argparse.ArgumentTypeError(f"must be a {whose}'s id: some 18 digits (in Discord: {how})")
     return int(text)
+
+
+def _person(text: str) -> int:
+    return _id(text, "person")
 
 
 def _run(
@@ -79,9 +100,23 @@ def _backup(arguments: argparse.Namespace) -> int:
 
 
 async def _forget(arguments: argparse.Namespace) -> int:
+    if arguments.person is not None:
+        return await _forget_person(arguments.person, is_rehearsal=arguments.dry_run)
+    if arguments.dry_run:
+        raise SettingsError(["--dry-run: goes with --person."])
     reloads, had_key = await store.forget(load_settings(), arguments.server)
     print(f"Deleted of {arguments.server}: {reloads} reloads, {'a key' if had_key else 'no key'}.")  # noqa: T201
     return 0
+
+
+async def _forget_person(id_: int, *, is_rehearsal: bool) -> int:
+    found = await person.forget(load_settings(), id_, is_rehearsal=is_rehearsal)
+    done = "Would be" if is_rehearsal else "Now"
+    said = [f"{found[what]} {words}" for what, words in _OF_PERSON.items() if found[what]]
+    print(f"{done} without {id_}: {', '.join(said) or 'nothing names this person'}.")  # noqa: T201
+    if left := found[person.OPEN]:
+        print(f"Left alone: {left} open reloads. With the bot running they end, within a day; then again.")  # noqa: T201
+    return _NOT_RIGHT if left and not is_rehearsal else 0
 
 
 async def _move(_: argparse.Namespace) -> int:

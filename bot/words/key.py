@@ -17,9 +17,12 @@ def key_stored(say: Language, *, checked: bool) -> str:
 
 
 def key_status(by_name: str, at: float, tail: str, say: Language) -> str:
-    """Who set the key and when; `by_name` must be escaped already."""
+    """Who set the key and when; `by_name` must be escaped already; empty: they were forgotten."""
     time = f"<t:{round(at)}:f>"
-    who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
+    if by_name:
+        who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
+    else:
+        who = say("This server has an API key, set on {time}.", time=time)
     ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
     more = say("{key_set} replaces it, {key_remove} deletes it.")
     return f"{who}{ends} {more}"

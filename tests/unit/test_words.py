@@ -500,6 +500,7 @@ def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
     assert command("key set") in text
     assert command("key remove") in text
     assert "ends in" not in key_status("Ana", NOW, "", say)
+    assert f"API key, set on <t:{round(NOW)}:f>" in key_status("", NOW, "", say), "who set it was forgotten"
 
 
 def test_an_unchecked_key_is_not_called_working() -> None:
