@@ -154,6 +154,7 @@ class Rewarm(PatientBot):
             task.cancel()
         await self.runner.stop()
         await super().close()
+        await self.keys.stop()
         await self.store.release()
         await self._session.close()
 

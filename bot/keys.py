@@ -1,13 +1,18 @@
 """A server's API key: set, look at, open, remove. In clear it exists only inside these calls."""
 
+import asyncio
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import SecretStr
 
+from bot.backoff import retry_pause
 from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken, StoreTrouble
 from bot.domain.rows import KeyRow
+from bot.logs import log_failure
 from bot.model_api.answer import Balance
 from bot.model_api.client import KeyCheck, ModelApi
 from bot.store.base import ENCRYPTION_CHECK, Store
@@ -73,6 +78,15 @@ class Keys:
         self._vault = vault
         self._api = api
         self._now = now
+        self._removed: dict[int, float] = {}
+        """Servers whose key was removed, and when, where the store has not taken that yet."""
+        self._removing: dict[int, asyncio.Task[None]] = {}
+
+    async def stop(self) -> None:
+        """What the store has not taken by now, it will not."""
+        for task in self._removing.values():
+            task.cancel()
+        await asyncio.gather(*self._removing.values(), return_exceptions=True)
 
     async def check(self, key: SecretStr) -> bool:
         """Ask the API about a key: True if it works, False if that could not be found out.
@@ -88,12 +102,13 @@ class Keys:
         """Seal and store a key. Raises StoreTrouble."""
         sealed = self._vault.seal(PURPOSE, str(server), key)
         await self._store.set_key(server, KeyRow(sealed, by, by_name, self._now()))
+        self._removed.pop(server, None)
         log.info("key.set", server=server, by=by)
 
     async def status(self, server: int) -> KeyStatus | None:
         """What may be shown of the server's key, or None."""
         row = await self._store.key(server)
-        if row is None:
+        if row is None or self._is_removed(server, row):
             return None
         try:
             tail: str | None = key_tail((await self.open(server)).get_secret_value())
@@ -114,7 +129,7 @@ class Keys:
     async def open(self, server: int) -> SecretStr:
         """The server's key. Raises NoKey when there is none that opens."""
         row = await self._store.key(server)
-        if row is None:
+        if row is None or self._is_removed(server, row):
             raise NoKey
         try:
             return self._vault.open(PURPOSE, str(server), row.sealed)
@@ -122,8 +137,42 @@ class Keys:
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400  # no traceback: no news in it
             raise NoKey from None
 
-    async def remove(self, server: int) -> bool:
-        """Delete the server's key for good; False if there was none."""
-        existed = await self._store.remove_key(server)
+    def _is_removed(self, server: int, row: KeyRow) -> bool:
+        return row.at <= self._removed.get(server, -math.inf)
+
+    async def remove(self, server: int) -> bool | None:
+        """Delete the server's key for good; False if there was none.
+
+        None: storage failed. The key is used no more here, and its deletion is tried again until it works.
+        """
+        at = self._removed[server] = self._now()
+        try:
+            existed = await self._store.remove_key(server, at)
+        except StoreTrouble as error:
+            log.error("key.not_removed", server=server, error=str(error))  # noqa: TRY400  # no news in a traceback
+            if server not in self._removing:
+                task = asyncio.create_task(self._remove_later(server), name=f"remove-key-{server}")
+                self._removing[server] = task
+                task.add_done_callback(log_failure)
+            return None
+        self._removed.pop(server, None)
         log.info("key.removed", server=server, existed=existed)
         return existed
+
+    async def _remove_later(self, server: int) -> None:
+        """Try until it works, or until another key is stored."""
+        try:
+            for attempt in itertools.count():
+                await asyncio.sleep(retry_pause(attempt))
+                if (at := self._removed.get(server)) is None:
+                    return
+                try:
+                    existed = await self._store.remove_key(server, at)
+                except StoreTrouble as error:
+                    log.warning("key.not_removed", server=server, error=str(error))
+                    continue
+                self._removed.pop(server, None)
+                log.info("key.removed", server=server, existed=existed, late=True)
+                return
+        finally:
+            del self._removing[server]

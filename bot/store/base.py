@@ -1,5 +1,6 @@
 """The store's verbs, each atomic, each durable once it has returned."""
 
+import math
 from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
@@ -112,8 +113,8 @@ class Store(Protocol):
         """Store a key in the place of another; where that is not there any more, nothing happens."""
         ...
 
-    async def remove_key(self, server: int) -> bool:
-        """Delete a key so that its bytes are gone from disk; False if there was none."""
+    async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        """Delete a key set until then so that its bytes are gone from disk; False if there was none."""
         ...
 
     async def settings(self, server: int) -> ServerSettings:

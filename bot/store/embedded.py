@@ -6,6 +6,7 @@ used (CVE-2024-35515): rows are JSON.
 
 import asyncio
 import functools
+import math
 import sqlite3
 import time
 from collections import deque
@@ -224,8 +225,8 @@ class EmbeddedStore(EmbeddedRows):
     async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
         await self._call_and_wipe(self._memory.replace_key, server, was, row)
 
-    async def remove_key(self, server: int) -> bool:
-        return await self._call_and_wipe(self._memory.remove_key, server)
+    async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        return await self._call_and_wipe(self._memory.remove_key, server, set_until)
 
     async def settings(self, server: int) -> ServerSettings:
         return self._memory.settings.get(server, ServerSettings())

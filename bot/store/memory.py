@@ -1,5 +1,6 @@
 """Pure: all that a store holds, in memory; its verbs, and what they have changed since the last write."""
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -119,11 +120,12 @@ class Memory:
         if self.keys.get(server) == was:
             self.set_key(server, row)
 
-    def remove_key(self, server: int) -> bool:
-        existed = server in self.keys
-        if existed:
-            self.change(KEY.address(server), None)
-        return existed
+    def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        row = self.keys.get(server)
+        if row is None or row.at > set_until:
+            return False
+        self.change(KEY.address(server), None)
+        return True
 
     def expire(self, ended_before: float, fade_before: float, most: int) -> int:
         over = (State.ENDED, State.ANNOUNCING)  # also what nobody could be told of for so long

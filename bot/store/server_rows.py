@@ -1,5 +1,6 @@
 """The rows of servers in PostgreSQL: keys, settings, watches, calls that cost; and small named values."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -53,8 +54,9 @@ class ServerRows:
             WRITE_TIMEOUT, lambda c: c.execute(sql.REPLACE_KEY, server, was.sealed, sql.packed(row))
         )
 
-    async def remove_key(self, server: int) -> bool:
-        return await self._remove(KEY, server)
+    async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        gone = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_KEY, server, set_until))
+        return bool(gone)
 
     async def settings(self, server: int) -> ServerSettings:
         chosen = await self._find(SETTINGS, server)

@@ -84,6 +84,9 @@ SET_ROW = """
 INSERT INTO rows VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
 """
+REMOVE_KEY = """
+DELETE FROM rows WHERE kind = 'key' AND server = $1 AND (value->>'at')::double precision <= $2 RETURNING true
+"""
 REMOVE_ROW = "DELETE FROM rows WHERE kind = $1 AND server = $2 AND name = $3 RETURNING true"
 EXPIRE_CALLS = """
 DELETE FROM rows WHERE kind = 'paid' AND abs((value->>'at')::double precision - $1) >= $2

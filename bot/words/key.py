@@ -44,8 +44,13 @@ def no_key(say: Language) -> str:
     return say("This server has no API key. Store one with {key_set}.")
 
 
-def key_removed(say: Language, *, existed: bool) -> str:
-    """The key is gone."""
+def key_removed(say: Language, *, existed: bool | None) -> str:
+    """The key is gone; `existed` is None: as soon as storage works again."""
+    if existed is None:
+        return say(
+            "The API key is not used any more, but our storage is in trouble and could not delete it yet. "
+            "That is tried again until it works; after a restart, look with {key_status}."
+        )
     if existed:
         return say("The API key is deleted. What is counting goes on; new reloads need a new key.")
     return say("This server has no API key; nothing to delete.")

@@ -274,6 +274,13 @@ async def test_removed_reload_is_gone_from_disk(open_store: OpenStore) -> None:
     assert await again.history(100) == []
 
 
+async def test_a_key_set_later_is_not_removed(store: AnyStore) -> None:
+    assert not await store.remove_key(100, 0.5)
+    assert await store.key(100) is not None
+    assert await store.remove_key(100, 1.0)
+    assert await store.key(100) is None
+
+
 async def test_ask_needs_a_key(store: AnyStore) -> None:
     await store.remove_key(100)
     with pytest.raises(NoKey):
