@@ -5,10 +5,10 @@ import functools
 import discord
 from discord import app_commands
 from discord.ext import commands
-from discord.utils import escape_markdown, escape_mentions
 
 from bot.app import Rewarm
 from bot.keys import LONGEST_KEY, parse_key
+from bot.words.common import plain_name
 from bot.words.key import (
     KEY_HINT,
     KEY_LABEL,
@@ -99,7 +99,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         else:
             defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
             await self.bot.responses.respond(interaction, defer)
-            text = key_status(escape_mentions(escape_markdown(status.by_name)), status.at, status.tail, say)
+            text = key_status(plain_name(status.by_name), status.at, status.tail, say)
             text += await _balance(interaction, server)
         await self.bot.responses.say(interaction, text)
 

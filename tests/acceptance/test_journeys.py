@@ -332,12 +332,16 @@ async def test_text_that_cannot_be_a_key_is_not_sent_anywhere(
 
 async def test_name_of_who_set_the_key_mentions_nobody(env: simcord.Env) -> None:
     world = World(env)
-    odd = world.guild.add_member(env.create_user("<@123456789012345678> *bold*"), roles=[world.managers])
+    odd = world.guild.add_member(
+        env.create_user("<@123456789012345678> *bold* \u202ehttps://x.example"), roles=[world.managers]
+    )
     modal = await odd.slash(world.general, "key set")
     await odd.submit_modal(modal, {"key": CANARY})
     text = said(await odd.slash(world.general, "key status"))
     assert "<@123456789012345678>" not in text
     assert "*bold*" not in text.replace("\\*", "")
+    assert "https://" not in text, "it would be a link"
+    assert "\u202e" not in text, "it would turn the rest of the line around"
 
 
 async def test_long_wait_is_told_as_the_time_when_it_works_again(world: World, api: ModelApiServer) -> None:

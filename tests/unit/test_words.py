@@ -23,7 +23,7 @@ from bot.domain.server_models import models_of
 from bot.keys import key_tail
 from bot.languages import Languages
 from bot.words.buttons import notified_text
-from bot.words.common import span
+from bot.words.common import plain_name, span
 from bot.words.errors import broken, refusal, stale_command, storage_trouble
 from bot.words.key import (
     KEY_HINT,
@@ -501,6 +501,22 @@ def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
     assert command("key remove") in text
     assert "ends in" not in key_status("Ana", NOW, "", say)
     assert f"API key, set on <t:{round(NOW)}:f>" in key_status("", NOW, "", say), "who set it was forgotten"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("mod", "mod"),
+        ("<@123> *bold*", "\\<@\u200b123\\> \\*bold\\*"),
+        ("@everyone", "@\u200beveryone"),
+        ("https://x.example/y", "https: //x.example/y"),
+        ("[a](b)", "\\[a\\]\\(b\\)"),
+        ("a\u202eb\nc\u2067", "abc"),
+        ("👩\u200d💻", "👩\u200d💻"),
+    ],
+)
+def test_a_display_name_is_text_and_nothing_else(name: str, shown: str) -> None:
+    assert plain_name(name) == shown
 
 
 def test_an_unchecked_key_is_not_called_working() -> None:
