@@ -26,6 +26,7 @@ from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import SealBroken
 from bot.jobs.catalogue_refresh import CatalogueRefresh
+from bot.jobs.moderators import Moderators
 from bot.jobs.retention import Retention
 from bot.jobs.servers import Servers
 from bot.jobs.watches import Watches
@@ -91,8 +92,11 @@ class Rewarm(PatientBot):
         self.metrics = metrics
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
-        countdowns = Countdowns(time.process_time)
-        services = Services(store, self.keys, api, self.responses, self.replies, metrics, countdowns, now)
+        self.moderators = Moderators(self, store, self.languages, limiter, metrics, now)
+        countdowns, heard = Countdowns(time.process_time), self.moderators.heard
+        services = Services(
+            store, self.keys, api, self.responses, self.replies, metrics, countdowns, now, heard
+        )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
         self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)
@@ -155,6 +159,7 @@ class Rewarm(PatientBot):
         await self.runner.stop()
         await super().close()
         await self.keys.stop()
+        await self.moderators.stop()
         await self.store.release()
         await self._session.close()
 

@@ -35,6 +35,8 @@ from bot.words.settings import (
     CHANNEL_UNSET,
     EVERYBODY,
     LANGUAGE,
+    NEWS,
+    NEWS_UNSET,
     NO_LIMIT,
     NO_TESTS,
     ON_DEMAND,
@@ -179,7 +181,9 @@ def watch_message(text: str, reload: Reload | None, say: Language, *, cold: bool
     return layout(_text(text), discord.ui.ActionRow(press))
 
 
-def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) -> discord.ui.LayoutView:
+def settings_panel(
+    chosen: ServerSettings, say: Language, *, may_write: bool, may_tell: bool = True
+) -> discord.ui.LayoutView:
     """The panel of a server's settings, each with a menu of its own."""
     pings: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
         custom_id=SETTING_ID.format(what="ping")
@@ -197,18 +201,25 @@ def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) ->
     for most in TESTS_CHOICES:
         label = say({0: NO_TESTS, None: NO_LIMIT}.get(most, str(most)))
         tests.add_option(label=label, value=str(most), default=most == chosen.tests_per_day)
-    known = (chosen.ledger_channel,) if chosen.ledger_channel is not None else ()
+    place = _channel_menu("channel", CHANNEL_UNSET, chosen.ledger_channel, say)
+    news = _channel_menu("news", NEWS_UNSET, chosen.news_channel, say)
+    items: list[discord.ui.Item[discord.ui.LayoutView]] = [
+        _text(settings_text(chosen, say, may_write=may_write, may_tell=may_tell))
+    ]
+    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (TESTS, tests), (CHANNEL, place), (NEWS, news)):
+        items += [_text(say(title)), discord.ui.ActionRow(menu)]
+    return layout(*items)
+
+
+def _channel_menu(
+    what: str, unset: str, chosen: int | None, say: Language
+) -> discord.ui.ChannelSelect[discord.ui.LayoutView]:
+    known = (chosen,) if chosen is not None else ()
     kind = discord.SelectDefaultValueType.channel
-    place: discord.ui.ChannelSelect[discord.ui.LayoutView] = discord.ui.ChannelSelect(
-        custom_id=SETTING_ID.format(what="channel"),
+    return discord.ui.ChannelSelect(
+        custom_id=SETTING_ID.format(what=what),
         channel_types=[discord.ChannelType.text, discord.ChannelType.news],
-        placeholder=say(CHANNEL_UNSET),
+        placeholder=say(unset),
         min_values=0,
         default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in known],
     )
-    items: list[discord.ui.Item[discord.ui.LayoutView]] = [
-        _text(settings_text(chosen, say, may_write=may_write))
-    ]
-    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (TESTS, tests), (CHANNEL, place)):
-        items += [_text(say(title)), discord.ui.ActionRow(menu)]
-    return layout(*items)

@@ -7,6 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.app import Rewarm
+from bot.domain.events import What
 from bot.keys import LONGEST_KEY, parse_key
 from bot.words.common import plain_name
 from bot.words.key import (
@@ -22,6 +23,7 @@ from bot.words.key import (
     no_key,
 )
 from bot.words.language import Language, n_
+from bot.words.moderators import events_text
 from cogs.checks import require_manager, require_member
 
 FORM_TIMEOUT = 900.0
@@ -52,7 +54,9 @@ class KeyModal(discord.ui.Modal):
         keys, who = interaction.client.keys, interaction.user
         checked = await keys.check(key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
+        what = What.KEY_SET if await keys.status(server) is None else What.KEY_REPLACED
         await keys.set(server, key, who.id, who.display_name)
+        interaction.client.moderators.changed(server, what, who.id, who.display_name)
         left = await _balance(interaction, server) if checked else ""
         await deliver.say(interaction, f"{key_stored(say, checked=checked)}{left}")
 
@@ -101,6 +105,8 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
             await self.bot.responses.respond(interaction, defer)
             text = key_status(plain_name(status.by_name), status.at, status.tail, say)
             text += await _balance(interaction, server)
+        lately = events_text(await self.bot.store.events(server), say)
+        text = f"{text}\n{lately}" if lately else text
         await self.bot.responses.say(interaction, text)
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))
@@ -108,7 +114,10 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         require_manager(interaction)
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
         await self.bot.responses.respond(interaction, defer)
-        existed = await self.bot.keys.remove(interaction.guild_id or 0)
+        server, who = interaction.guild_id or 0, interaction.user
+        existed = await self.bot.keys.remove(server)
+        if existed is not False:
+            self.bot.moderators.changed(server, What.KEY_REMOVED, who.id, who.display_name)
         say = self.bot.languages.of(interaction.locale)
         await self.bot.responses.say(interaction, key_removed(say, existed=existed))
 

@@ -18,7 +18,7 @@ from bot.admin.servers import servers
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
 from bot.settings import load_settings
-from bot.store.rows import KEY, PAID, RELOAD, WATCH
+from bot.store.rows import EVENT, KEY, PAID, RELOAD, WATCH
 
 _OF_SERVER = {
     "leave": "leave a server",
@@ -32,6 +32,7 @@ _OF_PERSON = {
     KEY.word: "keys (they stay)",
     WATCH.word: "watched models (no more)",
     PAID.word: "test images of the last day",
+    EVENT.word: "of what moderators were told (that stays)",
 }
 """What each kind of row is to the self-hoster."""
 

@@ -26,6 +26,7 @@ RewarmError
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
     ├── NoTestsLeft          the member had as many test images made in 24 hours as the server allows
+    ├── OneChannelForBoth    members would read what moderators are told
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
 
 The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
@@ -168,6 +169,10 @@ class NoTestsLeft(Refusal):
         super().__init__(f"{limit} test images in 24 hours")
         self.limit = limit
         self.free_at = free_at
+
+
+class OneChannelForBoth(Refusal):
+    """The channel for watched models, which members read, cannot be that for moderators."""
 
 
 class NotAMember(Refusal):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.domain.reload import Asker, Reload
-from bot.domain.rows import KeyRow, PaidCall, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, Watch
 
 NOBODY = 0
 
@@ -14,7 +14,7 @@ def without(row: Any, person: int) -> Any:
     match row:
         case Reload() if _names(row, person):
             return _reload_without(row, person)
-        case KeyRow(by=by) if by == person:
+        case KeyRow(by=by) | Event(by=by) if by == person:
             return replace(row, by=NOBODY, by_name="")
         case Watch(by=by) | PaidCall(by=by) if by == person:
             return None

@@ -31,6 +31,9 @@ class ServerSettings:
     tests_per_day: int | None = TESTS_PER_DAY
     """How many test images a member may have made in 24 hours; None: as many as they like."""
 
+    news_channel: int | None = None
+    """Where moderators hear what only they can mend; None: nowhere, it is in `/key status`."""
+
     def locale(self, discords: object) -> str:
         """The language of what all see: as was chosen, else as Discord has it for the server."""
         return self.language or str(discords or "")
@@ -61,3 +64,15 @@ class PaidCall:
 
     by: int
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that moderators are told: what (`bot.domain.events`), when, and by whom; 0: by the API."""
+
+    what: str
+    at: float
+    by: int = 0
+    by_name: str = ""
+    detail: str = ""
+    """Which setting was changed."""

@@ -32,6 +32,6 @@ class Retention:
         expired, now = 0, self._now()
         while done := await self._store.expire(now - self._keep_seconds, now - FADE_AGE):
             expired += done
-        await self._store.expire_calls(now)
+        await self._store.expire_rows(now)
         if expired:
             log.info("reloads.expired", count=expired)

@@ -69,6 +69,7 @@ class ImageTestStory:
             return
         answer = await self._services.api.render(key, reload.model, prompt, self.life.hold)
         log.info("image_test.answer", outcome=answer.outcome)
+        self._services.heard(reload.server, answer.outcome)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)
             answer = await self._wait_for(answer)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
+from bot.domain.reload import Outcome
 from bot.keys import Keys
 from bot.metrics import Metrics
 from bot.model_api.client import ModelApi
@@ -31,6 +32,7 @@ class Services:
         metrics: Metrics,
         countdowns: Countdowns,
         now: Callable[[], float],
+        heard: Callable[[int, Outcome], None],
     ) -> None:
         self.countdowns = countdowns
         self.first_edits = asyncio.Semaphore(MAX_CONCURRENT_EDITS)
@@ -43,6 +45,8 @@ class Services:
         self.responses = responses
         self.replies = replies
         self.now = now
+        self.heard = heard
+        """Takes what the API has said to a server's key."""
         self._stopping = False
 
     def stop(self) -> None:

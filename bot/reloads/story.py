@@ -79,6 +79,7 @@ class Story:
                 return
             answer = await self._services.api.reload(key, self.life.reload.model, self.life.hold)
             log.info("reload.answer", outcome=answer.outcome, wait=answer.wait)
+            self._services.heard(self.life.reload.server, answer.outcome)
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break
             again = self._services.now() + (answer.wait or 0)

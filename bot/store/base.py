@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
 from bot.domain.reload import Asker, Reload, State
-from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts
 
 MISSING_SERVERS = "missing_servers"
@@ -159,8 +159,16 @@ class Store(Protocol):
         """The calls that cost of a server, those of the last 24 hours and perhaps some before."""
         ...
 
-    async def expire_calls(self, now: float) -> None:
-        """Delete the calls that do not count any more."""
+    async def expire_rows(self, now: float) -> None:
+        """Delete the calls that do not count any more, and the events that are too old."""
+        ...
+
+    async def add_event(self, server: int, event: Event) -> bool:
+        """Keep what moderators are told; False: it is no news, or cannot be told again so soon."""
+        ...
+
+    async def events(self, server: int) -> list[Event]:
+        """What moderators of a server were told, newest first."""
         ...
 
     async def servers(self) -> set[int]:

@@ -250,8 +250,9 @@ class EmbeddedStore(EmbeddedRows):
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it
         with_reloads = {server for server, reloads in list(memory.of_server.items()) if reloads}
-        watching = {server for server, _ in (*list(memory.watches), *list(memory.paid_calls))}
-        return set(memory.keys) | with_reloads | set(memory.settings) | watching
+        named = (memory.watches, memory.paid_calls, memory.events)
+        others = {server for places in named for server, _ in list(places)}
+        return set(memory.keys) | with_reloads | set(memory.settings) | others
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
         done = await self._call(WRITE_TIMEOUT, self._memory.expire, ended_before, fade_before, EXPIRE_BATCH)

@@ -15,7 +15,7 @@ from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
 FORMAT = 2
-"""The version of the rows; a store of a newer one is refused. 1 had no calls that cost."""
+"""The version of the rows; a store of a newer one is refused. 1 had no calls that cost, no events."""
 FORMAT_ADDRESS = VALUE.address(name="format")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"

@@ -8,11 +8,12 @@ from typing import Any
 from bot.domain.allowance import check_allowance, counts
 from bot.domain.askers import check_limits, join, mute
 from bot.domain.errors import NoKey, TooManyWatched
+from bot.domain.events import EVENTS_AGE, is_news, is_told, name_of, superfluous
 from bot.domain.reload import JOINABLE, Asker, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, PaidCall, ServerSettings, Watch
+from bot.domain.rows import WATCHED_PER_SERVER, Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts, faded
 from bot.domain.steps import step as take_step
-from bot.store.rows import KEY, PAID, RELOAD, SETTINGS, VALUE, WATCH, Kind, StoredRow, kind_of
+from bot.store.rows import EVENT, KEY, PAID, RELOAD, SETTINGS, VALUE, WATCH, Kind, StoredRow, kind_of
 
 REDELIVERY_AGE = 900.0
 """How long Discord's token answers an interaction, and how long one may be delivered again."""
@@ -31,6 +32,7 @@ class Memory:
         self.settings: dict[int, ServerSettings] = {}
         self.watches: dict[tuple[int, str], Watch] = {}
         self.paid_calls: dict[tuple[int, str], PaidCall] = {}
+        self.events: dict[tuple[int, str], Event] = {}
         self.values: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}
         """None: deleted."""
@@ -55,6 +57,7 @@ class Memory:
             SETTINGS: (self.settings, number),
             WATCH: (self.watches, (number, name)),
             PAID: (self.paid_calls, (number, name)),
+            EVENT: (self.events, (number, name)),
             VALUE: (self.values, name),
         }
         return tables[kind]
@@ -171,15 +174,28 @@ class Memory:
         if (server, name) in self.paid_calls:
             self.change(PAID.address(server, name), None)
 
-    def expire_calls(self, now: float) -> None:
+    def expire_rows(self, now: float) -> None:
         for place in [place for place, call in self.paid_calls.items() if not counts(call, now)]:
             self.give_back_call(*place)
+        for place in [place for place, event in self.events.items() if abs(now - event.at) >= EVENTS_AGE]:
+            self.change(EVENT.address(*place), None)
+
+    def add_event(self, server: int, event: Event) -> bool:
+        mine = {name: known for (of, name), known in self.events.items() if of == server}
+        if not is_news(mine.values(), event):
+            return False
+        self.change(EVENT.address(server, name_of(event)), event)
+        for name in superfluous({**mine, name_of(event): event}):
+            self.change(EVENT.address(server, name), None)
+        return not is_told(mine.values(), event)
 
     def forget(self, server: int) -> None:
         if server in self.settings:
             self.change(SETTINGS.address(server), None)
         for place in [place for place in self.paid_calls if place[0] == server]:
             self.give_back_call(*place)
+        for place in [place for place in self.events if place[0] == server]:
+            self.change(EVENT.address(*place), None)
         for of, model in [place for place in self.watches if place[0] == server]:
             self.remove_watch(of, model)
         for id_ in list(self.of_server.get(server, {})):

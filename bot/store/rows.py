@@ -7,9 +7,9 @@ import orjson
 from pydantic import TypeAdapter
 
 from bot.domain.reload import Reload
-from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 
-StoredRow = Reload | KeyRow | ServerSettings | Watch | PaidCall | Any
+StoredRow = Reload | KeyRow | ServerSettings | Watch | PaidCall | Event | Any
 """The last: a named value."""
 T = TypeVar("T")
 
@@ -45,8 +45,9 @@ KEY = Kind("key", TypeAdapter(KeyRow))
 SETTINGS = Kind("settings", TypeAdapter(ServerSettings))
 WATCH = Kind("watch", TypeAdapter(Watch), has_name=True)
 PAID = Kind("paid", TypeAdapter(PaidCall), has_name=True)
+EVENT = Kind("event", TypeAdapter(Event), has_name=True)
 VALUE: Kind[Any] = Kind("value", TypeAdapter(Any), has_number=False, has_name=True)
-KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, PAID, VALUE)}
+KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, PAID, EVENT, VALUE)}
 
 
 def kind_of(address: str) -> Kind[Any]:

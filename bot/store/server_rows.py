@@ -1,5 +1,6 @@
 """The rows of servers in PostgreSQL: keys, settings, watches, calls that cost; and small named values."""
 
+import functools
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -8,12 +9,13 @@ import asyncpg
 
 from bot.domain.allowance import ALLOWANCE_AGE
 from bot.domain.errors import StoreTrouble
-from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
+from bot.domain.events import EVENTS_AGE
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.store import statements as sql
 from bot.store.database import Database
 from bot.store.lease import Lease
 from bot.store.memory import Memory
-from bot.store.rows import KEY, PAID, SETTINGS, VALUE, WATCH, Kind
+from bot.store.rows import EVENT, KEY, PAID, SETTINGS, VALUE, WATCH, Kind
 from bot.store.schema import Connection
 
 WRITE_TIMEOUT = 5.0
@@ -120,8 +122,31 @@ class ServerRows:
         found = await self._fetch(sql.ROWS_OF_SERVER, PAID.word, server)
         return [sql.row_of(PAID, record) for record in found]
 
-    async def expire_calls(self, now: float) -> None:
-        await self._write(WRITE_TIMEOUT, lambda c: c.execute(sql.EXPIRE_CALLS, now, ALLOWANCE_AGE))
+    async def expire_rows(self, now: float) -> None:
+        for kind, age in ((PAID, ALLOWANCE_AGE), (EVENT, EVENTS_AGE)):
+            values = (kind.word, now, age)
+            await self._write(WRITE_TIMEOUT, functools.partial(_expire, values=values))
+
+    async def add_event(self, server: int, event: Event) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                for record in await connection.fetch(sql.ROWS_OF_SERVER, EVENT.word, server):
+                    memory.remember(EVENT.address(server, record["name"]), sql.row_of(EVENT, record))
+                is_to_be_told = memory.add_event(server, event)
+                for address, row in memory.changed.items():
+                    place = (EVENT.word, *EVENT.place(address))
+                    if row is None:
+                        await connection.execute(sql.REMOVE_ROW, *place)
+                    else:
+                        await connection.execute(sql.SET_ROW, *place, sql.packed(row))
+                return is_to_be_told
+
+        return await self._write(STEP_TIMEOUT, work)
+
+    async def events(self, server: int) -> list[Event]:
+        found = await self._fetch(sql.ROWS_OF_SERVER, EVENT.word, server)
+        return sorted((sql.row_of(EVENT, one) for one in found), key=lambda event: event.at, reverse=True)
 
     async def value(self, name: str) -> Any:
         return await self._find(VALUE, 0, name)
@@ -147,3 +172,7 @@ class ServerRows:
     async def _remove(self, kind: Kind[Any], server: int, name: str = "") -> bool:
         gone = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_ROW, kind.word, server, name))
         return bool(gone)
+
+
+async def _expire(connection: Connection, values: tuple[str, float, float]) -> None:
+    await connection.execute(sql.EXPIRE_KIND, *values)

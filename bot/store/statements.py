@@ -88,9 +88,7 @@ REMOVE_KEY = """
 DELETE FROM rows WHERE kind = 'key' AND server = $1 AND (value->>'at')::double precision <= $2 RETURNING true
 """
 REMOVE_ROW = "DELETE FROM rows WHERE kind = $1 AND server = $2 AND name = $3 RETURNING true"
-EXPIRE_CALLS = """
-DELETE FROM rows WHERE kind = 'paid' AND abs((value->>'at')::double precision - $1) >= $2
-"""
+EXPIRE_KIND = "DELETE FROM rows WHERE kind = $1 AND abs((value->>'at')::double precision - $2) >= $3"
 ROWS_OF_SERVER = "SELECT server, name, value FROM rows WHERE kind = $1 AND server = $2"
 SERVERS = """
 WITH RECURSIVE known (server) AS (

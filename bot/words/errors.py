@@ -14,6 +14,7 @@ from bot.domain.errors import (
     NotAMember,
     NoTestNow,
     NoTestsLeft,
+    OneChannelForBoth,
     PermissionsUnknown,
     Refusal,
     Restarting,
@@ -60,6 +61,9 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
     PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
     Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
+    OneChannelForBoth: n_(
+        "Members read the channel for watched models, so moderators need another one. Nothing was changed."
+    ),
     AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
 }
 

@@ -10,7 +10,7 @@ import pytest
 from bot.admin import person
 from bot.domain.errors import StoreUnusable
 from bot.domain.reload import Asker, ImageTest, Outcome, Ping, Reload, State
-from bot.domain.rows import KeyRow, PaidCall, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, Watch
 from bot.settings import Settings, load_settings
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -68,6 +68,7 @@ async def filled(settings: Settings) -> Settings:
     for server, who in ((100, ANA), (101, BEN)):
         await store.set_key(server, KeyRow("sealed", who, f"name-of-{who}", 1.0))
         await store.set_watch(Watch(server, "m", who, 70), anew=True)
+        await store.add_event(server, Event("key_set", 1.0, who, f"name-of-{who}"))
         await store.reserve_call(server, "call", PaidCall(who, 1.0), None)
     for reload in (HERS, BOTH, TESTED, BENS):
         assert await store.ask(reload, LIMIT) == reload
@@ -75,7 +76,7 @@ async def filled(settings: Settings) -> Settings:
     return settings
 
 
-EXPECTED = Counter({person.DELETED: 1, "reload": 2, "key": 1, "watch": 1, "paid": 1})
+EXPECTED = Counter({person.DELETED: 1, "reload": 2, "key": 1, "watch": 1, "paid": 1, "event": 1})
 
 
 async def test_nothing_names_them_and_the_rest_is_as_it_was(filled: Settings, tmp_path: Path) -> None:
@@ -91,8 +92,9 @@ async def test_nothing_names_them_and_the_rest_is_as_it_was(filled: Settings, tm
     assert await store.key(101) == KeyRow("sealed", BEN, f"name-of-{BEN}", 1.0)
     assert [watch async for watch in store.all_watches()] == [Watch(101, "m", BEN, 70)]
     assert (await store.paid_calls(100), await store.paid_calls(101)) == ([], [PaidCall(BEN, 1.0)])
+    assert await store.events(100) == [Event("key_set", 1.0)]
     await shut(store)
-    for trace in (str(ANA), "token-of-the-test", f"token-1-{ANA}"):
+    for trace in (str(ANA), f"name-of-{ANA}", "token-of-the-test", f"token-1-{ANA}"):
         assert trace not in await written(filled)
     assert await person.forget(filled, ANA, is_rehearsal=False) == Counter()
 

@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.errors import NoKey, NoTestsLeft, TooManyOpen, TooManyWatched
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, KeyRow, PaidCall, ServerSettings, Watch
+from bot.domain.rows import WATCHED_PER_SERVER, Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import IllegalStep, faded
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -240,7 +240,7 @@ async def test_a_member_has_so_many_calls_that_cost_in_a_day_also_in_the_same_in
     await store.give_back_call(100, f"call-{made}")
     assert await reserve("in-its-place", at=2000.0)
     assert await reserve("a-day-later", at=1000.0 + 86400.0)
-    await store.expire_calls(1000.0 + 86400.0)
+    await store.expire_rows(1000.0 + 86400.0)
     assert sorted(call.at for call in await store.paid_calls(100)) == [2000.0, 87400.0]
     await store.forget(101)
     assert await store.paid_calls(101) == []
@@ -272,6 +272,30 @@ async def test_removed_reload_is_gone_from_disk(open_store: OpenStore) -> None:
     await store.step(1, {State.ASKED}, State.REMOVED)
     again = await open_store()
     assert await again.history(100) == []
+
+
+async def test_events_are_kept_where_something_changed_the_newest_ten(open_store: OpenStore) -> None:
+    store = await open_store()
+    refused, works = Event("key_refused", 1000.0), Event("works", 2000.0)
+    assert not await store.add_event(100, replace(works, at=1.0)), "there was no trouble"
+    assert await store.add_event(100, refused)
+    assert not await store.add_event(100, replace(refused, at=1500.0)), "it is known"
+    assert await store.add_event(100, works)
+    assert not await store.add_event(100, replace(refused, at=2500.0)), "kept, but told within the hour"
+    assert [event.at for event in await store.events(100)] == [2500.0, 2000.0, 1000.0]
+    store = await open_store()
+    for n in range(12):
+        await store.add_event(100, Event("setting", 10_000.0 + n, 7, "mod", "ping"))
+    kept = await store.events(100)
+    assert [event.at for event in kept] == [*(10_011.0 - n for n in range(10)), 2500.0], (
+        "and how the key stands"
+    )
+    await store.add_event(101, refused)
+    assert await store.servers() == {100, 101}
+    await store.forget(100)
+    assert await store.events(100) == []
+    await store.expire_rows(1000.0 + 30 * 86400.0)
+    assert await store.events(101) == []
 
 
 async def test_a_key_set_later_is_not_removed(store: AnyStore) -> None:

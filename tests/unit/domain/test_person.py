@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.domain.person import without
 from bot.domain.reload import Asker, ImageTest, Outcome, Ping, Reload, State
-from bot.domain.rows import KeyRow, PaidCall, ServerSettings, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 
 ANA, BEN, CEM = 220000000000000001, 220000000000000002, 220000000000000003
 people = st.sampled_from([ANA, BEN, CEM])
@@ -52,6 +52,7 @@ def test_a_key_stays_and_what_is_theirs_alone_goes() -> None:
     key = KeyRow("sealed", ANA, "ana", 1.0)
     assert without(key, ANA) == KeyRow("sealed", 0, "", 1.0)
     assert without(key, BEN) is key
+    assert without(Event("setting", 1.0, ANA, "ana", "ping"), ANA) == Event("setting", 1.0, detail="ping")
     for row in (Watch(100, "m", ANA, 70), PaidCall(ANA, 1.0)):
         assert without(row, ANA) is None
         assert without(row, BEN) is row
