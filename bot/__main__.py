@@ -31,6 +31,7 @@ from bot.domain.errors import (
     StoreTrouble,
 )
 from bot.health import Health
+from bot.model_api.places import concurrent_calls, raise_file_limit
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 
@@ -140,7 +141,7 @@ async def run(settings: Settings) -> NoReturn:
     secrets += [url, password, unquote(password)]
     logs.set_up(settings.log_level, settings.log_format, secrets)
     try:
-        bot = await build(settings)
+        bot = await build(settings, calls=concurrent_calls(raise_file_limit()))
     except StoreTrouble as error:
         refused = _refuse([f"{_where(error)}: {error}."])
         _leave(EXIT_FAILED if isinstance(error, DatabaseAway) else refused)
@@ -149,7 +150,7 @@ async def run(settings: Settings) -> NoReturn:
     settle_garbage_collector()
     health = None
     if settings.health_port:
-        health = Health(settings.health_port, bot.metrics, bot.store, bot.is_connected)
+        health = Health(settings.health_port, bot.metrics, bot.store, bot.gateway_state)
         try:
             await health.start()
         except OSError as error:

@@ -34,7 +34,9 @@ from bot.keys import Keys, unlock
 from bot.languages import Languages
 from bot.logs import log_failure
 from bot.metrics import Metrics
-from bot.model_api.client import ModelApi, open_session
+from bot.model_api.client import open_session
+from bot.model_api.hosts import Hosts
+from bot.model_api.places import MAX_CONCURRENT_CALLS
 from bot.reloads.countdown import Countdowns
 from bot.reloads.runner import Runner
 from bot.reloads.services import Services
@@ -75,11 +77,12 @@ class Rewarm(PatientBot):
         session: aiohttp.ClientSession,
         metrics: Metrics,
         now: Callable[[], float],
+        calls: int,
     ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
         limiter = Limiter(settings.share)
         super().__init__(**_options(settings, limiter))
-        api = ModelApi(session, settings.model_api_host, settings.model_api_version, metrics)
+        hosts = Hosts(session, settings.model_api_hosts, metrics, calls)
         self.logins = Logins(store, now, self.limits)
         self.slash_commands = Commands(store)
         self.languages = Languages(self.slash_commands.mention)
@@ -88,20 +91,20 @@ class Rewarm(PatientBot):
         self.now = now
         self.store = store
         self.permissions = CommandPermissions(self, self.slash_commands.id_of)
-        self.keys = Keys(store, vault, api, now)
+        self.keys = Keys(store, vault, hosts, now)
         self.metrics = metrics
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
         self.moderators = Moderators(self, store, self.languages, limiter, metrics, now)
         countdowns, heard = Countdowns(time.process_time), self.moderators.heard
         services = Services(
-            store, self.keys, api, self.responses, self.replies, metrics, countdowns, now, heard
+            store, self.keys, hosts, self.responses, self.replies, metrics, countdowns, now, heard
         )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
         self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)
         self.catalogue_refresh = CatalogueRefresh(
-            settings.data_dir, store, self.keys, api, now, random.choice
+            settings.data_dir, store, self.keys, hosts.places, now, random.choice
         )
         self._retention = Retention(store, now, settings.history_days)
         self._session = session
@@ -194,8 +197,10 @@ def settle_garbage_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, COLLECT_OLDER_AFTER)
 
 
-async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rewarm:
-    """Open the store and make the bot, before anything goes to Discord.
+async def build(
+    settings: Settings, now: Callable[[], float] = time.time, calls: int = MAX_CONCURRENT_CALLS
+) -> Rewarm:
+    """Open the store and make the bot, before anything goes to Discord; `calls` to the model API at once.
 
     Raises StoreUnusable, and SealBroken when KEY_ENCRYPTION_KEYS are not those of the store.
     """
@@ -210,4 +215,4 @@ async def build(settings: Settings, now: Callable[[], float] = time.time) -> Rew
         await store.release()
         store.close()
         raise
-    return Rewarm(settings, store, vault, open_session(), metrics, now)
+    return Rewarm(settings, store, vault, open_session(), metrics, now, calls)

@@ -17,16 +17,17 @@ LAG_INTERVAL = 0.5
 PROBE_TIMEOUT = 2.0
 _HOST = "127.0.0.1"
 _MARK = "health"
+_OK = "ok"
 
 
 class Health:
-    """Serves /livez, /readyz and /metrics."""
+    """Serves /livez, /readyz and /metrics. `gateway`: says "ok", or what is not."""
 
-    def __init__(self, port: int, metrics: Metrics, store: Store, is_connected: Callable[[], bool]) -> None:
+    def __init__(self, port: int, metrics: Metrics, store: Store, gateway: Callable[[], str]) -> None:
         self._port = port
         self._measured = metrics
         self._store = store
-        self._is_connected = is_connected
+        self._gateway = gateway
         app = web.Application()
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
@@ -52,9 +53,10 @@ class Health:
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether people are served: each part on a line of its own."""
-        parts = {"gateway": self._is_connected(), "store": await self._can_write()}
-        lines = [f"{part} {'ok' if is_ok else 'not ok'}\n" for part, is_ok in parts.items()]
-        return web.Response(text="".join(lines), status=200 if all(parts.values()) else 503)
+        parts = {"gateway": self._gateway(), "store": _OK if await self._can_write() else "not ok"}
+        is_ready = set(parts.values()) == {_OK}
+        text = "".join(f"{part} {state}\n" for part, state in parts.items())
+        return web.Response(text=text, status=200 if is_ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         headers: dict[str, Any] = {"Content-Type": CONTENT_TYPE_LATEST}

@@ -5,6 +5,8 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import SecretStr
@@ -13,8 +15,9 @@ from bot.backoff import retry_pause
 from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken, StoreTrouble
 from bot.domain.rows import KeyRow
 from bot.logs import log_failure
-from bot.model_api.answer import Balance
-from bot.model_api.client import KeyCheck, ModelApi
+from bot.model_api.balance import Balance
+from bot.model_api.client import BALANCE_TIMEOUT, KeyCheck, ModelApi
+from bot.model_api.hosts import Hosts
 from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.vault import Vault
 
@@ -31,6 +34,25 @@ class KeyStatus:
     by_name: str
     at: float
     tail: str | None
+    host: str
+    """Where it is sent to."""
+    checked: bool
+
+
+class Checked(NamedTuple):
+    """The version of the API that a key is for, and whether the API says that it works."""
+
+    version: str
+    works: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKey:
+    """A server's key in clear, the API that it is for, and its row as it was read."""
+
+    secret: SecretStr
+    api: ModelApi
+    row: KeyRow
 
 
 def parse_key(text: str) -> SecretStr:
@@ -73,10 +95,10 @@ async def unlock(store: Store, vault: Vault) -> None:
 class Keys:
     """The API keys of all servers, sealed in the store."""
 
-    def __init__(self, store: Store, vault: Vault, api: ModelApi, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, vault: Vault, hosts: Hosts, now: Callable[[], float]) -> None:
         self._store = store
         self._vault = vault
-        self._api = api
+        self._hosts = hosts
         self._now = now
         self._removed: dict[int, float] = {}
         """Servers whose key was removed, and when, where the store has not taken that yet."""
@@ -88,22 +110,34 @@ class Keys:
             task.cancel()
         await asyncio.gather(*self._removing.values(), return_exceptions=True)
 
-    async def check(self, key: SecretStr) -> bool:
-        """Ask the API about a key: True if it works, False if that could not be found out.
+    async def check(self, server: int, key: SecretStr) -> Checked:
+        """Ask the current host about a key; the other one only once that has refused the key in words.
 
-        Raises KeyRefused when the API says that the key is invalid.
+        Raises KeyRefused when it has, and the other one, if there is one, does not say that the key works.
         """
-        check = await self._api.check_key(key)
-        if check is KeyCheck.INVALID:
-            raise KeyRefused
-        return check is KeyCheck.VALID
+        current = self._hosts.current
+        said = await self._ask(server, current, key)
+        if said is not KeyCheck.INVALID:
+            return Checked(current.version, said is KeyCheck.VALID)
+        for other in self._hosts.others(current):
+            if await self._ask(server, other, key) is KeyCheck.VALID:
+                return Checked(other.version, works=True)
+        raise KeyRefused
 
-    async def set(self, server: int, key: SecretStr, by: int, by_name: str) -> None:
-        """Seal and store a key. Raises StoreTrouble."""
+    async def _ask(self, server: int, api: ModelApi, key: SecretStr) -> KeyCheck:
+        try:
+            async with self._hosts.places.turn(server):
+                return await api.check_key(key)
+        except TimeoutError:
+            return KeyCheck.COULD_NOT_CHECK
+
+    async def set(self, server: int, key: SecretStr, by: int, by_name: str, checked: Checked) -> None:
+        """Seal and store a key that was checked. Raises StoreTrouble."""
         sealed = self._vault.seal(PURPOSE, str(server), key)
-        await self._store.set_key(server, KeyRow(sealed, by, by_name, self._now()))
+        row = KeyRow(sealed, by, by_name, self._now(), checked.version, checked.works)
+        await self._store.set_key(server, row)
         self._removed.pop(server, None)
-        log.info("key.set", server=server, by=by)
+        log.info("key.set", server=server, by=by, version=checked.version, checked=checked.works)
 
     async def status(self, server: int) -> KeyStatus | None:
         """What may be shown of the server's key, or None."""
@@ -111,10 +145,11 @@ class Keys:
         if row is None or self._is_removed(server, row):
             return None
         try:
-            tail: str | None = key_tail((await self.open(server)).get_secret_value())
+            tail: str | None = key_tail((await self.open(server)).secret.get_secret_value())
         except NoKey:
             tail = None
-        return KeyStatus(row.by_name, row.at, tail)
+        host = urlsplit(self._hosts.of(row.version).host).netloc
+        return KeyStatus(row.by_name, row.at, tail, host, row.checked)
 
     async def balance(self, server: int) -> Balance | None:
         """What is left to spend with the server's key, as the API says now; None: nobody can tell.
@@ -122,20 +157,42 @@ class Keys:
         Nothing of it is kept.
         """
         try:
-            return await self._api.balance(await self.open(server))
-        except (NoKey, StoreTrouble):
+            key = await self.open(server)
+            async with asyncio.timeout(BALANCE_TIMEOUT), self._hosts.places.turn(server):
+                return await key.api.balance(key.secret)
+        except (NoKey, StoreTrouble, TimeoutError):
             return None
 
-    async def open(self, server: int) -> SecretStr:
-        """The server's key. Raises NoKey when there is none that opens."""
+    async def open(self, server: int) -> ServerKey:
+        """The server's key. Raises NoKey when there is none that opens, and StoreTrouble."""
         row = await self._store.key(server)
         if row is None or self._is_removed(server, row):
             raise NoKey
         try:
-            return self._vault.open(PURPOSE, str(server), row.sealed)
+            return ServerKey(
+                self._vault.open(PURPOSE, str(server), row.sealed), self._hosts.of(row.version), row
+            )
         except SealBroken as error:
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400  # no traceback: no news in it
             raise NoKey from None
+
+    async def move(self, server: int, key: ServerKey) -> ServerKey | None:
+        """Remember that a key is for the other host; None: there is none, or another key is stored by now.
+
+        Raises StoreTrouble.
+        """
+        for other in self._hosts.others(key.api):
+            row = replace(key.row, version=other.version)
+            if await self._store.replace_key(server, key.row, row) or await self._store.key(server) == row:
+                log.info("key.moved", server=server, version=other.version)
+                return ServerKey(key.secret, other, row)
+        return None
+
+    async def confirm(self, server: int) -> None:
+        """Remember that the API has taken the server's key. Raises StoreTrouble."""
+        row = await self._store.key(server)
+        if row is not None and not row.checked:
+            await self._store.replace_key(server, row, replace(row, checked=True))
 
     def _is_removed(self, server: int, row: KeyRow) -> bool:
         return row.at <= self._removed.get(server, -math.inf)

@@ -23,7 +23,7 @@ _PLAIN = {
     "RELOAD_SECONDS": "must be a number from 1 to 86400",
     "SHARD_COUNT": "must be a whole number, 1 or more",
     "SHARD_IDS": "must be whole numbers with commas between them, like 0,1",
-    "MODEL_API_VERSION": "must be v4 or v6",
+    "MODEL_API_VERSION": "must be auto, v4 or v6",
     "HEALTH_PORT": "must be a port from 1 to 65535, or 0 for none",
     "HISTORY_DAYS": "must be a whole number from 1 to 3650",
     "LOG_FORMAT": "must be console or json",
@@ -50,14 +50,15 @@ class Settings(BaseSettings):
         description="`postgresql://user:password@host/database` keeps everything there instead, for several "
         "processes (docs/DEPLOY.md). Empty: a file in `DATA_DIR`",
     )
-    model_api_version: Literal["v4", "v6"] = Field(
-        default="v4",
-        description="`v4` (dreambooth, stablediffusionapi.com) or `v6` (its successor, modelslab.com). If a "
-        "key that should work is refused, try the other",
+    model_api_version: Literal["auto", "v4", "v6"] = Field(
+        default="auto",
+        description="`auto` finds out for each key: modelslab.com (v6), or, where that refuses it, "
+        "stablediffusionapi.com (v4). With `v6` or `v4` keys go to that one only",
     )
     model_api_url: str = Field(
         default="",
-        description="scheme and host of the model API; empty: that of the version. Keys go to no other host",
+        description="scheme and host of the model API, of the version that `MODEL_API_VERSION` then has to "
+        "name; keys go to no other host. Empty: that of the version",
     )
     reload_seconds: float = Field(
         default=120, ge=1, le=86400, description="how long the API promises that a reload takes, 1 to 86400"
@@ -173,6 +174,12 @@ class Settings(BaseSettings):
             raise ValueError("SHARD_IDS: needs SHARD_COUNT, and each id below it, counted from 0")
         return self
 
+    @model_validator(mode="after")
+    def _url_has_version(self) -> Self:
+        if self.model_api_url and self.model_api_version == "auto":
+            raise ValueError("MODEL_API_URL: needs MODEL_API_VERSION, v4 or v6: by that its paths are known")
+        return self
+
     @property
     def encryption_keys(self) -> list[bytes]:
         """The key ring, newest first."""
@@ -184,9 +191,11 @@ class Settings(BaseSettings):
         return len(self.shard_ids) / self.shard_count if self.shard_ids and self.shard_count else 1.0
 
     @property
-    def model_api_host(self) -> str:
-        """Scheme and host that get the keys."""
-        return self.model_api_url or VERSIONS[self.model_api_version].host
+    def model_api_hosts(self) -> dict[str, str]:
+        """Scheme and host that keys may go to, by version, the current one first."""
+        if self.model_api_version == "auto":
+            return {name: version.host for name, version in VERSIONS.items()}
+        return {self.model_api_version: self.model_api_url or VERSIONS[self.model_api_version].host}
 
 
 def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Settings:

@@ -52,13 +52,13 @@ class KeyModal(discord.ui.Modal):
         defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
         await deliver.respond(interaction, defer)
         keys, who = interaction.client.keys, interaction.user
-        checked = await keys.check(key)
+        checked = await keys.check(require_member(interaction), key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
         what = What.KEY_SET if await keys.status(server) is None else What.KEY_REPLACED
-        await keys.set(server, key, who.id, who.display_name)
+        await keys.set(server, key, who.id, who.display_name, checked)
         interaction.client.moderators.changed(server, what, who.id, who.display_name)
-        left = await _balance(interaction, server) if checked else ""
-        await deliver.say(interaction, f"{key_stored(say, checked=checked)}{left}")
+        left = await _balance(interaction, server) if checked.works else ""
+        await deliver.say(interaction, f"{key_stored(say, checked=checked.works)}{left}")
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -103,7 +103,8 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         else:
             defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
             await self.bot.responses.respond(interaction, defer)
-            text = key_status(plain_name(status.by_name), status.at, status.tail, say)
+            name, checked = plain_name(status.by_name), status.checked
+            text = key_status(name, status.at, status.tail, status.host, say, checked=checked)
             text += await _balance(interaction, server)
         lately = events_text(await self.bot.store.events(server), say)
         text = f"{text}\n{lately}" if lately else text

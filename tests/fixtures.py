@@ -37,8 +37,14 @@ languages.translations = functools.cache(languages.translations)
 @pytest.fixture(autouse=True)
 def _discord_py_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot changes in discord.py is put back after each test."""
-    for name in ("DiscordWebSocket", "ExponentialBackoff", "Shard"):
-        monkeypatch.setattr(discord.shard, name, getattr(discord.shard, name))
+    changed = (
+        (discord.shard, "DiscordWebSocket"),
+        (discord.shard, "ExponentialBackoff"),
+        (discord.http, "Ratelimit"),
+        (discord.webhook.async_, "AsyncDeferredLock"),
+    )
+    for module, name in changed:
+        monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(discord.state, "Interaction", discord.Interaction)
 
 
@@ -55,6 +61,7 @@ def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
         key_encryption_keys=new_encryption_key(),
         data_dir=tmp_path / "data",
         model_api_url=api.url,
+        model_api_version="v4",
         shard_count=1,
     )
 

@@ -13,6 +13,7 @@ import pytest
 from looptime import LoopTimeEventLoop
 
 from bot.app import Rewarm, build
+from bot.model_api.places import MAX_CONCURRENT_CALLS
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
 from tests import ROOT, processes
@@ -48,6 +49,7 @@ class Wire:
             "KEY_ENCRYPTION_KEYS": new_encryption_key(),
             "DISCORD_API_URL": server.url,
             "MODEL_API_URL": api.url,
+            "MODEL_API_VERSION": "v4",
             "RELOAD_SECONDS": "3",
             "LOG_LEVEL": "DEBUG",
         }
@@ -114,15 +116,17 @@ def sleep_through(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, patch: pytest.MonkeyPatch, ahead: float = 0.0) -> AsyncIterator[Rewarm]:
+async def running(
+    settings: Settings, patch: pytest.MonkeyPatch, ahead: float = 0.0, calls: int = MAX_CONCURRENT_CALLS
+) -> AsyncIterator[Rewarm]:
     """The real bot in this process; discord.py's addresses are put back afterwards.
 
-    `ahead`: of the time of day, in seconds.
+    `ahead`: of the time of day, in seconds; `calls`: to the model API at once.
     """
     patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
     patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)
     loop = asyncio.get_running_loop()
-    bot = await build(settings, now=lambda: EPOCH + ahead + loop.time())
+    bot = await build(settings, now=lambda: EPOCH + ahead + loop.time(), calls=calls)
     task = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()))
     try:
         yield bot

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from pydantic import SecretStr
 
 from bot.admin import store
 from bot.admin.portal import Portal, open_portal
+from bot.discord_api.logins import no_logins
 from bot.discord_api.permissions import NEEDED, invitation
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import DatabaseEmpty, SealBroken, StoreTrouble
 from bot.keys import PURPOSE
-from bot.model_api.client import KeyCheck, ModelApi, open_session
+from bot.model_api.client import KeyCheck, open_session
+from bot.model_api.hosts import Hosts
 from bot.settings import Settings
 from bot.store import file
 from bot.store.base import ENCRYPTION_CHECK
@@ -27,6 +30,7 @@ MAX_SKEW = 2.0
 LOGINS_LEFT = 50
 CHECK_TIMEOUT = 20.0
 _INVENTED = SecretStr("rewarm-check-of-the-connection")
+_UNCLEAR = "gives no answer that the bot understands"
 _SHOWN_CHANNELS = 5
 _HELLO = 10
 _WRITTEN = (discord.ChannelType.text.value, discord.ChannelType.news.value)
@@ -133,16 +137,22 @@ async def _store(settings: Settings) -> str:
 
 async def _model_api(settings: Settings) -> str:
     async with open_session() as session:
-        api = ModelApi(session, settings.model_api_host, settings.model_api_version)
-        said = await api.check_key(_INVENTED)
-    if said is KeyCheck.INVALID:
-        return f"{settings.model_api_host} answers, and refuses an invented key as it should"
+        hosts = Hosts(session, settings.model_api_hosts)
+        current = hosts.current
+        said, trouble = await current.look(_INVENTED)
+        others = [(other.host, await other.look(_INVENTED)) for other in hosts.others(current)]
     if said is KeyCheck.VALID:
-        raise NotRightError(f"{settings.model_api_host} takes an invented key. Is MODEL_API_URL right?")
-    raise NotRightError(
-        f"{settings.model_api_host} gives no answer that the bot understands. Is MODEL_API_URL right, and "
-        "may this machine reach it?"
-    )
+        raise NotRightError(f"{current.host} takes an invented key. Is MODEL_API_URL right?")
+    if said is KeyCheck.COULD_NOT_CHECK:
+        raise NotRightError(
+            f"{current.host} {trouble or _UNCLEAR}. Are MODEL_API_URL and MODEL_API_VERSION right, is there "
+            "a newer version of the bot, and may this machine reach it?"
+        )
+    answers = [f"{current.host} answers, and refuses an invented key as it should"]
+    for host, (said, trouble) in others:
+        as_well = "does so too" if said is KeyCheck.INVALID else trouble or _UNCLEAR
+        answers.append(f"{host}, which is asked about keys that the first one refuses, {as_well}")
+    return "; ".join(answers)
 
 
 async def _clock(portal: Portal) -> str:
@@ -178,7 +188,11 @@ async def _gateway(portal: Portal) -> str:
         hello = await socket.receive_json(timeout=CHECK_TIMEOUT)
     if hello.get("op") != _HELLO:
         raise NotRightError("the gateway does not say hello. Is something between this machine and Discord?")
-    left = logins["remaining"]
+    left, resets = logins["remaining"], time.time() + logins["reset_after"] / 1000
+    if left <= 0:
+        raise NotRightError(
+            f"{no_logins(resets)}, and the bot waits for that. Does something restart it all the time?"
+        )
     if left < LOGINS_LEFT:
         raise NotRightError(
             f"only {left} logins are left today. Does something restart the bot all the time?"

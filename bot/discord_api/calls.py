@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import aiohttp
 import discord
-import orjson
 import structlog
 
 from bot.backoff import limit_pause
 from bot.discord_api.http_trace import Call, clock, current
 from bot.discord_api.limiter import Limiter
-from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError
+from bot.discord_api.trouble import LimitedError, StaleError
 from bot.domain.reload import MOST_REFUSED
 from bot.metrics import Metrics
 
@@ -55,7 +54,7 @@ class Sent(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """What came of one call; `wait`: seconds for which Discord wants no more of these.
+    """What came of one call; `wait`: seconds after which it may be tried again.
 
     It may have been done although nobody says so: `unanswered`, or, less likely, `broken`.
     """
@@ -65,7 +64,7 @@ class Tried(NamedTuple):
     unanswered: bool = False
     broken: bool = False
     sent: Sent | None = None
-    """The message that was sent, where that was asked for."""
+    """The message that was sent, where Discord's answer has it."""
     token_is_dead: bool = False
     """For good."""
 
@@ -109,10 +108,8 @@ class Calls:
         limit: float,
         make: Callable[[], Awaitable[object]],
         drawn: float | None = None,
-        *,
-        reads: bool = False,
     ) -> Tried:
-        """Make one call, within `limit` seconds; its first success ends it. `reads`: see Tried.sent.
+        """Make one call, within `limit` seconds; its first success ends it.
 
         None is made where MOST_REFUSED have been refused.
         """
@@ -120,15 +117,12 @@ class Calls:
             return Tried(Result.CLOSED)
         if self._hold is not None:
             await self._hold()
-        call = Call(drawn, reads=reads)
+        call = Call(drawn)
         token = current.set(call)
         outcome = "cancelled"
         try:
             async with asyncio.timeout(limit):
                 made = await make()
-        except AnsweredError as answered:
-            outcome = "sent"
-            return Tried(Result.DONE, wait=answered.wait, sent=_sent(call.body))
         except discord.HTTPException as error:
             outcome = str(error.status) if error.status < 500 else _5XX
             log.warning("reply.refused", what=what, status=error.status, code=error.code)
@@ -169,14 +163,6 @@ class Calls:
 
 def _sent_as(made: object) -> Sent | None:
     return Sent(made.id, frozenset(made.raw_mentions)) if isinstance(made, discord.Message) else None
-
-
-def _sent(body: bytes) -> Sent | None:
-    try:
-        message = orjson.loads(body)
-        return Sent(int(message["id"]), frozenset(int(user["id"]) for user in message["mentions"]))
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def _read(error: discord.HTTPException) -> Result:

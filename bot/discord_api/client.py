@@ -18,6 +18,7 @@ from discord.http import Route
 from discord.shard import Shard
 
 from bot.backoff import start_pause
+from bot.discord_api.buckets import NoRatelimit, PlainLock
 from bot.discord_api.gateway import PatientWebSocket
 from bot.discord_api.http_trace import clock
 from bot.discord_api.logins import Limits, Logins
@@ -26,7 +27,7 @@ from bot.discord_api.trouble import NETWORK, TROUBLE
 from bot.domain.errors import DiscordRefuses
 from bot.logs import log_failure
 
-LOGIN_TIMEOUT = 60.0
+LOGIN_TIMEOUT = CONNECT_TIMEOUT = 60.0
 HEALTHY_AGE = 60.0
 """A stream that lasted so long is resumed without a pause."""
 MAX_RESUMES = 5
@@ -54,10 +55,10 @@ class PatientBot(commands.AutoShardedBot):
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        self._launching: set[int] = set()
         self._kept: set[asyncio.Task[None]] = set()
         self._asks_for_shards = how.get("shard_count") is None
-        self._is_resharding = False
+        self._launching = asyncio.Lock()
+        self._resharding: asyncio.Task[Any] | None = None
         self.unknown_places: set[int] = set()
         """Channels of a type that discord.py does not know: nobody knows whether they take messages."""
         discord.state.Interaction = PlacedInteraction  # type: ignore[attr-defined]  # it looks there
@@ -91,34 +92,64 @@ class PatientBot(commands.AutoShardedBot):
             self.http.connector = discord.utils.MISSING
             raise
 
+    async def launch_shards(self) -> None:
+        """Connect all shards, one after the other; those of an old number are given up first."""
+        async with self._launching:
+            await super().launch_shards()
+
     async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
         """Connect a shard, with growing pauses.
 
-        discord.py calls this again from within itself after each failure, every 5 s, until Python's stack is
-        full: here that call only unwinds.
+        discord.py's own tries every 5 s, each time from within itself, until Python's stack is full.
         """
-        if shard_id in self._launching:
-            raise _NotLaunchedError
         for attempt in itertools.count():
-            self._launching.add(shard_id)
-            try:
-                await self.logins.wait(shard_id)
-                await super().launch_shard(gateway, shard_id, initial=initial)
-            except _NotLaunchedError:
-                await asyncio.sleep(start_pause(attempt))
-            else:
+            if self._is_left_behind():
                 return
-            finally:
-                self._launching.discard(shard_id)
+            await self.logins.wait(shard_id)
+            if self._is_left_behind():
+                self.logins.give_up(shard_id)
+                return
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    socket = await PatientWebSocket.from_client(
+                        self, initial=initial, gateway=gateway, shard_id=shard_id
+                    )
+            except TROUBLE as error:
+                pause = start_pause(attempt)
+                log.warning(
+                    "gateway.not_connected", shard=shard_id, error=type(error).__name__, again_in=pause
+                )
+                await asyncio.sleep(pause)
+                continue
+            if self._is_left_behind():
+                await socket.close()
+                return
+            queue = self._AutoShardedClient__queue  # type: ignore[attr-defined]  # nothing else has it
+            self._all_shards[shard_id] = shard = PatientShard(socket, self, queue.put_nowait)
+            shard.launch()
+            return
+
+    @property
+    def _all_shards(self) -> dict[int, Shard]:
+        found: dict[int, Shard] = self._AutoShardedClient__shards  # type: ignore[attr-defined]  # nothing else has them
+        return found
+
+    def _is_left_behind(self) -> bool:
+        """Whether this task connects shards of which Discord wants another number by now."""
+        return self._resharding not in (None, asyncio.current_task())
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG002  # as discord.py calls it
         """Called by discord.py; its own would sleep here, where the gateway waits for us."""
         await self.logins.begun(shard_id or 0)
 
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """Called by discord.py after READY."""
+        await self.logins.ready(shard_id)
+
     async def limits(self) -> Limits:
         """How many logins Discord allows. Raises what is in `bot.discord_api.trouble.TROUBLE`."""
         _, _, said = await self.http.get_bot_gateway()
-        return Limits(said["remaining"], said["reset_after"] / 1000, said["max_concurrency"])
+        return Limits(int(said["remaining"]), said["reset_after"] / 1000, int(said["max_concurrency"]))
 
     def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a task of the connection's until the bot is closed."""
@@ -133,27 +164,39 @@ class PatientBot(commands.AutoShardedBot):
 
     async def reshard(self) -> None:
         """Connect anew, with as many shards as Discord wants by now."""
-        if self._is_resharding:
+        if self._resharding is not None:
             return
-        self._is_resharding = True
+        self._resharding = asyncio.current_task()
         log.warning("gateway.resharding", was=self.shard_count)
-        shards: dict[int, Shard] = self._AutoShardedClient__shards  # type: ignore[attr-defined]  # nothing else has them
-        await asyncio.gather(*(shard.close() for shard in shards.values()), return_exceptions=True)
-        shards.clear()
+        await self._leave()
+        await asyncio.gather(*(shard.close() for shard in self._all_shards.values()), return_exceptions=True)
+        self._all_shards.clear()
         self.shard_count = None  # type: ignore[assignment]  # then discord.py asks
         try:
             await _patiently(self.launch_shards, given_up=self.is_closed)
         finally:
-            self._is_resharding = False
+            self._resharding = None
 
     async def close(self) -> None:
         """Let go of Discord; a shard that is well need not wait at the next start."""
-        well = [id_ for id_, shard in self.shards.items() if not shard.is_closed()]
-        for task in list(self._kept):
-            task.cancel()
-        for shard in well:
-            await self.logins.stayed(shard)
+        await self._leave()
         await super().close()
+
+    async def _leave(self) -> None:
+        for task in self._kept - {asyncio.current_task()}:
+            task.cancel()
+        await self.logins.leave(id_ for id_, shard in self.shards.items() if not shard.is_closed())
+
+    def gateway_state(self) -> str:
+        """In words: "ok", or what is not."""
+        if self.is_connected():
+            return "ok"
+        none_left = self.logins.none_left()
+        return f"not ok: {none_left}" if none_left else "not ok"
+
+    def has(self, shard: Shard) -> bool:
+        """Whether a shard is still one of ours: Discord may want another number of them by now."""
+        return self._all_shards.get(shard.id) is shard
 
     def is_connected(self) -> bool:
         """Whether every shard of this process hears from Discord."""
@@ -174,10 +217,19 @@ class PatientShard(Shard):
         self._connected_at = clock()
         super().launch()
 
+    async def worker(self) -> None:
+        """Read until the connection ends; discord.py looks at how it ended once all shards are launched."""
+        await super().worker()
+        # In a task of its own: a shard that connects again cancels this one.
+        self._client.keep(self._client.logins.ended(self.id), f"ended-{self.id}")
+
     async def reidentify(self, exc: ReconnectWebSocket) -> None:
         """Resume, or log in again: once it is time for that."""
+        if not self._client.has(self):
+            return
         self._quick = 0 if clock() - self._connected_at > HEALTHY_AGE else self._quick + 1
-        if exc.resume and self._quick > MAX_RESUMES:  # what breaks the stream would be sent again
+        # What broke the stream so often would be sent again; a login that was not answered has no session.
+        if exc.resume and (self._quick > MAX_RESUMES or self.ws.session_id is None):
             exc = ReconnectWebSocket(self.id, resume=False)
         self._cancel_task()
         pause = start_pause(self._quick - 2) if exc.resume and self._quick > 1 else 0.0
@@ -199,6 +251,8 @@ class PatientShard(Shard):
 
     async def reconnect(self) -> None:
         """Log in again, once it is time for that."""
+        if not self._client.has(self):
+            return
         self._cancel_task()
         self._client.keep(self._reconnect_in_turn(), f"shard-{self.id}")
 
@@ -216,15 +270,12 @@ class PatientBackoff(ExponentialBackoff[bool]):
         self._max = _LONGEST_PAUSE_EXPONENT
 
 
-class _NotLaunchedError(Exception):
-    """A shard could not be connected."""
-
-
 def _be_patient() -> None:
-    """Have discord.py use these: it looks them up in its own module."""
+    """Have discord.py use these: it looks them up in its own modules."""
     discord.shard.DiscordWebSocket = PatientWebSocket  # type: ignore[misc]
     discord.shard.ExponentialBackoff = PatientBackoff  # type: ignore[attr-defined, assignment]
-    discord.shard.Shard = PatientShard  # type: ignore[misc]
+    discord.http.Ratelimit = NoRatelimit  # type: ignore[misc, assignment]
+    discord.webhook.async_.AsyncDeferredLock = PlainLock  # type: ignore[misc, assignment]
 
 
 async def _patiently(start: Callable[[], Awaitable[None]], given_up: Callable[[], bool]) -> None:

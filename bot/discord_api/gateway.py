@@ -96,6 +96,15 @@ class PatientWebSocket(DiscordWebSocket):
                 log.error("gateway.event_skipped", event_name=event, error=type(error).__name__)  # noqa: TRY400
                 self._on_skipped(event)
 
+    async def identify(self) -> None:
+        """Log in; given up meanwhile, it leaves no thread behind that beats for ever."""
+        try:
+            await super().identify()
+        except asyncio.CancelledError:
+            if self._keep_alive is not None:
+                self._keep_alive.stop()
+            raise
+
     async def poll_event(self) -> None:
         """Wait for the next frame, and take it. Raises what a shard can handle."""
         try:

@@ -1,8 +1,7 @@
 """What the bot's HTTP session watches: each call to Discord, as it goes out and as its answer comes in.
 
-discord.py does some things with an answer that do not suit a call with a time limit: it sleeps out a 429,
-however long (and where that is cut short in a limit on everything, it never calls again); and it keeps a
-call that is done until its bucket is fresh. Here both are seen before it does.
+discord.py sleeps out a 429 inside the call, however long; where our time limit cuts that short in a limit on
+everything, it never calls again. Here a 429 ends the call, and what it said is known to the next ones.
 """
 
 import asyncio
@@ -15,11 +14,12 @@ from types import SimpleNamespace
 import aiohttp
 
 from bot.discord_api.limiter import Limiter
-from bot.discord_api.trouble import AnsweredError, LimitedError, StaleError
+from bot.discord_api.trouble import LimitedError, StaleError
 
 STALE_AGE = 0.5
 """How old the number in a countdown may be when it is sent."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
+_MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
 _LIMIT = ("Limit", "Remaining", "Reset-After")
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
@@ -37,15 +37,10 @@ class Call:
     """It went out, and nobody can say whether Discord has done it."""
     broken: bool = False
     """Discord answered with trouble of its own: most likely it has not done it."""
-    reads: bool = False
-    """Whoever makes it wants to know what Discord answers."""
-    body: bytes = b""
 
-    async def note(self, answer: aiohttp.ClientResponse) -> None:
+    def note(self, status: int) -> None:
         """An answer has come."""
-        self.unanswered, self.done, self.broken = False, answer.status < 300, answer.status >= 500
-        if self.done and self.reads:
-            self.body = await answer.read()
+        self.unanswered, self.done, self.broken = False, status < 300, status >= 500
 
 
 current: ContextVar[Call | None] = ContextVar("current", default=None)
@@ -58,7 +53,7 @@ def clock() -> float:
 
 
 def trace(limiter: Limiter, *, is_proxied: bool = False) -> aiohttp.TraceConfig:
-    """Make the watch. Raises StaleError, LimitedError before a call, LimitedError, AnsweredError after it.
+    """Make the watch. Raises StaleError and LimitedError before a call, LimitedError after it.
 
     `is_proxied`: what answers without Discord's Via header is a proxy of the self-hoster's.
     """
@@ -78,11 +73,18 @@ class _Watch:
     async def before(
         self, _: object, request: SimpleNamespace, sent: aiohttp.TraceRequestStartParams
     ) -> None:
-        _refuse_stale(current.get())
+        call, limiter = current.get(), self._limiter
+        _refuse_stale(call)
+        request.bucket = f"{sent.method} {_MESSAGE.sub('', sent.url.path)}"
+        while (wait := limiter.exhausted_for(request.bucket, clock())) > 0:
+            if call is not None:  # whoever makes it tries again
+                raise LimitedError(wait)
+            await asyncio.sleep(wait)
         request.by_token = _BY_TOKEN.search(sent.url.path) is not None
-        request.tries = self._limiter.gate.is_shut()
-        if (wait := self._limiter.blocked_for(clock(), by_token=request.by_token)) > 0:
+        gates = limiter.gates(by_token=request.by_token)
+        if (wait := max(gate.wait(clock()) for gate in gates)) > 0:
             raise LimitedError(wait)
+        request.tried = [gate for gate in gates if gate.enter(clock())]
 
     async def going_out(self, _: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
         # By now it has a connection, which a loop that was held up may be long in making; aiohttp 3.14 sends
@@ -94,21 +96,25 @@ class _Watch:
             call.unanswered, call.done = True, False
 
     async def after(self, _: object, request: SimpleNamespace, sent: aiohttp.TraceRequestEndParams) -> None:
-        status, headers = sent.response.status, sent.response.headers
+        status, headers, limiter = sent.response.status, sent.response.headers, self._limiter
+        if (call := current.get()) is not None:
+            call.note(status)
+        if status == 429 and "Via" not in headers and not self._is_proxied:
+            sent.response.close()
+            raise LimitedError(limiter.everything.shut(clock()))
+        for gate in request.tried:
+            gate.open()
         place = _OF_CHANNEL.search(sent.url.path)
         channel = int(place[1]) if place is not None else None
         if sent.method == "POST" and channel is not None:
-            _learn(self._limiter, channel, headers)
-        if (call := current.get()) is not None:
-            await call.note(sent.response)
-        if status == 429 and "Via" not in headers and not self._is_proxied:
-            raise LimitedError(self._limiter.gate.shut(clock()))
-        if request.tries:
-            self._limiter.gate.open()
+            _learn(limiter, channel, headers)
         if status == 429:
-            raise _limit(self._limiter, channel, by_token=request.by_token, headers=headers)
-        if call is not None and call.done and (wait := _exhausted(headers)) > 0:
-            raise AnsweredError(wait)
+            sent.response.close()
+            raise _limit(limiter, channel, by_token=request.by_token, headers=headers)
+        if headers.get("X-RateLimit-Remaining") == "0" and (
+            reset := _seconds(headers, "X-RateLimit-Reset-After")
+        ):
+            limiter.exhaust(request.bucket, clock() + reset)
 
 
 def _refuse_stale(call: Call | None) -> None:
@@ -129,23 +135,18 @@ def _learn(limiter: Limiter, channel: int, headers: Mapping[str, str]) -> None:
         limiter.learn(channel, int(limit), int(remaining), float(reset), clock())
 
 
-def _exhausted(headers: Mapping[str, str]) -> float:
-    """Seconds for which a bucket is used up; 0 where it is not."""
-    reset = headers.get("X-RateLimit-Reset-After", "")
-    is_used_up = headers.get("X-RateLimit-Remaining") == "0" and _NUMBER.fullmatch(reset) is not None
-    return float(reset) if is_used_up else 0.0
+def _seconds(headers: Mapping[str, str], name: str) -> float | None:
+    said = headers.get(name, "")
+    return float(said) if _NUMBER.fullmatch(said) else None
 
 
 def _limit(limiter: Limiter, channel: int | None, by_token: bool, headers: Mapping[str, str]) -> LimitedError:
     """Discord's own wait counts; what stands before it (no Via header) names hours not meant for us."""
-    named = headers.get("Retry-After", "")
-    wait = float(named) if "Via" in headers and _NUMBER.fullmatch(named) else None
-    until = clock() + (wait or 0.0)
-    if "X-RateLimit-Global" not in headers:
-        if channel is not None:
-            limiter.block(channel, until)
-    elif by_token:  # these do not count in the bot's own limit
-        limiter.block_tokens(until)
-    else:
-        limiter.block(None, until)
+    wait = _seconds(headers, "Retry-After") if "Via" in headers else None
+    if "X-RateLimit-Global" in headers:
+        if by_token:  # else these go on: they do not count in the bot's own limit
+            limiter.tokens.shut(clock(), wait)
+        return LimitedError(limiter.own.shut(clock(), wait))
+    if channel is not None:
+        limiter.block(channel, clock() + (wait or 0.0))
     return LimitedError(wait)

@@ -11,9 +11,10 @@ PER_CHANNEL = 5
 """Until Discord's headers say otherwise."""
 CHANNEL_WINDOW = 5.0
 FIRST_SHUT, LONGEST_SHUT = 5.0, 300.0
-"""Seconds for which nobody calls after everybody was refused; twice as long each time."""
-TRIAL_TIMEOUT = 10.0
+"""Seconds for which nobody calls after everybody was refused for no named time; twice as long each time."""
+TRIAL_TIMEOUT = 2.0
 """Seconds after which the call that tries is not waited for any more."""
+_MOST_EXHAUSTED, _MOST_REFUSALS = 1000, 10
 _TURNS_PER_SLOT = 4
 """A second is dealt out in slots, so that no second has more, wherever it begins: of 40, in tenths."""
 _MOST_PER_CHANNEL = 50
@@ -33,9 +34,9 @@ class Limiter:
         self._of_channel: dict[int, deque[float]] = {}
         self._limits: dict[int, int] = {}
         self._blocked: dict[int, float] = {}
-        self._all_blocked = -math.inf
-        self._tokens_blocked = -math.inf
-        self.gate = Gate()
+        self._exhausted: dict[str, float] = {}
+        self.everything, self.own, self.tokens = Gate(), Gate(), Gate()
+        """For all calls, for those with the bot's own token, and for those with an interaction's."""
         self._sent: deque[float] = deque(maxlen=self._per_second)
 
     def wait(self, server: int, channel: int, now: float) -> float:
@@ -67,26 +68,28 @@ class Limiter:
         if remaining == 0:
             self.block(channel, now + reset_after)
 
-    def block(self, channel: int | None, until: float) -> None:
-        """Let nobody have a turn in a channel, or with None in any, before `until`: Discord said so."""
-        if channel is None:
-            self._all_blocked = max(self._all_blocked, until)
-        else:
-            self._blocked[channel] = max(self._blocked.get(channel, until), until)
+    def block(self, channel: int, until: float) -> None:
+        """Let nobody have a turn in a channel before `until`: Discord said so."""
+        self._blocked[channel] = max(self._blocked.get(channel, until), until)
 
-    def block_tokens(self, until: float) -> None:
-        """Let nobody call with an interaction's token before `until`: Discord said so to one of these."""
-        self._tokens_blocked = max(self._tokens_blocked, until)
+    def exhaust(self, bucket: str, until: float) -> None:
+        """A bucket's calls are used up before `until`: Discord said so."""
+        self._exhausted[bucket] = until
 
-    def blocked_for(self, now: float, *, by_token: bool) -> float:
-        """Seconds for which a call may not go out: with an interaction's token, or with the bot's own."""
-        blocked = self._tokens_blocked if by_token else self._all_blocked
-        return max(0.0, blocked - now) or self.gate.wait(now)
+    def exhausted_for(self, bucket: str, now: float) -> float:
+        """Seconds for which a bucket is used up; 0: it is not."""
+        if len(self._exhausted) > _MOST_EXHAUSTED:
+            self._exhausted = {name: until for name, until in self._exhausted.items() if until > now}
+        return max(0.0, self._exhausted.get(bucket, now) - now)
+
+    def gates(self, *, by_token: bool) -> tuple["Gate", "Gate"]:
+        """Those that a call must pass: with an interaction's token, or with the bot's own."""
+        return self.everything, self.tokens if by_token else self.own
 
     def _turn(self, server: int, channel: int, now: float) -> float:
         taken = self._of_channel.get(channel, deque[float]())
         limit = self._limits.get(channel, PER_CHANNEL)
-        turn = max(now, self._all_blocked, self._blocked.get(channel, now))
+        turn = max(now, self.own.shut_until, self._blocked.get(channel, now))
         if len(taken) >= limit:
             turn = max(turn, taken[-limit] + CHANNEL_WINDOW)
         if taken:
@@ -115,36 +118,38 @@ class Limiter:
 
 
 class Gate:
-    """Shut while whoever stands before Discord refuses everybody: then one call tries, more and more rarely.
+    """Shut while Discord, or what stands before it, refuses everybody; then one call tries, the rest wait.
 
     Discord closes an address to which it has refused 10,000 calls in ten minutes (its page on rate limits).
     """
 
     def __init__(self) -> None:
         self._refusals = 0
-        self._shut_until = -math.inf
         self._tried_at = -math.inf
+        self.shut_until = -math.inf
 
     def wait(self, now: float) -> float:
-        """Seconds for which a call may not go out; 0: it may, and is the one that tries a shut gate."""
+        """Seconds for which no call may go out; 0: one may."""
         if not self._refusals:
             return 0.0
-        wait = max(self._shut_until, self._tried_at + TRIAL_TIMEOUT) - now
-        if wait <= 0:
-            self._tried_at = now
-        return max(0.0, wait)
+        return max(0.0, self.shut_until - now, self._tried_at + TRIAL_TIMEOUT - now)
 
-    def is_shut(self) -> bool:
-        """Whether somebody has been refused, and nobody answered since."""
+    def enter(self, now: float) -> bool:
+        """A call goes out; return whether it is the one that tries."""
+        self._tried_at = now
         return self._refusals > 0
 
-    def shut(self, now: float) -> float:
-        """A call was refused; return the seconds until one tries again. Calls of one burst count once."""
-        if now >= self._shut_until:
-            self._refusals += 1
-            pause = min(FIRST_SHUT * 2 ** (self._refusals - 1), LONGEST_SHUT)
-            self._shut_until, self._tried_at = now + pause, -math.inf
-        return self._shut_until - now
+    def shut(self, now: float, named: float | None = None) -> float:
+        """A call was refused, for a named time; return the seconds until one tries again.
+
+        Where no time is named, calls of one burst count once.
+        """
+        if named is None and now < self.shut_until:
+            return self.shut_until - now
+        pause = min(FIRST_SHUT * 2.0**self._refusals, LONGEST_SHUT) if named is None else named
+        self._refusals = min(self._refusals + 1, _MOST_REFUSALS)
+        self.shut_until, self._tried_at = max(self.shut_until, now + pause), -math.inf
+        return self.shut_until - now
 
     def open(self) -> None:
         """The call that tried was answered."""

@@ -26,6 +26,8 @@ FOLLOW_UP_PATIENCE = 12
 UNANSWERED_COSTS = 4
 """A try whose answer was lost counts as so many."""
 
+Text = Callable[[], str]
+"""Called when the ping goes out: it may have waited, and then says that it comes late."""
 _NO_READ_HISTORY = (160002, 160009)
 
 
@@ -51,7 +53,7 @@ class Pings:
         """Try each channel once more: it may be open by now. A token that was refused is left alone."""
         self._no_sending.clear()
 
-    async def send(self, reload: Reload, number: int, ping: Ping, text: str) -> Result:
+    async def send(self, reload: Reload, number: int, ping: Ping, text: Text) -> Result:
         """Ping by channel, guarded by its nonce; by follow-up where that is refused, slow or not known."""
         mentions = _only(ping.users)
         wait = self._calls.wait(reload.server, ping.channel)
@@ -68,7 +70,7 @@ class Pings:
         return Result.LATER if self._may_land(reload, ping) else Result.CLOSED
 
     async def _follow_up(
-        self, reload: Reload, number: int, ping: Ping, text: str, mentions: discord.AllowedMentions
+        self, reload: Reload, number: int, ping: Ping, text: Text, mentions: discord.AllowedMentions
     ) -> Result:
         while (asker := self._who_can_follow_up(reload, ping)) is not None:
             if self._follow_ups[number] >= FOLLOW_UP_PATIENCE:
@@ -76,7 +78,7 @@ class Pings:
             if clock() < self._follow_ups_wait_until:
                 return Result.LATER
             hook = self._hook(asker)
-            send = functools.partial(hook.send, text, allowed_mentions=mentions, wait=True)
+            send = functools.partial(hook.send, text(), allowed_mentions=mentions, wait=True)
             tried = await self._calls.make("ping", CALL_TIMEOUT, send)
             self._follow_ups[number] += UNANSWERED_COSTS if tried.unanswered else tried.broken
             self._follow_ups_wait_until = clock() + tried.wait
@@ -100,7 +102,7 @@ class Pings:
         )
 
     async def _ping_by_channel(
-        self, reload: Reload, number: int, ping: Ping, text: str, mentions: discord.AllowedMentions
+        self, reload: Reload, number: int, ping: Ping, text: Text, mentions: discord.AllowedMentions
     ) -> Result:
         if not ping.channel or ping.channel in self._no_sending:
             return Result.CLOSED
@@ -108,7 +110,7 @@ class Pings:
             return Result.LATER
         nonce = ping_nonce(reload, number)
         send = functools.partial(self._send, reload, ping, nonce, text, mentions)
-        tried = await self._calls.make("ping", CALL_TIMEOUT, send, reads=True)
+        tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         mentioned = tried.sent.mentions if tried.sent is not None else frozenset()
         if mentioned and (others := set(ping.users) - mentioned):
             # It was sent before, by a process that could not store that; since then they have joined.
@@ -125,7 +127,7 @@ class Pings:
         return result
 
     async def _send(
-        self, reload: Reload, ping: Ping, nonce: str, text: str, mentions: discord.AllowedMentions
+        self, reload: Reload, ping: Ping, nonce: str, text: Text, mentions: discord.AllowedMentions
     ) -> discord.Message:
         channel = self._bot.get_partial_messageable(ping.channel)
         if ping.channel == reload.owner.channel and reload.message is not None:
@@ -133,11 +135,11 @@ class Pings:
                 message_id=reload.message, channel_id=ping.channel, fail_if_not_exists=False
             )
             try:
-                return await channel.send(text, nonce=nonce, reference=reference, allowed_mentions=mentions)
+                return await channel.send(text(), nonce=nonce, reference=reference, allowed_mentions=mentions)
             except discord.HTTPException as error:
                 if error.code not in _NO_READ_HISTORY:
                     raise
-        return await channel.send(text, nonce=nonce, allowed_mentions=mentions)
+        return await channel.send(text(), nonce=nonce, allowed_mentions=mentions)
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
         """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""

@@ -81,10 +81,11 @@ class Reply:
         """Calls of this reload that this process has had refused."""
         return self._calls.refused
 
-    async def show(self, reload: Reload, now: float, limit: float) -> None:
-        """Show the countdown as of `now`, within `limit` seconds or not at all."""
+    async def show(self, reload: Reload, now: float, limit: float) -> bool:
+        """Show the countdown as of `now`, within `limit` seconds or not at all; True: it is shown."""
         layout = view.render(reload, now, self._say)
-        await self._edits.make(reload, Edit(layout, min(limit, EDIT_TIMEOUT), drawn_at=clock()))
+        edit = Edit(layout, min(limit, EDIT_TIMEOUT), drawn_at=clock())
+        return await self._edits.make(reload, edit) is Result.DONE
 
     async def tell(self, reload: Reload, sent: Sent) -> bool:
         """Show the ending and ping: edit first, then pings; after trouble again and again.
@@ -185,7 +186,9 @@ class Reply:
         return dict(itertools.chain(*found))
 
     async def _ping(self, reload: Reload, number: int, ping: Ping, sent: Sent, *, alone: bool) -> Result:
-        text = ping_text(reload, ping, self._now(), self._say, alone=alone)
+        def text() -> str:
+            return ping_text(reload, ping, self._now(), self._say, alone=alone)
+
         result = await self._pings.send(reload, number, ping, text)
         if result is Result.DONE:
             await sent(number)
@@ -195,7 +198,7 @@ class Reply:
         """Where telling itself has failed: one plain message to who asked."""
         ping = Ping(reload.owner.channel, (reload.owner.user,))
         text = f"<@{reload.owner.user}> {broken(ref, self._say)}"
-        await self._pings.send(reload, len(reload.pings), ping, text)
+        await self._pings.send(reload, len(reload.pings), ping, lambda: text)
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:

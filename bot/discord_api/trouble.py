@@ -21,17 +21,6 @@ class LimitedError(aiohttp.ClientError):
         self.wait = wait
 
 
-class AnsweredError(aiohttp.ClientError):
-    """Not an error: Discord has done it, and wants no more of these for `wait` seconds.
-
-    discord.py 2.7.1 would keep the call for that long (webhook/async_.py, http.py); we remember it ourselves.
-    """
-
-    def __init__(self, wait: float) -> None:
-        super().__init__("done")
-        self.wait = wait
-
-
 def named_wait(error: Exception) -> float:
     """Seconds for which Discord wants no more of what met this error; 0 where it named none."""
     return (error.wait or 0.0) if isinstance(error, LimitedError) else 0.0

@@ -4,6 +4,7 @@ import bisect
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
@@ -33,8 +34,13 @@ _NO_MODEL = (
     "video",
     "embedding",
     "controlnet",
+    "vae",
+    "lycoris",
+    "locon",
+    "upscal",
 )
-"""Kinds that cannot be reloaded; by the fields that say a row's kind."""
+"""Kinds that cannot be reloaded, or make no picture; by the fields that say a row's kind."""
+_READY = "model_ready"
 
 
 class PublicModel(NamedTuple):
@@ -46,31 +52,33 @@ class PublicModel(NamedTuple):
 
 
 def read_row(raw: Any) -> PublicModel | None:
-    """Read a row of the API's list; None: not an image model, or not readable."""
+    """Read a row of the API's list; None: not an image model, not ready there, or not readable."""
     if not isinstance(raw, dict) or not isinstance(raw.get("model_id"), str):
         return None
     try:
         id_ = parse_model_id(raw["model_id"])
     except BadModelId:
         return None
-    if id_ != raw["model_id"].strip() or _is_other_kind(raw):
+    if id_ != raw["model_id"].strip() or _is_no_choice(raw):
         return None
     name = raw.get("model_name")
     shown = "".join(c if c.isprintable() else " " for c in name) if isinstance(name, str) else ""
     return PublicModel(id_, " ".join(shown.split())[:_NAME_CHARACTERS], _count(raw.get("api_calls")))
 
 
-def _is_other_kind(raw: dict[str, Any]) -> bool:
+def _is_no_choice(raw: dict[str, Any]) -> bool:
     kinds = [raw.get(field) for field in ("model_subcategory", "model_category", "model_format")]
     said = " ".join(kind.lower() for kind in kinds if isinstance(kind, str))
-    feature = raw.get("feature")
+    feature, status = raw.get("feature"), raw.get("status")
+    if isinstance(status, str) and status.strip().lower() not in ("", _READY):
+        return True
     other_feature = isinstance(feature, str) and feature.strip().lower() not in ("", "imagen")
     return other_feature or any(word in said for word in _NO_MODEL)
 
 
 def _count(value: Any) -> int:
     try:
-        return max(0, min(int(float(value)), 2**53)) if isinstance(value, int | float | str) else 0
+        return max(0, min(int(float(value)), 2**53)) if isinstance(value, int | float | str | Decimal) else 0
     except (ValueError, OverflowError):
         return 0
 

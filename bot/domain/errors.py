@@ -13,6 +13,7 @@ RewarmError
 ├── SealBroken               a sealed secret does not open with the keys we have
 └── Refusal                  the person who asked can change something; nothing is broken
     ├── BadModelId           the text is not a model id
+    │   └── NoModelPage      … but a page of the vendor that is not of one model
     ├── BadKey               the text cannot be an API key
     ├── KeyRefused           the API says that the key is invalid
     ├── NoKey                the server has no API key that can be used
@@ -98,6 +99,10 @@ class Refusal(RewarmError):
 
 class BadModelId(Refusal):
     """The text is not a model id by the rules of `bot.model_id.parse_model_id`."""
+
+
+class NoModelPage(BadModelId):
+    """The text is the address of a page on the vendor's host that is not of one model, as a list is not."""
 
 
 class BadKey(Refusal):

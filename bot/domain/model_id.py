@@ -1,25 +1,31 @@
 """Pure: what a model id is, and how it is read from what a person typed or pasted."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs
 
-from bot.domain.errors import BadModelId
+from bot.domain.errors import BadModelId, NoModelPage
 
-_VENDOR_HOSTS = ("stablediffusionapi.com", "modelslab.com")
+_PAGE = re.compile(
+    r"(https?://)?(?P<place>([\w-]+\.)*)(stablediffusionapi|modelslab)\.com"
+    r"(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?(#.*)?",
+    re.IGNORECASE,
+)
+"""An address of the vendor; its model pages are at no other place than www, if any."""
 _MODEL_ID = re.compile(r"[A-Za-z0-9._\-/]{1,100}")
+_LISTS = ("section", "category")
+"""`/models/section/lora` is a list, and `section` no provider."""
 
 
 def parse_model_id(text: str) -> str:
     """Read a model id from what a person typed or pasted: the id, or the model's page on a vendor host.
 
-    The case is kept: ids are the uploader's choice. Raises BadModelId.
+    The case is kept: ids are the uploader's choice. Raises BadModelId; NoModelPage for another page there.
     """
     text = text.strip(" \t\r\n\"'`“”‘’")
     if any(c.isspace() or not c.isprintable() for c in text):  # urlsplit would drop some of them
         raise BadModelId
-    page = urlsplit(text if "://" in text else f"//{text}") if _could_be_page(text) else None
-    if page is not None:
-        text = page.path.rstrip("/").rpartition("/")[2]
+    if page := _PAGE.fullmatch(text):
+        text = _model_of(page)
     if not _MODEL_ID.fullmatch(text) or text.startswith("/") or ".." in text:
         raise BadModelId
     return text
@@ -28,13 +34,22 @@ def parse_model_id(text: str) -> str:
 def linked_model(text: str) -> str | None:
     """The id of the model whose page was pasted; None where it is no page."""
     try:
-        id_ = parse_model_id(text)
+        return parse_model_id(text) if _PAGE.fullmatch(text.strip()) else None
     except BadModelId:
         return None
-    return id_ if id_ != text.strip() and _could_be_page(text.strip()) else None
 
 
-def _could_be_page(text: str) -> bool:
-    host = text.partition("://")[2] if text.lower().startswith(("http://", "https://")) else text
-    host = host.partition("/")[0].lower().removeprefix("www.")
-    return host in _VENDOR_HOSTS
+def _model_of(page: re.Match[str]) -> str:
+    """The model that a page is about: `/models/<id>`, `/models/<provider>/<id>`, or `?model_id=` anywhere."""
+    if page["place"].lower() not in ("", "www."):
+        raise NoModelPage
+    match [part for part in (page["path"] or "").split("/") if part and part != "llms.txt"]:
+        case [models, id_] if models.lower() == "models" and id_ not in _LISTS:
+            return id_.removesuffix(".md")
+        case [models, provider, id_] if models.lower() == "models" and provider not in _LISTS:
+            return id_.removesuffix(".md")
+    named = parse_qs(page["query"] or "").get("model_id")
+    if not named:
+        raise NoModelPage
+    first: str = named[0]
+    return first

@@ -51,6 +51,10 @@ class Outcome(StrEnum):
     VENDOR_TROUBLE = "vendor_trouble"
     NO_USABLE_ANSWER = "no_usable_answer"
     NO_CONNECTION = "no_connection"
+    ADDRESS_GONE = "address_gone"
+    """The API does not know the address that was called."""
+    NO_PLACE = "no_place"
+    """Too many calls were out for too long."""
     NOT_SENT = "not_sent"
     KEY_GONE = "key_gone"
     STORAGE = "storage"
@@ -99,7 +103,7 @@ class ImageTest:
     called: bool = False
     """The call that costs may have gone out."""
     picture: str = field(default="", repr=False)
-    """The picture's address, as the API gives it."""
+    """The picture's address, as the API gives it; after a space a second one of the same picture."""
     outcome: Outcome | None = None
     """None while it is made."""
     said: str = ""

@@ -16,6 +16,10 @@ class KeyRow:
     by: int
     by_name: str
     at: float
+    version: str = ""
+    """The version of the model API that it is for; empty: 0.1.0 did not say."""
+    checked: bool = True
+    """Whether the API has said that it works, as far as the bot knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from bot.domain.askers import pings
 from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Reload, State
 
 LEGAL: dict[State, frozenset[State]] = {
-    # A step to the same state adds facts: the reply's message id or a wait; a ping that was sent.
+    # A step to the same state adds facts: the reply's message id or a wait; the call at the other host; a
+    # ping that was sent.
     State.ASKED: frozenset({State.ASKED, State.CALLING, State.ANNOUNCING, State.REMOVED}),
-    State.CALLING: frozenset({State.ASKED, State.COUNTING, State.ANNOUNCING}),
+    State.CALLING: frozenset({State.ASKED, State.CALLING, State.COUNTING, State.ANNOUNCING}),
     State.COUNTING: frozenset({State.ANNOUNCING}),
     State.ANNOUNCING: frozenset({State.ANNOUNCING, State.ENDED}),
     State.ENDED: frozenset({State.ENDED}),  # its test image

@@ -12,7 +12,7 @@ from bot.domain.catalogue import Catalogue, PublicModel
 from bot.domain.errors import NoKey
 from bot.jobs.periodically import periodically
 from bot.keys import Keys
-from bot.model_api.client import ModelApi
+from bot.model_api.places import CallPlaces
 from bot.store.base import Store
 
 FILE = "models.json"
@@ -38,14 +38,14 @@ class CatalogueRefresh:
         folder: Path,
         store: Store,
         keys: Keys,
-        api: ModelApi,
+        places: CallPlaces,
         now: Callable[[], float],
         choose: Callable[[Sequence[int]], int],
     ) -> None:
         self._path = folder / FILE
         self._store = store
         self._keys = keys
-        self._api = api
+        self._places = places
         self._now = now
         self._choose = choose
         self._fetched_at: float | None = None
@@ -74,9 +74,10 @@ class CatalogueRefresh:
         """Fetch the list with a server's key; one that is not whole, or empty, leaves the last good copy."""
         try:
             key = await self._keys.open(server)
-        except NoKey:
+            async with self._places.turn(server):
+                rows = await key.api.models(key.secret)
+        except (NoKey, TimeoutError):
             return
-        rows = await self._api.models(key)
         if not rows:
             log.warning("models.not_listed", server=server)
             return

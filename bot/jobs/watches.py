@@ -156,7 +156,7 @@ class Watches:
         send = functools.partial(channel.send, view=layout, nonce=nonce, allowed_mentions=mentions)
         perhaps = False
         for pause in (*RETRY_DELAYS, None):
-            tried = await self._calls.make("ledger", CALL_TIMEOUT, send, reads=True)
+            tried = await self._calls.make("ledger", CALL_TIMEOUT, send)
             perhaps = perhaps or tried.unanswered or tried.broken
             if tried.result is not Result.LATER or pause is None:
                 break

@@ -4,52 +4,93 @@ Answers are read by body first and status second, as the vendor sends errors ins
 (OpenAPI file of its Reload Model page) and old pages give no statuses at all.
 """
 
-import math
+import json
 import re
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from pydantic import SecretStr
 
 from bot.domain.reload import Outcome
 from bot.model_api.redact import harmless, repeats_key
+from bot.model_api.wait import asked_wait, estimate
 
-LONGEST_BELIEVED_WAIT = 30 * 86400.0
 DEFAULT_WAIT = 30.0
 LONGEST_NAMED_WAIT = 60.0
 SOONEST_FETCH, LATEST_FETCH = 3.0, 20.0
 """Seconds after which a picture is first asked for, whatever the API estimates."""
 LONGEST_ADDRESS = 2048
-LARGEST_BALANCE = 1e12
-"""What is said to be more is not believed."""
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YES = ("success", "processing")
+_RENDERING = ("processing", "queued", "pending")
 _NO = ("error", "failed")
+_READ_CHARACTERS = 2000
+"""Of a text; with 64 KiB of words that nearly match, the patterns would hold up the event loop for 0.6 s."""
+_LONGEST_INTEGER = 20
+"""Digits; Python refuses to read thousands of them."""
 
-# By words: the texts on the vendor's Error Codes page and its old pages, in the order of how sure they are.
+# By words: the texts on the vendor's Error Codes page, its old pages, and those that users of the API met, in
+# the order of how sure they are.
 _WORDS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), outcome)
     for pattern, outcome in (
         (r"^\W*model( id)? not found", Outcome.UNKNOWN_MODEL),  # an id that follows does not count
-        (r"rate limit|too many requests|slow down", Outcome.SLOW_DOWN),
+        (r"rate limit|too many requests|slow down|\bqueue\b.{0,20}\bfull", Outcome.SLOW_DOWN),
+        (r"\b(subscription|plan)\b.{0,20}\b(expired|ended|inactive|not active)", Outcome.NO_CREDITS),
+        (r"\b(expired|inactive|no active)\b.{0,20}\bsubscription", Outcome.NO_CREDITS),
         (r"(invalid|wrong|expired|unknown)\b.{0,20}\bkey\b", Outcome.WRONG_KEY),
         (r"\bkey\b.{0,20}\b(invalid|wrong|expired|required|not found)", Outcome.WRONG_KEY),
-        (r"(insufficient|not enough|out of|no|more)\b.{0,20}\bcredit", Outcome.NO_CREDITS),
+        (
+            r"\b(insufficient|enough|out of|no|more|low)\b.{0,20}\b(credit|balance|fund|wallet)",
+            Outcome.NO_CREDITS,
+        ),
+        (
+            r"\b(wallet|balance|funds?|credits?)\b.{0,30}\b(low|insufficient|empty|exhausted)",
+            Outcome.NO_CREDITS,
+        ),
+        (r"\b(recharge|top.?up)\b", Outcome.NO_CREDITS),
+        (
+            r"\b(monthly|daily|plan|usage|subscription|quota|credits?)\b.{0,40}\b(exceed|reached|used up)",
+            Outcome.NO_CREDITS,
+        ),
+        (
+            r"\b(exceed\w*|reached|used up)\b.{0,30}\b(monthly|daily|plan|usage|quota|credits?)",
+            Outcome.NO_CREDITS,
+        ),
+        (r"\blimit\b.{0,20}\b(exceeded|reached)\b.{0,40}\bupgrade", Outcome.NO_CREDITS),
         (r"premium|subscription|feature not available|upgrade your plan", Outcome.PLAN_TOO_SMALL),
-        (r"\bmodel\b.{0,120}\b(not found|not exist|doesn.t exist|invalid)", Outcome.UNKNOWN_MODEL),
-        (r"(unknown|invalid)\b.{0,20}\bmodel\b", Outcome.UNKNOWN_MODEL),
-        (r"\broute\b.{0,80}\bnot be found", Outcome.REFUSED),
+        (r"^\W*(the )?(requested )?(api )?(route|endpoint|url)\b.{0,80}\bnot\b", Outcome.ADDRESS_GONE),
+        (r"\bmodel\b.{0,120}\b(not (be )?found|not exist|doesn.t exist|invalid)", Outcome.UNKNOWN_MODEL),
+        (r"(unknown|invalid|no such)\b.{0,20}\bmodel\b", Outcome.UNKNOWN_MODEL),
+        (r"\b(route|endpoint)\b.{0,80}\bnot (be )?found", Outcome.ADDRESS_GONE),
     )
 )
 _STATUS_IS_THE_REASON = {
     401: Outcome.WRONG_KEY,
     402: Outcome.NO_CREDITS,
     403: Outcome.PLAN_TOO_SMALL,
-    404: Outcome.UNKNOWN_MODEL,
+    404: Outcome.ADDRESS_GONE,
+    410: Outcome.ADDRESS_GONE,
 }
+_NOT_DONE = (408, 425, 499)
+"""Refusals that come from what stands before the API: it may have had the request all the same."""
+_OF_A_MODEL = re.compile(r"\bmodels?\b|…", re.IGNORECASE)
+"""The second stands for the id that was asked for."""
+
+# What the only public client of the reload endpoint takes for a yes, and no more than that.
+_FRIENDLY = re.compile(
+    r"\W*(the |your |this )?model\b( \S+)?( is)?( now| being)* (re)?load(ing|ed)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_DOUBT = re.compile(
+    r"\b(not|no|never|cannot|unable|without|until|unless|errors?|fail\w*|invalid|wrong|denied|refused|rejected|"
+    r"disabled|unavailable|unsupported|expired)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_NO_REQUEST = re.compile(r"\brequest( id)?( was)? not found", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,90 +102,132 @@ class Answer:
     wait: float | None = None
     named: bool = False
     """The wait was named by a 429 and is short enough to be waited out."""
+    in_words: bool = False
+    """The outcome is what the API's words say, not only what a status means."""
 
 
-def classify(status: int, headers: dict[str, str], body: bytes, key: SecretStr, model: str) -> Answer:
+def classify(
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    key: SecretStr,
+    model: str,
+    now: float = 0.0,
+    yes: Collection[str] = _YES,
+) -> Answer:
     """Say what an answer means; `headers` by lower-case name. Takes any bytes and never raises.
 
     Where the API repeats the `model` that was asked for, its words do not count: they are the asker's.
+    `now`: seconds since 1970; `yes`: the status words that accept.
     """
     answer = read(body)
-    said = harmless(_text(answer), key)
+    text = _text(answer)
+    said, words = harmless(text, key), _without(model, text)
     if 300 <= status < 400:
         return Answer(Outcome.NO_USABLE_ANSWER, said)
     word = word_of(answer)
-    if word in _YES:
+    if word in yes:
         return Answer(Outcome.ACCEPTED)
     may_be_no = word in (*_NO, None)
-    told = by_words(answer, model) if may_be_no else None
+    told = _meaning(words) if may_be_no else None
     if told is Outcome.SLOW_DOWN or (status == 429 and told is None and may_be_no):
-        return _slow_down(status, headers, answer, said)
+        tips = _without(model, _text(answer, ("tip", "tips", "tip_1")))
+        wait = asked_wait(headers, answer or {}, f"{words} {tips}", now)
+        named = status == 429 and wait is not None and 1 <= wait <= LONGEST_NAMED_WAIT
+        return Answer(Outcome.SLOW_DOWN, said, DEFAULT_WAIT if wait is None else wait, named)
     if told is not None:
-        return Answer(told, said)
-    if answer is not None and status in _STATUS_IS_THE_REASON:
-        return Answer(_STATUS_IS_THE_REASON[status], said)
+        return Answer(told, said, in_words=True)
+    if 200 <= status < 300 and word not in _NO and _is_friendly(answer, words):
+        return Answer(Outcome.ACCEPTED)
+    return Answer(_by_status(status, answer, words), said)
+
+
+def _by_status(status: int, answer: dict[str, Any] | None, words: str) -> Outcome:
+    """What an answer means whose words do not say it."""
+    if answer is None:
+        return Outcome.NO_USABLE_ANSWER
+    word = word_of(answer)
+    if status in _STATUS_IS_THE_REASON:
+        of_model = status == 404 and _OF_A_MODEL.search(words)
+        return Outcome.UNKNOWN_MODEL if of_model else _STATUS_IS_THE_REASON[status]
     if word in _NO:
-        return Answer(Outcome.VENDOR_TROUBLE if status >= 500 else Outcome.REFUSED, said)
-    return Answer(Outcome.NO_USABLE_ANSWER, said)
+        return Outcome.VENDOR_TROUBLE if status >= 500 else Outcome.REFUSED
+    refused = word is None and words and 400 <= status < 500 and status not in _NOT_DONE
+    return Outcome.REFUSED if refused else Outcome.NO_USABLE_ANSWER
+
+
+def _is_friendly(answer: dict[str, Any] | None, words: str) -> bool:
+    """Whether an answer without a status word that we know says that the model is reloading."""
+    answer = answer or {}
+    status = answer.get("status")
+    plain = (isinstance(status, str) or status in (None, True, 200)) and not (
+        answer.keys() & {"error", "errors"}
+    )
+    return plain and _FRIENDLY.fullmatch(words) is not None and not _DOUBT.search(f"{status} {words}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What came of asking for a picture: its address; its `job`, with the seconds to `wait`; or why not."""
+    """What came of asking for a picture: where it is; its `job`, with the seconds to `wait`; or why not."""
 
     outcome: Outcome
     picture: str = ""
+    """Its address, and after a space a second address of the same picture, if there is one."""
     job: str = ""
     wait: float = 0.0
     said: str = ""
 
 
 def read_rendering(
-    status: int, headers: dict[str, str], body: bytes, key: SecretStr, model: str
+    status: int, headers: dict[str, str], body: bytes, key: SecretStr, model: str, now: float = 0.0
 ) -> Rendering:
     """Say what an answer about a picture means (Text to Image pages); takes any bytes and never raises."""
-    refused = classify(status, headers, body, key, model)
-    if refused.outcome is not Outcome.ACCEPTED:
-        return Rendering(refused.outcome, said=refused.said, wait=refused.wait or 0.0)
+    refused = classify(status, headers, body, key, model, now, (*_YES, *_RENDERING))
     answer = read(body) or {}
-    output = answer.get("output")
-    pictures = [one for one in output if isinstance(one, str) and one] if isinstance(output, list) else []
-    job, secret = str(answer.get("id")), key.get_secret_value()
-    if pictures:
-        safe = len(pictures[0]) <= LONGEST_ADDRESS and not repeats_key(pictures[0], secret)
-        return Rendering(Outcome.RENDERED, picture=pictures[0]) if safe else Rendering(Outcome.NO_PICTURE)
-    if word_of(answer) != "processing":
-        return Rendering(Outcome.NO_PICTURE)
+    if refused.outcome is not Outcome.ACCEPTED:
+        is_lost = word_of(answer) in _NO and _NO_REQUEST.search(_text(answer))
+        if is_lost:
+            return Rendering(Outcome.NO_PICTURE)
+        return Rendering(refused.outcome, said=refused.said, wait=refused.wait or 0.0)
+    id_, secret = answer.get("id"), key.get_secret_value()
+    if picture := _first(answer.get("output")):
+        addresses = [one for one in (picture, _first(answer.get("proxy_links"))) if _is_safe(one, secret)]
+        where = " ".join(one.replace(" ", "%20") for one in addresses)
+        return Rendering(Outcome.RENDERED, picture=where) if where else Rendering(Outcome.NO_PICTURE)
+    if word_of(answer) not in _RENDERING:
+        return Rendering(Outcome.NO_PICTURE if word_of(answer) in _YES else Outcome.NO_USABLE_ANSWER)
+    job = str(id_) if isinstance(id_, int | str) else ""
     if not _JOB.fullmatch(job) or repeats_key(job, secret):
         return Rendering(Outcome.NO_USABLE_ANSWER)
-    eta = _seconds(answer.get("eta")) or 0.0
-    return Rendering(Outcome.RENDERING, job=job, wait=min(max(eta, SOONEST_FETCH), LATEST_FETCH))
+    wait = min(max(estimate(answer.get("eta")), SOONEST_FETCH), LATEST_FETCH)
+    return Rendering(Outcome.RENDERING, job=job, wait=wait)
 
 
-class Balance(NamedTuple):
-    """What is left to spend; `currency`: three capital letters, or empty where none is named."""
-
-    amount: float
-    currency: str
+def _first(links: Any) -> str:
+    """The first address in a list of them; empty where there is none."""
+    return next((one for one in links if isinstance(one, str) and one), "") if isinstance(links, list) else ""
 
 
-def read_balance(answer: dict[str, Any] | None, key: SecretStr) -> Balance | None:
-    """The balance in an answer, or None: it stands in `data`, or at the top as one client's test has it."""
-    told = (answer or {}).get("data")
-    told = told if isinstance(told, dict) else answer or {}
-    amount, currency = _number(told.get("balance")), str(told.get("currency")).upper()
-    if amount is None or abs(amount) > LARGEST_BALANCE or repeats_key(str(amount), key.get_secret_value()):
-        return None
-    return Balance(amount, currency if _CURRENCY.fullmatch(currency) else "")
+def _is_safe(address: str, secret: str) -> bool:
+    """Whether an address can be kept: it will be stored, and stand in a request."""
+    return 0 < len(address) <= LONGEST_ADDRESS and address.isprintable() and not repeats_key(address, secret)
 
 
 def read(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body, or None."""
+    """The JSON object in a body, or None. One number or letter that cannot be read spoils nothing else."""
+    raw = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        answer = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+        answer = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return None
+        try:
+            answer = json.loads(raw.decode("utf-8", "replace"), parse_int=_integer)
+        except (ValueError, RecursionError):
+            return None
     return answer if isinstance(answer, dict) else None
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < _LONGEST_INTEGER else float(digits)
 
 
 def word_of(answer: dict[str, Any] | None) -> str | None:
@@ -153,10 +236,12 @@ def word_of(answer: dict[str, Any] | None) -> str | None:
     return word.strip().lower() if isinstance(word, str) else None
 
 
-def _text(answer: dict[str, Any] | None) -> str:
-    """All text of the fields that carry it; validation failures nest it."""
+def _text(
+    answer: dict[str, Any] | None, fields: Collection[str] = ("message", "messege", "error", "errors")
+) -> str:
+    """The text of the fields that carry it, as far as it is looked at; validation failures nest it."""
     found: list[str] = []
-    rest = deque(answer.get(name) for name in ("message", "messege", "error")) if answer else deque()
+    rest = deque(answer.get(name) for name in fields) if answer else deque()
     while rest:
         part = rest.popleft()
         if isinstance(part, str):
@@ -165,36 +250,20 @@ def _text(answer: dict[str, Any] | None) -> str:
             rest.extend(part.values())
         elif isinstance(part, list):
             rest.extend(part)
-    return " ".join(found)
+    return " ".join(found)[:_READ_CHARACTERS]
 
 
-def by_words(answer: dict[str, Any] | None, model: str = "") -> Outcome | None:
-    """What the words of an answer say for sure, or None; those of the `model`'s id do not count."""
-    text = _text(answer)
-    if model:
-        text = re.sub(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", "…", text, flags=re.IGNORECASE)
-    return next((outcome for pattern, outcome in _WORDS if pattern.search(text)), None)
+def _without(model: str, text: str) -> str:
+    """A text in which a dot-dot-dot stands for the model's id."""
+    if not model:
+        return text
+    return re.sub(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", "…", text, flags=re.IGNORECASE)
 
 
-def _slow_down(status: int, headers: dict[str, str], answer: dict[str, Any] | None, said: str) -> Answer:
-    waits = (_seconds((answer or {}).get("retry_after")), _seconds(headers.get("retry-after")))
-    wait = max((seconds for seconds in waits if seconds is not None), default=None)
-    named = status == 429 and wait is not None and 1 <= wait <= LONGEST_NAMED_WAIT
-    return Answer(Outcome.SLOW_DOWN, said, DEFAULT_WAIT if wait is None else wait, named)
+def _meaning(words: str) -> Outcome | None:
+    return next((outcome for pattern, outcome in _WORDS if pattern.search(words)), None)
 
 
-def _seconds(value: Any) -> float | None:
-    """A wait that can be believed, in seconds, or None."""
-    seconds = _number(value)
-    return seconds if seconds is not None and 0 < seconds <= LONGEST_BELIEVED_WAIT else None
-
-
-def _number(value: Any) -> float | None:
-    """A number, or None: they come as text, odd, or endless."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+def refuses_key(answer: dict[str, Any]) -> bool:
+    """Whether the words of an answer say for sure that the key is wrong."""
+    return _meaning(_text(answer)) is Outcome.WRONG_KEY

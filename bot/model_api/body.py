@@ -1,7 +1,7 @@
 """The bodies of the model API's answers: unpacked and bounded, as they come from outside."""
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -10,6 +10,8 @@ BODY_BYTES = 64 * 1024
 LIST_BYTES = 96 * 2**20
 """Of the list of models, unpacked: a row has some 600 bytes, and there are said to be over 50,000."""
 PACKINGS = ("gzip", "deflate")
+_MOST_MEMBERS = 10_000
+"""Of one gzip body: each costs some microseconds, and may be empty."""
 _CHUNK = 16 * 1024
 """A chunk of a list is read in under a millisecond, so that nobody waits behind it."""
 
@@ -24,30 +26,66 @@ async def bounded(response: aiohttp.ClientResponse) -> bytes:
 
 async def unpacked(response: aiohttp.ClientResponse, most: int = LIST_BYTES) -> AsyncIterator[bytes]:
     """A body in chunks, unpacked. Raises ValueError for more than `most` bytes, or a broken packing."""
-    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+    packing = response.headers.get("Content-Encoding", "identity").strip().lower().removeprefix("x-")
     if packing not in (*PACKINGS, "identity", ""):
         raise ValueError("unknown content encoding")
-    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if packing in PACKINGS else None
+    unpack = _Unpacker() if packing in PACKINGS else None
     came = given = 0
     async for raw in response.content.iter_chunked(_CHUNK):
         came += len(raw)
-        rest = raw
-        while rest:
-            chunk, rest = _unpack(unpack, rest)
+        for chunk in (raw,) if unpack is None else unpack.feed(raw):
             given += len(chunk)
             if max(came, given) > most:
                 raise ValueError("body too long")
-            if chunk:
-                yield chunk
-    if unpack is not None and not unpack.eof:
+            yield chunk
+    if unpack is not None and not unpack.is_whole:
         raise ValueError("body cut off")
 
 
-def _unpack(unpack: Any, raw: bytes) -> tuple[bytes, bytes]:
-    """The next piece of a packed body, and what is left to unpack."""
-    if unpack is None:
-        return raw, b""
-    try:
-        return unpack.decompress(raw, _CHUNK), unpack.unconsumed_tail
-    except zlib.error:
-        raise ValueError("broken content encoding") from None
+class _Unpacker:
+    """Unpacks gzip of any number of members (RFC 1952, 2.2), and deflate with and without zlib's header."""
+
+    def __init__(self) -> None:
+        self._packed: Any = None
+        self._rest = b""
+        """The first byte of what comes next: only two tell what it is."""
+        self._members = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what has come so far is all of a body."""
+        return self._members > 0 and self._packed is None
+
+    def feed(self, raw: bytes) -> Iterator[bytes]:
+        """What a piece of the body holds, in pieces of bounded length. Raises ValueError."""
+        rest = self._rest + raw
+        self._rest, is_full = b"", False
+        while rest or is_full:
+            if self._packed is None:
+                if len(rest) < 2:
+                    self._rest = rest
+                    return
+                if not self._begin(rest):
+                    return
+            try:
+                chunk = self._packed.decompress(rest, _CHUNK)
+            except zlib.error:
+                raise ValueError("broken content encoding") from None
+            if chunk:
+                yield chunk
+            rest = self._packed.unconsumed_tail
+            is_full = len(chunk) == _CHUNK  # zlib may hold more, though it has taken all
+            if self._packed.eof:
+                rest, is_full, self._packed = self._packed.unused_data, False, None
+
+    def _begin(self, head: bytes) -> bool:
+        """Begin what follows; False: nothing that counts, as after the last member there may be padding."""
+        is_gzip = head[:2] == b"\x1f\x8b"
+        if self._members and not is_gzip:
+            return False
+        if self._members >= _MOST_MEMBERS:
+            raise ValueError("too many members")
+        is_zlib = head[0] & 15 == zlib.DEFLATED and int.from_bytes(head[:2], "big") % 31 == 0
+        self._packed = zlib.decompressobj(31 if is_gzip else 15 if is_zlib else -15)
+        self._members += 1
+        return True

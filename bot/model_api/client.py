@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 import structlog
 from pydantic import SecretStr
+from yarl import URL
 
 from bot.domain.catalogue import MOST_ROWS, PublicModel, read_row
 from bot.domain.picture import Picture
@@ -18,19 +19,18 @@ from bot.domain.reload import Outcome
 from bot.metrics import Metrics
 from bot.model_api.answer import (
     Answer,
-    Balance,
     Rendering,
-    by_words,
     classify,
     read,
-    read_balance,
     read_rendering,
+    refuses_key,
     word_of,
 )
+from bot.model_api.balance import Balance, read_balance
 from bot.model_api.body import PACKINGS, bounded, unpacked
 from bot.model_api.model_list import read_list
-from bot.model_api.picture import fetch
-from bot.model_api.redact import pieces_of
+from bot.model_api.picture import Turn, fetch
+from bot.model_api.redact import harmless, pieces_of
 from bot.model_api.versions import BALANCE_PATH, LIST_PATH, VERSIONS
 
 RELOAD_TIMEOUT = 20.0
@@ -44,6 +44,10 @@ MODEL_LIST_TIMEOUT = 120.0
 RECONNECT_DELAY = 2.0
 
 
+_GONE = (404, 410)
+_CURE = (
+    "Look whether a newer version of the bot knows the address; MODEL_API_VERSION and MODEL_API_URL set it."
+)
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -57,6 +61,8 @@ class KeyCheck(Enum):
     COULD_NOT_CHECK = "could not check"
 
 
+Got = tuple[int, dict[str, str], bytes]
+"""An answer as it came: status, headers by lower-case name, body."""
 Hold = Callable[[], Awaitable[None]]
 """Returns once this process may act on a reload; raises where it may not any more."""
 
@@ -73,7 +79,8 @@ class ModelApi:
     ) -> None:
         self._session = session
         self._metrics = metrics or Metrics()
-        self._host = host
+        self.host = host
+        self.version = version
         self._version = VERSIONS[version]
         self._balance_url = host + BALANCE_PATH
         self._list_url = host + LIST_PATH
@@ -90,33 +97,44 @@ class ModelApi:
 
     async def _reload(self, key: SecretStr, model: str, hold: Hold) -> Answer:
         got = await self._once(
-            self._host + self._version.reload_path, RELOAD_TIMEOUT, key, hold, model_id=model
+            self.host + self._version.reload_path, RELOAD_TIMEOUT, key, hold, model_id=model
         )
-        return Answer(got) if isinstance(got, Outcome) else classify(*got, key, model)
+        if isinstance(got, Outcome):
+            return Answer(got)
+        answer = classify(*got, key, model, time.time())
+        self._look_at_address(got, key, is_gone=answer.outcome is Outcome.ADDRESS_GONE)
+        return answer
 
     async def render(self, key: SecretStr, model: str, prompt: str, hold: Hold = _free) -> Rendering:
         """Ask once for one small picture, which costs a generation. Raises only what `hold` raises."""
         began = time.monotonic()
         fields = {"model_id": model, "prompt": prompt, **self._version.picture}
-        got = await self._once(self._host + self._version.render_path, RENDER_TIMEOUT, key, hold, **fields)
-        answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
+        got = await self._once(self.host + self._version.render_path, RENDER_TIMEOUT, key, hold, **fields)
+        answer = self._rendering(got, key, model)
         self._count("render", answer.outcome, began)
         return answer
 
     async def rendered(self, key: SecretStr, model: str, job: str) -> Rendering:
         """Ask for a picture that was being rendered; its address is ours, never the one in an answer."""
         began = time.monotonic()
-        url = self._host + self._version.fetch_path
+        url = self.host + self._version.fetch_path
         if self._version.job_in_path:
             url += f"/{job}"
         got = await self._once(url, RELOAD_TIMEOUT, key, _free, request_id=job)
-        answer = Rendering(got) if isinstance(got, Outcome) else read_rendering(*got, key, model)
+        answer = self._rendering(got, key, model)
         self._count("rendered", answer.outcome, began)
         return answer
 
-    async def picture(self, address: str) -> Picture | None:
-        """Fetch a rendered picture, over a few seconds; None: it cannot be had."""
-        return await fetch(self._session, address, self._host)
+    def _rendering(self, got: Got | Outcome, key: SecretStr, model: str) -> Rendering:
+        if isinstance(got, Outcome):
+            return Rendering(got)
+        answer = read_rendering(*got, key, model, time.time())
+        self._look_at_address(got, key, is_gone=answer.outcome is Outcome.ADDRESS_GONE)
+        return answer
+
+    async def picture(self, addresses: str, turn: Turn) -> Picture | None:
+        """Fetch a rendered picture, for most of a minute; None: it cannot be had."""
+        return await fetch(self._session, addresses, self.host, turn)
 
     async def models(self, key: SecretStr) -> list[PublicModel] | None:
         """The public models, read as they come in; None: no list, or not all of it. Never raises."""
@@ -136,6 +154,9 @@ class ModelApi:
         pieces = pieces_of(key)
         async with self._sent(self._list_url, MODEL_LIST_TIMEOUT, key) as response:
             if response.status != 200:
+                self._look_at_address(
+                    (response.status, _headers(response), b""), key, is_gone=response.status in _GONE
+                )
                 raise ValueError("no list")
             async for raw in read_list(unpacked(response)):
                 row = read_row(raw)
@@ -144,9 +165,7 @@ class ModelApi:
                     rows.append(row)
         return rows
 
-    async def _once(
-        self, url: str, limit: float, key: SecretStr, hold: Hold, **fields: Any
-    ) -> tuple[int, dict[str, str], bytes] | Outcome:
+    async def _once(self, url: str, limit: float, key: SecretStr, hold: Hold, **fields: Any) -> Got | Outcome:
         """Ask once; again, once, only where no connection was made. An Outcome: why there is no answer."""
         for last in (False, True):
             await hold()
@@ -164,10 +183,14 @@ class ModelApi:
 
     async def check_key(self, key: SecretStr) -> KeyCheck:
         """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
+        return (await self.look(key))[0]
+
+    async def look(self, key: SecretStr) -> tuple[KeyCheck, str]:
+        """The same, and what is wrong with the address, in words for the operator; empty: nothing."""
         began = time.monotonic()
-        check = await self._check_key(key)
+        check, trouble = await self._look(key)
         self._count("check_key", check.value, began)
-        return check
+        return check, trouble
 
     async def balance(self, key: SecretStr) -> Balance | None:
         """What is left to spend with a key; None: the API does not say. Costs nothing, and never raises."""
@@ -185,27 +208,43 @@ class ModelApi:
         self._metrics.model_api_calls.labels(call, outcome).inc()
         self._metrics.model_api_seconds.labels(call).observe(time.monotonic() - began)
 
-    async def _check_key(self, key: SecretStr) -> KeyCheck:
+    async def _look(self, key: SecretStr) -> tuple[KeyCheck, str]:
         try:
             async with asyncio.timeout(KEY_CHECK_TIMEOUT):
-                _, _, body = await self._post(self._balance_url, KEY_CHECK_TIMEOUT, key)
+                got = await self._post(self._balance_url, KEY_CHECK_TIMEOUT, key)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("model_api.key_not_checked", error=type(error).__name__)
-            return KeyCheck.COULD_NOT_CHECK
-        answer = read(body)
-        if answer is None:
-            return KeyCheck.COULD_NOT_CHECK
-        if word_of(answer) == "success":
-            return KeyCheck.VALID
-        return KeyCheck.INVALID if by_words(answer) is Outcome.WRONG_KEY else KeyCheck.COULD_NOT_CHECK
+            return KeyCheck.COULD_NOT_CHECK, ""
+        answer = read(got[2]) or {}
+        if 300 <= got[0] < 400:
+            check = KeyCheck.COULD_NOT_CHECK
+        elif word_of(answer) == "success" or (word_of(answer) is None and "balance" in answer):
+            check = KeyCheck.VALID  # the latter as one client's test has it
+        else:
+            check = KeyCheck.INVALID if refuses_key(answer) else KeyCheck.COULD_NOT_CHECK
+        is_gone = got[0] in _GONE and check is KeyCheck.COULD_NOT_CHECK
+        return check, self._look_at_address(got, key, is_gone=is_gone)
 
-    async def _post(
-        self, url: str, limit: float, key: SecretStr, **fields: Any
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _look_at_address(self, got: Got, key: SecretStr, *, is_gone: bool) -> str:
+        """Tell the operator of a redirect, or of an address that is gone; empty: there is nothing to tell.
+
+        Of a redirect's target no more than the host: the rest may repeat what was sent.
+        """
+        status, headers, _ = got
+        if not (300 <= status < 400 or is_gone):
+            return ""
+        trouble = f"has no such address any more (status {status})"
+        if not is_gone:
+            trouble = (
+                f"redirects to {harmless(_host_of(headers.get('location', '')), key)}, where no key is sent"
+            )
+        log.error("model_api.address", host=self.host, problem=trouble, cure=_CURE)
+        return trouble
+
+    async def _post(self, url: str, limit: float, key: SecretStr, **fields: Any) -> Got:
         async with self._sent(url, limit, key, **fields) as response:
             body = await bounded(response)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return response.status, headers, body
+            return response.status, _headers(response), body
 
     def _sent(
         self, url: str, limit: float, key: SecretStr, **fields: Any
@@ -223,12 +262,23 @@ class ModelApi:
         )
 
 
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def _host_of(address: str) -> str:
+    try:
+        return URL(address).host or "another address of the same host"
+    except ValueError:
+        return "something that is no address"
+
+
 def open_session() -> aiohttp.ClientSession:
     """Make the session for ModelApi; the caller closes it.
 
-    No connection is kept: on a stale one an outcome would be unknown. Their number is not limited: one
-    server's calls that hang would hold up another's. No cookie is kept: it would go from one server's call
-    to another's. Bodies are unpacked here, bounded.
+    No connection is kept: on a stale one an outcome would be unknown. Their number is limited in
+    `bot.model_api.places`, not here: one server's calls that hang would hold up another's. No cookie is kept:
+    it would go from one server's call to another's. Bodies are unpacked here, bounded.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),

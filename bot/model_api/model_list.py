@@ -16,7 +16,7 @@ async def read_list(chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     Raises ValueError for what is not JSON, or not all of it.
     """
     events = ijson.sendable_list()
-    parser = ijson.basic_parse_coro(events, use_float=True)
+    parser = ijson.basic_parse_coro(events)  # use_float would refuse the whole list for one long integer
     rows, begun = _Rows(), False
     try:
         async for chunk in chunks:
@@ -27,7 +27,8 @@ async def read_list(chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
             del events[:]
             await asyncio.sleep(0)  # what has arrived already is read without a pause otherwise
         parser.close()
-    except ijson.JSONError:
+    except (ijson.JSONError, ArithmeticError, SystemError):
+        # The last two: a number that Python cannot hold (an exponent of 20 digits, an integer of 4,301).
         raise ValueError("not JSON, or not all of it") from None
 
 

@@ -19,22 +19,7 @@ class Version(NamedTuple):
 
 # v4 writes numbers as text and takes 21 steps at least, v6 20 at most (the vendor's Text to Image pages).
 # For the fetch, v6's schema names a field, and the vendor's own client puts the number into the path: both.
-VERSIONS = {
-    "v4": Version(
-        host="https://stablediffusionapi.com",
-        reload_path="/api/v4/dreambooth/model_reload",
-        render_path="/api/v4/dreambooth",
-        fetch_path="/api/v4/dreambooth/fetch",
-        job_in_path=False,
-        picture={
-            "width": "512",
-            "height": "512",
-            "samples": "1",
-            "num_inference_steps": "21",
-            "safety_checker": "yes",
-            "enhance_prompt": "no",
-        },
-    ),
+VERSIONS = {  # the current one first
     "v6": Version(
         host="https://modelslab.com",
         reload_path="/api/v6/images/model_reload",
@@ -48,6 +33,21 @@ VERSIONS = {
             "num_inference_steps": 20,
             "safety_checker": True,
             "enhance_prompt": False,
+        },
+    ),
+    "v4": Version(
+        host="https://stablediffusionapi.com",
+        reload_path="/api/v4/dreambooth/model_reload",
+        render_path="/api/v4/dreambooth",
+        fetch_path="/api/v4/dreambooth/fetch",
+        job_in_path=False,
+        picture={
+            "width": "512",
+            "height": "512",
+            "samples": "1",
+            "num_inference_steps": "21",
+            "safety_checker": "yes",
+            "enhance_prompt": "no",
         },
     ),
 }

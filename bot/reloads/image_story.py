@@ -4,6 +4,7 @@ Asked for once, as it costs a generation; its picture is then asked for again an
 """
 
 import asyncio
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import structlog
 from bot.domain.errors import NoKey, StoreTrouble
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
+from bot.keys import ServerKey
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Rendering
 from bot.reloads.allowance import give_back
 from bot.reloads.life import Life
@@ -25,6 +27,7 @@ _MAY_PASS = (
     Outcome.RENDERING,
     Outcome.NO_USABLE_ANSWER,
     Outcome.NO_CONNECTION,
+    Outcome.NO_PLACE,
     Outcome.VENDOR_TROUBLE,
     Outcome.SLOW_DOWN,
 )
@@ -55,25 +58,30 @@ class ImageTestStory:
     async def begin(self, prompt: str) -> None:
         """Ask for the picture, once; then wait for it and show it."""
         reload = self.life.reload
-        try:
-            key = await self._services.keys.open(reload.server)
-        except NoKey:
-            await self.end(Outcome.KEY_GONE)
-            return
-        except StoreTrouble:
-            await self.end(Outcome.STORAGE)
-            return
         await self._reply.show(reload, self._services.now(), SHOW_CALLING_TIMEOUT)
-        if not await self._note(called=True):
-            await self.end(Outcome.STORAGE)
-            return
-        answer = await self._services.api.render(key, reload.model, prompt, self.life.hold)
+        answer = await self._ask(prompt)
         log.info("image_test.answer", outcome=answer.outcome)
         self._services.heard(reload.server, answer.outcome)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)
             answer = await self._wait_for(answer)
         await self._finish(answer)
+
+    async def _ask(self, prompt: str) -> Rendering:
+        """Ask for the picture, in our turn; NO_PLACE, KEY_GONE or STORAGE: nothing was sent."""
+        reload = self.life.reload
+        try:
+            async with self._services.hosts.places.turn(reload.server):
+                key = await self._services.keys.open(reload.server)
+                if not await self._note(called=True):
+                    return Rendering(Outcome.STORAGE)
+                return await key.api.render(key.secret, reload.model, prompt, self.life.hold)
+        except TimeoutError:
+            return Rendering(Outcome.NO_PLACE)
+        except NoKey:
+            return Rendering(Outcome.KEY_GONE)
+        except StoreTrouble:
+            return Rendering(Outcome.STORAGE)
 
     async def resume(self) -> None:
         """Go on where the last process stopped."""
@@ -101,11 +109,18 @@ class ImageTestStory:
             except StoreTrouble as error:  # the picture waits
                 log.warning("image_test.no_key", error=str(error))
                 continue
-            answer = await self._services.api.rendered(key, self.life.reload.model, job)
+            answer = await self._look(key, job)
             answer = replace(answer, wait=max(answer.wait, FETCH_INTERVAL))
         if answer.outcome is Outcome.UNKNOWN_MODEL:  # what it does not find is the picture
             return Rendering(Outcome.NO_USABLE_ANSWER)
         return answer
+
+    async def _look(self, key: ServerKey, job: str) -> Rendering:
+        try:
+            async with self._services.hosts.places.turn(self.life.reload.server):
+                return await key.api.rendered(key.secret, self.life.reload.model, job)
+        except TimeoutError:
+            return Rendering(Outcome.NO_PLACE)
 
     async def _finish(self, answer: Rendering) -> None:
         if answer.outcome is not Outcome.RENDERED:
@@ -113,7 +128,9 @@ class ImageTestStory:
             return
         if answer.picture != self.test.picture:
             await self._note(picture=answer.picture)
-        picture = await self._services.api.picture(answer.picture)
+        hosts = self._services.hosts
+        turn = functools.partial(hosts.places.turn, self.life.reload.server)
+        picture = await hosts.current.picture(answer.picture, turn)
         if picture is None or not await self._show(picture):
             await self.end(Outcome.NO_PICTURE)
 

@@ -9,7 +9,7 @@ from bot.domain.errors import Restarting
 from bot.domain.reload import Outcome
 from bot.keys import Keys
 from bot.metrics import Metrics
-from bot.model_api.client import ModelApi
+from bot.model_api.hosts import Hosts
 from bot.reloads.countdown import Countdowns
 from bot.reloads.untold import Untold
 from bot.store.base import Store
@@ -26,7 +26,7 @@ class Services:
         self,
         store: Store,
         keys: Keys,
-        api: ModelApi,
+        hosts: Hosts,
         responses: Responses,
         replies: Replies,
         metrics: Metrics,
@@ -41,7 +41,7 @@ class Services:
         self.store = store
         self.metrics = metrics
         self.keys = keys
-        self.api = api
+        self.hosts = hosts
         self.responses = responses
         self.replies = replies
         self.now = now

@@ -14,15 +14,16 @@ import structlog
 from bot.backoff import retry_pause
 from bot.discord_api.calls import EDIT_TIMEOUT
 from bot.discord_api.responses import NeverAcknowledged
-from bot.domain.errors import NoKey, StoreTrouble
+from bot.domain.errors import StoreTrouble
 from bot.domain.reload import FADE_AGE, NAMED_WAITS, SPAM_FILTER_AGE, Outcome, Reload, State, time_left
 from bot.domain.steps import Facts, IllegalStep
 from bot.logs import new_ref
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Answer
+from bot.reloads.calling import UNCALLED, Calling
 from bot.reloads.countdown import NEAR_SECONDS, QUIET_SECONDS, RELOAD_COSTS, WAIT_COSTS
 from bot.reloads.life import Life
 from bot.reloads.retries import Retries
-from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
+from bot.reloads.services import Services
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ class Story:
         self._services = services
         self.life = Life(services.store, reload)
         self._reply = services.replies.of(reload)
+        self._calling = Calling(services, self.life, self._reply)
 
     async def last_words(self, ref: str) -> None:
         """Where telling itself has failed: one plain message to who asked."""
@@ -60,25 +62,10 @@ class Story:
         while True:
             if self.life.reload.not_before is not None and not self._services.is_stopping():
                 await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT, WAIT_COSTS)
-            if self._services.is_stopping():  # the next start goes on
-                return
-            try:
-                key = await self._services.keys.open(self.life.reload.server)
-            except (NoKey, StoreTrouble) as error:
-                why = Outcome.KEY_GONE if isinstance(error, NoKey) else Outcome.STORAGE
-                await self._end_uncalled(why, message=message)
-                return
             called_before = self.life.reload.called_at
-            if not await self.life.step(State.CALLING, message=message, called_at=self._services.now()):
-                await self._end_uncalled(Outcome.STORAGE, called_at=called_before)
+            answer = await self._calling.call(message)
+            if answer is None:
                 return
-            if self.life.reload.not_before is not None:  # take "starts in 5 s" away
-                await self._reply.show(self.life.reload, self._services.now(), SHOW_CALLING_TIMEOUT)
-            if self._services.is_stopping():  # it has begun meanwhile
-                await self.life.step(State.ASKED, called_at=called_before)
-                return
-            answer = await self._services.api.reload(key, self.life.reload.model, self.life.hold)
-            log.info("reload.answer", outcome=answer.outcome, wait=answer.wait)
             self._services.heard(self.life.reload.server, answer.outcome)
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break
@@ -86,7 +73,10 @@ class Story:
             await self.life.step(State.ASKED, not_before=again, waits=self.life.reload.waits + 1)
         if answer.outcome is Outcome.ACCEPTED:
             await self.life.step(State.COUNTING, deadline=self._services.now() + self.life.reload.seconds)
+            await self._calling.confirm()
             await self._count()
+        elif answer.outcome in UNCALLED:
+            await self._end_uncalled(answer.outcome, message=message, called_at=called_before)
         else:
             await self._end_refused(answer, called_before)
 

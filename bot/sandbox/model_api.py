@@ -1,6 +1,7 @@
-"""A stand-in for the model API: a real HTTP server on 127.0.0.1 with the documented answers.
+"""A stand-in for the model API: a real HTTP server on 127.0.0.1 with answers that are documented or were met.
 
-The model id chooses the answer, so that a person can see every ending. Any key works but `wrong-key`.
+The model id chooses the answer, so that a person can see every ending. Any key works but `wrong-key`. The
+tests' own stand-in answers to these ids in the same way.
 """
 
 import asyncio
@@ -14,16 +15,31 @@ from bot.sandbox.model_api_base import ModelApiBase
 
 WRONG_KEY = "wrong-key"
 _RATE_LIMIT = "Rate limit exceeded. Maximum 5 queued requests allowed."
+_MONTHLY = "Your monthly limit exceeded, upgrade subscription now on https://modelslab.com/pricing"
+_ACCEPTED: dict[str, object] = {"status": "success", "message": "Model is reloading"}
+_LOST = {"status": "failed", "id": "", "message": "Request not found", "output": "", "tip": "Check the id"}
 ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
-    "works": (200, {"status": "success", "message": "Model is reloading"}),
+    "works": (200, _ACCEPTED),
     "slow": (200, {"status": "processing", "messege": "Model is reloading"}),
-    "picture-fails": (200, {"status": "success", "message": "Model is reloading"}),
+    "no-status-word": (200, {"messege": "Model is reloading"}),
+    "not-loading": (200, {"messege": "Model is not loading"}),
+    "picture-fails": (200, _ACCEPTED),
+    "picture-late": (200, _ACCEPTED),
+    "picture-elsewhere": (200, _ACCEPTED),
+    "picture-queued": (200, _ACCEPTED),
+    "picture-lost": (200, _ACCEPTED),
     "unknown-model": (200, {"status": "error", "message": "Model not found: unknown-model"}),
     "no-credits": (402, {"status": "error", "message": "Insufficient credits. Please top up."}),
+    "monthly-limit": (200, {"status": "error", "messege": _MONTHLY}),
     "small-plan": (403, {"status": "error", "message": "This feature requires a premium subscription"}),
     "wrong-key": (401, {"status": "error", "message": "Invalid API key"}),
     "busy": (429, {"status": "error", "message": _RATE_LIMIT, "retry_after": 10}),
     "overloaded": (429, {"status": "error", "message": _RATE_LIMIT}),
+    "half-an-hour": (429, {"status": "error", "message": "Rate limit exceeded, try again in 30 minutes"}),
+    "queue-full": (200, {"status": "error", "message": "Queue is full", "tips": "wait for 30 seconds"}),
+    "no-route": (404, {"message": "Route not found"}),
+    "no-status-but-text": (422, {"message": "The model id must be a string."}),
+    "moved": (308, {"status": "success", "message": "From another address: not believed"}),
     "vendor-trouble": (500, {"status": "error", "message": "Something went wrong, please try again"}),
     "garbage": (200, "<html>Bad gateway</html>"),
     "hangs": (200, {"status": "success", "message": "Too late: nobody waits that long"}),
@@ -40,9 +56,12 @@ _PUBLIC = [
         )
     )
 ]
+_LOST_JOB = 2
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
 """Seconds before the answer, by model id; and by key."""
 _RENDER_DELAY = 2.0
+_LATE = 11.0
+"""Seconds after which a picture is where its address says."""
 
 
 class StandInModelApi(ModelApiBase):
@@ -54,26 +73,37 @@ class StandInModelApi(ModelApiBase):
     async def _reload(self, request: web.Request) -> web.Response:
         asked = await _read(request)
         await asyncio.sleep(_PAUSES.get(asked.get("model_id", ""), 0.0))
-        return _answer(asked.get("model_id", ""))
+        return answer_about(asked.get("model_id", ""))
 
     async def _render(self, request: web.Request) -> web.Response:
         model = (await _read(request)).get("model_id", "")
         if model == "picture-fails":
             return web.json_response({"status": "failed", "message": "Failed, Try Again"})
-        if model == "slow":
-            return web.json_response({"status": "processing", "id": 1, "eta": 4.0, "output": []})
+        if model in ("slow", "picture-queued"):
+            word = "processing" if model == "slow" else "queued"
+            return web.json_response({"status": word, "id": 1, "eta": 4.0, "output": []})
+        if model == "picture-lost":
+            return web.json_response({"status": "processing", "id": _LOST_JOB, "eta": 4.0, "output": ""})
         await asyncio.sleep(_RENDER_DELAY)
-        return self._rendered()
+        if model == "picture-late":
+            return self._rendered([f"{self.picture_url}?from={asyncio.get_running_loop().time() + _LATE}"])
+        if model == "picture-elsewhere":
+            return self._rendered([f"{self.url}/not-there.png"], [self.picture_url])
+        return self._rendered([self.picture_url])
 
     async def _fetch(self, request: web.Request) -> web.Response:
-        await _read(request)
-        return self._rendered()
+        if (await _read(request)).get("request_id") == str(_LOST_JOB):
+            return web.json_response(_LOST)
+        return self._rendered([self.picture_url])
 
-    def _rendered(self) -> web.Response:
-        return web.json_response({"status": "success", "id": 1, "output": [self.picture_url]})
+    @staticmethod
+    def _rendered(output: list[str], proxies: list[str] | None = None) -> web.Response:
+        return web.json_response({"status": "success", "id": 1, "output": output, "proxy_links": proxies})
 
-    async def _picture(self, _: web.Request) -> web.Response:
-        return web.Response(body=_apple(), content_type="image/png")
+    async def _picture(self, request: web.Request) -> web.Response:
+        if asyncio.get_running_loop().time() < float(request.query.get("from", "0")):
+            raise web.HTTPNotFound
+        return web.Response(body=_apple(), content_type="text/plain")  # as it comes at times
 
     async def _list(self, request: web.Request) -> web.Response:
         await _read(request)
@@ -83,7 +113,7 @@ class StandInModelApi(ModelApiBase):
         key = (await _read(request)).get("key", "")
         await asyncio.sleep(_PAUSES.get(key, 0.0))
         if key == WRONG_KEY:
-            return _answer("wrong-key")
+            return answer_about("wrong-key")
         balance = {"status": "success", "data": {"balance": 43.6, "currency": "USD"}}
         return web.json_response(balance)
 
@@ -98,11 +128,13 @@ async def _read(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in body.items() if isinstance(value, str)}
 
 
-def _answer(model: str) -> web.Response:
+def answer_about(model: str) -> web.Response:
+    """What a reload of a model is answered."""
     status, body = ANSWERS.get(model, ANSWERS["works"])
     if isinstance(body, str):
         return web.Response(status=status, text=body, content_type="text/html")
-    return web.json_response(body, status=status)
+    where = {"Location": "https://elsewhere.invalid/model_reload"} if 300 <= status < 400 else None
+    return web.json_response(body, status=status, headers=where)
 
 
 def _apple() -> bytes:

@@ -109,8 +109,8 @@ class Store(Protocol):
         """Store a key; the bytes of the one it replaces are gone from disk."""
         ...
 
-    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
-        """Store a key in the place of another; where that is not there any more, nothing happens."""
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> bool:
+        """Store a key in the place of another; False: that is not there any more, and nothing happens."""
         ...
 
     async def remove_key(self, server: int, set_until: float = math.inf) -> bool:

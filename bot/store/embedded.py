@@ -222,8 +222,8 @@ class EmbeddedStore(EmbeddedRows):
     async def set_key(self, server: int, row: KeyRow) -> None:
         await self._call_and_wipe(self._memory.set_key, server, row)
 
-    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
-        await self._call_and_wipe(self._memory.replace_key, server, was, row)
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> bool:
+        return await self._call_and_wipe(self._memory.replace_key, server, was, row)
 
     async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
         return await self._call_and_wipe(self._memory.remove_key, server, set_until)

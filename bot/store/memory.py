@@ -119,9 +119,11 @@ class Memory:
     def set_key(self, server: int, row: KeyRow) -> None:
         self.change(KEY.address(server), row)
 
-    def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
-        if self.keys.get(server) == was:
+    def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> bool:
+        is_there = self.keys.get(server) == was
+        if is_there:
             self.set_key(server, row)
+        return is_there
 
     def remove_key(self, server: int, set_until: float = math.inf) -> bool:
         row = self.keys.get(server)

@@ -51,10 +51,10 @@ class ServerRows:
     async def set_key(self, server: int, row: KeyRow) -> None:
         await self._set(KEY, server, "", row)
 
-    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> None:
-        await self._write(
-            WRITE_TIMEOUT, lambda c: c.execute(sql.REPLACE_KEY, server, was.sealed, sql.packed(row))
-        )
+    async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> bool:
+        values = (server, was.sealed, was.version, sql.packed(row))
+        done = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REPLACE_KEY, *values))
+        return bool(done)
 
     async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
         gone = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_KEY, server, set_until))

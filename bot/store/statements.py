@@ -79,7 +79,11 @@ ROWS = """
 SELECT server, name, value FROM rows WHERE kind = $1 AND (server, name) > ($2, $3)
 ORDER BY server, name LIMIT $4
 """
-REPLACE_KEY = "UPDATE rows SET value = $3 WHERE kind = 'key' AND server = $1 AND value->>'sealed' = $2"
+REPLACE_KEY = """
+UPDATE rows SET value = $4 WHERE kind = 'key' AND server = $1 AND value->>'sealed' = $2
+AND coalesce(value->>'version', '') = $3
+RETURNING true
+"""
 SET_ROW = """
 INSERT INTO rows VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value

@@ -9,6 +9,7 @@ from bot.domain.errors import (
     Forgotten,
     KeyRefused,
     NoKey,
+    NoModelPage,
     NotAllowed,
     NotAllowedHere,
     NotAMember,
@@ -50,6 +51,7 @@ def stale_command(say: Language) -> str:
 
 _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     BadModelId: n_("That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page."),
+    NoModelPage: n_("That is a list, or another page: open one model and paste its link."),
     BadKey: n_(
         "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account."
     ),

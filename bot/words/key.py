@@ -1,6 +1,6 @@
 """What is said of a server's API key, in private."""
 
-from bot.model_api.answer import Balance
+from bot.model_api.balance import Balance
 from bot.words.language import Language, n_
 
 
@@ -16,16 +16,18 @@ def key_stored(say: Language, *, checked: bool) -> str:
     )
 
 
-def key_status(by_name: str, at: float, tail: str, say: Language) -> str:
-    """Who set the key and when; `by_name` must be escaped already; empty: they were forgotten."""
+def key_status(by_name: str, at: float, tail: str, host: str, say: Language, *, checked: bool) -> str:
+    """Who set the key and when, and where it goes; `by_name` must be escaped already; empty: forgotten."""
     time = f"<t:{round(at)}:f>"
     if by_name:
         who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
     else:
         who = say("This server has an API key, set on {time}.", time=time)
     ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
+    goes = say("It is sent to {host}.", host=f"`{host}`")
+    doubt = "" if checked else " " + say("The API has not said yet whether it works.")
     more = say("{key_set} replaces it, {key_remove} deletes it.")
-    return f"{who}{ends} {more}"
+    return f"{who}{ends} {goes}{doubt} {more}"
 
 
 def balance_text(left: Balance, at: float, say: Language) -> str:

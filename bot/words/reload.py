@@ -53,6 +53,9 @@ def _body(reload: Reload, now: float, say: Language) -> str:
         bar = "▰" * done + "▱" * (_BAR_CELLS - done)
         ready = say("Expected at {time}", time=f"<t:{round(reload.deadline)}:t>")
         return say("{bar} {span} left", bar=bar, span=span(left, say)) + f"\n{ready}"
+    if reload.outcome is Outcome.NO_PLACE and reload.not_before is not None:
+        latest = f"<t:{math.ceil(reload.not_before)}:T>"
+        return say("Many calls are waiting for the API. This one waits until {time} at most.", time=latest)
     if reload.state is State.ASKED and reload.not_before is not None:
         wait = span(time_left(reload.not_before, now), say)
         if reload.waits:
@@ -114,12 +117,14 @@ _TESTS = {
     Outcome.VENDOR_TROUBLE: n_("the API reports trouble. The model may still be loading."),
     Outcome.UNKNOWN_MODEL: n_("the API does not find the model. It may still be loading."),
     Outcome.TOOK_TOO_LONG: n_("no picture after 3 minutes. The model may still be loading."),
-    Outcome.NO_PICTURE: n_("the API says that it is made, but it could not be shown."),
+    Outcome.NO_PICTURE: n_("the API gave no picture that can be shown. It may have cost a generation."),
     Outcome.NO_USABLE_ANSWER: n_("no clear answer. It may have cost a generation."),
     Outcome.INTERRUPTED: n_("the bot was interrupted. It may have cost a generation."),
     Outcome.NO_CONNECTION: n_("the API could not be reached; nothing was sent."),
+    Outcome.ADDRESS_GONE: n_("the API no longer knows the address that the bot calls."),
+    Outcome.NO_PLACE: n_("too many calls were waiting for the API; nothing was sent. Press once more."),
     Outcome.WRONG_KEY: n_("the API does not accept this server's key."),
-    Outcome.NO_CREDITS: n_("the API account is out of credits."),
+    Outcome.NO_CREDITS: n_("the API account is out of credits, or its limit or plan has run out."),
     Outcome.PLAN_TOO_SMALL: n_("the API plan does not include it."),
     Outcome.SLOW_DOWN: n_("the API asks to slow down. Try again in a minute."),
     Outcome.KEY_GONE: n_("this server has no usable API key any more."),
@@ -165,14 +170,19 @@ _FAILURES = {
         "The API does not know this model. Check the id on the models page, then {reload} again."
     ),
     Outcome.NO_CREDITS: n_(
-        "The API account of this server is out of credits. "
-        "Whoever owns the key can top it up, then {reload} again."
+        "This server's API account is out of credits, or its limit or plan has run out. "
+        "Whoever owns the key can top it up or renew it, then {reload} again."
     ),
     Outcome.PLAN_TOO_SMALL: n_("This server's API plan does not include this. Ask whoever owns the key."),
     Outcome.SLOW_DOWN: n_("The API asks to slow down. {reload} works again {time}."),
     Outcome.REFUSED: n_("The API refused and gave no reason. {reload} again later, or ask a moderator."),
     Outcome.VENDOR_TROUBLE: n_("The API reports trouble on its side. {reload} again in a minute."),
     Outcome.NO_CONNECTION: n_("The API could not be reached. {nothing} {reload} again in a minute."),
+    Outcome.ADDRESS_GONE: n_(
+        "The API no longer knows the address that the bot calls. {nothing} A moderator can try `/key set`; "
+        "if that does not help, tell whoever runs the bot."
+    ),
+    Outcome.NO_PLACE: n_("Too many calls were waiting for the API. {nothing} {reload} again in a minute."),
     Outcome.NOT_SENT: n_("The bot was interrupted. {nothing} {reload} asks again."),
     Outcome.KEY_GONE: n_(
         "This server has no usable API key any more. {nothing} A moderator can store one with `/key set`."

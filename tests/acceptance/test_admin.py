@@ -77,6 +77,13 @@ async def test_check_with_all_well_beside_a_running_bot(used: Wire) -> None:
     assert used.server.connected.is_set(), "the running bot was left alone"
 
 
+async def test_check_says_until_when_no_logins_are_left(wire: Wire) -> None:
+    wire.server.logins.remaining, wire.server.logins.reset_after = 0, 3600.0
+    said = await run(wire, "check")
+    assert said.status == 1
+    assert re.match(r"✗ gateway: no logins are left until 20[-\d]+ \d\d:\d\d UTC, and", said.line("gateway"))
+
+
 async def test_check_before_the_first_start(wire: Wire) -> None:
     wire.api.balances = [INVALID]
     said = await run(wire, "check")

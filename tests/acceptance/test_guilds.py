@@ -199,7 +199,7 @@ async def test_server_that_is_back_before_it_could_be_forgotten_keeps_its_new_ke
         wire.server.add_back(wire.guild)
         await wire.set_key("new-key-0123456789abcdef")
         await asyncio.sleep(60)
-        assert (await bot.keys.open(wire.guild.id)).get_secret_value() == "new-key-0123456789abcdef"
+        assert (await bot.keys.open(wire.guild.id)).secret.get_secret_value() == "new-key-0123456789abcdef"
 
 
 @pytest.mark.usefixtures("stored")
@@ -216,7 +216,7 @@ async def test_server_that_is_back_while_the_list_is_read_keeps_its_new_key(
         await asyncio.sleep(1)
         await wire.set_key("new-key-0123456789abcdef")
         await asyncio.sleep(60)
-        assert (await bot.keys.open(wire.guild.id)).get_secret_value() == "new-key-0123456789abcdef"
+        assert (await bot.keys.open(wire.guild.id)).secret.get_secret_value() == "new-key-0123456789abcdef"
 
 
 async def test_ask_in_the_instant_of_a_removal_leaves_nothing(

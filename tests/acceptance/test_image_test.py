@@ -144,7 +144,7 @@ FAILURES: dict[str, tuple[Answer, str]] = {
     "trouble": (Answer({"status": "error", "message": "Try again"}, 500), "reports trouble"),
     "page": (Answer(b"<html>", 502), "no clear answer. It may have cost a generation."),
     "no number": (Answer({"status": "processing", "id": "../../x", "output": []}), "no clear answer"),
-    "no picture": (Answer({"status": "success", "output": {"a": 1}}), "could not be shown"),
+    "no picture": (Answer({"status": "success", "output": {"a": 1}}), "no picture that can be shown"),
     "echo": (Answer({"status": "error", "message": f"Bad thing {CANARY}"}), "[hidden: it repeats the key]"),
 }
 
@@ -195,7 +195,7 @@ async def test_what_is_no_picture_confirms_nothing(ready: World, api: ModelApiSe
     await try_it(ready)
     await later(ready, 60)
     assert ready.last().word == "Ready"
-    assert "the API says that it is made, but it could not be shown" in ready.last().text
+    assert "the API gave no picture that can be shown" in ready.last().text
     assert ready.pictures() == []
 
 
@@ -216,7 +216,7 @@ async def test_an_address_that_is_not_safe_is_not_asked(
     api.renders = [Answer({"status": "success", "output": [address]})]
     await try_it(ready)
     await later(ready)
-    assert "could not be shown" in ready.last().text
+    assert "no picture that can be shown" in ready.last().text
 
 
 # --- Restarts ---------------------------------------------------------------------------------------------

@@ -248,7 +248,7 @@ async def test_a_removal_that_discord_does_not_confirm_deletes_nothing(
 ) -> None:
     wire.server.emit("GUILD_DELETE", {"id": str(wire.guild.id)})
     await still_well(wire, counting)
-    assert (await bot.keys.open(wire.guild.id)).get_secret_value() == CANARY
+    assert (await bot.keys.open(wire.guild.id)).secret.get_secret_value() == CANARY
 
 
 async def test_a_removal_is_confirmed_through_trouble_and_then_deletes(

@@ -144,7 +144,7 @@ async def test_a_picture_that_discord_does_not_take(wire: Wire, bot: Rewarm) -> 
         *(Fault("PATCH", way, status=413, code=40005) for way in (BY_TOKEN, BY_CHANNEL)),
     ]
     await wire.server.submit_modal(form, {"prompt": "x"})
-    await shows(wire, message, "the API says that it is made, but it could not be shown", 60)
+    await shows(wire, message, "the API gave no picture that can be shown", 60)
     assert "Ready" in message.text
     assert labels(message) == [AGAIN, TEST]
 
@@ -436,7 +436,7 @@ async def test_what_is_known_is_not_forgotten_by_a_stop(wire: Wire, monkeypatch:
         await asyncio.sleep(1)
     wire.server.faults.clear()
     async with running(wire.settings(), monkeypatch):
-        await shows(wire, message, "the API account is out of credits.")
+        await shows(wire, message, "the API account is out of credits")
 
 
 async def test_a_day_without_the_bot_in_mid_test(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +505,7 @@ async def test_a_fetch_that_is_not_found_is_no_word_about_the_model(wire: Wire, 
     wire.api.renders = [Answer(wire.api.rendering(eta=3))]
     wire.api.fetches = [Answer({"status": "error", "message": "Request not found"}, 404)]
     await try_it(wire, message)
-    await shows(wire, message, "no clear answer. It may have cost a generation.")
+    await shows(wire, message, "the API gave no picture that can be shown. It may have cost a generation.")
 
 
 async def test_a_test_by_channel_a_day_later(wire: Wire, bot: Rewarm) -> None:

@@ -1,6 +1,7 @@
 """The bot as a process of its own, against stand-ins for Discord and the model API over real sockets."""
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 
@@ -165,3 +166,12 @@ async def test_disk_that_hangs_holds_up_neither_an_ending_nor_a_stop(wire: Wire)
         assert wire.reply(again).text.startswith("**Ready**")
     assert [call.body["model_id"] for call in wire.api.calls] == ["sdxl-turbo", "another"]
     assert len([ping for ping in wire.pings() if wire.ana.id in ping.mentions]) == 1
+
+
+async def test_a_start_raises_the_soft_limit_of_files(wire: Wire) -> None:
+    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2000))"
+    wire.forked = False
+    async with wire.process("-c", f"{limit}; runpy.run_module('bot', run_name='__main__')") as process:
+        await wire.ready()
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+    assert re.search(r"Max open files\s+2000\s+2000", limits)

@@ -22,7 +22,19 @@ ENDINGS = {
     "slow": ("Ready",),
     "picture-fails": ("Reloading", "Ready"),
     "unknown-model": ("Failed", "does not know this model"),
-    "no-credits": ("Failed", "out of credits"),
+    "no-status-word": ("Reloading", "Ready"),
+    "not-loading": ("Unknown",),
+    "picture-late": ("Reloading", "Ready"),
+    "picture-elsewhere": ("Reloading", "Ready"),
+    "picture-queued": ("Reloading", "Ready"),
+    "picture-lost": ("Reloading", "Ready"),
+    "no-credits": ("Failed", "out of credits, or its limit"),
+    "monthly-limit": ("Failed", "out of credits, or its limit"),
+    "half-an-hour": ("Failed", "works again at"),
+    "queue-full": ("Failed", "works again at"),
+    "no-route": ("Failed", "no longer knows the address"),
+    "no-status-but-text": ("Failed", "The API refused: `The model id must be a string.`"),
+    "moved": ("Unknown",),
     "small-plan": ("Failed", "plan"),
     "wrong-key": ("Failed", "key"),
     "busy": ("Waiting", "Starts in 10 s", "Failed", "works again"),
@@ -167,9 +179,37 @@ async def test_each_model_shows_its_ending(wire: Wire, monkeypatch: pytest.Monke
         states = " ".join(texts[model]).replace("**", "")
         for words in ending:
             assert words in states, model
-    alike = ("slow", "hangs", "picture-fails")
-    last = [text[-1].replace(model, "") for model, text in texts.items() if model not in alike]
+    alike = ("slow", "hangs", "no-status-word", "not-loading", "moved", "monthly-limit", "picture-")
+    last = [text[-1].replace(model, "") for model, text in texts.items() if not model.startswith(alike)]
     assert len(set(last)) == len(last), "each one says something of its own"
+
+
+PICTURES = {
+    "picture-late": "**Confirmed**",
+    "picture-elsewhere": "**Confirmed**",
+    "picture-queued": "**Confirmed**",
+    "picture-lost": "the API gave no picture that can be shown",
+    "picture-fails": "the API says `Failed, Try Again`",
+}
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_each_picture_shows_what_came_of_it(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with StandInModelApi() as api, running(wire.settings(model_api_url=api.url), monkeypatch) as bot:
+        await wire.ready()
+        await wire.set_key("any-key")
+        for model, words in PICTURES.items():
+            asked = await wire.reload(model=model)
+            await wire.server.wait_for(lambda asked=asked: "**Ready**" in wire.reply(asked).text, 30)  # type: ignore[misc]
+            while await bot.store.open():  # its ending is shown before that is stored
+                await asyncio.sleep(0.1)
+            form = await wire.server.press(wire.ana, wire.reply(asked), "Test image")
+            await wire.server.submit_modal(form, {"prompt": "an apple"})
+            await wire.server.wait_for(
+                lambda asked=asked, words=words: words in wire.reply(asked).text,  # type: ignore[misc]
+                90,
+                model,
+            )
 
 
 async def _states(wire: Wire, model: str) -> list[str]:

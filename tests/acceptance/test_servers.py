@@ -92,7 +92,7 @@ async def test_form_of_one_server_sets_no_key_in_another(wire: Wire, other: Othe
     modal.member, modal.channel = other.cleo, other.channel
     refused = await wire.server.submit_modal(modal, {0: "stolen-place-0123456789"})
     assert "Manage Server" in wire.reply(refused).text
-    kept = [(await bot.keys.open(guild.id)).get_secret_value() for guild in (wire.guild, other.guild)]
+    kept = [(await bot.keys.open(guild.id)).secret.get_secret_value() for guild in (wire.guild, other.guild)]
     assert "stolen-place-0123456789" not in kept
 
 

@@ -72,7 +72,9 @@ class Crowd:
         nothing: Any = None
         store: Any = self
         replies: Any = self
-        self.services = Services(store, nothing, nothing, nothing, replies, Metrics(), self.countdowns, clock)
+        self.services = Services(
+            store, nothing, nothing, nothing, replies, Metrics(), self.countdowns, clock, nothing
+        )
 
     def of(self, reload: Reload) -> Reply:
         return self.replies.setdefault(reload.id, Reply(self.out, self._takes(reload.id)))

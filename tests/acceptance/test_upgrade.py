@@ -84,6 +84,9 @@ async def test_key_settings_watches_and_history_are_found(old: Wire, bot: Rewarm
     await old.server.wait_for(lambda: status.message_id is not None and old.reply(status).text)
     assert re.search(r"set by mod on <t:1791544000:f>\. It ends in `cdef`", old.reply(status).text)
 
+    key = await bot.keys.open(SERVER)
+    assert (key.row.version, key.row.checked, key.api.version) == ("", True, "v4"), "as was configured"
+
     chosen = await bot.store.settings(SERVER)
     assert (chosen.quiet, chosen.language, chosen.ledger_channel) == (True, "de", ART)
     assert (chosen.tests_per_day, await bot.store.paid_calls(SERVER)) == (10, [])

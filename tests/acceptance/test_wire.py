@@ -293,7 +293,7 @@ async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(
         )
         await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(form).text, 20)
         assert "is stored, encrypted" not in str(wire.reply(form).history)
-    assert (await bot.keys.open(wire.guild.id)).get_secret_value() == CANARY, "not half a key"
+    assert (await bot.keys.open(wire.guild.id)).secret.get_secret_value() == CANARY, "not half a key"
     await ended(wire, bot, asked, 30)
     again = await wire.reload(wire.ben, "another")
     assert (await ended(wire, bot, again)).startswith("Ready")

@@ -213,7 +213,12 @@ async def main(servers: int) -> None:
         lambda: Connection(discord.answer, discord.late), "127.0.0.1", 0
     )
     host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    where = {"DISCORD_API_URL": host + BASE, "MODEL_API_URL": host, "GATEWAY_URL": gateway.url}
+    where = {
+        "DISCORD_API_URL": host + BASE,
+        "MODEL_API_URL": host,
+        "MODEL_API_VERSION": "v4",
+        "GATEWAY_URL": gateway.url,
+    }
     mine = {name: getattr(discord, name) for name in ("ready", "flow", "slow_down", "save")}
     await obey({"where": lambda: where, "counted": lambda: dict(discord.counted), **mine})
 

@@ -21,9 +21,10 @@ from bot.jobs.catalogue_refresh import (
     TRY_INTERVAL,
     CatalogueRefresh,
 )
-from bot.keys import Keys
+from bot.keys import Checked, Keys
 from bot.model_api.body import LIST_BYTES
-from bot.model_api.client import ModelApi, open_session
+from bot.model_api.client import open_session
+from bot.model_api.hosts import Hosts
 from bot.store.embedded import EmbeddedStore
 from bot.vault import Vault
 from tests.stand_ins.model_api import Answer, ModelApiServer
@@ -44,8 +45,8 @@ class Place:
         self.folder = folder
         self.api = api
         self.store = EmbeddedStore(folder)
-        self.model_api = ModelApi(session, api.url, "v4")
-        self.keys = Keys(self.store, Vault([bytes(32)]), self.model_api, now)
+        self.hosts = Hosts(session, {"v4": api.url})
+        self.keys = Keys(self.store, Vault([bytes(32)]), self.hosts, now)
         self.turns = 0
         self.task: asyncio.Task[Any] | None = None
         self.catalogue_refresh = self.new()
@@ -55,11 +56,12 @@ class Place:
             self.turns += 1
             return servers[self.turns % len(servers)]
 
-        return CatalogueRefresh(self.folder, self.store, self.keys, self.model_api, now, in_turn)
+        return CatalogueRefresh(self.folder, self.store, self.keys, self.hosts.places, now, in_turn)
 
     async def set_keys(self) -> None:
         for server in (A, B):
-            await self.keys.set(server, SecretStr(f"{CANARY}-{server}"), 1, "mod")
+            key = SecretStr(f"{CANARY}-{server}")
+            await self.keys.set(server, key, 1, "mod", Checked("v4", works=True))
 
     async def run(self, seconds: float) -> None:
         """Let it run for so long."""
@@ -183,7 +185,7 @@ async def test_while_a_long_list_is_read_others_get_their_turn(place: Place) -> 
             turns += 1
 
     counting = asyncio.create_task(count())
-    rows_read = await place.model_api.models(SecretStr(CANARY))
+    rows_read = await place.hosts.current.models(SecretStr(CANARY))
     counting.cancel()
     assert rows_read is not None
     assert len(rows_read) == 10_000

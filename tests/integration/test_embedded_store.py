@@ -14,6 +14,7 @@ from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
 from bot.domain.reload import Asker, Reload, State
 from bot.domain.rows import KeyRow
 from bot.store.embedded import EmbeddedStore
+from bot.store.file import FORMAT
 from bot.store.file import NAME as FILE_NAME
 from bot.store.rows import pack
 from tests import processes
@@ -196,7 +197,7 @@ async def test_locked_file_is_not_called_damaged(tmp_path: Path) -> None:
 
 async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
-    await store.set_value("format", 2)
+    await store.set_value("format", FORMAT + 1)
     store.close()
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
         db.execute("INSERT INTO kv VALUES ('reload:1', ?)", (b"\x01of another making",))
@@ -208,7 +209,7 @@ async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 async def test_new_store_says_its_format(tmp_path: Path) -> None:
     EmbeddedStore(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        assert db.execute("SELECT value FROM kv WHERE key='value:format'").fetchone() == (b"1",)
+        assert db.execute("SELECT value FROM kv WHERE key='value:format'").fetchone() == (b"%d" % FORMAT,)
     db.close()
 
 

@@ -44,7 +44,7 @@ async def samples(port: int) -> dict[str, float]:
 
 @pytest.fixture
 async def port(bot: Rewarm) -> AsyncIterator[int]:
-    health = Health(free_port(), bot.metrics, bot.store, bot.is_connected)
+    health = Health(free_port(), bot.metrics, bot.store, bot.gateway_state)
     await health.start()
     await bot.wait_until_ready()
     yield health._port

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from bot.domain.errors import KeyRefused, NoKey, SealBroken
 from bot.domain.rows import KeyRow
-from bot.keys import Keys, KeyStatus, unlock
-from bot.model_api.client import ModelApi, open_session
+from bot.keys import Checked, Keys, KeyStatus, unlock
+from bot.model_api.client import open_session
+from bot.model_api.hosts import Hosts
 from bot.store.embedded import EmbeddedStore
 from bot.vault import KEY_BYTES, Vault
 from tests.stand_ins.model_api import Answer, ModelApiServer
@@ -23,6 +24,7 @@ K1, K2 = b"1" * KEY_BYTES, b"2" * KEY_BYTES
 SERVER, OTHER, MODERATOR = 111, 222, 7
 KEY, NEW_KEY = "canary-K3y-0123456789abcdef", "another-K3y-9876543210fedcba"
 NOW = 1_800_000_000.0
+WORKS = Checked("v4", works=True)
 
 
 @pytest.fixture
@@ -45,11 +47,17 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def keys(store: EmbeddedStore, session: aiohttp.ClientSession, api: ModelApiServer) -> Keys:
-    return Keys(store, Vault([K1]), ModelApi(session, api.url, "v4"), now=lambda: NOW)
+    return Keys(store, Vault([K1]), Hosts(session, {"v4": api.url}), now=lambda: NOW)
 
 
 async def opened(keys: Keys, server: int = SERVER) -> str:
-    return (await keys.open(server)).get_secret_value()
+    return (await keys.open(server)).secret.get_secret_value()
+
+
+async def shown(keys: Keys, server: int) -> tuple[str, float, str | None]:
+    status = await keys.status(server)
+    assert isinstance(status, KeyStatus)
+    return status.by_name, status.at, status.tail
 
 
 def invalid() -> Answer:
@@ -67,10 +75,10 @@ async def sealed(store: EmbeddedStore, server: int = SERVER) -> bytes:
 
 
 async def test_a_key_that_works_is_stored(keys: Keys, api: ModelApiServer) -> None:
-    assert await keys.check(SecretStr(KEY)) is True
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    assert await keys.check(SERVER, SecretStr(KEY)) == WORKS
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     assert await opened(keys) == KEY
-    assert await keys.status(SERVER) == KeyStatus("ana", NOW, "cdef")
+    assert await shown(keys, SERVER) == ("ana", NOW, "cdef")
     assert [call.body for call in api.balance_calls] == [{"key": KEY}]
     assert api.calls == []
 
@@ -78,7 +86,7 @@ async def test_a_key_that_works_is_stored(keys: Keys, api: ModelApiServer) -> No
 async def test_an_invalid_key_is_refused(keys: Keys, api: ModelApiServer) -> None:
     api.balances = [invalid()]
     with pytest.raises(KeyRefused) as caught:
-        await keys.check(SecretStr(KEY))
+        await keys.check(SERVER, SecretStr(KEY))
     assert KEY not in str(caught.value)
 
 
@@ -90,32 +98,32 @@ async def test_a_key_that_cannot_be_checked_is_not_refused(
     keys: Keys, api: ModelApiServer, answer: Answer
 ) -> None:
     api.balances = [answer]
-    assert await keys.check(SecretStr(KEY)) is False
+    assert await keys.check(SERVER, SecretStr(KEY)) == Checked("v4", works=False)
 
 
 async def test_a_second_key_replaces_the_first(keys: Keys) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
-    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ben")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
+    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ben", WORKS)
     assert await opened(keys) == NEW_KEY
-    assert await keys.status(SERVER) == KeyStatus("ben", NOW, "dcba")
+    assert await shown(keys, SERVER) == ("ben", NOW, "dcba")
 
 
 async def test_servers_do_not_share_keys(keys: Keys) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
-    await keys.set(OTHER, SecretStr(NEW_KEY), MODERATOR, "ben")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
+    await keys.set(OTHER, SecretStr(NEW_KEY), MODERATOR, "ben", WORKS)
     await keys.remove(OTHER)
     assert await opened(keys) == KEY
     assert await keys.status(OTHER) is None
 
 
 async def test_a_row_copied_from_another_server_is_no_key(keys: Keys, store: EmbeddedStore) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     row = await store.key(SERVER)
     assert row is not None
     await store.set_key(OTHER, row)
     with pytest.raises(NoKey):
         await keys.open(OTHER)
-    assert await keys.status(OTHER) == KeyStatus("ana", NOW, None)
+    assert await shown(keys, OTHER) == ("ana", NOW, None)
 
 
 async def test_without_a_key_there_is_none(keys: Keys) -> None:
@@ -127,7 +135,7 @@ async def test_without_a_key_there_is_none(keys: Keys) -> None:
 
 
 async def test_a_removed_key_is_gone(keys: Keys) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     assert await keys.remove(SERVER) is True
     assert await keys.status(SERVER) is None
     with pytest.raises(NoKey):
@@ -144,7 +152,7 @@ def fill_disk(store: EmbeddedStore) -> None:
 async def test_a_key_that_a_full_disk_keeps_is_not_used_and_goes_once_there_is_room(
     keys: Keys, store: EmbeddedStore, folder: Path
 ) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     row = await sealed(store)
     fill_disk(store)
     assert await keys.remove(SERVER) is None
@@ -162,11 +170,11 @@ async def test_a_key_that_a_full_disk_keeps_is_not_used_and_goes_once_there_is_r
 
 @pytest.mark.usefixtures("virtual")
 async def test_a_key_set_meanwhile_is_not_removed(keys: Keys, store: EmbeddedStore) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     fill_disk(store)
     assert await keys.remove(SERVER) is None
     store._db.conn.select_one("DROP TRIGGER full")
-    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ben")
+    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ben", WORKS)
     await asyncio.sleep(30)
     assert await opened(keys) == NEW_KEY
 
@@ -177,19 +185,19 @@ async def test_a_key_set_meanwhile_is_not_removed(keys: Keys, store: EmbeddedSto
 async def test_the_status_shows_four_characters_at_most_and_none_of_a_short_key(
     keys: Keys, key: str, tail: str
 ) -> None:
-    await keys.set(SERVER, SecretStr(key), MODERATOR, "ana")
-    assert await keys.status(SERVER) == KeyStatus("ana", NOW, tail)
+    await keys.set(SERVER, SecretStr(key), MODERATOR, "ana", WORKS)
+    assert await shown(keys, SERVER) == ("ana", NOW, tail)
 
 
 async def test_the_key_is_never_on_disk_in_clear(keys: Keys, folder: Path) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     disk = on_disk(folder)
     assert KEY.encode() not in disk
     assert base64.b64encode(KEY.encode()).rstrip(b"=")[:-1] not in disk
 
 
 async def test_a_removed_key_leaves_no_bytes_on_disk(keys: Keys, store: EmbeddedStore, folder: Path) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     row = await sealed(store)
     assert row in on_disk(folder)
     await keys.remove(SERVER)
@@ -198,9 +206,9 @@ async def test_a_removed_key_leaves_no_bytes_on_disk(keys: Keys, store: Embedded
 
 
 async def test_a_replaced_key_leaves_no_bytes_on_disk(keys: Keys, store: EmbeddedStore, folder: Path) -> None:
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     old = await sealed(store)
-    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ana", WORKS)
     assert await sealed(store) in on_disk(folder)
     assert old not in on_disk(folder)
     assert old[:40] not in on_disk(folder)
@@ -208,7 +216,7 @@ async def test_a_replaced_key_leaves_no_bytes_on_disk(keys: Keys, store: Embedde
 
 async def test_no_key_gets_into_the_log(keys: Keys, api: ModelApiServer, store: EmbeddedStore) -> None:
     with capture_logs() as lines:
-        await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+        await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
         await keys.status(SERVER)
         row = await store.key(SERVER)
         assert row is not None
@@ -217,7 +225,7 @@ async def test_no_key_gets_into_the_log(keys: Keys, api: ModelApiServer, store: 
         await keys.remove(SERVER)
         api.balances = [Answer({"status": "error", "message": f"Invalid API key {KEY}"})]
         with pytest.raises(KeyRefused):
-            await keys.check(SecretStr(KEY))
+            await keys.check(SERVER, SecretStr(KEY))
     assert [line["event"] for line in lines] == ["key.set", "key.unreadable", "key.removed"]
     assert KEY not in str(lines)
     assert row.sealed not in str(lines)
@@ -237,7 +245,7 @@ async def test_a_store_sealed_with_other_keys_is_refused_and_left_as_it_was(
     store: EmbeddedStore, keys: Keys
 ) -> None:
     await unlock(store, Vault([K1]))
-    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana")
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     before = [known async for known in store.all_keys()]
     with pytest.raises(SealBroken):
         await unlock(store, Vault([K2]))
@@ -260,9 +268,9 @@ async def test_after_a_change_of_keys_the_old_one_can_be_dropped(
 ) -> None:
     vault = await rotated(store)
     await unlock(store, vault)
-    keys = Keys(store, vault, ModelApi(session, api.url, "v4"), now=lambda: NOW + 1)
+    keys = Keys(store, vault, Hosts(session, {"v4": api.url}), now=lambda: NOW + 1)
     assert await opened(keys, SERVER) == await opened(keys, OTHER) == KEY
-    assert await keys.status(SERVER) == KeyStatus("ana", NOW, "cdef"), "who set it, and when, stays"
+    assert await shown(keys, SERVER) == ("ana", NOW, "cdef"), "who set it, and when, stays"
 
 
 async def test_after_a_change_of_keys_the_old_one_opens_nothing(store: EmbeddedStore) -> None:
@@ -302,6 +310,6 @@ async def test_one_servers_damaged_key_does_not_stop_the_others(
     vault = await rotated(store)
     await store.set_key(333, KeyRow("damaged", MODERATOR, "ana", NOW))
     await unlock(store, vault)
-    keys = Keys(store, vault, ModelApi(session, api.url, "v4"), now=lambda: NOW)
+    keys = Keys(store, vault, Hosts(session, {"v4": api.url}), now=lambda: NOW)
     assert await opened(keys, SERVER) == KEY
-    assert await keys.status(333) == KeyStatus("ana", NOW, None), "its moderators are told to set it again"
+    assert await shown(keys, 333) == ("ana", NOW, None), "its moderators are told to set it again"

@@ -168,8 +168,27 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
         pytest.param(encoded("gzip", gzip.compress(YES)), id="gzip"),
         pytest.param(encoded("GZIP", gzip.compress(YES)), id="gzip in capitals"),
         pytest.param(encoded("deflate", packed(YES)), id="deflate"),
+        pytest.param(encoded("deflate", packed(YES, -zlib.MAX_WBITS)), id="deflate without zlib's header"),
+        pytest.param(encoded("x-gzip", gzip.compress(YES)), id="x-gzip"),
+        pytest.param(
+            encoded("gzip", gzip.compress(YES[:9]) + gzip.compress(YES[9:])), id="gzip of two members"
+        ),
+        pytest.param(
+            encoded("gzip", b"".join(gzip.compress(bytes([byte])) for byte in YES)), id="a member a byte"
+        ),
+        pytest.param(encoded("gzip", gzip.compress(b"") + gzip.compress(YES)), id="an empty member first"),
+        pytest.param(encoded("gzip", gzip.compress(YES) + bytes(20)), id="gzip with padding"),
+        pytest.param(
+            chunked(*(bytes([byte]) for byte in gzip.compress(YES[:9]) + gzip.compress(YES[9:]))).replace(
+                b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n", 1
+            ),
+            id="gzip of two members, byte by byte",
+        ),
         pytest.param(encoded("identity", YES), id="identity"),
         pytest.param(encoded("gzip", gzip.compress(padded(BODY_BYTES))), id="64 KiB after gzip"),
+        pytest.param(
+            encoded("deflate", packed(padded(16_550), -zlib.MAX_WBITS)), id="a little more than a chunk"
+        ),
         pytest.param(chunked(YES[:5], YES[5:]), id="chunked"),
         pytest.param(b"HTTP/1.0 200 OK\r\n\r\n" + YES, id="until the connection closes"),
     ],
@@ -186,6 +205,14 @@ async def test_an_acceptance_is_read_however_it_is_packed(
         pytest.param(raw.with_body(padded(BODY_BYTES + 1)), id="over 64 KiB"),
         pytest.param(encoded("gzip", gzip.compress(padded(BODY_BYTES + 1))), id="over 64 KiB after gzip"),
         pytest.param(encoded("gzip", gzip.compress(YES)[:-3]), id="gzip cut off"),
+        pytest.param(
+            encoded("gzip", gzip.compress(YES) + gzip.compress(YES)[:9]), id="second member cut off"
+        ),
+        pytest.param(encoded("gzip", gzip.compress(b"")), id="gzip of an empty body"),
+        pytest.param(
+            encoded("gzip", gzip.compress(YES) + gzip.compress(bytes(BODY_BYTES))), id="two members, too long"
+        ),
+        pytest.param(encoded("deflate", packed(YES, -zlib.MAX_WBITS)[:-2]), id="bare deflate cut off"),
         pytest.param(encoded("gzip", b"\x1f\x8b" + b"x" * 40), id="gzip broken"),
         pytest.param(encoded("gzip", YES), id="not gzip at all"),
         pytest.param(encoded("gzip", b""), id="gzip of nothing"),
@@ -414,6 +441,9 @@ async def test_cancelling_a_call_cancels_it(session: aiohttp.ClientSession) -> N
     [
         (200, stand_in.BALANCE, KeyCheck.VALID),
         (200, {"status": "success", "data": None}, KeyCheck.VALID),
+        (200, {"balance": 43.6, "currency": "USD"}, KeyCheck.VALID),
+        (200, {"status": "error", "balance": 0}, KeyCheck.COULD_NOT_CHECK),
+        (308, stand_in.BALANCE, KeyCheck.COULD_NOT_CHECK),
         (200, error("Invalid Api Key"), KeyCheck.INVALID),
         (400, {"status": "error", "messege": "Invalid API key"}, KeyCheck.INVALID),
         (401, error("Invalid API key"), KeyCheck.INVALID),

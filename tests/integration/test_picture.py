@@ -1,5 +1,6 @@
 """A picture from an address that came from outside: what is asked, and what is taken for a picture."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from bot.domain.picture import Picture
 from bot.model_api.client import open_session
-from bot.model_api.picture import MOST_BYTES, TRIES, fetch
+from bot.model_api.picture import MOST_BYTES, PICTURE_PATIENCE, PICTURE_RETRY_DELAY, fetch
 from tests.stand_ins.model_api import PNG, Answer, ModelApiServer
 
 OWN = "https://modelslab.com"
@@ -57,7 +58,71 @@ async def test_what_is_no_picture_is_none(
 ) -> None:
     api.pictures = [ODD[case]]
     assert await fetch(session, f"{api.url}/picture.png", api.url) is None
-    assert len(api.picture_calls) <= TRIES
+    assert len(api.picture_calls) <= PICTURE_PATIENCE / PICTURE_RETRY_DELAY + 2
+
+
+def late(seconds: float) -> Answer:
+    """A picture that is not there before so many seconds have passed."""
+    begun = asyncio.get_running_loop().time()
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        is_there = asyncio.get_running_loop().time() - begun >= seconds
+        return web.Response(body=PNG, content_type="text/plain") if is_there else web.Response(status=404)
+
+    return Answer(handler=answer)
+
+
+@pytest.mark.parametrize("seconds", [11, 16, 40])
+@pytest.mark.usefixtures("virtual")
+async def test_a_picture_that_comes_late_is_waited_for(
+    api: ModelApiServer, session: aiohttp.ClientSession, seconds: float
+) -> None:
+    """As 33 of 1,950 in the vendor's own log, which were not there after 16 s."""
+    api.pictures = [late(seconds)]
+    assert await fetch(session, f"{api.url}/picture.png", api.url) == Picture(PNG, "test-image.png")
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_a_picture_that_does_not_come_is_given_up_after_45_seconds(
+    api: ModelApiServer, session: aiohttp.ClientSession
+) -> None:
+    api.pictures = [late(999)]
+    begun = asyncio.get_running_loop().time()
+    assert await fetch(session, f"{api.url}/picture.png", api.url) is None
+    assert 44 <= asyncio.get_running_loop().time() - begun <= 52
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_both_addresses_of_a_picture_are_tried_in_turn(
+    api: ModelApiServer, session: aiohttp.ClientSession
+) -> None:
+    api.pictures = [late(10)]
+    addresses = f"{api.url}/gone.png {api.url}/picture.png"
+    assert await fetch(session, addresses, api.url) == Picture(PNG, "test-image.png")
+    first, second = (call.at for call in api.picture_calls[:2])
+    assert second - first == pytest.approx(2 * PICTURE_RETRY_DELAY, abs=0.5), "the other one in between"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    ["https://127.0.0.1/x {}/picture.png", "{}/picture.png http://10.0.0.1/x"],
+    ids=["first", "second"],
+)
+@pytest.mark.usefixtures("virtual")
+async def test_an_address_that_is_not_safe_is_left_out(
+    api: ModelApiServer, session: aiohttp.ClientSession, addresses: str
+) -> None:
+    assert await fetch(session, addresses.format(api.url), api.url) == Picture(PNG, "test-image.png")
+    assert len(api.picture_calls) == 1
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_a_page_in_place_of_a_picture_is_not_asked_for_again(
+    api: ModelApiServer, session: aiohttp.ClientSession
+) -> None:
+    api.pictures = [Answer(b"<html>")]
+    assert await fetch(session, f"{api.url}/picture.png", api.url) is None
+    assert len(api.picture_calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -85,4 +150,4 @@ async def test_a_picture_that_never_ends_is_given_up(
 
     api.pictures = [Answer(handler=endless)]
     assert await fetch(session, f"{api.url}/picture.png", api.url) is None
-    assert sent < TRIES * 4 * MOST_BYTES
+    assert sent < 4 * MOST_BYTES, "and not asked for again"

@@ -352,10 +352,12 @@ async def test_a_key_is_replaced_only_where_it_is_still_the_same(open_store: Ope
     store = await open_store()
     was, new = KeyRow("sealed", 7, "mod", 1.0), KeyRow("sealed anew", 7, "mod", 1.0)
     await store.set_key(101, set_meanwhile := KeyRow("another", 8, "ana", 2.0))
-    for server in (100, 101, 102):
-        await store.replace_key(server, was, new)
+    assert [await store.replace_key(server, was, new) for server in (100, 101, 102)] == [True, False, False]
+    moved = replace(new, version="v6")
+    assert await store.replace_key(100, new, moved)
+    assert not await store.replace_key(100, new, replace(new, version="v4")), "it is for another host by now"
     again = await open_store()
-    assert [await again.key(server) for server in (100, 101, 102)] == [new, set_meanwhile, None]
+    assert [await again.key(server) for server in (100, 101, 102)] == [moved, set_meanwhile, None]
 
 
 async def test_a_server_is_known_by_anything_that_is_kept_of_it(store: AnyStore) -> None:

@@ -39,6 +39,8 @@ async def test_busy_channel_is_waited_for_where_the_joiners_token_is_dead(wire: 
     bot.replies._limiter.block(wire.art.id, asyncio.get_running_loop().time() + 20)
     await asyncio.sleep(WHILE)
     assert pinged(wire) == sorted([wire.ana.id, wire.ben.id])
+    [late] = [ping.text for ping in wire.pings() if ping.mentions == {wire.ben.id}]
+    assert "This comes late." in late, "it waited for its turn"
 
 
 async def test_joiner_whose_own_answer_was_too_late_is_pinged_in_a_busy_channel(
@@ -253,7 +255,9 @@ async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_ow
     text = "".join(f"<@{user}> " for user in people)
     if trouble:  # for the second one
         wire.server.faults += [Fault("POST", PING, delay=0.01), Fault("POST", PING, times=6, reset="before")]
-    ping = functools.partial(bot.replies.of(row)._pings.send, row, 0, Ping(wire.general.id, people), text)
+    ping = functools.partial(
+        bot.replies.of(row)._pings.send, row, 0, Ping(wire.general.id, people), lambda: text
+    )
     if trouble:
         assert await ping() is Result.LATER
         wire.server.faults.clear()

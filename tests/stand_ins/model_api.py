@@ -10,6 +10,7 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
+from bot.sandbox.model_api import ANSWERS, answer_about
 from bot.sandbox.model_api_base import ModelApiBase
 
 ACCEPTED = {"status": "success", "message": "Model is reloading"}
@@ -62,6 +63,7 @@ class Call:
 class ModelApiServer(ModelApiBase):
     """Answers each kind of call with what stands in its list, the last one for ever.
 
+    A test that leaves `reloads` as it is gets the sandbox's answers to the sandbox's model ids.
     `reloads`, `balances`; of a picture: `renders` (asked for), `fetches` (is it there?), `pictures` (files);
     `lists` (the public models).
     """
@@ -74,7 +76,7 @@ class ModelApiServer(ModelApiBase):
         self.fetch_calls: list[Call] = []
         self.picture_calls: list[Call] = []
         self.list_calls: list[Call] = []
-        self.reloads: list[Answer] = [Answer(ACCEPTED)]
+        self.reloads = self._usual = [Answer(ACCEPTED)]
         self.balances: list[Answer] = [Answer(BALANCE)]
         self.renders: list[Answer] = []
         self.fetches: list[Answer] = []
@@ -104,7 +106,10 @@ class ModelApiServer(ModelApiBase):
 
     async def _reload(self, request: web.Request) -> web.StreamResponse:
         self.calls.append(call := await _read(request, {"key", "model_id"}))
-        assert isinstance(call.body["model_id"], str)
+        model = call.body["model_id"]
+        assert isinstance(model, str)
+        if self.reloads is self._usual and model in ANSWERS:
+            return answer_about(model)
         return await _answer(request, self.reloads)
 
     async def _render(self, request: web.Request) -> web.StreamResponse:

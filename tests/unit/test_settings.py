@@ -43,9 +43,9 @@ def refused(load: Any, **environment: str) -> list[str]:
         ("data_dir", Path("data")),
         ("store_url", SecretStr("")),
         ("share", 1.0),
-        ("model_api_version", "v4"),
+        ("model_api_version", "auto"),
         ("model_api_url", ""),
-        ("model_api_host", "https://stablediffusionapi.com"),
+        ("model_api_hosts", {"v6": "https://modelslab.com", "v4": "https://stablediffusionapi.com"}),
         ("reload_seconds", 120.0),
         ("discord_api_url", ""),
         ("shard_count", None),
@@ -68,9 +68,6 @@ def test_each_setting_says_what_it_means() -> None:
         ("RELOAD_SECONDS", "1", 1.0),
         ("RELOAD_SECONDS", "86400", 86400.0),
         ("RELOAD_SECONDS", "90.5", 90.5),
-        ("MODEL_API_URL", "https://modelslab.com/", "https://modelslab.com"),
-        ("MODEL_API_URL", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
-        ("MODEL_API_URL", "http://[::1]:8000", "http://[::1]:8000"),
         ("DISCORD_API_URL", "http://127.0.0.1:8080/api/v10/", "http://127.0.0.1:8080/api/v10"),
         ("DATA_DIR", "/var/lib/rewarm", Path("/var/lib/rewarm")),
         ("LOG_LEVEL", "debug", "DEBUG"),
@@ -78,17 +75,31 @@ def test_each_setting_says_what_it_means() -> None:
         ("SHARD_COUNT", "4", 4),
         ("RELOAD_SECONDS", "", 120.0),
         ("SHARD_IDS", "", None),
-        ("MODEL_API_VERSION", "", "v4"),
+        ("MODEL_API_VERSION", "", "auto"),
+        ("MODEL_API_VERSION", "v4", "v4"),
     ],
 )
 def test_a_good_value_is_taken(load: Any, name: str, value: str, read: object) -> None:
     assert getattr(load(**{name: value}), name.lower()) == read
 
 
-def test_each_version_has_its_own_host_and_a_given_one_wins(load: Any) -> None:
-    assert load(MODEL_API_VERSION="v6").model_api_host == "https://modelslab.com"
-    given = load(MODEL_API_VERSION="v6", MODEL_API_URL="http://127.0.0.1:8000/")
-    assert given.model_api_host == "http://127.0.0.1:8000"
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("", "https://modelslab.com"),
+        ("https://modelslab.com/", "https://modelslab.com"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_a_version_that_is_set_has_one_host_and_a_given_one_wins(load: Any, url: str, host: str) -> None:
+    assert load(MODEL_API_VERSION="v6", MODEL_API_URL=url).model_api_hosts == {"v6": host}
+
+
+def test_a_given_host_needs_a_version(load: Any) -> None:
+    for version in ("", "auto"):
+        [line] = refused(load, MODEL_API_URL="http://127.0.0.1:8000", MODEL_API_VERSION=version)
+        assert line.startswith("MODEL_API_URL: needs MODEL_API_VERSION, v4 or v6")
 
 
 NEW_KEY = "`rewarm new-key` prints one, or `make new-key` in a clone"
@@ -107,7 +118,7 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
         ("KEY_ENCRYPTION_KEYS", "canary-schlüssel", NEW_KEY),
         ("KEY_ENCRYPTION_KEYS", K1 + K2, NEW_KEY),
         ("STORE_URL", "mysql://user:canary@db/rewarm", "must begin with postgresql://"),
-        ("MODEL_API_VERSION", "v5", "must be v4 or v6"),
+        ("MODEL_API_VERSION", "v5", "must be auto, v4 or v6"),
         ("MODEL_API_URL", "modelslab.com", HOST_ONLY),
         ("MODEL_API_URL", "ftp://modelslab.com", HOST_ONLY),
         ("MODEL_API_URL", "https://", HOST_ONLY),

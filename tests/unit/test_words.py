@@ -92,7 +92,9 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
         (Outcome.ACCEPTED, "The promised 2 minutes have passed; not confirmed."),
         (Outcome.WRONG_KEY, "does not accept this server's key"),
         (Outcome.UNKNOWN_MODEL, "does not know this model"),
-        (Outcome.NO_CREDITS, "out of credits"),
+        (Outcome.NO_CREDITS, "out of credits, or its limit or plan has run out"),
+        (Outcome.ADDRESS_GONE, "no longer knows the address"),
+        (Outcome.NO_PLACE, "Nothing was sent"),
         (Outcome.PLAN_TOO_SMALL, "plan"),
         (Outcome.SLOW_DOWN, "slow down"),
         (Outcome.REFUSED, "The API refused: `Vendor said so`."),
@@ -493,14 +495,19 @@ def test_at_most_four_characters_of_a_key_are_shown_and_none_of_a_short_one(key:
 
 
 def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
-    text = key_status("Ana", NOW, "cdef", say)
+    text = key_status("Ana", NOW, "cdef", "modelslab.com", say, checked=True)
     assert "set by Ana" in text
     assert f"<t:{round(NOW)}:f>" in text
     assert "`cdef`" in text
     assert command("key set") in text
     assert command("key remove") in text
-    assert "ends in" not in key_status("Ana", NOW, "", say)
-    assert f"API key, set on <t:{round(NOW)}:f>" in key_status("", NOW, "", say), "who set it was forgotten"
+    assert "It is sent to `modelslab.com`." in text
+    assert "whether it works" not in text
+    text = key_status("Ana", NOW, "", "modelslab.com", say, checked=False)
+    assert "ends in" not in text
+    assert "has not said yet whether it works" in text
+    text = key_status("", NOW, "", "modelslab.com", say, checked=True)
+    assert f"API key, set on <t:{round(NOW)}:f>" in text, "who set it was forgotten"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ class Fault:
     The `delay` comes first; then a `status` is answered without doing anything, or the call is done; `late`
     is how long the answer is on its way. `reset` drops the connection: `before` anything was done, or `after`
     it was done, so that the answer is lost.
-    `done_and_status`: the call is done, and another status answered.
+    `done_and_status`: the call is done, and another status answered. `headers` come on top of the usual ones.
     `edge`: what stands before Discord answers, with a page and without a Via header.
     `scope`: of a 429, whose limit it is: "user", "shared" or "global".
     """

@@ -177,6 +177,7 @@ class Gateway(State):
 
     async def _identify(self, line: _Line, data: Json) -> None:
         self.identifies.append(data)
+        self.login_times.append(now())
         shard, shards = data.get("shard") or (0, 1)
         if data.get("token") != self.token:
             await self._hang_up(line, 4004, "wrong token", wrong=False)
@@ -197,9 +198,14 @@ class Gateway(State):
             self._begin(_Session(secrets.token_hex(16), shard, shards, line))
 
     async def _fail(self, line: _Line, how: str | int) -> None:
-        """No READY comes."""
-        if how == "invalid":
-            line.send({"op": 9, "d": False})
+        """No READY comes; or, where it is "lost", a session that does not live for long."""
+        if how in ("invalid", "resumable"):
+            line.send({"op": 9, "d": how == "resumable"})
+        elif how == "lost":
+            shard, shards = self.identifies[-1]["shard"]
+            self._begin(session := _Session(secrets.token_hex(16), shard, shards, line))
+            del self._sessions[session.id]
+            asyncio.get_running_loop().call_later(1.0, cut, line.http)
         elif how == "cut":
             cut(line.http)
         elif how != "silent":

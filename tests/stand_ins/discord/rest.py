@@ -116,6 +116,7 @@ class Rest(Application, ByToken, ByChannel):
         if fault.reset == "after":
             return cut(http)
         status = fault.done_and_status or status
+        headers |= fault.headers
         request.status, request.scope = status, headers.get("X-RateLimit-Scope", "")
         headers["Date"] = format_datetime(
             datetime.now(UTC) + timedelta(seconds=self.clock_ahead), usegmt=True

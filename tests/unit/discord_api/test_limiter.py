@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Sized
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,13 +108,19 @@ def test_a_channel_that_is_used_up_waits_for_its_reset() -> None:
     assert limiter.take(1, 10, 1004.0) == 0
 
 
-@pytest.mark.parametrize(("blocked", "other"), [(10, 0), (None, 9)])
-def test_who_is_told_to_wait_waits(blocked: int | None, other: float) -> None:
+def test_a_channel_that_is_told_to_wait_waits() -> None:
     limiter = Limiter()
-    limiter.block(blocked, 1009.0)
-    limiter.block(blocked, 1005.0)
+    limiter.block(10, 1009.0)
+    limiter.block(10, 1005.0)
     assert limiter.take(1, 10, 1000.0) == 9
-    assert limiter.take(2, 11, 1000.0) == other
+    assert limiter.take(2, 11, 1000.0) == 0
+
+
+def test_all_channels_wait_where_the_bot_is_told_to() -> None:
+    limiter = Limiter()
+    limiter.own.shut(1000.0, 9.0)
+    limiter.own.shut(1000.0, 5.0)
+    assert limiter.take(1, 10, 1000.0) == limiter.take(2, 11, 1000.0) == 9
 
 
 def test_one_servers_crowd_does_not_delay_another() -> None:

@@ -1,5 +1,6 @@
 """The public models: what is read of loose rows, and what a search finds."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -25,6 +26,16 @@ ROW = {"model_id": "midjourney", "model_name": "MidJourney V4", "api_calls": 12,
             ({"api_calls": odd}, PublicModel("midjourney", "MidJourney V4", 0))
             for odd in (None, "many", -3, "nan", float("inf"), [12], {"n": 12})
         ),
+        ({"status": None}, PublicModel("midjourney", "MidJourney V4", 12)),
+        ({"status": "Model_Ready "}, PublicModel("midjourney", "MidJourney V4", 12)),
+        (
+            {"model_category": "Image", "model_subcategory": "flux"},
+            PublicModel("midjourney", "MidJourney V4", 12),
+        ),
+        ({"api_calls": Decimal("1E+999")}, PublicModel("midjourney", "MidJourney V4", 0)),
+        ({"api_calls": Decimal("12.5")}, PublicModel("midjourney", "MidJourney V4", 12)),
+        ({"api_calls": 10**400}, PublicModel("midjourney", "MidJourney V4", 0)),
+        ({"api_calls": 2**64}, PublicModel("midjourney", "MidJourney V4", 2**53)),
         ({"feature": "Imagen"}, PublicModel("midjourney", "MidJourney V4", 12)),
         ({"feature": None, "model_category": None}, PublicModel("midjourney", "MidJourney V4", 12)),
         ({"model_category": "stable_diffusion"}, PublicModel("midjourney", "MidJourney V4", 12)),
@@ -60,6 +71,13 @@ def test_a_loose_row_is_read(changes: dict[str, Any], expected: PublicModel) -> 
                 ("model_format", "textual embedding"),
                 ("feature", "Audiogen"),
                 ("feature", "Llm"),
+                ("model_subcategory", "vae"),
+                ("model_subcategory", "LyCORIS"),
+                ("model_category", "locon"),
+                ("model_subcategory", "Upscaler"),
+                ("model_format", "upscale model"),
+                ("status", "training"),
+                ("status", "model_failed"),
             )
         ),
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadModelId
+from bot.domain.errors import BadModelId, NoModelPage
 from bot.domain.model_id import linked_model, parse_model_id
 
 IDS = (
@@ -45,6 +45,17 @@ IDS = (
         ("modelslab.com/models/sdxl-turbo", "sdxl-turbo"),
         ("www.modelslab.com/models/sdxl-turbo//", "sdxl-turbo"),
         ("`https://modelslab.com/models/sdxl-turbo`", "sdxl-turbo"),
+        ("https://modelslab.com/models/black-forest-labs/fluxschnell/llms.txt", "fluxschnell"),
+        ("https://modelslab.com/models/sdxl-turbo/llms.txt", "sdxl-turbo"),
+        ("https://modelslab.com/models/someone/sdxl-turbo.md", "sdxl-turbo"),
+        ("https://modelslab.com/models/sdxl-turbo.md?x=1", "sdxl-turbo"),
+        ("https://modelslab.com/models/sdxl-turbo?format=markdown", "sdxl-turbo"),
+        ("https://modelslab.com/playground?model_id=pony", "pony"),
+        ("https://modelslab.com/models?feature=imagen&model_id=pony#x", "pony"),
+        ("https://modelslab.com/playground?model_id=Org%2FModel", "Org/Model"),
+        ("https://modelslab.com?model_id=pony", "pony"),
+        ("https://modelslab.com/models/flux?model_id=other", "flux"),
+        ("modelslab.com/models/flux?back=https://x.example/y", "flux"),
     ],
 )
 def test_an_id_or_its_page_is_understood(text: str, model: str) -> None:
@@ -93,8 +104,37 @@ def test_what_is_no_id_and_no_page_of_the_vendor_is_refused(text: str) -> None:
         parse_model_id(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://modelslab.com",
+        "https://modelslab.com/",
+        "modelslab.com",
+        "https://modelslab.com/models",
+        "https://modelslab.com/models/",
+        "https://modelslab.com/models?feature=imagen&search=flux",
+        "https://modelslab.com/models/llms.txt",
+        "https://modelslab.com/models/section/lora",
+        "https://modelslab.com/models/category/image",
+        "https://modelslab.com/models/section",
+        "https://modelslab.com/pricing",
+        "https://modelslab.com/dashboard/api-keys",
+        "https://modelslab.com/playground?model_id=",
+        "https://modelslab.com/api/v6/images/model_reload",
+        "https://modelslab.com/models/a/b/c",
+        "https://stablediffusionapi.com/pricing",
+        "docs.modelslab.com/models/flux",
+        "https://docs.modelslab.com/image-generation",
+    ],
+)
+def test_a_page_that_is_not_of_one_model_is_refused_as_that(text: str) -> None:
+    with pytest.raises(NoModelPage):
+        parse_model_id(text)
+    assert linked_model(text) is None
+
+
 texts = st.text() | st.text(st.sampled_from("aZ9._-/ `'\"“”:?#@[]%\n")) | st.from_regex(
-    r"(https?://)?(www\.)?(modelslab|stablediffusionapi)\.com(/[a-zA-Z0-9._?#:\[\]@\n-]*){0,4}"
+    r"(https?://)?(www\.)?(modelslab|stablediffusionapi)\.com(/models|/[a-zA-Z0-9._?#:\[\]@=&\n-]*){0,4}(\?model_id=\w+)?"
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ A, C, N, T, E, R = (
     State.ENDED,
     State.REMOVED,
 )
-DRAWN = {(A, A), (A, C), (A, T), (A, R), (C, A), (C, N), (C, T), (N, T), (T, T), (T, E)}
+DRAWN = {(A, A), (A, C), (A, T), (A, R), (C, A), (C, C), (C, N), (C, T), (N, T), (T, T), (T, E)}
 """The drawing in docs/architecture.md, arrow by arrow; what has ended has steps of its own."""
 
 
@@ -101,7 +101,8 @@ class LifeMachine(RuleBasedStateMachine):
             return
         assert not self.over, "what has ended stays ended"
         self.posts += to is State.CALLING
-        self.steps_back += before.state is State.CALLING and to is State.ASKED
+        # Back to asked by a named wait; from calling to calling by a refused key, which had no effect.
+        self.steps_back += before.state is State.CALLING and to in (State.ASKED, State.CALLING)
         self.endings += to is State.ANNOUNCING and before.state is not State.ANNOUNCING
         self.over = to in (State.ENDED, State.REMOVED)
 

@@ -42,6 +42,23 @@ def test_rows_come_out_as_they_went_in_wherever_they_are_cut(
     assert asyncio.run(read(raw, size)) == rows
 
 
+@pytest.mark.parametrize(
+    "number", [b"18446744073709551616", b"-99999999999999999999", b"9" * 400, b"1e999", b"1.5"]
+)
+def test_a_number_beyond_64_bits_loses_no_row(number: bytes) -> None:
+    found = asyncio.run(
+        read(b'[{"model_id": "a"}, {"model_id": "b", "n": %s}, {"model_id": "c"}]' % number, 7)
+    )
+    assert [row["model_id"] for row in found] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("number", [b"9" * 5000, b"1e99999999999999999999"], ids=["5,000 digits", "exponent"])
+def test_a_number_that_python_cannot_hold_is_refused_and_breaks_nothing(number: bytes) -> None:
+    """The C backend of ijson then ends in SystemError or decimal.InvalidOperation."""
+    with pytest.raises(ValueError, match="not JSON"):
+        asyncio.run(read(b'[{"model_id": "a", "n": %s}]' % number, 1000))
+
+
 @given(raw=st.binary(max_size=200), size=st.integers(1, 50))
 def test_no_bytes_break_the_reading(raw: bytes, size: int) -> None:
     try:

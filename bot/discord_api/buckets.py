@@ -1,0 +1,48 @@
+"""In place of discord.py's rate limits: a call ends when its answer is in.
+
+discord.py 2.7.1 keeps a call until its bucket is fresh, if the answer says that it is used up (http.py,
+webhook/async_.py): a ping waits for the edit before it, a press for an answer that has come. `http_trace`
+knows the buckets, and holds up the next call instead.
+"""
+
+import asyncio
+from typing import Self
+
+
+class NoRatelimit:
+    """As `discord.http.Ratelimit`."""
+
+    remaining = 1
+
+    def __init__(self, _: float | None) -> None:
+        """Nothing is kept."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """The call ends."""
+
+    def update(self, *_: object, **__: object) -> None:
+        """`http_trace` reads the headers."""
+
+    def is_inactive(self) -> bool:
+        """It can be dropped at any time."""
+        return True
+
+
+class PlainLock:
+    """As `discord.webhook.async_.AsyncDeferredLock`: one call of a token at a time."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+
+    async def __aenter__(self) -> Self:
+        await self._lock.acquire()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def delay_by(self, _: float) -> None:
+        """`http_trace` reads the headers."""
