@@ -156,7 +156,9 @@ async def test_labels_fit(code: str) -> None:
         render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say).as_view(),
         models_page(models, 0, 2, NOW, say),
         model_page(models[0], 0, NOW, say, user=11, who=True, watch=COLD, channel=70),
-        settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
+        settings_panel(
+            ServerSettings(ledger_channel=5, news_channel=6), say, may_write=False, may_tell=False
+        ),
     ]
     for layout in layouts:
         for part in parts(layout.to_components()):  # type: ignore[no-untyped-call]
