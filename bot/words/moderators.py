@@ -10,6 +10,8 @@ from bot.words.settings import CHANNEL, LANGUAGE, NEWS, PINGS, TESTS
 
 SETTINGS = {"ping": PINGS, "language": LANGUAGE, "tests": TESTS, "channel": CHANNEL, "news": NEWS}
 """The settings by what a menu's custom id calls them."""
+LONGEST_EVENTS = 1500
+"""Characters; Discord takes 2,000 in all."""
 _SAID = {
     What.KEY_SET: n_("{person} has set this server's API key."),
     What.KEY_REPLACED: n_("{person} has replaced this server's API key."),
@@ -30,5 +32,10 @@ def event_text(event: Event, say: Language) -> str:
 
 def events_text(events: Sequence[Event], say: Language) -> str:
     """The newest events with their times, a line each; empty where there are none."""
-    lines = [f"-# <t:{round(event.at)}:f> {event_text(event, say)}" for event in events[:EVENTS_KEPT]]
-    return "\n".join(lines)
+    text = ""
+    for event in events[:EVENTS_KEPT]:
+        more = f"{text}\n-# <t:{round(event.at)}:f> {event_text(event, say)}".strip()
+        if len(more) > LONGEST_EVENTS:
+            break
+        text = more
+    return text
