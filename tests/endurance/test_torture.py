@@ -64,7 +64,7 @@ class Crowd:
     async def test_it_too(self, model: str) -> None:
         """One of two people asks for a test image at its end, and says yes."""
         who = self.testers[model] = self.dice.choice((self.wire.ana, self.wire.ben))
-        with suppress(TimeoutError):  # killed
+        with suppress(TimeoutError, ValueError):  # it was killed, or the button has just gone
             made = self.asked[model]
             await self.wire.server.wait_for(lambda: TOO in labels(self.wire, made), 3)
             question = await self.wire.server.press(who, self.wire.reply(made), TOO)
