@@ -7,7 +7,7 @@ import structlog
 from bot.domain.errors import StoreTrouble
 from bot.store.base import Store
 
-FIRST_DELAY = 1.0
+FIRST_DELAY = 5.0
 """A start has better things to do."""
 TROUBLE_DELAY = 30.0
 

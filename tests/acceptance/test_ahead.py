@@ -78,7 +78,8 @@ async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiS
     await ask(counting, counting.ana)
     api.renders = [Answer(NO_CREDITS, 402)]
     await later(counting)
-    text = "`sdxl-turbo` made no test image: the API account is out of credits."
+    why = "the API account is out of credits, or its limit or plan has run out."
+    text = f"`sdxl-turbo` made no test image: {why}"
     assert pings(counting) == {(text, only(counting.ana))}
     assert len(api.render_calls) == 1
 
@@ -139,7 +140,7 @@ async def test_the_right_is_looked_at_again(counting: World, api: ModelApiServer
 
 async def test_the_key_is_looked_at_again(counting: World, api: ModelApiServer) -> None:
     await ask(counting, counting.ben)
-    await counting.mod.slash(counting.general, "key remove")
+    await counting.remove_key()
     await later(counting)
     assert api.render_calls == []
     assert "no usable API key" in counting.last().text

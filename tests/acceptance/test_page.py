@@ -79,7 +79,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         assert seen[0].startswith("Reloading works")
         assert "The promised time, 8 s, has passed; not confirmed." in seen[-1]
         ping = person.messages.last
-        await expect(ping).to_contain_text("@mod works should be ready")
+        await expect(ping).to_contain_text("works should be ready (8 s have passed, not tested). @mod")
         await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))
         await person.fits()
         await expect(person.page.locator(".is-ping")).to_have_count(1)
@@ -110,7 +110,7 @@ async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
         await ana.reload("works")
         await expect(ana.messages.last).to_contain_text("already reloading")
         for person, name in ((mod, "mod"), (ana, "ana")):
-            await expect(person.messages.last).to_contain_text("@mod @ana works should be ready")
+            await expect(person.messages.last).to_contain_text("(8 s have passed, not tested). @mod @ana")
             await expect(person.messages.last, name).to_have_class(re.compile(r"\bis-ping\b"))
 
         await ana.become("mod")
@@ -130,7 +130,7 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await mod.reload("works")
         await ana.press("Notify me")
         await expect(ana.messages.last).to_contain_text("You will be pinged when works is done")
-        await expect(ana.messages.last).to_contain_text("@mod @ana works should be ready")
+        await expect(ana.messages.last).to_contain_text("(8 s have passed, not tested). @mod @ana")
         await ana.fits()
 
         await mod.page.get_by_role("button", name="Restart the bot").click()

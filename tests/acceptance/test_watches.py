@@ -362,7 +362,8 @@ async def idle_reload(wire: Wire, bot: Rewarm, days_: float) -> None:
     used_at = bot.now() - days_ * DAY
     await bot.store.forget(wire.guild.id)
     await wire.set_key()
-    await bot.store.ask(replace(old, asked_at=used_at, deadline=used_at, ended_at=used_at), 5.0)
+    again = replace(old, id=old.id + 1, asked_at=used_at, deadline=used_at, ended_at=used_at)
+    await bot.store.ask(again, 5.0)
     await bot.watches.watch(wire.guild.id, "m", wire.ben.id, wire.general.id)
     for _ in range(2):
         await bot.watches.look()
@@ -454,7 +455,7 @@ async def test_a_picture_that_fails_keeps_the_warning(watching: Wire, bot: Rewar
     watching.api.renders = [Answer(watching.api.rendering(eta=5))]
     watching.api.fetches = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
     await idle_reload(watching, bot, 6.2)
-    [message] = [m for m in watching.server.messages.values() if "cold" in m.text]
+    [message] = cold(watching)
     form = await watching.server.press(watching.ben, message, "Keep it warm")
     await watching.server.submit_modal(form, {"prompt": TEST_PROMPT})
     for news in ("is being made", "out of credits"):

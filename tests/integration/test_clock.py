@@ -6,6 +6,7 @@ import time
 import pytest
 
 from bot import __main__ as command_line
+from bot import process
 from bot.clock import LOOK_INTERVAL, SuspendProofLoop, elapsed
 
 
@@ -44,8 +45,8 @@ def test_the_bot_runs_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
         loops.append(asyncio.get_running_loop())
         return 0
 
-    monkeypatch.setattr(command_line, "run", look)
-    monkeypatch.setattr(command_line, "load_settings", lambda: None)
+    monkeypatch.setattr(process, "run", look)
+    monkeypatch.setattr(process, "load_settings", lambda: None)
     monkeypatch.setattr("sys.argv", ["rewarm"])
     assert command_line.main() == 0
     assert [type(loop) for loop in loops] == [SuspendProofLoop]

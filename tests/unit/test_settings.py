@@ -109,7 +109,7 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
 @pytest.mark.parametrize(
     ("name", "value", "mend"),
     [
-        ("DISCORD_TOKEN", "", "is missing. Set it in the environment or in .env"),
+        ("DISCORD_TOKEN", "", "is missing. `make init` sets it"),
         ("KEY_ENCRYPTION_KEYS", "", NEW_KEY),
         ("KEY_ENCRYPTION_KEYS", ",", NEW_KEY),
         ("KEY_ENCRYPTION_KEYS", "c2VjcmV0LWNhbmFyeQ==", NEW_KEY),
