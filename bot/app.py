@@ -27,6 +27,7 @@ from bot.discord_api.responses import Responses
 from bot.domain.errors import SealBroken
 from bot.domain.member_calls import MemberCalls
 from bot.jobs.catalogue_refresh import CatalogueRefresh
+from bot.jobs.moderators import Moderators
 from bot.jobs.retention import Retention
 from bot.jobs.servers import Servers
 from bot.jobs.upkeep import look_through
@@ -96,6 +97,7 @@ class Rewarm(PatientBot):
         self.metrics = metrics
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
+        self.moderators = Moderators(self, store, self.languages, limiter, metrics, now)
         countdowns = Countdowns(time.process_time)
         self.member_calls = MemberCalls(now)
         services = Services(
@@ -109,6 +111,7 @@ class Rewarm(PatientBot):
             self.member_calls,
             now,
             self.permissions,
+            self.moderators.heard,
         )
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
@@ -173,6 +176,8 @@ class Rewarm(PatientBot):
             task.cancel()
         await self.runner.stop()
         await super().close()
+        await self.keys.stop()
+        await self.moderators.stop()
         await self.store.release()
         await self._session.close()
 

@@ -1,5 +1,8 @@
 """A server's API key: set, look at, open, remove. In clear it exists only inside these calls."""
 
+import asyncio
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -8,9 +11,12 @@ from urllib.parse import urlsplit
 import structlog
 from pydantic import SecretStr
 
-from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken
+from bot.backoff import retry_pause
+from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken, StoreTrouble
 from bot.domain.rows import KeyRow
-from bot.model_api.client import KeyCheck, ModelApi
+from bot.logs import log_failure
+from bot.model_api.balance import Balance
+from bot.model_api.client import BALANCE_TIMEOUT, KeyCheck, ModelApi
 from bot.model_api.hosts import Hosts
 from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.vault import Vault
@@ -94,6 +100,15 @@ class Keys:
         self._vault = vault
         self._hosts = hosts
         self._now = now
+        self._removed: dict[int, float] = {}
+        """Servers whose key was removed, and when, where the store has not taken that yet."""
+        self._removing: dict[int, asyncio.Task[None]] = {}
+
+    async def stop(self) -> None:
+        """What the store has not taken by now, it will not."""
+        for task in self._removing.values():
+            task.cancel()
+        await asyncio.gather(*self._removing.values(), return_exceptions=True)
 
     async def check(self, server: int, key: SecretStr) -> Checked:
         """Ask the current host about a key; the other one only once that has refused the key in words.
@@ -121,12 +136,13 @@ class Keys:
         sealed = self._vault.seal(PURPOSE, str(server), key)
         row = KeyRow(sealed, by, by_name, self._now(), checked.version, checked.works)
         await self._store.set_key(server, row)
+        self._removed.pop(server, None)
         log.info("key.set", server=server, by=by, version=checked.version, checked=checked.works)
 
     async def status(self, server: int) -> KeyStatus | None:
         """What may be shown of the server's key, or None."""
         row = await self._store.key(server)
-        if row is None:
+        if row is None or self._is_removed(server, row):
             return None
         try:
             tail: str | None = key_tail((await self.open(server)).secret.get_secret_value())
@@ -135,10 +151,22 @@ class Keys:
         host = urlsplit(self._hosts.of(row.version).host).netloc
         return KeyStatus(row.by_name, row.at, tail, host, row.checked)
 
+    async def balance(self, server: int) -> Balance | None:
+        """What is left to spend with the server's key, as the API says now; None: nobody can tell.
+
+        Nothing of it is kept.
+        """
+        try:
+            key = await self.open(server)
+            async with asyncio.timeout(BALANCE_TIMEOUT), self._hosts.places.turn(server):
+                return await key.api.balance(key.secret)
+        except (NoKey, StoreTrouble, TimeoutError):
+            return None
+
     async def open(self, server: int) -> ServerKey:
         """The server's key. Raises NoKey when there is none that opens, and StoreTrouble."""
         row = await self._store.key(server)
-        if row is None:
+        if row is None or self._is_removed(server, row):
             raise NoKey
         try:
             return ServerKey(
@@ -166,8 +194,42 @@ class Keys:
         if row is not None and not row.checked:
             await self._store.replace_key(server, row, replace(row, checked=True))
 
-    async def remove(self, server: int) -> bool:
-        """Delete the server's key for good; False if there was none."""
-        existed = await self._store.remove_key(server)
+    def _is_removed(self, server: int, row: KeyRow) -> bool:
+        return row.at <= self._removed.get(server, -math.inf)
+
+    async def remove(self, server: int) -> bool | None:
+        """Delete the server's key for good; False if there was none.
+
+        None: storage failed. The key is used no more here, and its deletion is tried again until it works.
+        """
+        at = self._removed[server] = self._now()
+        try:
+            existed = await self._store.remove_key(server, at)
+        except StoreTrouble as error:
+            log.error("key.not_removed", server=server, error=str(error))  # noqa: TRY400  # no news in a traceback
+            if server not in self._removing:
+                task = asyncio.create_task(self._remove_later(server), name=f"remove-key-{server}")
+                self._removing[server] = task
+                task.add_done_callback(log_failure)
+            return None
+        self._removed.pop(server, None)
         log.info("key.removed", server=server, existed=existed)
         return existed
+
+    async def _remove_later(self, server: int) -> None:
+        """Try until it works, or until another key is stored."""
+        try:
+            for attempt in itertools.count():
+                await asyncio.sleep(retry_pause(attempt))
+                if (at := self._removed.get(server)) is None:
+                    return
+                try:
+                    existed = await self._store.remove_key(server, at)
+                except StoreTrouble as error:
+                    log.warning("key.not_removed", server=server, error=str(error))
+                    continue
+                self._removed.pop(server, None)
+                log.info("key.removed", server=server, existed=existed, late=True)
+                return
+        finally:
+            del self._removing[server]

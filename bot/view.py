@@ -36,13 +36,20 @@ from bot.words.settings import (
     CHANNEL_UNSET,
     EVERYBODY,
     LANGUAGE,
+    NEWS,
+    NEWS_UNSET,
+    NO_LIMIT,
+    NO_TESTS,
     ON_DEMAND,
     PINGS,
+    TESTS,
     settings_text,
 )
 from bot.words.watches import KEEP_WARM
 
 MODELS_PER_PAGE = 10
+TESTS_CHOICES = (0, 1, 3, 10, None)
+"""Of test images per member and day; None: no limit."""
 _CONTAINER, _TEXT = ComponentType.container.value, ComponentType.text_display.value
 _GALLERY, _ROW = ComponentType.media_gallery.value, ComponentType.action_row.value
 _BUTTON, _SECONDARY = ComponentType.button.value, discord.ButtonStyle.secondary.value
@@ -145,9 +152,17 @@ def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
 
 
 def models_page(
-    shown: Sequence[Model], page: int, pages: int, now: float, say: Language
+    shown: Sequence[Model],
+    page: int,
+    pages: int,
+    now: float,
+    say: Language,
+    made: Sequence[tuple[int, int]] = (),
 ) -> discord.ui.LayoutView:
-    """A page of a server's models, with a menu to look at one."""
+    """A page of a server's models, with a menu to look at one.
+
+    `made`: how many test images who had made, for moderators.
+    """
     if not shown:
         return layout(_text(say(NO_MODELS)))
     menu: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
@@ -160,7 +175,7 @@ def models_page(
         for label, to in ((EARLIER, page - 1), (LATER, page + 1))
         if 0 <= to < pages
     ]
-    text = _text(models_text(shown, page, pages, now, say))
+    text = _text(models_text(shown, page, pages, now, say, made))
     return layout(text, discord.ui.ActionRow(menu), *([discord.ui.ActionRow(*turns)] if turns else []))
 
 
@@ -222,7 +237,9 @@ def _watch_button(reload: Reload, say: Language, *, cold: bool) -> discord.ui.Bu
     return button(say(label), BUTTON_ID.format(what=what, reload=reload.id))
 
 
-def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) -> discord.ui.LayoutView:
+def settings_panel(
+    chosen: ServerSettings, say: Language, *, may_write: bool, may_tell: bool = True
+) -> discord.ui.LayoutView:
     """The panel of a server's settings, each with a menu of its own."""
     pings: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
         custom_id=SETTING_ID.format(what="ping")
@@ -234,18 +251,31 @@ def settings_panel(chosen: ServerSettings, say: Language, *, may_write: bool) ->
     )
     for code, name in {"": say(AS_DISCORD), **NAMES}.items():
         tongue.add_option(label=name, value=code or "auto", default=code == chosen.language)
-    known = (chosen.ledger_channel,) if chosen.ledger_channel is not None else ()
+    tests: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
+        custom_id=SETTING_ID.format(what="tests")
+    )
+    for most in TESTS_CHOICES:
+        label = say({0: NO_TESTS, None: NO_LIMIT}.get(most, str(most)))
+        tests.add_option(label=label, value=str(most), default=most == chosen.tests_per_day)
+    place = _channel_menu("channel", CHANNEL_UNSET, chosen.ledger_channel, say)
+    news = _channel_menu("news", NEWS_UNSET, chosen.news_channel, say)
+    items: list[discord.ui.Item[discord.ui.LayoutView]] = [
+        _text(settings_text(chosen, say, may_write=may_write, may_tell=may_tell))
+    ]
+    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (TESTS, tests), (CHANNEL, place), (NEWS, news)):
+        items += [_text(say(title)), discord.ui.ActionRow(menu)]
+    return layout(*items)
+
+
+def _channel_menu(
+    what: str, unset: str, chosen: int | None, say: Language
+) -> discord.ui.ChannelSelect[discord.ui.LayoutView]:
+    known = (chosen,) if chosen is not None else ()
     kind = discord.SelectDefaultValueType.channel
-    place: discord.ui.ChannelSelect[discord.ui.LayoutView] = discord.ui.ChannelSelect(
-        custom_id=SETTING_ID.format(what="channel"),
+    return discord.ui.ChannelSelect(
+        custom_id=SETTING_ID.format(what=what),
         channel_types=[discord.ChannelType.text, discord.ChannelType.news],
-        placeholder=say(CHANNEL_UNSET),
+        placeholder=say(unset),
         min_values=0,
         default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in known],
     )
-    items: list[discord.ui.Item[discord.ui.LayoutView]] = [
-        _text(settings_text(chosen, say, may_write=may_write))
-    ]
-    for title, menu in ((PINGS, pings), (LANGUAGE, tongue), (CHANNEL, place)):
-        items += [_text(say(title)), discord.ui.ActionRow(menu)]
-    return layout(*items)

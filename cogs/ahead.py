@@ -22,25 +22,27 @@ class AheadButton(Press, template=AHEAD):
         bot, user = interaction.client, interaction.user.id
         reload = await known_reload(interaction, int(self.match["reload"]))
         if self.match["what"] == "no":
-            reload = await bot.runner.test_ahead(reload.id, user, None)
+            reload = await bot.runner.test_ahead(reload, user, None)
             await _answer(interaction, reload, is_asked_for=False)
             return
         await _check(interaction, reload)
         if self.match["what"] == "yes":
             spoiler = not is_age_restricted(interaction)
             test = ImageTest(asker_of(interaction), bot.now(), spoiler, ahead=True)
-            reload = await bot.runner.test_ahead(reload.id, user, test)
+            reload = await bot.runner.test_ahead(reload, user, test)
         await _answer(interaction, reload, is_asked_for=reload.test is not None)
 
 
 async def _check(interaction: discord.Interaction[Rewarm], reload: Reload) -> None:
-    """Raises AlreadyEnded, NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown."""
+    """Raises AlreadyEnded, NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown, NoTestsLeft."""
     if reload.state not in JOINABLE:
         raise AlreadyEnded
     if reload.test is not None and reload.test.by.user != interaction.user.id:
         raise NoTestNow("asked")
     await interaction.client.keys.open(reload.server)
     await interaction.client.permissions.require(interaction, "reload")
+    if reload.test is None:  # else their place is reserved
+        await interaction.client.image_tests.check_allowance(reload.server, interaction.user.id)
 
 
 async def _answer(interaction: discord.Interaction[Rewarm], reload: Reload, *, is_asked_for: bool) -> None:

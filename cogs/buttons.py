@@ -53,7 +53,7 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
 async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, what: str) -> None:
     """What is to be kept warm may have been confirmed before.
 
-    Raises NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown.
+    Raises NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown, NoTestsLeft.
     """
     if reload.is_testing:
         raise NoTestNow("running")
@@ -63,6 +63,7 @@ async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, 
         raise NoTestNow("yet")
     await interaction.client.keys.open(reload.server)
     await interaction.client.permissions.require(interaction, "reload")
+    await interaction.client.image_tests.check_allowance(reload.server, interaction.user.id)
 
 
 def _form(reload: Reload, what: str, say: Language) -> discord.ui.Modal:

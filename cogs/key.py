@@ -5,17 +5,21 @@ import functools
 import discord
 from discord import app_commands
 from discord.ext import commands
-from discord.utils import escape_markdown, escape_mentions
 
 from bot.app import Rewarm
 from bot.domain.custom_ids import REMOVE_KEY
+from bot.domain.errors import StoreTrouble
+from bot.domain.events import What
 from bot.keys import LONGEST_KEY, parse_key
+from bot.words.common import plain_name
 from bot.words.key import (
     KEY_HINT,
     KEY_LABEL,
     KEY_REMOVE,
     KEY_REMOVE_QUESTION,
+    KEY_SHOWN,
     KEY_TITLE,
+    balance_text,
     key_removed,
     key_status,
     key_stored,
@@ -23,6 +27,7 @@ from bot.words.key import (
     no_key,
 )
 from bot.words.language import Language, n_
+from bot.words.moderators import events_text
 from cogs.checks import require_manager, require_member
 from cogs.press import Press
 
@@ -41,6 +46,7 @@ class KeyModal(discord.ui.Modal):
         )
         label, hint = say(KEY_LABEL), say(KEY_HINT)
         self.add_item(discord.ui.Label(text=label, description=hint, component=self._box))
+        self.add_item(discord.ui.TextDisplay(say(KEY_SHOWN)))
 
     async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
         """Check the right once more: it may have been taken away while the modal was open."""
@@ -54,8 +60,11 @@ class KeyModal(discord.ui.Modal):
         keys, who = interaction.client.keys, interaction.user
         checked = await keys.check(require_member(interaction), key)
         server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
+        what = What.KEY_SET if await keys.status(server) is None else What.KEY_REPLACED
         await keys.set(server, key, who.id, who.display_name, checked)
-        await deliver.say(interaction, key_stored(say, checked=checked.works))
+        interaction.client.moderators.changed(server, what, who.id, who.display_name)
+        left = await _balance(interaction, server) if checked.works else ""
+        await deliver.say(interaction, f"{key_stored(say, checked=checked.works)}{left}")
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -68,11 +77,20 @@ class RemoveKeyButton(Press, template=REMOVE_KEY):
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Check the right once more."""
         require_manager(interaction)
-        bot = interaction.client
+        bot, server, who = interaction.client, interaction.guild_id or 0, interaction.user
         await bot.responses.respond(interaction, interaction.response.defer)
-        existed = await bot.keys.remove(interaction.guild_id or 0)
+        existed = await bot.keys.remove(server)
+        if existed is not False:
+            bot.moderators.changed(server, What.KEY_REMOVED, who.id, who.display_name)
         say = bot.languages.of(interaction.locale)
         await bot.responses.say(interaction, key_removed(say, existed=existed))
+
+
+async def _balance(interaction: discord.Interaction[Rewarm], server: int) -> str:
+    """What is left to spend, as a sentence to be added; empty where the API does not say."""
+    bot = interaction.client
+    left = await bot.keys.balance(server)
+    return "" if left is None else f" {balance_text(left, bot.now(), bot.languages.of(interaction.locale))}"
 
 
 @app_commands.default_permissions(manage_guild=True)
@@ -96,16 +114,21 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
     @app_commands.command(name=n_("status"), description=n_("Who set this server's API key, and when"))
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
-        status = await self.bot.keys.status(interaction.guild_id or 0)
+        server = interaction.guild_id or 0
+        status = await self.bot.keys.status(server)
         say = self.bot.languages.of(interaction.locale)
         if status is None:
             text = no_key(say)
         elif status.tail is None:
             text = key_unreadable(say)
         else:
-            name = escape_mentions(escape_markdown(status.by_name))
-            checked = status.checked
+            defer = functools.partial(interaction.response.defer, ephemeral=True, thinking=True)
+            await self.bot.responses.respond(interaction, defer)
+            name, checked = plain_name(status.by_name), status.checked
             text = key_status(name, status.at, status.tail, status.host, say, checked=checked)
+            text += await _balance(interaction, server)
+        lately = events_text(await self.bot.store.events(server), say)
+        text = f"{text}\n{lately}" if lately else text
         await self.bot.responses.say(interaction, text)
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))
@@ -113,7 +136,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         """Ask once more."""
         require_manager(interaction)
         say = self.bot.languages.of(interaction.locale)
-        if await self.bot.store.key(interaction.guild_id or 0) is None:
+        if await self._has_no_key(interaction.guild_id or 0):
             await self.bot.responses.say(interaction, key_removed(say, existed=False))
             return
         question = discord.ui.View(timeout=None)
@@ -124,6 +147,12 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
             interaction.response.send_message, say(KEY_REMOVE_QUESTION), view=question, ephemeral=True
         )
         await self.bot.responses.respond(interaction, send)
+
+    async def _has_no_key(self, server: int) -> bool:
+        try:
+            return await self.bot.store.key(server) is None
+        except StoreTrouble:  # a key that may be there can be removed all the same
+            return False
 
 
 async def setup(bot: Rewarm) -> None:

@@ -7,6 +7,7 @@ from discord.ext import commands
 from bot import view
 from bot.app import Rewarm
 from bot.discord_api.place import place_of
+from bot.domain.allowance import made_by
 from bot.domain.custom_ids import LIST, MODEL, WATCH, WATCHERS
 from bot.domain.errors import MayNotWrite
 from bot.domain.server_models import models_of
@@ -95,7 +96,10 @@ async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
         page = pages - 1
         _, reloads = await bot.store.models(server, page * MODELS_PER_PAGE, MODELS_PER_PAGE)
     models = models_of(reloads, bot.now())
-    await show_in_private(interaction, view.models_page(models, page, pages, bot.now(), say))
+    made: list[tuple[int, int]] = []
+    if interaction.permissions.manage_guild:
+        made = made_by(await bot.store.paid_calls(server), bot.now())
+    await show_in_private(interaction, view.models_page(models, page, pages, bot.now(), say, made))
 
 
 class ModelsCog(commands.Cog):

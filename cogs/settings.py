@@ -1,5 +1,6 @@
 """/settings: one private panel for moderators."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import discord
@@ -9,7 +10,9 @@ from discord.ext import commands
 from bot import view
 from bot.app import Rewarm
 from bot.domain.custom_ids import SETTING
-from bot.domain.rows import ServerSettings
+from bot.domain.errors import OneChannelForBoth
+from bot.domain.events import What
+from bot.domain.rows import TESTS_PER_DAY, ServerSettings
 from bot.languages import NAMES
 from bot.words.language import n_
 from cogs.checks import require_manager
@@ -23,8 +26,15 @@ class SettingMenu(Press, template=SETTING):
         """Check the right once more, store it, show the panel anew."""
         require_manager(interaction)
         store, server = interaction.client.store, interaction.guild_id or 0
-        changes = _changes(self.match["what"], values_of(interaction), _resolved(interaction))
-        await _show(interaction, await store.change_settings(server, **changes))
+        what, who, before = self.match["what"], interaction.user, await store.settings(server)
+        after = replace(before, **_changes(what, values_of(interaction), _resolved(interaction)))
+        if after.news_channel is not None and after.news_channel == after.ledger_channel:
+            raise OneChannelForBoth
+        changes = {name: value for name, value in asdict(after).items() if getattr(before, name) != value}
+        if changes:
+            after = await store.change_settings(server, **changes)
+            interaction.client.moderators.changed(server, What.SETTING, who.id, who.display_name, what)
+        await _show(interaction, after)
 
 
 def _resolved(interaction: discord.Interaction[Rewarm]) -> dict[str, Any]:
@@ -42,6 +52,11 @@ def _changes(what: str, values: list[str], channels: dict[str, Any]) -> dict[str
             return {"quiet": value == "some"}
         case "language":
             return {"language": value if value in NAMES else ""}
+        case "tests":
+            chosen = {str(most): most for most in view.TESTS_CHOICES}
+            return {"tests_per_day": chosen.get(value, TESTS_PER_DAY)}
+        case "news":
+            return {"news_channel": int(value) if value in channels else None}
         case _:
             return {"ledger_channel": int(value) if value in channels else None}
 
@@ -50,12 +65,13 @@ async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings
     bot = interaction.client
     say = bot.languages.of(interaction.locale)
     may_write = _may_write(interaction, chosen.ledger_channel)
-    panel = view.settings_panel(chosen, say, may_write=may_write)
+    may_tell = _may_write(interaction, chosen.news_channel)
+    panel = view.settings_panel(chosen, say, may_write=may_write, may_tell=may_tell)
     await show_in_private(interaction, panel)
 
 
 def _may_write(interaction: discord.Interaction[Rewarm], channel: int | None) -> bool:
-    """Whether the bot may write in the channel for watched models: as Discord says, else as it can see."""
+    """Whether the bot may write in a channel that was chosen: as Discord says, else as it can see."""
     named = _resolved(interaction).get(str(channel), {}).get("app_permissions")
     server = interaction.client.get_guild(interaction.guild_id or 0)
     if named is not None:
@@ -78,7 +94,8 @@ class SettingsCog(commands.Cog):
         self.bot = bot
 
     @app_commands.command(
-        name=n_("settings"), description=n_("Pings, language, and where cold models are announced")
+        name=n_("settings"),
+        description=n_("Pings, language, test images, and where cold models are announced"),
     )
     @app_commands.default_permissions(manage_guild=True)
     async def settings(self, interaction: discord.Interaction[Rewarm]) -> None:

@@ -45,8 +45,15 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         metavar="N",
         help="FILE is a folder: make a copy there, named by date, and keep the N newest of this store",
     )
-    delete = add_command(what, "forget", "delete all that is kept of a server, with the bot stopped")
-    delete.add_argument("server", type=_id, metavar="SERVER", help="the server's id")
+    delete = add_command(
+        what, "forget", "delete all that is kept of a server, or of a person, with the bot stopped"
+    )
+    whose = delete.add_mutually_exclusive_group(required=True)
+    whose.add_argument("server", type=_id, nargs="?", metavar="SERVER", help="the server's id")
+    whose.add_argument(
+        "--person", type=_person, metavar="ID", help="instead: take a person out of all servers"
+    )
+    delete.add_argument("--dry-run", action="store_true", help="with --person: only say what names them")
     add_command(what, "move-store", "copy the store from DATA_DIR to STORE_URL, with the bot stopped")
     which = add_command(what, "servers", "list the servers that the bot is in; leave or block one")
     do = which.add_subparsers(dest="do", metavar="command")
@@ -54,10 +61,15 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         add_command(do, name, meaning).add_argument("server", type=_id, metavar="SERVER")
 
 
-def _id(text: str) -> int:
+def _id(text: str, whose: str = "server") -> int:
     if not re.fullmatch(r"\d{15,20}", text):
-        raise argparse.ArgumentTypeError("must be a server's id: some 18 digits (in Discord: Copy Server ID)")
+        how = "Copy Server ID" if whose == "server" else "Copy User ID"
+        raise argparse.ArgumentTypeError(f"must be a {whose}'s id: some 18 digits (in Discord: {how})")
     return int(text)
+
+
+def _person(text: str) -> int:
+    return _id(text, "person")
 
 
 def _number_to_keep(text: str) -> int:

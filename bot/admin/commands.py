@@ -10,7 +10,7 @@ from typing import Any
 
 import discord
 
-from bot.admin import store
+from bot.admin import person, store
 from bot.admin.backups import back_up
 from bot.admin.check import check
 from bot.admin.init import init
@@ -20,8 +20,18 @@ from bot.admin.trouble import why
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
 from bot.settings import load_settings
+from bot.store.rows import EVENT, KEY, PAID, RELOAD, WATCH
 
 _NOT_RIGHT = 1
+_OF_PERSON = {
+    person.DELETED: "reloads that nobody else asked for (deleted)",
+    RELOAD.word: "other reloads",
+    KEY.word: "keys (they stay)",
+    WATCH.word: "watched models (no more)",
+    PAID.word: "test images of the last day",
+    EVENT.word: "of what moderators were told (that stays)",
+}
+"""What each kind of row is to the self-hoster."""
 
 
 def _run(
@@ -57,9 +67,23 @@ def _backup(arguments: argparse.Namespace) -> int:
 
 
 async def _forget(arguments: argparse.Namespace) -> int:
+    if arguments.person is not None:
+        return await _forget_person(arguments.person, is_rehearsal=arguments.dry_run)
+    if arguments.dry_run:
+        raise SettingsError(["--dry-run: goes with --person."])
     reloads, had_key = await store.forget(load_settings(), arguments.server)
     print(f"Deleted of {arguments.server}: {reloads} reloads, {'a key' if had_key else 'no key'}.")  # noqa: T201
     return 0
+
+
+async def _forget_person(id_: int, *, is_rehearsal: bool) -> int:
+    found = await person.forget(load_settings(), id_, is_rehearsal=is_rehearsal)
+    done = "Would be" if is_rehearsal else "Now"
+    said = [f"{found[what]} {words}" for what, words in _OF_PERSON.items() if found[what]]
+    print(f"{done} without {id_}: {', '.join(said) or 'nothing names this person'}.")  # noqa: T201
+    if left := found[person.OPEN]:
+        print(f"Left alone: {left} open reloads. With the bot running they end, within a day; then again.")  # noqa: T201
+    return _NOT_RIGHT if left and not is_rehearsal else 0
 
 
 async def _move(_: argparse.Namespace) -> int:

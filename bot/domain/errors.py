@@ -30,6 +30,8 @@ RewarmError
     ├── MayNotWrite          the person may not write where they want to be mentioned
     ├── Forgotten            what the button belongs to is not stored any more
     ├── AlreadyEnded         the countdown is over
+    ├── NoTestsLeft          the member had as many test images made in 24 hours as the server allows
+    ├── OneChannelForBoth    members would read what moderators are told
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
 
 The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
@@ -194,6 +196,19 @@ class NoTestNow(Refusal):
     def __init__(self, why: Literal["running", "asked", "yet", "over"] = "over") -> None:
         super().__init__(f"no test image: {why}")
         self.why = why
+
+
+class NoTestsLeft(Refusal):
+    """A member had `limit` test images made in 24 hours; `free_at`: the next one is possible, None: never."""
+
+    def __init__(self, limit: int, free_at: float | None) -> None:
+        super().__init__(f"{limit} test images in 24 hours")
+        self.limit = limit
+        self.free_at = free_at
+
+
+class OneChannelForBoth(Refusal):
+    """The channel for watched models, which members read, cannot be that for moderators."""
 
 
 class NotAMember(Refusal):

@@ -65,6 +65,8 @@ class Outcome(StrEnum):
     """Not an end: the API is at it."""
     TOOK_TOO_LONG = "took_too_long"
     NOT_ALLOWED = "not_allowed"
+    NO_TESTS_LEFT = "no_tests_left"
+    """Moderators allow fewer by now than when it was asked for."""
     TOO_LATE = "too_late"
     NO_PICTURE = "no_picture"
     """Rendered, as the API says, but the picture could not be had."""
@@ -84,6 +86,7 @@ OF_TESTS = (
     Outcome.TOOK_TOO_LONG,
     Outcome.NO_PICTURE,
     Outcome.NOT_ALLOWED,
+    Outcome.NO_TESTS_LEFT,
     Outcome.TOO_LATE,
 )
 """What only a test image can come to."""

@@ -1,4 +1,4 @@
-"""What is kept of a server besides its reloads: its key, its settings, the models that are watched."""
+"""What is kept of a server besides its reloads: its key, its settings, watched models, calls that cost."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -8,6 +8,8 @@ from bot.domain.errors import TooManyWatchers
 WATCHED_PER_SERVER = 25
 """Models."""
 WATCHERS_PER_MODEL = 25
+TESTS_PER_DAY = 10
+"""Test images of a member, where the server's moderators have not chosen another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class ServerSettings:
     """One of `bot.languages.NAMES`; empty: as Discord says of the server."""
     ledger_channel: int | None = None
     """Where cold models are announced; None: where *Watch* was pressed."""
+    tests_per_day: int | None = TESTS_PER_DAY
+    """How many test images a member may have made in 24 hours; None: as many as they like."""
+
+    news_channel: int | None = None
+    """Where moderators hear what only they can mend; None: nowhere, it is in `/key status`."""
 
     def locale(self, discords: object) -> str:
         """The language of what all see: as was chosen, else as Discord has it for the server."""
@@ -100,3 +107,25 @@ def without(watch: Watch, users: Collection[int]) -> Watch | None:
 def watched_by(watch: Watch, first: Watcher, others: tuple[Watcher, ...]) -> Watch:
     """The same watch with these watchers."""
     return replace(watch, by=first.by, channel=first.channel, others=others)
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A call for a test image that may have gone out, which costs a generation: whose, and when."""
+
+    by: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that moderators are told: what (`bot.domain.events`), when, and by whom; 0: by the API."""
+
+    what: str
+    at: float
+    by: int = 0
+    by_name: str = ""
+    detail: str = ""
+    """Which setting was changed."""
+    told: bool = False
+    """Not within an hour of another one of its kind."""

@@ -1,4 +1,4 @@
-"""Deletes by age: ended reloads after HISTORY_DAYS, and what tells where they were asked for after a day.
+"""By age: ended reloads after HISTORY_DAYS; after a day where they were asked for, and calls that cost.
 
 And by number: what a server has beyond its bound.
 """
@@ -43,6 +43,8 @@ class Retention:
     async def _expire(self) -> None:
         expired, now = 0, self._now()
         while await self._store.sweep():  # where a process ended while it forgot a server
+            pass
+        while await self._store.expire_rows(now):
             pass
         while done := await self._store.expire(now - self._keep_seconds, now - FADE_AGE):
             expired += done

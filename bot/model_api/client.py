@@ -17,7 +17,16 @@ from bot.domain.catalogue import MOST_ROWS, PublicModel, read_row
 from bot.domain.picture import Picture
 from bot.domain.reload import Outcome
 from bot.metrics import Metrics
-from bot.model_api.answer import Answer, Rendering, classify, read, read_rendering, refuses_key, word_of
+from bot.model_api.answer import (
+    Answer,
+    Rendering,
+    classify,
+    read,
+    read_rendering,
+    refuses_key,
+    word_of,
+)
+from bot.model_api.balance import Balance, read_balance
 from bot.model_api.body import PACKINGS, bounded, unpacked
 from bot.model_api.model_list import read_list
 from bot.model_api.picture import Turn, fetch
@@ -27,6 +36,8 @@ from bot.model_api.versions import BALANCE_PATH, LIST_PATH, VERSIONS
 RELOAD_TIMEOUT = 20.0
 CONNECT_TIMEOUT = 5.0
 KEY_CHECK_TIMEOUT = 10.0
+BALANCE_TIMEOUT = 5.0
+"""Somebody waits for what is said with it."""
 RENDER_TIMEOUT = 60.0
 """The vendor's own clients wait 30 to 60 s for a picture."""
 MODEL_LIST_TIMEOUT = 120.0
@@ -180,6 +191,18 @@ class ModelApi:
         check, trouble = await self._look(key)
         self._count("check_key", check.value, began)
         return check, trouble
+
+    async def balance(self, key: SecretStr) -> Balance | None:
+        """What is left to spend with a key; None: the API does not say. Costs nothing, and never raises."""
+        began, left = time.monotonic(), None
+        try:
+            async with asyncio.timeout(BALANCE_TIMEOUT):
+                _, _, body = await self._post(self._balance_url, BALANCE_TIMEOUT, key)
+            left = read_balance(read(body), key)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("model_api.no_balance", error=type(error).__name__)
+        self._count("balance", "none" if left is None else "told", began)
+        return left
 
     def _count(self, call: str, outcome: str, began: float) -> None:
         self._metrics.model_api_calls.labels(call, outcome).inc()

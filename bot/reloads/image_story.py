@@ -12,11 +12,12 @@ import structlog
 
 from bot.backoff import retry_pause
 from bot.domain.askers import STILL_LOOKING_AGE
-from bot.domain.errors import NoKey, PermissionsUnknown, StoreTrouble
+from bot.domain.errors import NoKey, NoTestsLeft, PermissionsUnknown, StoreTrouble
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.keys import ServerKey
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Rendering
+from bot.reloads.allowance import give_back, reserve
 from bot.reloads.life import Life
 from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
 from bot.words.buttons import TEST_PROMPT
@@ -26,6 +27,8 @@ RENDERING_TIMEOUT = 180.0
 PERMISSION_TRIES = 3
 TOO_LATE_AGE = 600.0
 """Seconds after the countdown's end: what was asked for ahead is not made any more."""
+_NOTHING_SENT = (Outcome.NOT_SENT, Outcome.STORAGE, Outcome.NO_CONNECTION)
+"""Whatever is stored: it says "called" before the call."""
 _MAY_PASS = (
     Outcome.RENDERING,
     Outcome.NO_USABLE_ANSWER,
@@ -64,6 +67,7 @@ class ImageTestStory:
         await self._reply.show(reload, self._services.now(), SHOW_CALLING_TIMEOUT)
         answer = await self._ask(prompt)
         log.info("image_test.answer", outcome=answer.outcome)
+        self._services.heard(reload.server, answer.outcome)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)
             answer = await self._wait_for(answer)
@@ -98,10 +102,17 @@ class ImageTestStory:
             except PermissionsUnknown:
                 may = False
                 await asyncio.sleep(retry_pause(attempt))
-        if may:
-            await self.begin(TEST_PROMPT)
-        else:
+        if not may:
             await self.end(Outcome.NOT_ALLOWED)
+            return
+        try:
+            await reserve(self._services.store, reload, self.test)
+        except NoTestsLeft:  # the place was there; moderators allow fewer by now
+            await self.end(Outcome.NO_TESTS_LEFT)
+        except StoreTrouble:
+            await self.end(Outcome.STORAGE)
+        else:
+            await self.begin(TEST_PROMPT)
 
     async def resume(self) -> None:
         """Go on where the last process stopped, or where the countdown has ended."""
@@ -184,8 +195,15 @@ class ImageTestStory:
         """Store that there is no picture, and why; then show it."""
         if self.test.outcome is None:
             await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
+        await asyncio.gather(self._show_end(), self._give_back(why))
+
+    async def _show_end(self) -> None:
         is_shown = await self._reply.show_test(self.life.reload)
         await self._tell(self.test, is_shown=is_shown)
+
+    async def _give_back(self, why: Outcome) -> None:
+        if why in _NOTHING_SENT or not self.test.called:
+            await give_back(self._services.store, self.life.reload, self.test)
 
     async def _note(self, **changes: Any) -> bool:
         return await self.life.step(State.ENDED, test=replace(self.test, **changes))

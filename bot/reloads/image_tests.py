@@ -9,6 +9,7 @@ from bot.domain.askers import OPEN_PER_MEMBER, OPEN_PER_SERVER
 from bot.domain.errors import NoTestNow, StoreSlow, StoreTrouble, Taken, TooManyOpen
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.domain.steps import IllegalStep
+from bot.reloads import allowance
 from bot.reloads.image_story import ImageTestStory
 from bot.reloads.services import Services
 from bot.reloads.tasks import ReloadTasks, is_defect
@@ -27,12 +28,32 @@ class ImageTests:
     async def begin(self, reload: Reload, test: ImageTest, message: int, locale: str) -> Reload:
         """Store a test image that is to be made, so that there is no second one.
 
-        Raises NoTestNow, TooManyOpen, TooManyCalls, Restarting, StoreTrouble.
+        Its call counts from here on.
+        Raises NoTestNow, NoTestsLeft, TooManyOpen, TooManyCalls, Restarting, StoreTrouble.
         """
         self._services.check_taking_on()
         self._check_limits(reload, test)
         counted_at = self._services.member_calls.count(reload.server, test.by.user)
         self._testing[reload.id] = (reload.server, test.by.user)
+        stored = None
+        try:
+            if not await self._reserve(reload, test):
+                raise NoTestNow("running")
+            stored = await self._store(reload, test, message, locale)
+        finally:
+            if stored is None:
+                del self._testing[reload.id]
+                self._services.member_calls.uncount(reload.server, test.by.user, counted_at)
+        return stored
+
+    async def _reserve(self, reload: Reload, test: ImageTest) -> bool:
+        try:
+            return await allowance.reserve(self._services.store, reload, test)
+        except StoreTrouble as error:
+            self._give_back(reload, test, error.landing if isinstance(error, StoreSlow) else None)
+            raise
+
+    async def _store(self, reload: Reload, test: ImageTest, message: int, locale: str) -> Reload:
         stored = None
         try:
             stored = await self._services.store.step(
@@ -41,15 +62,40 @@ class ImageTests:
         except (IllegalStep, Taken):
             pass
         except StoreSlow as slow:
-            self._tasks.keep(reload, self._take_back(slow.landing), "take-back")
+            self._tasks.keep(reload, self._take_back(reload, test, slow.landing), "take-back")
             raise
-        finally:
-            if stored is None:
-                del self._testing[reload.id]
-                self._services.member_calls.uncount(reload.server, test.by.user, counted_at)
+        except StoreTrouble:
+            self._give_back(reload, test)
+            raise
         if stored is None:
+            self._give_back(reload, test)
             raise NoTestNow("running")
         return stored
+
+    async def ahead(self, reload: Reload, user: int, test: ImageTest | None) -> Reload | None:
+        """Keep somebody's test image for the end of a countdown; its call counts from here on.
+
+        `test` is None: take theirs back. Return None where the countdown is over. Raises NoTestNow,
+        NoTestsLeft, StoreTrouble.
+        """
+        store, stored = self._services.store, None
+        if test is None:
+            return await store.test_ahead(reload.id, user, None)
+        is_new = await self._reserve(reload, test)
+        landing = None
+        try:
+            stored = await store.test_ahead(reload.id, user, test)
+        except StoreSlow as slow:
+            landing = slow.landing
+            raise
+        finally:
+            if stored is None and is_new:
+                self._give_back(reload, test, landing)
+        return stored
+
+    def _give_back(self, reload: Reload, test: ImageTest, landing: asyncio.Future[Any] | None = None) -> None:
+        giving = allowance.give_back(self._services.store, reload, test, landing)
+        self._tasks.keep(reload, giving, "give-back")
 
     def _check_limits(self, reload: Reload, test: ImageTest) -> None:
         """As many test images at once as reloads, and of a reload one."""
@@ -60,6 +106,10 @@ class ImageTests:
             raise TooManyOpen("server", OPEN_PER_SERVER, None)
         if places.count((reload.server, test.by.user)) >= OPEN_PER_MEMBER:
             raise TooManyOpen("member", OPEN_PER_MEMBER, None)
+
+    async def check_allowance(self, server: int, by: int) -> None:
+        """Raise NoTestsLeft where a member may have no test image made now; StoreTrouble."""
+        await allowance.look(self._services.store, server, by, self._services.now())
 
     def start(self, reload: Reload, prompt: str) -> None:
         """Make the test image that was begun."""
@@ -78,10 +128,16 @@ class ImageTests:
         story = self._stories.get(reload.id)
         return story.is_calling() if story is not None else None
 
-    async def _take_back(self, landing: asyncio.Future[Reload | None]) -> None:
+    async def _take_back(
+        self, reload: Reload, test: ImageTest, landing: asyncio.Future[Reload | None]
+    ) -> None:
+        landed = None
         with suppress(StoreTrouble, IllegalStep):
-            if (landed := await landing) is not None:
-                self.drop(landed, Outcome.STORAGE)
+            landed = await landing
+        if landed is not None:
+            self.drop(landed, Outcome.STORAGE)
+        else:
+            await allowance.give_back(self._services.store, reload, test)
 
     def _spawn(self, reload: Reload, tell: Callable[[ImageTestStory], Coroutine[Any, Any, None]]) -> None:
         story = self._stories[reload.id] = ImageTestStory(self._services, reload)

@@ -96,13 +96,13 @@ class Runner:
         self._join(stored)
         return stored
 
-    async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload:
+    async def test_ahead(self, reload: Reload, user: int, test: ImageTest | None) -> Reload:
         """Keep somebody's test image for the end of a countdown; None: take theirs back.
 
-        Raises AlreadyEnded, NoTestNow, Restarting, StoreTrouble.
+        Raises AlreadyEnded, NoTestNow, NoTestsLeft, Restarting, StoreTrouble.
         """
         self._services.check_taking_on()
-        stored = await self._services.store.test_ahead(id_, user, test)
+        stored = await self.image_tests.ahead(reload, user, test)
         if stored is None:
             raise AlreadyEnded
         self._join(stored)

@@ -8,6 +8,7 @@ from bot.discord_api.reply import Replies
 from bot.discord_api.responses import Responses
 from bot.domain.errors import Restarting
 from bot.domain.member_calls import MemberCalls
+from bot.domain.reload import Outcome
 from bot.keys import Keys
 from bot.metrics import Metrics
 from bot.model_api.hosts import Hosts
@@ -35,6 +36,7 @@ class Services:
         member_calls: MemberCalls,
         now: Callable[[], float],
         permissions: CommandPermissions,
+        heard: Callable[[int, Outcome], None],
     ) -> None:
         self.countdowns = countdowns
         self.member_calls = member_calls
@@ -49,6 +51,8 @@ class Services:
         self.replies = replies
         self.now = now
         self.permissions = permissions
+        self.heard = heard
+        """Takes what the API has said to a server's key."""
         self._stopping = False
 
     def stop(self) -> None:

@@ -1,10 +1,11 @@
 """The store's verbs, each atomic, each durable once it has returned."""
 
+import math
 from collections.abc import AsyncIterator, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
 from bot.domain.reload import Asker, ImageTest, Reload, State
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts
 
 MISSING_SERVERS = "missing_servers"
@@ -102,7 +103,8 @@ class Store(Protocol):
     async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
         """Keep somebody's test image for the end of a reload that can be joined; None: take theirs back.
 
-        None if it cannot be joined. Raises NoTestNow where somebody else has asked for one.
+        Of several of the same person the first stays. The place of one that is taken back, or that a step
+        drops, is given back. None if it cannot be joined. Raises NoTestNow where somebody else has asked.
         """
         ...
 
@@ -163,8 +165,8 @@ class Store(Protocol):
         """Store a key in the place of another; False: that is not there any more, and nothing happens."""
         ...
 
-    async def remove_key(self, server: int) -> bool:
-        """Delete a key so that its bytes are gone from disk; False if there was none."""
+    async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        """Delete a key set until then so that its bytes are gone from disk; False if there was none."""
         ...
 
     async def settings(self, server: int) -> ServerSettings:
@@ -193,6 +195,36 @@ class Store(Protocol):
 
     async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
         """Have these people watch a model no more, or nobody any more; False if none of them did."""
+        ...
+
+    async def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
+        """Store a call that costs before it goes out; False: this one was stored before.
+
+        Raises NoTestsLeft where its member has made `most` others in 24 hours; None: as many as they like.
+        """
+        ...
+
+    async def give_back_call(self, server: int, name: str) -> None:
+        """Delete a call that did not go out."""
+        ...
+
+    async def paid_calls(self, server: int) -> list[PaidCall]:
+        """The calls that cost of a server, those of the last 24 hours and perhaps some before."""
+        ...
+
+    async def expire_rows(self, now: float) -> int:
+        """Delete the calls that do not count any more, and the events that are too old.
+
+        A part of them at once; return how many, 0 when all is done.
+        """
+        ...
+
+    async def add_event(self, server: int, event: Event) -> bool:
+        """Keep what moderators are told; False: it is no news, or cannot be told again so soon."""
+        ...
+
+    async def events(self, server: int) -> list[Event]:
+        """What moderators of a server were told, newest first."""
         ...
 
     async def servers(self) -> set[int]:

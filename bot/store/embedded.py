@@ -4,6 +4,7 @@ With `synchronous=FULL` a write has been fsynced when it returns. The default pi
 used (CVE-2024-35515): rows are JSON.
 """
 
+import math
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Unpack
 import orjson
 
 from bot.domain.reload import JOINABLE, Asker, ImageTest, Reload, State
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts
 from bot.metrics import Metrics
 from bot.store import file, index
@@ -130,8 +131,8 @@ class EmbeddedStore(Upkeep):
     async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> bool:
         return await self._call_and_wipe(WRITE_TIMEOUT, self._memory.replace_key, server, was, row)
 
-    async def remove_key(self, server: int) -> bool:
-        return await self._call_and_wipe(WRITE_TIMEOUT, self._memory.remove_key, server)
+    async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        return await self._call_and_wipe(WRITE_TIMEOUT, self._memory.remove_key, server, set_until)
 
     async def settings(self, server: int) -> ServerSettings:
         return self._memory.settings.get(server, ServerSettings())
@@ -152,10 +153,31 @@ class EmbeddedStore(Upkeep):
     async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
         return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model, users)
 
+    async def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
+        return await self._call(STEP_TIMEOUT, self._memory.reserve_call, server, name, call, most)
+
+    async def give_back_call(self, server: int, name: str) -> None:
+        await self._call(STEP_TIMEOUT, self._memory.give_back_call, server, name)
+
+    async def paid_calls(self, server: int) -> list[PaidCall]:
+        return list(self._memory.paid_calls.get(server, {}).values())
+
+    async def add_event(self, server: int, event: Event) -> bool:
+        return await self._call(STEP_TIMEOUT, self._memory.add_event, server, event)
+
+    async def events(self, server: int) -> list[Event]:
+        mine = list(self._memory.events.get(server, {}).values())
+        return sorted(mine, key=lambda event: event.at, reverse=True)
+
+    async def expire_rows(self, now: float) -> int:
+        return await self._call(WRITE_TIMEOUT, self._memory.expire_rows, now, EXPIRE_BATCH)
+
     async def servers(self) -> set[int]:
         memory = self._memory  # copied in one go, as the other thread may add to it
-        watching = {server for server, _ in list(memory.watches)}
-        found, after = set(memory.keys) | set(memory.settings) | watching, 0
+        found = {server for server, _ in list(memory.watches)}
+        for table in (memory.keys, memory.settings, memory.paid_calls, memory.events):
+            found |= set(table)
+        after = 0
         while page := await self._look(self._select, index.SERVERS, after, SERVERS_BATCH):
             found.update(page)
             after = page[-1]

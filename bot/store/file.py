@@ -20,7 +20,10 @@ from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
 FORMAT = 3
-"""The version of the rows; a store of a newer one is refused. Before 3 there was no index."""
+"""The version of the rows; a store of a newer one is refused.
+
+Before 3 there was no index, and no row of a call that costs or of an event.
+"""
 FORMAT_ADDRESS = VALUE.address(name="format")
 UPGRADED = "upgraded"
 """The name of the value that says from where on an older file is in the index; gone once it all is."""

@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from bot.clock import elapsed
+from bot.domain.allowance import freed
 from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken
 from bot.domain.reload import Asker, ImageTest, Reload, State
 from bot.domain.steps import Facts
@@ -27,8 +28,8 @@ from bot.store.database import DATABASE_ERRORS, Database, is_fixed
 from bot.store.lease import Held, Lease
 from bot.store.memory import REDELIVERY_AGE, Memory
 from bot.store.past import EXPIRE_BATCH, SERVERS_BATCH, Past
-from bot.store.rows import KEY
-from bot.store.schema import Connection
+from bot.store.rows import KEY, PAID
+from bot.store.schema import Connection, transaction
 from bot.store.server_rows import STEP_TIMEOUT
 
 BEGIN_TRIES = 3
@@ -201,7 +202,7 @@ class PostgresStore(Past):
             version = await connection.fetchval(sql.REMOVE, after.id, was.version, owner)
         else:
             mine = self._lease.id if after.is_open else None
-            version = await sql.update(connection, after, was.version, owner, mine, news=False)
+            version = await _put(connection, was, after, owner, mine, news=False)
         if version is not None:
             self._lease.held.pop(after.id, None)
             if after.is_open and after.state is not State.REMOVED:
@@ -211,7 +212,8 @@ class PostgresStore(Past):
     async def _change(self, connection: Connection, was: asyncpg.Record, after: Reload) -> bool:
         """Write who asked; whoever looks after it is told. False: the row is not any more as it `was`."""
         owner, mine = was["owner"], was["owner"] == self._lease.id
-        version = await sql.update(connection, after, was["version"], owner, owner, news=not mine)
+        known = Held(sql.reload_of(was), was["version"])
+        version = await _put(connection, known, after, owner, owner, news=not mine)
         if version is not None and mine:
             self._lease.held[after.id] = Held(after, version)
         return version is not None
@@ -238,3 +240,22 @@ class PostgresStore(Past):
             sql.reload_of(record)
             for record in await self._fetch("SELECT id, body FROM reloads WHERE is_open")
         ]
+
+
+async def _put(
+    connection: Connection,
+    was: Held,
+    after: Reload,
+    was_owner: uuid.UUID | None,
+    owner: uuid.UUID | None,
+    *,
+    news: bool,
+) -> int | None:
+    """Write a reload; a test image that is not asked for any more leaves its place to another."""
+    if (name := freed(was.row, after)) is None:
+        return await sql.update(connection, after, was.version, was_owner, owner, news=news)
+    async with transaction(connection):
+        version = await sql.update(connection, after, was.version, was_owner, owner, news=news)
+        if version is not None:
+            await connection.execute(sql.REMOVE_ROW, PAID.word, after.server, name)
+    return version

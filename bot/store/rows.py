@@ -7,9 +7,9 @@ import orjson
 from pydantic import TypeAdapter
 
 from bot.domain.reload import Reload
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 
-StoredRow = Reload | KeyRow | ServerSettings | Watch | Any
+StoredRow = Reload | KeyRow | ServerSettings | Watch | PaidCall | Event | Any
 """The last: a named value."""
 T = TypeVar("T")
 
@@ -44,10 +44,14 @@ RELOAD = Kind("reload", TypeAdapter(Reload))
 KEY = Kind("key", TypeAdapter(KeyRow))
 SETTINGS = Kind("settings", TypeAdapter(ServerSettings))
 WATCH = Kind("watch", TypeAdapter(Watch), has_name=True)
+PAID = Kind("paid", TypeAdapter(PaidCall), has_name=True)
+EVENT = Kind("event", TypeAdapter(Event), has_name=True)
 VALUE: Kind[Any] = Kind("value", TypeAdapter(Any), has_number=False, has_name=True)
 FORGOTTEN = Kind("forgotten", TypeAdapter(int))
 """A server that was forgotten, while the rest of its reloads is deleted: the highest id of those."""
-KINDS: dict[str, Kind[Any]] = {kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, VALUE, FORGOTTEN)}
+KINDS: dict[str, Kind[Any]] = {
+    kind.word: kind for kind in (RELOAD, KEY, SETTINGS, WATCH, PAID, EVENT, VALUE, FORGOTTEN)
+}
 
 
 def kind_of(address: str) -> Kind[Any]:

@@ -58,7 +58,8 @@ MIGRATIONS = (
     "CREATE INDEX reloads_fading ON reloads (last_at) WHERE may_fade",
     """
     COMMENT ON TABLE rows IS
-    'keys (sealed, for a version of the model API), settings and watches of servers; named values of server 0'
+    'keys (sealed, for a version of the model API), settings, watches, calls that cost, events of servers; '
+    'named values of server 0'
     """,
     """
     CREATE INDEX reloads_of_model ON reloads (server, model, asked_at);

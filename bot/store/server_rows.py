@@ -1,17 +1,20 @@
-"""The rows of servers in PostgreSQL: keys, settings, watches; and small named values."""
+"""The rows of servers in PostgreSQL: keys, settings, watches, calls that cost; and small named values."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import asyncpg
 
+from bot.domain.allowance import ALLOWANCE_AGE
 from bot.domain.errors import StoreTrouble
-from bot.domain.rows import KeyRow, ServerSettings, Watch
+from bot.domain.events import EVENTS_AGE
+from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.store import statements as sql
 from bot.store.database import Database
 from bot.store.lease import Lease
 from bot.store.memory import Memory
-from bot.store.rows import KEY, SETTINGS, VALUE, WATCH, Kind
+from bot.store.rows import EVENT, KEY, PAID, SETTINGS, VALUE, WATCH, Kind
 from bot.store.schema import Connection
 
 WRITE_TIMEOUT = 5.0
@@ -52,8 +55,9 @@ class ServerRows:
         done = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REPLACE_KEY, *values))
         return bool(done)
 
-    async def remove_key(self, server: int) -> bool:
-        return await self._remove(KEY, server)
+    async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
+        gone = await self._write(WRITE_TIMEOUT, lambda c: c.fetchval(sql.REMOVE_KEY, server, set_until))
+        return bool(gone)
 
     async def settings(self, server: int) -> ServerSettings:
         chosen = await self._find(SETTINGS, server)
@@ -103,6 +107,56 @@ class ServerRows:
                 return done
 
         return await self._write(STEP_TIMEOUT, work)
+
+    async def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                for record in await connection.fetch(sql.ROWS_OF_SERVER, PAID.word, server):
+                    memory.remember(PAID.address(server, record["name"]), sql.row_of(PAID, record))
+                done = memory.reserve_call(server, name, call, most)
+                if done:
+                    await connection.execute(sql.SET_ROW, PAID.word, server, name, sql.packed(call))
+                return done
+
+        return await self._write(STEP_TIMEOUT, work)
+
+    async def give_back_call(self, server: int, name: str) -> None:
+        await self._remove(PAID, server, name)
+
+    async def paid_calls(self, server: int) -> list[PaidCall]:
+        found = await self._fetch(sql.ROWS_OF_SERVER, PAID.word, server)
+        return [sql.row_of(PAID, record) for record in found]
+
+    async def expire_rows(self, now: float) -> int:
+        async def work(connection: Connection) -> int:
+            for kind, age in ((PAID, ALLOWANCE_AGE), (EVENT, EVENTS_AGE)):
+                if gone := await connection.fetch(sql.EXPIRE_KIND, kind.word, now, age, READ_BATCH):
+                    return len(gone)
+            return 0
+
+        return await self._write(WRITE_TIMEOUT, work)
+
+    async def add_event(self, server: int, event: Event) -> bool:
+        async def work(connection: Connection) -> bool:
+            async with sql.servers_turn(connection, server):
+                memory = Memory()
+                for record in await connection.fetch(sql.ROWS_OF_SERVER, EVENT.word, server):
+                    memory.remember(EVENT.address(server, record["name"]), sql.row_of(EVENT, record))
+                is_to_be_told = memory.add_event(server, event)
+                for address, row in memory.changed.items():
+                    place = (EVENT.word, *EVENT.place(address))
+                    if row is None:
+                        await connection.execute(sql.REMOVE_ROW, *place)
+                    else:
+                        await connection.execute(sql.SET_ROW, *place, sql.packed(row))
+                return is_to_be_told
+
+        return await self._write(STEP_TIMEOUT, work)
+
+    async def events(self, server: int) -> list[Event]:
+        found = await self._fetch(sql.ROWS_OF_SERVER, EVENT.word, server)
+        return sorted((sql.row_of(EVENT, one) for one in found), key=lambda event: event.at, reverse=True)
 
     async def value(self, name: str) -> Any:
         return await self._find(VALUE, 0, name)

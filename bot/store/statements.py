@@ -124,7 +124,17 @@ SET_ROW = """
 INSERT INTO rows VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
 """
+REMOVE_KEY = """
+DELETE FROM rows WHERE kind = 'key' AND server = $1 AND (value->>'at')::double precision <= $2 RETURNING true
+"""
 REMOVE_ROW = "DELETE FROM rows WHERE kind = $1 AND server = $2 AND name = $3 RETURNING true"
+EXPIRE_KIND = """
+DELETE FROM rows WHERE kind = $1 AND (server, name) IN (
+    SELECT server, name FROM rows
+    WHERE kind = $1 AND abs((value->>'at')::double precision - $2) >= $3 LIMIT $4)
+RETURNING server
+"""
+ROWS_OF_SERVER = "SELECT server, name, value FROM rows WHERE kind = $1 AND server = $2"
 SERVERS = """
 WITH RECURSIVE known (server) AS (
     VALUES ($1::bigint)

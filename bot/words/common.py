@@ -4,12 +4,16 @@ Model ids and the API's own words stand in code spans: there they cannot ping, f
 hold a backtick.
 """
 
+import re
 from collections.abc import Iterable
 
 from bot.words.language import Language
 
 _PUSHED_ID_CHARACTERS = 30
 """A phone shows about 60 characters of a push: the model's id, and what happened."""
+_MARKUP = re.compile(r"[\\`*_~|<>\[\]()#-]")
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Control characters, and those that turn the direction of text around."""
 
 
 def span(seconds: float, say: Language) -> str:
@@ -22,6 +26,12 @@ def span(seconds: float, say: Language) -> str:
         say("{number} s", number=rest) if rest and not hours else "",
     ]
     return " ".join(filter(None, parts)) or say("{number} s", number=0)
+
+
+def plain_name(name: str) -> str:
+    """A display name as text that can neither format, ping, link nor turn what stands beside it around."""
+    bare = " ".join(_UNSEEN.sub("", name).split()).replace("://", ": //").replace("@", "@\u200b")
+    return _MARKUP.sub(r"\\\g<0>", bare)
 
 
 def message_link(server: int, channel: int, message: int | None) -> str:

@@ -15,6 +15,8 @@ from bot.domain.errors import (
     NotAllowedHere,
     NotAMember,
     NoTestNow,
+    NoTestsLeft,
+    OneChannelForBoth,
     PermissionsUnknown,
     Refusal,
     Restarting,
@@ -67,6 +69,9 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
     MayNotWrite: n_("You may not send messages in this channel. Press *Watch* in one where you may."),
     Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
+    OneChannelForBoth: n_(
+        "Members read the channel for watched models, so moderators need another one. Nothing was changed."
+    ),
     AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
 }
 
@@ -86,6 +91,24 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
             return say("This server has no API key. Store one with {key_set}; it is kept encrypted.")
         case NoKey():
             return say("This server has no API key. Ask a moderator to run `/key set`.")
+        case TooManyOpen() | TooManyCalls() | TooManyWatched() | TooManyWatchers() | NoTestsLeft():
+            return _too_many(error, say)
+        case NoTestNow():
+            return say(_NO_TEST[error.why])
+        case NotAMember():
+            return say(
+                "Rewarm is not a member of this server, so it cannot ping anybody. "
+                "[Invite it]({link}), then {key_set} again.",
+                link=error.invitation,
+            )
+        case _:
+            return say(_PLAIN_REFUSALS[type(error)])
+
+
+def _too_many(
+    error: TooManyOpen | TooManyCalls | TooManyWatched | TooManyWatchers | NoTestsLeft, say: Language
+) -> str:
+    match error:
         case TooManyOpen(whose="member"):
             most = say("You have {number} reloads running, the most at once.", number=error.limit)
             return f"{most} {_place(error, say)}"
@@ -103,16 +126,18 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
             return say("This server watches {number} models, the most at once.", number=error.limit)
         case TooManyWatchers():
             return say("{number} people watch this model, the most at once.", number=error.limit)
-        case NoTestNow():
-            return say(_NO_TEST[error.why])
-        case NotAMember():
+        case NoTestsLeft(limit=0):
             return say(
-                "Rewarm is not a member of this server, so it cannot ping anybody. "
-                "[Invite it]({link}), then {key_set} again.",
-                link=error.invitation,
+                "In this server nobody can have test images made. Moderators choose that in {settings}."
             )
-        case _:
-            return say(_PLAIN_REFUSALS[type(error)])
+        case NoTestsLeft():
+            most = say.count(
+                "You had {number} test image made in 24 hours, the most in this server.",
+                "You had {number} test images made in 24 hours, the most in this server.",
+                error.limit,
+            )
+            then = say("The next one is possible {time}.", time=_relative(error.free_at or 0.0))
+            return f"{most} {then}"
 
 
 def _place(error: TooManyOpen, say: Language) -> str:

@@ -1,5 +1,6 @@
 """What is said of a server's API key, in private."""
 
+from bot.model_api.balance import Balance
 from bot.words.language import Language, n_
 
 
@@ -16,14 +17,23 @@ def key_stored(say: Language, *, checked: bool) -> str:
 
 
 def key_status(by_name: str, at: float, tail: str, host: str, say: Language, *, checked: bool) -> str:
-    """Who set the key and when, and where it goes; `by_name` must be escaped already."""
+    """Who set the key and when, and where it goes; `by_name` must be escaped already; empty: forgotten."""
     time = f"<t:{round(at)}:f>"
-    who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
+    if by_name:
+        who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
+    else:
+        who = say("This server has an API key, set on {time}.", time=time)
     ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
     goes = say("It is sent to {host}.", host=f"`{host}`")
     doubt = "" if checked else " " + say("The API has not said yet whether it works.")
     more = say("{key_set} replaces it, {key_remove} deletes it.")
     return f"{who}{ends} {goes}{doubt} {more}"
+
+
+def balance_text(left: Balance, at: float, say: Language) -> str:
+    """What is left to spend, as the API says; `at`: when."""
+    amount = f"{left.amount:.2f} {left.currency}".rstrip()
+    return say("The API says: {amount} left, as of {time}.", amount=amount, time=f"<t:{round(at)}:t>")
 
 
 def key_unreadable(say: Language) -> str:
@@ -36,8 +46,13 @@ def no_key(say: Language) -> str:
     return say("This server has no API key. Store one with {key_set}.")
 
 
-def key_removed(say: Language, *, existed: bool) -> str:
-    """The key is gone."""
+def key_removed(say: Language, *, existed: bool | None) -> str:
+    """The key is gone; `existed` is None: as soon as storage works again."""
+    if existed is None:
+        return say(
+            "The API key is not used any more, but our storage is in trouble and could not delete it yet. "
+            "That is tried again until it works; after a restart, look with {key_status}."
+        )
     if existed:
         return say("The API key is deleted. What is counting goes on; new reloads need a new key.")
     return say("This server has no API key; nothing to delete.")
@@ -50,3 +65,4 @@ KEY_REMOVE = n_("Delete the key")
 KEY_TITLE = n_("API key of this server")
 KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
 KEY_HINT = n_("For reloads, and members' test images, which cost credits. Stored encrypted.")
+KEY_SHOWN = n_("Moderators of this server can see what is left to spend with it.")

@@ -18,6 +18,7 @@ BACK, RELOAD = n_("All models"), n_("Reload")
 WATCH, UNWATCH = n_("Watch"), n_("Stop watching")
 WATCHERS = n_("Who watches it. Take somebody out to stop their watch.")
 SHOWN_RELOADS = 5
+SHOWN_PEOPLE = 5
 _HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
 _SMALL_PRINT = n_(
     "Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
@@ -31,8 +32,15 @@ def choice_text(row: PublicModel) -> str:
     return row.id if same or not row.name else f"{row.id} · {row.name}"[:CHOICE_CHARACTERS]
 
 
-def models_text(models: Sequence[Model], page: int, pages: int, now: float, say: Language) -> str:
-    """The `models` of one page of the list; the first page is 0."""
+def models_text(
+    models: Sequence[Model],
+    page: int,
+    pages: int,
+    now: float,
+    say: Language,
+    made: Sequence[tuple[int, int]] = (),
+) -> str:
+    """The `models` of one page of the list; the first page is 0. `made`: test images, for moderators."""
     lines, before = [say("**Models of this server**")], None
     for model in models:
         warmth = model.warmth(now)
@@ -41,7 +49,17 @@ def models_text(models: Sequence[Model], page: int, pages: int, now: float, say:
         before = warmth
         lines.append(f"`{model.id}` {_stands(model, now, say)}")
     number = say("Page {page} of {pages}", page=page + 1, pages=pages)
-    return "\n".join([*lines, "", *([f"-# {number}"] if pages > 1 else []), f"-# {say(_SMALL_PRINT)}"])
+    small = [*([number] if pages > 1 else []), *([tests_text(made, say)] if made else []), say(_SMALL_PRINT)]
+    return "\n".join([*lines, "", *(f"-# {line}" for line in small)])
+
+
+def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
+    """How many test images members had made in 24 hours: each one's id and how many."""
+    people = ", ".join(f"<@{user}> {number}" for user, number in made[:SHOWN_PEOPLE])
+    if len(made) > SHOWN_PEOPLE:
+        people = say("{people} and {number} more", people=people, number=len(made) - SHOWN_PEOPLE)
+    total = sum(number for _, number in made)
+    return say("Test images in 24 hours: {number} ({people}).", number=total, people=people)
 
 
 def model_text(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:

@@ -155,6 +155,7 @@ _TESTS = {
     Outcome.STORAGE: n_("our storage is in trouble; nothing was sent."),
     Outcome.NOT_ALLOWED: n_("the bot could not see that they may still use {reload}; nothing was sent."),
     Outcome.TOO_LATE: n_("the bot was away at the end; nothing was sent."),
+    Outcome.NO_TESTS_LEFT: n_("moderators allow fewer test images a day by now; nothing was sent."),
 }
 
 

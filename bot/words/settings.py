@@ -10,14 +10,20 @@ AS_DISCORD = n_("As this server has it in Discord")
 CHANNEL = n_("Where it is said that a watched model goes cold")
 CHANNEL_UNSET = n_("Where Watch was pressed")
 
+NEWS = n_("Where moderators hear what only they can fix")
+NEWS_UNSET = n_("Nowhere")
+TESTS, NO_TESTS, NO_LIMIT = n_("Test images per member and day"), n_("None"), n_("No limit")
 
-def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool) -> str:
-    """The head of the panel; `may_write`: in the channel for watched models."""
-    head = say("**Settings of this server**")
-    if may_write or chosen.ledger_channel is None:
-        return head
-    channel = f"<#{chosen.ledger_channel}>"
-    warning = say(
-        "The bot may not write in {channel}: give it View Channel and Send Messages.", channel=channel
-    )
-    return f"{head}\n{warning}"
+
+def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool, may_tell: bool = True) -> str:
+    """The head of the panel; `may_write` for watched models, `may_tell` moderators: in the channel chosen."""
+    lines = [say("**Settings of this server**")]
+    for channel, is_open in ((chosen.ledger_channel, may_write), (chosen.news_channel, may_tell)):
+        if channel is not None and not is_open:
+            lines.append(
+                say(
+                    "The bot may not write in {channel}: give it View Channel and Send Messages.",
+                    channel=f"<#{channel}>",
+                )
+            )
+    return "\n".join(lines)

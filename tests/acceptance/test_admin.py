@@ -619,3 +619,35 @@ async def _init(wire: Wire, *typed: str, folder: Path | None = None) -> Said:
     lines = "".join(f"{line}\n" for line in typed)
     nothing = {"DISCORD_TOKEN": None, "KEY_ENCRYPTION_KEYS": None}
     return await run(wire, "init", typed=lines, folder=folder, **nothing)
+
+
+# forget --person
+
+
+async def test_a_person_is_forgotten_from_the_command_line(wire: Wire) -> None:
+    wire.environment["RELOAD_SECONDS"] = "1"
+    async with wire.process() as process:
+        await wire.set_key()
+        await wire.reload()
+        await wire.logged("to=ended")
+        process.terminate()
+        await process.wait()
+    said = await run(wire, "forget", "--person", str(wire.ana.id), "--dry-run")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == f"Would be without {wire.ana.id}: 1 reloads that nobody else asked for (deleted).\n"
+    said = await run(wire, "forget", "--person", str(wire.ana.id))
+    assert (said.status, said.err) == (0, "")
+    assert said.out == f"Now without {wire.ana.id}: 1 reloads that nobody else asked for (deleted).\n"
+    said = await run(wire, "forget", "--person", str(wire.ana.id))
+    assert said.out == f"Now without {wire.ana.id}: nothing names this person.\n"
+    assert (await run(wire, "forget", "--person", "ana")).status == 2
+    assert "--dry-run: goes with --person" in (await run(wire, "forget", str(wire.guild.id), "--dry-run")).err
+    said = await run(wire, "forget", "--person", str(wire.mod.id))
+    assert (
+        said.out
+        == f"Now without {wire.mod.id}: 1 keys (they stay), 1 of what moderators were told (that stays).\n"
+    )
+    async with wire.process():
+        await wire.ready()
+        status = await wire.server.slash(wire.mod, wire.general, "key status")
+        await wire.server.wait_for(lambda: "API key, set on <t:" in wire.reply(status).text)

@@ -147,6 +147,41 @@ async def test_the_key_is_looked_at_again(counting: World, api: ModelApiServer) 
     assert len(pings(counting)) == 2
 
 
+async def choose_cap(world: World, value: str) -> None:
+    panel = await world.mod.slash(world.general, "settings")
+    assert panel.response is not None
+    await world.mod.select(panel.response.message, [value], custom_id="rewarm:set:tests")
+
+
+async def test_it_has_a_place_among_the_days_and_leaves_it_when_taken_back(
+    counting: World, api: ModelApiServer
+) -> None:
+    await choose_cap(counting, "1")
+    asked = await ask(counting, counting.ben)
+    await counting.reload(counting.ana, "dream-shaper-8797")
+    other = said(await counting.press(counting.ben, TOO))
+    assert other.startswith("You had 1 test image made in 24 hours"), "before it says what it costs"
+    await click(asked, counting.ben, BACK)
+    assert "you are pinged" in said(await ask(counting, counting.ben))
+    await later(counting, 140)
+    assert [call.body["model_id"] for call in api.render_calls] == ["dream-shaper-8797"]
+    await counting.reload(counting.ana, "anything-v3")
+    assert said(await counting.press(counting.ben, TOO)).startswith("You had 1 test image"), "it was made"
+
+
+async def test_the_cap_is_looked_at_again(counting: World, api: ModelApiServer) -> None:
+    await ask(counting, counting.ben)
+    await choose_cap(counting, "0")
+    await later(counting)
+    assert api.render_calls == []
+    why = "moderators allow fewer test images a day by now; nothing was sent."
+    assert why in counting.last().text
+    assert (f"`sdxl-turbo` made no test image: {why}", only(counting.ben)) in pings(counting)
+    await choose_cap(counting, "1")
+    form = (await counting.press(counting.ben, "Test image")).modal
+    assert form is not None, "its place was given back"
+
+
 async def test_it_needs_what_test_image_needs(counting: World) -> None:
     asked = await counting.press(counting.ben, TOO)
     await forbid(counting, counting.ben)

@@ -380,3 +380,64 @@ async def test_the_key_goes_nowhere_but_to_the_api(ready: World, api: ModelApiSe
     assert CANARY not in repr(everything[0])
     assert all(CANARY not in repr(body) for body in everything[1][-10:])
     assert ready.last().word == "Confirmed"
+
+
+async def choose_cap(world: World, value: str) -> None:
+    panel = await world.mod.slash(world.general, "settings")
+    assert panel.response is not None
+    await world.mod.select(panel.response.message, [value], custom_id="rewarm:set:tests")
+
+
+async def test_whoever_had_the_most_in_a_day_hears_when_the_next_one_is_possible(
+    ready: World, api: ModelApiServer, restart: Restart
+) -> None:
+    await choose_cap(ready, "1")
+    api.renders = [Answer({"status": "failed", "message": "Failed, Try Again"})]
+    made_at = round(ready.env.now().timestamp())
+    first, second = await ready.press(ready.ana, TEST), await ready.press(ready.ana, TEST)
+    await send(first, ready.ana)
+    await later(ready)
+    text = said(await send(second, ready.ana))
+    assert text.startswith("You had 1 test image made in 24 hours, the most in this server.")
+    assert f"The next one is possible <t:{made_at + 86400}:R>" in text
+    await restart()
+    assert said(await ready.press(ready.ana, TEST)).startswith("You had 1 test image"), "before the form"
+    await try_it(ready, ready.ben)
+    await later(ready)
+    assert len(api.render_calls) == 2, "each member has as many"
+    ready.env.backend.advance_clock(86400)
+    await try_it(ready, ready.ana)
+    await later(ready)
+    assert len(api.render_calls) == 3
+
+
+async def test_a_server_may_let_nobody_make_them_or_everybody_as_many(
+    ready: World, api: ModelApiServer
+) -> None:
+    await choose_cap(ready, "0")
+    assert said(await ready.press(ready.ana, TEST)).startswith("In this server nobody can have test images")
+    await choose_cap(ready, "None")
+    api.renders = [Answer({"status": "failed", "message": "Failed, Try Again"})]
+    for _ in range(12):
+        await try_it(ready)
+        await later(ready, 10)
+    assert len(api.render_calls) == 12
+
+
+async def test_moderators_see_how_many_were_made_and_by_whom(ready: World, api: ModelApiServer) -> None:
+    api.renders = [Answer({"status": "failed", "message": "Failed, Try Again"})]
+    for who in (ready.ana, ready.ben, ready.ben):
+        await try_it(ready, who)
+        await later(ready, 10)
+
+    async def models(who: MemberActor) -> str:
+        response = (await who.slash(ready.general, "models")).response
+        assert response is not None
+        return texts(response.components)
+
+    assert f"Test images in 24 hours: 3 (<@{ready.ben.id}> 2, <@{ready.ana.id}> 1)." in await models(
+        ready.mod
+    )
+    assert "Test images in 24 hours" not in await models(ready.ana)
+    ready.env.backend.advance_clock(86400)
+    assert "Test images in 24 hours" not in await models(ready.mod)

@@ -303,7 +303,7 @@ async def test_autocomplete_offers_this_servers_models_best_first(world: World, 
 
 
 async def test_key_is_checked_before_it_is_stored(world: World, api: ModelApiServer) -> None:
-    [check] = api.balance_calls
+    check, _ = api.balance_calls  # the other one: what is left to spend
     assert check.path == "/api/wallet_balance"
     assert check.body == {"key": CANARY}
 
@@ -336,12 +336,16 @@ async def test_text_that_cannot_be_a_key_is_not_sent_anywhere(
 
 async def test_name_of_who_set_the_key_mentions_nobody(env: simcord.Env) -> None:
     world = World(env)
-    odd = world.guild.add_member(env.create_user("<@123456789012345678> *bold*"), roles=[world.managers])
+    odd = world.guild.add_member(
+        env.create_user("<@123456789012345678> *bold* \u202ehttps://x.example"), roles=[world.managers]
+    )
     modal = await odd.slash(world.general, "key set")
     await odd.submit_modal(modal, {"key": CANARY})
     text = said(await odd.slash(world.general, "key status"))
     assert "<@123456789012345678>" not in text
     assert "*bold*" not in text.replace("\\*", "")
+    assert "https://" not in text, "it would be a link"
+    assert "\u202e" not in text, "it would turn the rest of the line around"
 
 
 async def test_long_wait_is_told_as_the_time_when_it_works_again(world: World, api: ModelApiServer) -> None:
@@ -358,6 +362,26 @@ async def test_key_status_says_who_when_and_the_last_four(world: World) -> None:
     assert f"<t:{int(START)}:f>" in text
     assert f"ends in `{CANARY[-4:]}`" in text
     assert CANARY[:-4] not in text
+
+
+async def test_moderators_hear_what_is_left_to_spend(env: simcord.Env, api: ModelApiServer) -> None:
+    world = World(env)
+    form = await world.mod.slash(world.general, "key set")
+    assert "Moderators of this server can see" in str(form.modal)
+    stored = said(await world.mod.submit_modal(form, {"key": CANARY}))
+    assert re.search(r"The API says: 43\.60 USD left, as of <t:\d+:t>\.", stored)
+    api.balances = [Answer({"status": "success", "data": {"balance": 41, "currency": "USD"}})]
+    assert "41.00 USD left" in said(await world.mod.slash(world.general, "key status"))
+
+
+@pytest.mark.parametrize("answer", [{"status": "success"}, {"status": "error"}, []])
+async def test_no_balance_is_said_where_the_api_has_none(
+    world: World, api: ModelApiServer, answer: Any
+) -> None:
+    api.balances = [Answer(answer)]
+    text = said(await world.mod.slash(world.general, "key status"))
+    assert "set by mod" in text
+    assert "left" not in text
 
 
 async def test_removed_key_is_gone(world: World, api: ModelApiServer) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from bot.domain.reload import Outcome, State
-from bot.domain.rows import KeyRow, Watch
+from bot.domain.rows import Event, KeyRow, PaidCall, Watch
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
 from tests.acceptance.test_admin import run
@@ -25,6 +25,9 @@ async def filled(folder: Path) -> EmbeddedStore:
     await store.set_key(100, KeyRow("sealed", 7, "a ‘moderator’", 1.0))
     await store.change_settings(100, quiet=True, language="pt-BR")
     await store.set_watch(Watch(100, "a:b/c", 7, 11, used_at=5.0), anew=True)
+    await store.set_watch(Watch(100, "a:b/c", 8, 12), anew=True)
+    await store.reserve_call(100, "a call", PaidCall(7, 1.0), None)
+    await store.add_event(100, Event("setting", 1.0, 7, "a ‘moderator’", "ping"))
     await store.set_value("commands:1:2", {"digest": "x", "ids": {"reload": 5}})
     await store.ask(make(MANY, model="last"), LIMIT)
     told = {"outcome": Outcome.REFUSED, "ended_at": 1.0, "said": "ü \x00"}
@@ -46,13 +49,16 @@ async def moving(wire: Wire, postgres_url: str) -> Wire:
 async def test_everything_arrives_and_open_ones_go_on(moving: Wire, postgres_url: str) -> None:
     said = await run(moving, "move-store")
     assert (said.status, said.err) == (0, ""), said.err
-    assert f"{MANY + 4} rows" in said.out
+    assert f"{MANY + 6} rows" in said.out
     before = EmbeddedStore(moving.folder / "data")
     after = await PostgresStore.connect(postgres_url)
     assert {key async for key in after.all_keys()} == {key async for key in before.all_keys()}
     assert {watch async for watch in after.all_watches()} == {watch async for watch in before.all_watches()}
     assert await after.servers() == await before.servers()
     assert await after.settings(100) == await before.settings(100)
+    assert await after.paid_calls(100) == await before.paid_calls(100) == [PaidCall(7, 1.0)]
+    [event] = await before.events(100)
+    assert await after.events(100) == [event]
     assert await after.value("commands:1:2") == await before.value("commands:1:2")
     assert await after.value("format") is None, "of the file alone"
     assert await after.history(100) == await before.history(100)

@@ -158,6 +158,7 @@ async def test_a_form_that_is_too_late_sends_nothing(wire: Wire, bot: Rewarm) ->
     await shows(wire, message, "nothing was sent. Press once more.")
     assert wire.api.render_calls == []
     assert labels(message) == [AGAIN, TEST]
+    assert await bot.store.paid_calls(wire.guild.id) == [], "it does not count"
 
 
 async def test_a_reply_that_is_deleted_meanwhile(wire: Wire, bot: Rewarm) -> None:
@@ -385,6 +386,7 @@ async def test_the_form_delivered_twice_costs_once(wire: Wire, bot: Rewarm) -> N
     await asyncio.sleep(10)
     assert len(wire.api.render_calls) == 1
     assert "Failed, Try Again" in message.text
+    assert [call.by for call in await bot.store.paid_calls(wire.guild.id)] == [wire.ben.id], "it counts once"
 
 
 @pytest.mark.parametrize(
@@ -462,6 +464,15 @@ async def test_a_ready_that_is_still_being_told(wire: Wire, bot: Rewarm) -> None
     assert "**Warm**" in page.text
     assert "Reloading now" not in page.text
     wire.server.faults.clear()
+
+
+async def test_where_no_connection_is_made_it_does_not_count(wire: Wire, bot: Rewarm) -> None:
+    message = await ready(wire)
+    form = await wire.server.press(wire.ben, message, TEST)
+    await wire.api.__aexit__(None, None, None)
+    await wire.server.submit_modal(form, {"prompt": "x"})
+    await shows(wire, message, "could not be reached", 30)
+    assert await bot.store.paid_calls(wire.guild.id) == []
 
 
 async def test_a_member_has_five_test_images_at_once(wire: Wire, bot: Rewarm) -> None:
@@ -548,6 +559,7 @@ async def test_a_test_that_the_disk_takes_too_late_sends_nothing(wire: Wire, bot
     assert wire.api.render_calls == []
     [reload] = await bot.store.history(wire.guild.id)
     assert not reload.is_open
+    assert await bot.store.paid_calls(wire.guild.id) == [], "it does not count"
     await try_it(wire, message)
     await shows(wire, message, "**Confirmed**")
 

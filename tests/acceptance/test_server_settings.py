@@ -45,12 +45,25 @@ def chosen(result: InteractionResult) -> dict[str, list[str]]:
 
 async def test_the_panel_shows_what_is_chosen(world: World, restart: Restart) -> None:
     first = await panel(world)
-    assert chosen(first) == {"ping": ["all"], "language": ["auto"], "channel": []}
+    assert chosen(first) == {
+        "ping": ["all"],
+        "language": ["auto"],
+        "tests": ["10"],
+        "channel": [],
+        "news": [],
+    }
     assert "Settings of this server" in shown(first)
     await choose(world, first, "ping", ["some"])
     await choose(world, first, "language", ["de"])
+    await choose(world, first, "tests", ["None"])
     last = await choose(world, first, "channel", [world.art])
-    expected = {"ping": ["some"], "language": ["de"], "channel": [str(world.art.id)]}
+    expected = {
+        "ping": ["some"],
+        "language": ["de"],
+        "tests": ["None"],
+        "channel": [str(world.art.id)],
+        "news": [],
+    }
     assert chosen(last) == expected
     await restart()
     assert chosen(await panel(world)) == expected

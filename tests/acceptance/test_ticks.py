@@ -73,7 +73,8 @@ class Crowd:
         store: Any = self
         replies: Any = self
         self.services = Services(
-            store, nothing, nothing, nothing, replies, Metrics(), self.countdowns, nothing, clock, nothing
+            *(store, nothing, nothing, nothing, replies, Metrics(), self.countdowns),
+            *(nothing, clock, nothing, nothing),
         )
 
     def of(self, reload: Reload) -> Reply:

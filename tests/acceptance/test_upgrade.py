@@ -81,7 +81,7 @@ async def test_the_open_reload_ends_in_its_language_and_pings_both(old: Wire) ->
 async def test_key_settings_watches_and_history_are_found(old: Wire, bot: Rewarm) -> None:
     await old.ready()
     status = await old.server.slash(old.mod, old.general, "key status")
-    await old.server.wait_for(lambda: status.message_id is not None)
+    await old.server.wait_for(lambda: status.message_id is not None and old.reply(status).text)
     assert re.search(r"set by mod on <t:1791544000:f>\. It ends in `cdef`", old.reply(status).text)
 
     key = await bot.keys.open(SERVER)
@@ -89,6 +89,7 @@ async def test_key_settings_watches_and_history_are_found(old: Wire, bot: Rewarm
 
     chosen = await bot.store.settings(SERVER)
     assert (chosen.quiet, chosen.language, chosen.ledger_channel) == (True, "de", ART)
+    assert (chosen.tests_per_day, await bot.store.paid_calls(SERVER)) == (10, [])
     watched = {watch.model: watch async for watch in bot.store.all_watches()}
     assert watched["anything-v3"].said_of == KILLED_AT - 6.5 * 86400
     assert set(watched) == {"anything-v3", "sdxl-turbo"}

@@ -874,3 +874,16 @@ async def test_dead_token_is_asked_once_which_message_the_reply_is(wire: Wire, b
     assert len([r for r in wire.server.requests if r.status == 401]) == 1
     assert wire.api.calls == []
     assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}]
+
+
+async def test_a_key_that_a_full_disk_keeps_is_used_no_more(virtual: None, wire: Wire, bot: Rewarm) -> None:
+    disk: Any = bot.store
+    disk._db.conn.select_one("CREATE TRIGGER full BEFORE INSERT ON kv BEGIN SELECT RAISE(FAIL, 'full'); END")
+    question = await wire.server.slash(wire.mod, wire.general, "key remove")
+    await wire.server.press(wire.mod, wire.reply(question), "Delete the key")
+    await wire.server.wait_for(lambda: "is not used any more" in wire.reply(question).text)
+    status = await wire.server.slash(wire.mod, wire.general, "key status")
+    assert "This server has no API key" in wire.reply(status).text
+    disk._db.conn.select_one("DROP TRIGGER full")
+    await asyncio.sleep(20)
+    assert await bot.store.key(wire.guild.id) is None

@@ -1,5 +1,6 @@
 """A server's API key: its life with the real store and the real client."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -139,6 +140,43 @@ async def test_a_removed_key_is_gone(keys: Keys) -> None:
     assert await keys.status(SERVER) is None
     with pytest.raises(NoKey):
         await keys.open(SERVER)
+
+
+def fill_disk(store: EmbeddedStore) -> None:
+    store._db.conn.select_one(
+        "CREATE TRIGGER full BEFORE INSERT ON kv BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+    )
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_a_key_that_a_full_disk_keeps_is_not_used_and_goes_once_there_is_room(
+    keys: Keys, store: EmbeddedStore, folder: Path
+) -> None:
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
+    row = await sealed(store)
+    fill_disk(store)
+    assert await keys.remove(SERVER) is None
+    with pytest.raises(NoKey):
+        await keys.open(SERVER)
+    assert await keys.status(SERVER) is None
+    await asyncio.sleep(60)
+    assert row in on_disk(folder)
+    store._db.conn.select_one("DROP TRIGGER full")
+    await asyncio.sleep(10)
+    assert await store.key(SERVER) is None
+    assert row not in on_disk(folder)
+    assert await keys.remove(SERVER) is False
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_a_key_set_meanwhile_is_not_removed(keys: Keys, store: EmbeddedStore) -> None:
+    await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
+    fill_disk(store)
+    assert await keys.remove(SERVER) is None
+    store._db.conn.select_one("DROP TRIGGER full")
+    await keys.set(SERVER, SecretStr(NEW_KEY), MODERATOR, "ben", WORKS)
+    await asyncio.sleep(30)
+    assert await opened(keys) == NEW_KEY
 
 
 @pytest.mark.parametrize(

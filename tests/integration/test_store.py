@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import NoKey, NoTestNow, TooManyOpen, TooManyWatched, TooManyWatchers
+from bot.domain.allowance import call_name
+from bot.domain.errors import NoKey, NoTestNow, NoTestsLeft, TooManyOpen, TooManyWatched, TooManyWatchers
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
-from bot.domain.rows import WATCHED_PER_SERVER, WATCHERS_PER_MODEL, KeyRow, ServerSettings, Watch
+from bot.domain.rows import (
+    WATCHED_PER_SERVER,
+    WATCHERS_PER_MODEL,
+    Event,
+    KeyRow,
+    PaidCall,
+    ServerSettings,
+    Watch,
+)
 from bot.domain.steps import IllegalStep, faded
 from bot.store.embedded import EmbeddedStore
 from bot.store.postgres import PostgresStore
@@ -263,6 +272,39 @@ async def test_a_test_that_runs_is_open_and_outlives_the_process(open_store: Ope
     assert await again.open() == []
 
 
+async def test_a_member_has_so_many_calls_that_cost_in_a_day_also_in_the_same_instant(
+    open_store: OpenStore,
+) -> None:
+    store = await open_store()
+
+    async def reserve(name: str, by: int = 7, server: int = 100, at: float = 1000.0) -> bool:
+        return await store.reserve_call(server, name, PaidCall(by, at), 3)
+
+    done = await asyncio.gather(*(reserve(f"call-{n}") for n in range(10)), return_exceptions=True)
+    refused = [error for error in done if isinstance(error, NoTestsLeft)]
+    assert (done.count(True), len(refused)) == (3, 7)
+    assert refused[0].free_at == 1000.0 + 86400.0
+    made = next(n for n in range(10) if done[n] is True)
+    assert await reserve(f"call-{made}") is False, "it was stored before"
+    assert await reserve("other-member", by=8)
+    assert await reserve("other-server", server=101)
+    store = await open_store()
+    with pytest.raises(NoTestsLeft):
+        await reserve("after-a-restart")
+    await store.give_back_call(100, f"call-{made}")
+    assert await reserve("in-its-place", at=2000.0)
+    assert await reserve("a-day-later", at=1000.0 + 86400.0)
+    assert await store.expire_rows(1000.0 + 86400.0) == 4
+    assert await store.expire_rows(1000.0 + 86400.0) == 0
+    assert sorted(call.at for call in await store.paid_calls(100)) == [2000.0, 87400.0]
+    await store.forget(101)
+    assert await store.paid_calls(101) == []
+    await store.remove_key(100)
+    assert await store.servers() == {100}
+    await store.forget(100)
+    assert await (await open_store()).servers() == set()
+
+
 async def test_forgetting_a_server_spares_the_others_settings_and_watches(open_store: OpenStore) -> None:
     store = await open_store()
     for server in (100, 101):
@@ -285,6 +327,71 @@ async def test_removed_reload_is_gone_from_disk(open_store: OpenStore) -> None:
     await store.step(1, {State.ASKED}, State.REMOVED)
     again = await open_store()
     assert await again.history(100) == []
+
+
+async def test_events_are_kept_where_something_changed_the_newest_ten(open_store: OpenStore) -> None:
+    store = await open_store()
+    refused, works = Event("key_refused", 1000.0), Event("works", 2000.0)
+    assert not await store.add_event(100, replace(works, at=1.0)), "there was no trouble"
+    assert await store.add_event(100, refused)
+    assert not await store.add_event(100, replace(refused, at=1500.0)), "it is known"
+    assert await store.add_event(100, works)
+    assert not await store.add_event(100, replace(refused, at=2500.0)), "kept, but told within the hour"
+    assert [event.at for event in await store.events(100)] == [2500.0, 2000.0, 1000.0]
+    store = await open_store()
+    for n in range(12):
+        await store.add_event(100, Event("setting", 10_000.0 + n, 7, "mod", "ping"))
+    kept = await store.events(100)
+    assert [event.at for event in kept[:10]] == [10_011.0 - n for n in range(10)]
+    stands, told = [2500.0], [10_000.0, 2000.0, 1000.0]
+    assert sorted(event.at for event in kept[10:]) == sorted(stands + told), "what the next is held against"
+    await store.add_event(101, refused)
+    assert await store.servers() == {100, 101}
+    await store.forget(100)
+    assert await store.events(100) == []
+    assert await store.expire_rows(1000.0 + 30 * 86400.0) == 1
+    assert await store.events(101) == []
+
+
+@pytest.mark.parametrize("how", ["taken back", "failed", "ready"])
+async def test_the_place_of_a_test_asked_for_ahead_is_given_back_with_it(
+    open_store: OpenStore, how: str
+) -> None:
+    store = await open_store()
+    reload = make()
+    await store.ask(reload, LIMIT)
+    test = ImageTest(Asker(8, 70, "token-test"), 1000.0, True, ahead=True)
+    assert await store.reserve_call(100, call_name(reload, test), PaidCall(8, 1000.0), 1)
+    assert await store.test_ahead(1, 8, test) == replace(reload, test=test)
+    again = replace(test, by=Asker(8, 71, "token-again"), at=1001.0)
+    assert call_name(reload, again) == call_name(reload, test)
+    assert await store.test_ahead(1, 8, again) == replace(reload, test=test), "the first stays"
+    assert len(await store.paid_calls(100)) == 1
+    if how == "taken back":
+        await store.test_ahead(1, 8, None)
+    else:
+        await store.step(1, {State.ASKED}, State.CALLING, called_at=1.0)
+        await store.step(1, {State.CALLING}, State.COUNTING, deadline=2.0)
+        outcome = Outcome.ACCEPTED if how == "ready" else Outcome.INTERRUPTED
+        await store.step(1, {State.COUNTING}, State.ANNOUNCING, outcome=outcome, ended_at=3.0)
+    calls = [PaidCall(8, 1000.0)] if how == "ready" else []
+    assert await store.paid_calls(100) == calls
+    assert await (await open_store()).paid_calls(100) == calls
+
+
+async def test_a_place_that_is_held_already_counts_for_itself_alone(store: AnyStore) -> None:
+    for n in range(2):
+        assert await store.reserve_call(100, f"call-{n}", PaidCall(7, 1000.0), 3)
+    assert await store.reserve_call(100, "call-0", PaidCall(7, 1001.0), 2) is False
+    with pytest.raises(NoTestsLeft):
+        await store.reserve_call(100, "call-0", PaidCall(7, 1001.0), 1)
+
+
+async def test_a_key_set_later_is_not_removed(store: AnyStore) -> None:
+    assert not await store.remove_key(100, 0.5)
+    assert await store.key(100) is not None
+    assert await store.remove_key(100, 1.0)
+    assert await store.key(100) is None
 
 
 async def test_ask_needs_a_key(store: AnyStore) -> None:

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 
 from bot.discord_api.commands import CommandTranslator
 from bot.domain.reload import Asker, ImageTest, Outcome, Ping, Reload, State
-from bot.domain.rows import ServerSettings, Watch, Watcher
+from bot.domain.rows import Event, ServerSettings, Watch, Watcher
 from bot.domain.server_models import models_of
 from bot.languages import LOCALES, NAMES, Languages
+from bot.model_api.balance import LARGEST_BALANCE, Balance
 from bot.view import model_page, models_page, render, settings_panel
 from bot.words.buttons import TEST_LABEL, TEST_TITLE
-from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE
+from bot.words.common import plain_name
+from bot.words.key import KEY_HINT, KEY_LABEL, KEY_TITLE, balance_text, key_status
 from bot.words.language import Language
 from bot.words.models import SHOWN_RELOADS
+from bot.words.moderators import SETTINGS, events_text
 from bot.words.reload import _TESTS, image_ping_text, ping_text, reply_text, state_word
 from bot.words.watches import goes_cold_text, went_cold_text
 from tests import ROOT
@@ -68,6 +71,19 @@ def test_nothing_is_missing_unsure_or_left_over(code: str) -> None:
         assert (missing, left_over) == ([], set()), complaint
     elif missing or left_over:
         warnings.warn(complaint, stacklevel=1)  # English is said instead
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("code", NAMES)
+def test_the_status_of_a_key_with_ten_events_fits_in_a_message(code: str, setting: str) -> None:
+    say, name = ALL.of(code), "*" * 32
+    events = [Event("setting", NOW, 1, name, setting)] * 10
+    head = key_status(plain_name(name), NOW, "cdef", "stablediffusionapi.com", say, checked=False)
+    left = balance_text(Balance(-LARGEST_BALANCE, "USD"), NOW, say)
+    lines = events_text(events, say).splitlines()
+    assert len("\n".join([f"{head} {left}", *lines])) <= 2000
+    assert len(lines) > 7
+    assert all(len(line) <= 300 for line in lines)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -156,7 +172,9 @@ async def test_labels_fit(code: str) -> None:
         render(replace(ended(Outcome.ACCEPTED), state=State.COUNTING), NOW, say).as_view(),
         models_page(models, 0, 2, NOW, say),
         model_page(models[0], 0, NOW, say, user=11, who=True, watch=COLD, channel=70),
-        settings_panel(ServerSettings(ledger_channel=5), say, may_write=False),
+        settings_panel(
+            ServerSettings(ledger_channel=5, news_channel=6), say, may_write=False, may_tell=False
+        ),
     ]
     for layout in layouts:
         for part in parts(layout.to_components()):  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from bot.domain.errors import (
     NoKey,
     NotAllowed,
     NotAMember,
+    NoTestsLeft,
     Refusal,
     TooManyCalls,
     TooManyOpen,
@@ -24,7 +25,7 @@ from bot.domain.server_models import models_of
 from bot.keys import key_tail
 from bot.languages import Languages
 from bot.words.buttons import notified_text
-from bot.words.common import pushed_id, span
+from bot.words.common import plain_name, pushed_id, span
 from bot.words.errors import broken, refusal, stale_command, storage_trouble
 from bot.words.key import (
     KEY_HINT,
@@ -422,6 +423,8 @@ def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:
 def made(kind: type[Refusal]) -> Refusal:
     if kind is NotAMember:
         return NotAMember("https://invite.example")
+    if kind is NoTestsLeft:
+        return NoTestsLeft(10, NOW)
     if kind in (TooManyWatched, TooManyWatchers):
         return kind(25)
     if kind is TooManyCalls:
@@ -510,6 +513,24 @@ def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
     text = key_status("Ana", NOW, "", "modelslab.com", say, checked=False)
     assert "ends in" not in text
     assert "has not said yet whether it works" in text
+    text = key_status("", NOW, "", "modelslab.com", say, checked=True)
+    assert f"API key, set on <t:{round(NOW)}:f>" in text, "who set it was forgotten"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("mod", "mod"),
+        ("<@123> *bold*", "\\<@\u200b123\\> \\*bold\\*"),
+        ("@everyone", "@\u200beveryone"),
+        ("https://x.example/y", "https: //x.example/y"),
+        ("[a](b)", "\\[a\\]\\(b\\)"),
+        ("a\u202eb\nc\u2067", "abc"),
+        ("👩\u200d💻", "👩\u200d💻"),
+    ],
+)
+def test_a_display_name_is_text_and_nothing_else(name: str, shown: str) -> None:
+    assert plain_name(name) == shown
 
 
 def test_an_unchecked_key_is_not_called_working() -> None:

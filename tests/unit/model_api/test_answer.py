@@ -18,6 +18,7 @@ from bot.model_api.answer import (
     classify,
     read_rendering,
 )
+from bot.model_api.balance import Balance, read_balance
 from bot.model_api.wait import LONGEST_BELIEVED_WAIT
 
 CANARY = "canary-K3y-0123456789abcdef"
@@ -521,3 +522,30 @@ def test_no_answer_about_a_picture_can_break_the_reading(status: int, body: byte
     assert (answer.outcome is Outcome.RENDERING) == bool(answer.job)
     assert answer.outcome is not Outcome.RENDERING or 3 <= answer.wait <= 20
     assert math.isfinite(answer.wait)
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        ({"status": "success", "data": {"balance": 43.6, "currency": "USD"}}, Balance(43.6, "USD")),
+        ({"status": "success", "balance": "43.60", "currency": "usd"}, Balance(43.6, "USD")),
+        ({"data": {"balance": 0}}, Balance(0.0, "")),
+        ({"data": {"balance": -2.5, "currency": "<@1>"}}, Balance(-2.5, "")),
+        ({"data": {"balance": True}}, None),
+        ({"data": {"balance": "a lot"}}, None),
+        ({"data": {"balance": "NaN"}}, None),
+        ({"data": {"balance": 10**400}}, None),
+        ({"data": {"balance": 1e300}}, None),
+        ({"data": None}, None),
+        ({"status": "error", "message": "Invalid API key"}, None),
+        (None, None),
+    ],
+)
+def test_a_balance_is_a_number_that_can_be_believed(
+    answer: dict[str, Any] | None, left: Balance | None
+) -> None:
+    assert read_balance(answer, KEY) == left
+
+
+def test_a_balance_that_is_a_piece_of_the_key_is_none() -> None:
+    assert read_balance({"data": {"balance": 123456789012}}, SecretStr("123456789012-key-of-digits")) is None

@@ -1,0 +1,101 @@
+"""Tells moderators what only they can fix, in a channel of their own; `/key status` has the last ten."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+
+import discord
+import structlog
+
+from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
+from bot.discord_api.limiter import Limiter
+from bot.domain.errors import StoreTrouble
+from bot.domain.events import What, is_news, said_by
+from bot.domain.reload import Outcome
+from bot.domain.rows import Event
+from bot.languages import Languages
+from bot.logs import log_failure
+from bot.metrics import Metrics
+from bot.store.base import Store
+from bot.words.moderators import event_text
+
+TURN_TIMEOUT = 30.0
+RETRY_DELAYS = (2.0, 10.0, 30.0)
+"""Within the few minutes for which Discord remembers a nonce."""
+LONGEST_WAIT = 60.0
+"""What Discord asks to wait for longer is in `/key status`."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Moderators:
+    """Takes note of events; each is stored before it is told, so that it is told once."""
+
+    def __init__(
+        self,
+        bot: discord.Client,
+        store: Store,
+        languages: Languages,
+        limiter: Limiter,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        self._bot = bot
+        self._store = store
+        self._languages = languages
+        self._limiter = limiter
+        self._metrics = metrics
+        self._now = now
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def heard(self, server: int, outcome: Outcome) -> None:
+        """Take note of what the API has said to a server's key."""
+        if (what := said_by(outcome)) is not None:
+            self._note(server, Event(what, self._now()))
+
+    def changed(self, server: int, what: What, by: int, by_name: str, detail: str = "") -> None:
+        """Take note of what somebody has changed."""
+        self._note(server, Event(what, self._now(), by, by_name, detail))
+
+    def _note(self, server: int, event: Event) -> None:
+        task = asyncio.create_task(self._tell(server, event), name=f"moderators-{server}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
+
+    async def stop(self) -> None:
+        """What is stored is in `/key status`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _tell(self, server: int, event: Event) -> None:
+        try:
+            if not is_news(await self._store.events(server), event):  # mostly: a model was reloaded once more
+                return
+            chosen = await self._store.settings(server)
+            if not await self._store.add_event(server, event) or chosen.news_channel is None:
+                return
+        except StoreTrouble as error:
+            log.error("moderators.not_noted", server=server, error=str(error))  # noqa: TRY400  # no news in a traceback
+            return
+        guild = self._bot.get_guild(server)
+        say = self._languages.of(chosen.locale(guild.preferred_locale if guild is not None else None))
+        nonce = f"{round(event.at * 1000)}-{event.what}"[:25]
+        await self._send(server, chosen.news_channel, event_text(event, say), nonce)
+
+    async def _send(self, server: int, channel: int, text: str, nonce: str) -> None:
+        quiet = discord.AllowedMentions.none()
+        send = functools.partial(
+            self._bot.get_partial_messageable(channel).send, text, nonce=nonce, allowed_mentions=quiet
+        )
+        calls = Calls(self._limiter, self._metrics)
+        for pause in (*RETRY_DELAYS, None):
+            if not await calls.turn(server, channel, TURN_TIMEOUT):
+                break
+            tried = await calls.make("moderators", CALL_TIMEOUT, send)
+            if tried.result is not Result.LATER or pause is None or tried.wait > LONGEST_WAIT:
+                log.info("moderators.told", server=server, result=tried.result.name)
+                return
+            await asyncio.sleep(max(pause, tried.wait))
+        log.warning("moderators.not_told", server=server)

@@ -1,0 +1,41 @@
+"""What moderators are told of the key, the API and the settings."""
+
+from collections.abc import Sequence
+
+from bot.domain.events import EVENTS_KEPT, What
+from bot.domain.rows import Event
+from bot.words.common import plain_name
+from bot.words.language import Language, n_
+from bot.words.settings import CHANNEL, LANGUAGE, NEWS, PINGS, TESTS
+
+SETTINGS = {"ping": PINGS, "language": LANGUAGE, "tests": TESTS, "channel": CHANNEL, "news": NEWS}
+"""The settings by what a menu's custom id calls them."""
+LONGEST_EVENTS = 1500
+"""Characters; Discord takes 2,000 in all."""
+_SAID = {
+    What.KEY_SET: n_("{person} has set this server's API key."),
+    What.KEY_REPLACED: n_("{person} has replaced this server's API key."),
+    What.KEY_REMOVED: n_("{person} has removed this server's API key."),
+    What.SETTING: n_("{person} has changed a setting: {setting}."),
+    What.KEY_REFUSED: n_("The API refuses this server's key. Store it again with {key_set}."),
+    What.SPENT: n_("The API says that this server's key is out of credits, or over its limit."),
+    What.WORKS: n_("The API takes this server's key again."),
+}
+
+
+def event_text(event: Event, say: Language) -> str:
+    """One event, without its time."""
+    person = plain_name(event.by_name) or say("Somebody")
+    setting = say(SETTINGS.get(event.detail, "")) if event.detail else ""
+    return say(_SAID[What(event.what)], person=person, setting=setting)
+
+
+def events_text(events: Sequence[Event], say: Language) -> str:
+    """The newest events with their times, a line each; empty where there are none."""
+    text = ""
+    for event in events[:EVENTS_KEPT]:
+        more = f"{text}\n-# <t:{round(event.at)}:f> {event_text(event, say)}".strip()
+        if len(more) > LONGEST_EVENTS:
+            break
+        text = more
+    return text

@@ -1,0 +1,110 @@
+"""Moderators hear what only they can mend, in a channel of their own; `/key status` has the last ten."""
+
+import asyncio
+from typing import Any
+
+from bot.app import Rewarm
+from bot.domain.events import What
+from bot.domain.reload import MOST_REFUSED
+from tests.stand_ins.discord import Message
+from tests.stand_ins.model_api import ACCEPTED, Answer
+from tests.wire import Wire
+
+REFUSED = Answer({"status": "error", "message": "Invalid API key"}, 401)
+SPENT = Answer({"status": "error", "message": "Insufficient credits"}, 402)
+WORKS = Answer(ACCEPTED)
+_SILENT = 1 << 12
+
+
+async def panel(wire: Wire) -> Message:
+    return wire.reply(await wire.server.slash(wire.mod, wire.general, "settings"))
+
+
+async def choose(wire: Wire, value: Any, what: str) -> str:
+    message = await panel(wire)
+    chosen = await wire.server.choose(wire.mod, message, str(value), f"rewarm:set:{what}")
+    await asyncio.sleep(5)
+    return wire.reply(chosen).text
+
+
+def told(wire: Wire) -> list[str]:
+    messages = [m for m in wire.server.messages.values() if m.channel_id == wire.art.id]
+    assert not any(m.mentions or m.flags & _SILENT for m in messages), (
+        "nobody is mentioned, nothing is silent"
+    )
+    return [message.text for message in messages]
+
+
+async def answered(wire: Wire, answer: Answer) -> None:
+    wire.api.reloads = [answer]
+    await wire.reload(model=f"m-{len(wire.api.calls)}")
+    await asyncio.sleep(60)
+
+
+async def test_they_hear_once_for_each_change(virtual: None, wire: Wire, bot: Rewarm) -> None:
+    await choose(wire, wire.art.id, "news")
+    assert told(wire) == ["mod has changed a setting: Where moderators hear what only they can fix."]
+    for answer in (WORKS, REFUSED, REFUSED, SPENT, WORKS, WORKS):
+        await answered(wire, answer)
+    assert [text.partition(".")[0] for text in told(wire)[1:]] == [
+        "The API refuses this server's key",
+        "The API says that this server's key is out of credits, or over its limit",
+        "The API takes this server's key again",
+    ]
+    await answered(wire, REFUSED)
+    assert len(told(wire)) == 4, "one of a kind an hour"
+    await asyncio.sleep(3600)
+    await answered(wire, WORKS)
+    await answered(wire, REFUSED)
+    assert len(told(wire)) == 5, "that it works they have heard last"
+    await wire.remove_key()
+    await asyncio.sleep(5)
+    assert told(wire)[-1] == "mod has removed this server's API key."
+    assert wire.server.violations == []
+
+
+async def test_what_still_holds_after_the_hour_is_told_then(virtual: None, wire: Wire, bot: Rewarm) -> None:
+    await choose(wire, wire.art.id, "news")
+    for answer in (REFUSED, WORKS, REFUSED):
+        await answered(wire, answer)
+    refused = "The API refuses this server's key."
+    assert [text.startswith(refused) for text in told(wire)[1:]] == [True, False], "one an hour"
+    await asyncio.sleep(3600)
+    for _ in range(2):
+        await answered(wire, REFUSED)
+    assert [text.startswith(refused) for text in told(wire)[1:]] == [True, False, True]
+
+
+async def test_a_channel_that_is_closed_silences_no_other_server(
+    virtual: None, wire: Wire, bot: Rewarm
+) -> None:
+    await choose(wire, wire.art.id, "news")
+    wire.art.may_send = False
+    for n in range(MOST_REFUSED + 1):
+        bot.moderators.changed(wire.guild.id, What.SETTING, wire.mod.id, "mod", "ping")
+        await asyncio.sleep(3700)
+        assert n or len(told(wire)) == 1
+    wire.art.may_send = True
+    bot.moderators.changed(wire.guild.id, What.SETTING, wire.mod.id, "mod", "ping")
+    await asyncio.sleep(60)
+    assert len(told(wire)) == 2
+
+
+async def test_without_a_channel_the_status_has_it(virtual: None, wire: Wire, bot: Rewarm) -> None:
+    wire.mod.name = "\u202ehttps://x.example"
+    await choose(wire, "fr", "language")
+    await answered(wire, REFUSED)
+    status = await wire.server.slash(wire.mod, wire.general, "key status")
+    await wire.server.wait_for(lambda: wire.reply(status).text)
+    text = wire.reply(status).text
+    assert "> The API refuses this server's key." in text
+    assert "has changed a setting: Language of the bot's messages in this server." in text
+    assert "> mod has set this server's API key." in text
+    assert "https://" not in text
+    assert told(wire) == []
+
+
+async def test_the_channel_for_watched_models_is_not_theirs(virtual: None, wire: Wire, bot: Rewarm) -> None:
+    await choose(wire, wire.art.id, "news")
+    assert "moderators need another one" in await choose(wire, wire.art.id, "channel")
+    assert (await bot.store.settings(wire.guild.id)).ledger_channel is None
