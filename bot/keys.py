@@ -128,25 +128,25 @@ class Keys:
         row = await self._store.key(server)
         if row is None:
             return None
-        try:
-            tail: str | None = key_tail((await self.open(server)).secret.get_secret_value())
-        except NoKey:
-            tail = None
+        secret = self._open(server, row)
+        tail = None if secret is None else key_tail(secret.get_secret_value())
         host = urlsplit(self._hosts.of(row.version).host).netloc
         return KeyStatus(row.by_name, row.at, tail, host, row.checked)
 
     async def open(self, server: int) -> ServerKey:
         """The server's key. Raises NoKey when there is none that opens, and StoreTrouble."""
         row = await self._store.key(server)
-        if row is None:
+        if row is None or (secret := self._open(server, row)) is None:
             raise NoKey
+        return ServerKey(secret, self._hosts.of(row.version), row)
+
+    def _open(self, server: int, row: KeyRow) -> SecretStr | None:
+        """The key of a row; None where it does not open."""
         try:
-            return ServerKey(
-                self._vault.open(PURPOSE, str(server), row.sealed), self._hosts.of(row.version), row
-            )
+            return self._vault.open(PURPOSE, str(server), row.sealed)
         except SealBroken as error:
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400  # no traceback: no news in it
-            raise NoKey from None
+            return None
 
     async def move(self, server: int, key: ServerKey) -> ServerKey | None:
         """Remember that a key is for the other host; None: there is none, or another key is stored by now.
@@ -160,11 +160,10 @@ class Keys:
                 return ServerKey(key.secret, other, row)
         return None
 
-    async def confirm(self, server: int) -> None:
-        """Remember that the API has taken the server's key. Raises StoreTrouble."""
-        row = await self._store.key(server)
-        if row is not None and not row.checked:
-            await self._store.replace_key(server, row, replace(row, checked=True))
+    async def confirm(self, server: int, key: ServerKey) -> None:
+        """Remember that the API has taken a key, unless another is stored by now. Raises StoreTrouble."""
+        if not key.row.checked:
+            await self._store.replace_key(server, key.row, replace(key.row, checked=True))
 
     async def remove(self, server: int) -> bool:
         """Delete the server's key for good; False if there was none."""
