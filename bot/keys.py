@@ -149,21 +149,31 @@ class Keys:
             return None
 
     async def move(self, server: int, key: ServerKey) -> ServerKey | None:
-        """Remember that a key is for the other host; None: there is none, or another key is stored by now.
+        """Remember that a key is for the other host, which has yet to take it.
 
-        Raises StoreTrouble.
+        None: there is no other, or another key is stored by now. Raises StoreTrouble.
         """
         for other in self._hosts.others(key.api):
-            row = replace(key.row, version=other.version)
-            if await self._store.replace_key(server, key.row, row) or await self._store.key(server) == row:
-                log.info("key.moved", server=server, version=other.version)
-                return ServerKey(key.secret, other, row)
+            row = replace(key.row, version=other.version, checked=False)
+            if not await self._store.replace_key(server, key.row, row):
+                now = await self._store.key(server)
+                if now is None or replace(now, checked=False) != row:
+                    continue
+                row = now  # another reload was first, and may know already that the key is taken there
+            log.info("key.moved", server=server, version=other.version)
+            return ServerKey(key.secret, other, row)
         return None
 
+    async def move_back(self, server: int, key: ServerKey, moved: ServerKey) -> None:
+        """Undo a move, unless the other host has taken the key meanwhile. Raises StoreTrouble."""
+        if not moved.row.checked:
+            await self._store.replace_key(server, moved.row, key.row)
+
     async def confirm(self, server: int, key: ServerKey) -> None:
-        """Remember that the API has taken a key, unless another is stored by now. Raises StoreTrouble."""
-        if not key.row.checked:
-            await self._store.replace_key(server, key.row, replace(key.row, checked=True))
+        """Remember where the API has taken a key, unless another is stored by now. Raises StoreTrouble."""
+        row, taken = await self._store.key(server), replace(key.row, checked=True)
+        if row is not None and row.sealed == taken.sealed and row != taken:
+            await self._store.replace_key(server, row, taken)
 
     async def remove(self, server: int) -> bool:
         """Delete the server's key for good; False if there was none."""

@@ -119,7 +119,7 @@ class Calling:
             if await self._life.step(State.CALLING, called_at=self._services.now()):
                 answer = await self._reload(moved)
             if answer is None or answer.outcome not in _KEY_IS_TAKEN:
-                await keys.move(server, moved)  # back
+                await keys.move_back(server, key, moved)
         except StoreTrouble as error:
             log.warning("key.not_moved", error=str(error))
         return None if answer is None or answer.outcome in _NO_HELP else answer

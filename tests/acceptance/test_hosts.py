@@ -260,6 +260,32 @@ async def test_two_reloads_at_once_move_the_key_together(
     assert (len(old.calls), len(wire.api.calls)) == (2, 2)
 
 
+@pytest.mark.parametrize("slower", ["one", "two"], ids=["accepted last", "accepted first"])
+async def test_two_reloads_at_once_remember_where_one_was_accepted(
+    wire: Wire, bot: Rewarm, old: ModelApiServer, slower: str
+) -> None:
+    await of_0_1_0(wire, bot)
+    both = asyncio.Event()
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        if len(old.calls) == 2:
+            both.set()
+        await both.wait()
+        return web.json_response(OLD_INVALID.body)
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        model = wire.api.calls[-1].body["model_id"]
+        await asyncio.sleep(2 if model == slower else 0)
+        return web.json_response(ACCEPTED) if model == "one" else web.Response(status=502)
+
+    old.reloads, wire.api.reloads = [Answer(handler=refuse)], [Answer(handler=answer)]
+    asked = [await wire.reload(model="one"), await wire.reload(wire.ben, model="two")]
+    texts = [await ended(wire, bot, one) for one in asked]
+    assert [text.split()[0] for text in texts] == ["Ready", "Unknown"]
+    assert await version(wire, bot) == "v6"
+    assert "not said yet" not in await status(wire)
+
+
 async def test_wait_that_the_other_host_names_is_waited_out_there(
     wire: Wire, bot: Rewarm, old: ModelApiServer
 ) -> None:
