@@ -4,7 +4,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -77,14 +77,13 @@ class Rewarm(PatientBot):
         store: Store,
         vault: Vault,
         session: aiohttp.ClientSession,
+        hosts: Hosts,
         metrics: Metrics,
         now: Callable[[], float],
-        calls: int,
     ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
         limiter = Limiter(settings.share)
         super().__init__(**_options(settings, limiter))
-        hosts = Hosts(session, settings.model_api_hosts, metrics, calls)
         self.logins = Logins(store, now, self.limits)
         self.slash_commands = Commands(store)
         self.languages = Languages(self.slash_commands.mention)
@@ -92,6 +91,7 @@ class Rewarm(PatientBot):
         self.replies = Replies(self, self.languages, limiter, metrics, store.hold, now)
         self.now = now
         self.store = store
+        self.hosts = hosts
         self.permissions = CommandPermissions(self, self.slash_commands.id_of)
         self.keys = Keys(store, vault, hosts, now)
         self.metrics = metrics
@@ -213,10 +213,14 @@ def settle_garbage_collector() -> None:
 
 
 async def build(
-    settings: Settings, now: Callable[[], float] = time.time, calls: int = MAX_CONCURRENT_CALLS
+    settings: Settings,
+    now: Callable[[], float] = time.time,
+    calls: int = MAX_CONCURRENT_CALLS,
+    api_hosts: Mapping[str, str] | None = None,
 ) -> Rewarm:
     """Open the store and make the bot, before anything goes to Discord; `calls` to the model API at once.
 
+    `api_hosts`: by version, in place of those of the settings.
     Raises StoreUnusable, and SealBroken when KEY_ENCRYPTION_KEYS are not those of the store.
     """
     if settings.discord_api_url:
@@ -230,4 +234,6 @@ async def build(
         await store.release()
         store.close()
         raise
-    return Rewarm(settings, store, vault, open_session(), metrics, now, calls)
+    session = open_session()
+    hosts = Hosts(session, api_hosts or settings.model_api_hosts, metrics, calls)
+    return Rewarm(settings, store, vault, session, hosts, metrics, now)

@@ -141,13 +141,11 @@ class Keys:
 
     async def status(self, server: int) -> KeyStatus | None:
         """What may be shown of the server's key, or None."""
-        row = await self._store.key(server)
-        if row is None or self._is_removed(server, row):
+        row = await self._row(server)
+        if row is None:
             return None
-        try:
-            tail: str | None = key_tail((await self.open(server)).secret.get_secret_value())
-        except NoKey:
-            tail = None
+        secret = self._open(server, row)
+        tail = None if secret is None else key_tail(secret.get_secret_value())
         host = urlsplit(self._hosts.of(row.version).host).netloc
         return KeyStatus(row.by_name, row.at, tail, host, row.checked)
 
@@ -165,37 +163,50 @@ class Keys:
 
     async def open(self, server: int) -> ServerKey:
         """The server's key. Raises NoKey when there is none that opens, and StoreTrouble."""
-        row = await self._store.key(server)
-        if row is None or self._is_removed(server, row):
+        row = await self._row(server)
+        if row is None or (secret := self._open(server, row)) is None:
             raise NoKey
+        return ServerKey(secret, self._hosts.of(row.version), row)
+
+    async def _row(self, server: int) -> KeyRow | None:
+        """What is stored, but for a key that was removed and cannot be deleted yet. Raises StoreTrouble."""
+        row = await self._store.key(server)
+        return row if row is not None and row.at > self._removed.get(server, -math.inf) else None
+
+    def _open(self, server: int, row: KeyRow) -> SecretStr | None:
+        """The key of a row; None where it does not open."""
         try:
-            return ServerKey(
-                self._vault.open(PURPOSE, str(server), row.sealed), self._hosts.of(row.version), row
-            )
+            return self._vault.open(PURPOSE, str(server), row.sealed)
         except SealBroken as error:
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400  # no traceback: no news in it
-            raise NoKey from None
+            return None
 
     async def move(self, server: int, key: ServerKey) -> ServerKey | None:
-        """Remember that a key is for the other host; None: there is none, or another key is stored by now.
+        """Remember that a key is for the other host, which has yet to take it.
 
-        Raises StoreTrouble.
+        None: there is no other, or another key is stored by now. Raises StoreTrouble.
         """
         for other in self._hosts.others(key.api):
-            row = replace(key.row, version=other.version)
-            if await self._store.replace_key(server, key.row, row) or await self._store.key(server) == row:
-                log.info("key.moved", server=server, version=other.version)
-                return ServerKey(key.secret, other, row)
+            row = replace(key.row, version=other.version, checked=False)
+            if not await self._store.replace_key(server, key.row, row):
+                now = await self._store.key(server)
+                if now is None or replace(now, checked=False) != row:
+                    continue
+                row = now  # another reload was first, and may know already that the key is taken there
+            log.info("key.moved", server=server, version=other.version)
+            return ServerKey(key.secret, other, row)
         return None
 
-    async def confirm(self, server: int) -> None:
-        """Remember that the API has taken the server's key. Raises StoreTrouble."""
-        row = await self._store.key(server)
-        if row is not None and not row.checked:
-            await self._store.replace_key(server, row, replace(row, checked=True))
+    async def move_back(self, server: int, key: ServerKey, moved: ServerKey) -> None:
+        """Undo a move, unless the other host has taken the key meanwhile. Raises StoreTrouble."""
+        if not moved.row.checked:
+            await self._store.replace_key(server, moved.row, key.row)
 
-    def _is_removed(self, server: int, row: KeyRow) -> bool:
-        return row.at <= self._removed.get(server, -math.inf)
+    async def confirm(self, server: int, key: ServerKey) -> None:
+        """Remember where the API has taken a key, unless another is stored by now. Raises StoreTrouble."""
+        row, taken = await self._store.key(server), replace(key.row, checked=True)
+        if row is not None and row.sealed == taken.sealed and row != taken:
+            await self._store.replace_key(server, row, taken)
 
     async def remove(self, server: int) -> bool | None:
         """Delete the server's key for good; False if there was none.

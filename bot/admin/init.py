@@ -5,7 +5,6 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from bot.admin.trouble import why
 from bot.discord_api.permissions import invitation
 from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import SettingsError
-from bot.model_api.versions import VERSIONS
+from bot.settings import load_settings
 from bot.store import file
 from bot.vault import new_encryption_key
 
@@ -59,19 +58,20 @@ def init() -> None:
         _say(f"{ENV} could be read by others; now only by you.")
     if application is not None:
         _say(f"\nInvite the bot to a server:\n\n  {invitation(application)}\n")
-    _say(_model_api(known))
+    _say(_model_api())
     _say(f"Then: `{as_typed('check')}` looks whether all is right, `{as_typed('run')}` starts the bot.")
 
 
-def _model_api(known: Mapping[str, str]) -> str:
-    """Where the servers' API keys will go."""
-    version, url = known.get("MODEL_API_VERSION", "auto"), known.get("MODEL_API_URL")
-    if version not in (("auto", *VERSIONS) if not url else VERSIONS):
-        return "MODEL_API_VERSION: must be auto, v4 or v6, and with MODEL_API_URL v4 or v6."
-    if version == "auto":
-        current, *others = (urlsplit(known.host).netloc for known in VERSIONS.values())
-        return f"Servers' API keys go to {current}; one that it refuses, also to {', '.join(others)}."
-    return f"Servers' API keys go to {urlsplit(url or VERSIONS[version].host).netloc} only."
+def _model_api() -> str:
+    """Where the servers' API keys will go; or what is wrong with the settings."""
+    try:
+        hosts = load_settings(ENV).model_api_hosts
+    except SettingsError as error:
+        return str(error)
+    current, *others = (urlsplit(host).netloc for host in hosts.values())
+    if not others:
+        return f"Servers' API keys go to {current} only."
+    return f"Servers' API keys go to {current}; one that it refuses, also to {', '.join(others)}."
 
 
 def _read_env() -> dict[str, str]:

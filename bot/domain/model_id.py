@@ -44,9 +44,9 @@ def _model_of(page: re.Match[str]) -> str:
     if page["place"].lower() not in ("", "www."):
         raise NoModelPage
     match [part for part in (page["path"] or "").split("/") if part and part != "llms.txt"]:
-        case [models, id_] if models.lower() == "models" and id_ not in _LISTS:
+        case [models, id_] if models.lower() == "models" and id_.lower() not in _LISTS:
             return id_.removesuffix(".md")
-        case [models, provider, id_] if models.lower() == "models" and provider not in _LISTS:
+        case [models, provider, id_] if models.lower() == "models" and provider.lower() not in _LISTS:
             return id_.removesuffix(".md")
     named = parse_qs(page["query"] or "").get("model_id")
     if not named:

@@ -82,7 +82,7 @@ _OF_A_MODEL = re.compile(r"\bmodels?\b|…", re.IGNORECASE)
 
 # What the only public client of the reload endpoint takes for a yes, and no more than that.
 _FRIENDLY = re.compile(
-    r"\W*(the |your |this )?model\b( \S+)?( is)?( now| being)* (re)?load(ing|ed)\b.*",
+    r"\W*(the |your |this )?model\b( \S+)? is( now| being)* (re)?load(ing|ed)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
 _DOUBT = re.compile(
@@ -160,10 +160,10 @@ def _is_friendly(answer: dict[str, Any] | None, words: str) -> bool:
     """Whether an answer without a status word that we know says that the model is reloading."""
     answer = answer or {}
     status = answer.get("status")
-    plain = (isinstance(status, str) or status in (None, True, 200)) and not (
-        answer.keys() & {"error", "errors"}
-    )
-    return plain and _FRIENDLY.fullmatch(words) is not None and not _DOUBT.search(f"{status} {words}")
+    plain = isinstance(status, str) or status in (None, True, 200)
+    fails = answer.get("error") or answer.get("errors") or answer.get("success", True) is not True
+    friendly = _FRIENDLY.fullmatch(words) and not _DOUBT.search(f"{status} {words}")
+    return bool(plain and not fails and friendly)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ async def fetch(
     """Fetch a picture of at most MOST_BYTES, without redirects; None: it cannot be had. Never raises.
 
     `addresses`: one or more with a space between, tried in turn, as pictures come late. What an address has
-    that is no picture stays none, so that one is left out.
+    that is no picture stays none, so that one is left out. Waiting for a turn does not count as patience.
     """
     urls = [url for address in addresses.split() if (url := safe(address, own_host)) is not None]
     if not urls:
@@ -47,10 +47,12 @@ async def fetch(
         if not urls or loop.time() > ends:
             return None
         await asyncio.sleep(PICTURE_RETRY_DELAY if attempt else 0)
-        url = urls[attempt % len(urls)]
+        url, asked = urls[attempt % len(urls)], loop.time()
         try:
-            async with turn(), asyncio.timeout(PICTURE_TIMEOUT):
-                data = await _read(session, url)
+            async with turn():
+                ends += loop.time() - asked
+                async with asyncio.timeout(PICTURE_TIMEOUT):
+                    data = await _read(session, url)
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, too
             log.warning("picture.not_fetched", error=type(error).__name__, attempt=attempt)
             continue

@@ -12,7 +12,7 @@ _LENGTH = re.compile(
     re.IGNORECASE,
 )
 _ASKED = re.compile(
-    rf"\b(?:wait\w*|again|retry\w*)\b[^\d.]{{0,30}}?((?:{_LENGTH.pattern}[\s,]{{0,3}}(?:and\s)?){{1,4}})",
+    rf"\b(?:wait\w*|again|(?:re)?try\w*)\b[^\d.]{{0,30}}?((?:{_LENGTH.pattern}[\s,]{{0,3}}(?:and\s)?){{1,4}})",
     re.IGNORECASE,
 )
 """A length of time counts where it is said to wait for it: not in "100 requests in 24 hours"."""

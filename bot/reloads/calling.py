@@ -40,6 +40,8 @@ class Calling:
         self._services = services
         self._life = life
         self._reply = reply
+        self._used: ServerKey | None = None
+        """The key of the last call."""
         self._has_moved = False
         """The key was refused, and tried at the other host."""
 
@@ -117,12 +119,13 @@ class Calling:
             if await self._life.step(State.CALLING, called_at=self._services.now()):
                 answer = await self._reload(moved)
             if answer is None or answer.outcome not in _KEY_IS_TAKEN:
-                await keys.move(server, moved)  # back
+                await keys.move_back(server, key, moved)
         except StoreTrouble as error:
             log.warning("key.not_moved", error=str(error))
         return None if answer is None or answer.outcome in _NO_HELP else answer
 
     async def _reload(self, key: ServerKey) -> Answer:
+        self._used = key
         answer = await key.api.reload(key.secret, self._life.reload.model, self._life.hold)
         log.info("reload.answer", outcome=answer.outcome, wait=answer.wait, version=key.api.version)
         return answer
@@ -130,6 +133,7 @@ class Calling:
     async def confirm(self) -> None:
         """Remember that the API has taken the key."""
         try:
-            await self._services.keys.confirm(self._life.reload.server)
+            if self._used is not None:
+                await self._services.keys.confirm(self._life.reload.server, self._used)
         except StoreTrouble as error:
             log.warning("key.not_confirmed", error=str(error))

@@ -6,17 +6,20 @@ tests' own stand-in answers to these ids in the same way.
 
 import asyncio
 import io
+from contextlib import ExitStack
 
 import orjson
 from aiohttp import web
 from PIL import Image, ImageDraw
 
+from bot.model_api.places import MAX_CONCURRENT_CALLS, CallPlaces
 from bot.sandbox.model_api_base import ModelApiBase
 
 WRONG_KEY = "wrong-key"
 _RATE_LIMIT = "Rate limit exceeded. Maximum 5 queued requests allowed."
 _MONTHLY = "Your monthly limit exceeded, upgrade subscription now on https://modelslab.com/pricing"
 _ACCEPTED: dict[str, object] = {"status": "success", "message": "Model is reloading"}
+_INVALID_KEY: dict[str, object] = {"status": "error", "message": "Invalid API key"}
 _LOST = {"status": "failed", "id": "", "message": "Request not found", "output": "", "tip": "Check the id"}
 ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "works": (200, _ACCEPTED),
@@ -32,7 +35,9 @@ ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "no-credits": (402, {"status": "error", "message": "Insufficient credits. Please top up."}),
     "monthly-limit": (200, {"status": "error", "messege": _MONTHLY}),
     "small-plan": (403, {"status": "error", "message": "This feature requires a premium subscription"}),
-    "wrong-key": (401, {"status": "error", "message": "Invalid API key"}),
+    "wrong-key": (401, _INVALID_KEY),
+    "old-host": (401, _INVALID_KEY),
+    "crowd": (200, _ACCEPTED),
     "busy": (429, {"status": "error", "message": _RATE_LIMIT, "retry_after": 10}),
     "overloaded": (429, {"status": "error", "message": _RATE_LIMIT}),
     "half-an-hour": (429, {"status": "error", "message": "Rate limit exceeded, try again in 30 minutes"}),
@@ -41,8 +46,8 @@ ANSWERS: dict[str, tuple[int, dict[str, object] | str]] = {
     "no-status-but-text": (422, {"message": "The model id must be a string."}),
     "moved": (308, {"status": "success", "message": "From another address: not believed"}),
     "vendor-trouble": (500, {"status": "error", "message": "Something went wrong, please try again"}),
-    "garbage": (200, "<html>Bad gateway</html>"),
     "hangs": (200, {"status": "success", "message": "Too late: nobody waits that long"}),
+    "garbage": (200, "<html>Bad gateway</html>"),  # last: 25 are suggested, and others end like this
 }
 _PUBLIC = [
     {"model_id": id_, "model_name": name, "api_calls": 1000 - place}
@@ -59,6 +64,8 @@ _PUBLIC = [
 _LOST_JOB = 2
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
 """Seconds before the answer, by model id; and by key."""
+_CROWD = 120.0
+"""Seconds for which there is no place for a call, once `crowd` was reloaded."""
 _RENDER_DELAY = 2.0
 _LATE = 11.0
 """Seconds after which a picture is where its address says."""
@@ -69,11 +76,27 @@ class StandInModelApi(ModelApiBase):
 
     def __init__(self) -> None:
         super().__init__(shutdown_timeout=0.5)
+        self.places = CallPlaces()
+        """The bot's, once there is one."""
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The current host and the old one: two names of this one, so that both have its pictures."""
+        return {"v6": self.url, "v4": self.url.replace("127.0.0.1", "localhost")}
 
     async def _reload(self, request: web.Request) -> web.Response:
-        asked = await _read(request)
-        await asyncio.sleep(_PAUSES.get(asked.get("model_id", ""), 0.0))
-        return answer_about(asked.get("model_id", ""))
+        model = (await _read(request)).get("model_id", "")
+        await asyncio.sleep(_PAUSES.get(model, 0.0))
+        if model == "crowd":
+            self._crowd()
+        return answer_about(model, request.path)
+
+    def _crowd(self) -> None:
+        """Take all places, as calls of other servers would that hang."""
+        calls = ExitStack()
+        for server in range(MAX_CONCURRENT_CALLS):
+            calls.enter_context(self.places.line(server))
+        asyncio.get_running_loop().call_later(_CROWD, calls.close)
 
     async def _render(self, request: web.Request) -> web.Response:
         model = (await _read(request)).get("model_id", "")
@@ -113,7 +136,7 @@ class StandInModelApi(ModelApiBase):
         key = (await _read(request)).get("key", "")
         await asyncio.sleep(_PAUSES.get(key, 0.0))
         if key == WRONG_KEY:
-            return answer_about("wrong-key")
+            return answer_about(WRONG_KEY)
         balance = {"status": "success", "data": {"balance": 43.6, "currency": "USD"}}
         return web.json_response(balance)
 
@@ -128,9 +151,10 @@ async def _read(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in body.items() if isinstance(value, str)}
 
 
-def answer_about(model: str) -> web.Response:
-    """What a reload of a model is answered."""
-    status, body = ANSWERS.get(model, ANSWERS["works"])
+def answer_about(model: str, path: str = "") -> web.Response:
+    """What a reload of a model is answered; `path` tells the hosts apart."""
+    is_known = model in ANSWERS and not (model == "old-host" and "/v4/" in path)
+    status, body = ANSWERS[model if is_known else "works"]
     if isinstance(body, str):
         return web.Response(status=status, text=body, content_type="text/html")
     where = {"Location": "https://elsewhere.invalid/model_reload"} if 300 <= status < 400 else None

@@ -10,10 +10,9 @@ import webbrowser
 from urllib.parse import urlsplit
 
 from bot import logs
-from bot.app import Rewarm, build
+from bot.app import Rewarm
 from bot.sandbox.glue import LiveEnv, LivePage
-from bot.sandbox.world import World, settings_for_a_while
-from bot.settings import Settings
+from bot.sandbox.world import Surroundings, World, surroundings
 from bot.words.common import span
 
 PORT = 8017
@@ -31,9 +30,9 @@ async def serve(seconds: float, port: int = PORT) -> int:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with settings_for_a_while(seconds) as settings:
+    async with surroundings(seconds) as around:
         clock = _Clock()
-        sandbox = _Sandbox(settings, await build(settings, clock), clock, port)
+        sandbox = _Sandbox(around, await around.build(clock), clock, port)
         try:
             await sandbox.show(told)
         finally:
@@ -44,8 +43,8 @@ async def serve(seconds: float, port: int = PORT) -> int:
 class _Sandbox:
     """The bot in its made-up Discord."""
 
-    def __init__(self, settings: Settings, bot: Rewarm, clock: "_Clock", port: int) -> None:
-        self._settings = settings
+    def __init__(self, around: Surroundings, bot: Rewarm, clock: "_Clock", port: int) -> None:
+        self._around = around
         self._clock = clock
         self._port = port
         self._bot: Rewarm | None = bot
@@ -64,7 +63,7 @@ class _Sandbox:
             world.channel,
             (world.mod, world.ana),
             port=self._port,
-            wait=span(self._settings.reload_seconds, bot.languages.of("")),
+            wait=span(self._around.settings.reload_seconds, bot.languages.of("")),
             restart=self.restart,
             day=self.day,
         )
@@ -83,7 +82,7 @@ class _Sandbox:
         await self._close()
         await asyncio.sleep(AWAY_DELAY)
         await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
-        bot = self._bot = await build(self._settings, self._clock)
+        bot = self._bot = await self._around.build(self._clock)
         await self._env.restart_bot(bot)
 
     async def day(self) -> None:

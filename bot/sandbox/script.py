@@ -14,8 +14,7 @@ import discord
 import simcord
 
 from bot import logs
-from bot.app import build
-from bot.sandbox.world import World, settings_for_a_while
+from bot.sandbox.world import World, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +31,8 @@ async def play(seconds: float) -> int:
     logs.set_up("WARNING", "console", [])
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show the bar shows the rest
-    async with settings_for_a_while(seconds) as settings:
-        bot = await build(settings, now=lambda: discord.utils.utcnow().timestamp())
+    async with surroundings(seconds) as around:
+        bot = await around.build(lambda: discord.utils.utcnow().timestamp())
         env = simcord.Env(bot, settle_timeout=1.0)
         await env.start()
         try:

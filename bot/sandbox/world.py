@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import simcord
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 
+from bot.app import Rewarm, build
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.domain.rows import KeyRow
 from bot.sandbox.model_api import ANSWERS, StandInModelApi
@@ -22,12 +23,26 @@ from bot.vault import new_encryption_key
 _DAYS_AGO = 8 * 86400.0
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a bot runs in whose store, key and model API are made up."""
+
+    settings: Settings
+    api: StandInModelApi
+
+    async def build(self, now: Callable[[], float]) -> Rewarm:
+        """Make the bot."""
+        bot = await build(self.settings, now, api_hosts=self.api.hosts)
+        self.api.places = bot.hosts.places
+        return bot
+
+
 @asynccontextmanager
-async def settings_for_a_while(seconds: float) -> AsyncIterator[Settings]:
-    """Settings of a bot whose store, key and model API are made up, and gone afterwards."""
+async def surroundings(seconds: float) -> AsyncIterator[Surroundings]:
+    """Make what a bot runs in; gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="rewarm-") as folder:
         async with StandInModelApi() as api:
-            yield load_settings(
+            settings = load_settings(
                 env_file=None,
                 discord_token="sandbox",  # noqa: S106  # there is no Discord to log in to
                 key_encryption_keys=new_encryption_key(),
@@ -42,6 +57,7 @@ async def settings_for_a_while(seconds: float) -> AsyncIterator[Settings]:
                 log_level="WARNING",
                 log_format="console",
             )
+            yield Surroundings(settings, api)
 
 
 @dataclass(frozen=True)

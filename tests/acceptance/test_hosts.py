@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -14,6 +15,7 @@ from bot.app import Rewarm
 from bot.domain.reload import State
 from bot.jobs.catalogue_refresh import FIRST_DELAY
 from bot.model_api.versions import VERSIONS
+from bot.vault import new_encryption_key
 from tests import wire as wires
 from tests.stand_ins.discord import Interaction
 from tests.stand_ins.model_api import ACCEPTED, Answer, ModelApiServer
@@ -222,6 +224,23 @@ async def test_key_that_was_replaced_meanwhile_goes_nowhere_else(
     assert await version(wire, bot) == "v6"
 
 
+async def test_key_that_replaced_the_accepted_one_stays_unchecked(
+    wire: Wire, bot: Rewarm, old: ModelApiServer
+) -> None:
+    wire.api.balances = [Answer(b"<html>", 502)]
+    await set_key(wire)
+
+    async def replaced(_: web.Request) -> web.StreamResponse:
+        await set_key(wire)
+        return web.json_response(ACCEPTED)
+
+    wire.api.reloads = [Answer(handler=replaced), Answer(ACCEPTED)]
+    assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
+    assert "not said yet whether it works" in await status(wire), "the API has said that of another key"
+    await ended(wire, bot, await wire.reload(model="another"))
+    assert "not said yet" not in await status(wire)
+
+
 async def test_two_reloads_at_once_move_the_key_together(
     wire: Wire, bot: Rewarm, old: ModelApiServer
 ) -> None:
@@ -239,6 +258,32 @@ async def test_two_reloads_at_once_move_the_key_together(
     texts = [await ended(wire, bot, one) for one in asked]
     assert [text[:5] for text in texts] == ["Ready", "Ready"]
     assert (len(old.calls), len(wire.api.calls)) == (2, 2)
+
+
+@pytest.mark.parametrize("slower", ["one", "two"], ids=["accepted last", "accepted first"])
+async def test_two_reloads_at_once_remember_where_one_was_accepted(
+    wire: Wire, bot: Rewarm, old: ModelApiServer, slower: str
+) -> None:
+    await of_0_1_0(wire, bot)
+    both = asyncio.Event()
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        if len(old.calls) == 2:
+            both.set()
+        await both.wait()
+        return web.json_response(OLD_INVALID.body)
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        model = wire.api.calls[-1].body["model_id"]
+        await asyncio.sleep(2 if model == slower else 0)
+        return web.json_response(ACCEPTED) if model == "one" else web.Response(status=502)
+
+    old.reloads, wire.api.reloads = [Answer(handler=refuse)], [Answer(handler=answer)]
+    asked = [await wire.reload(model="one"), await wire.reload(wire.ben, model="two")]
+    texts = [await ended(wire, bot, one) for one in asked]
+    assert [text.split()[0] for text in texts] == ["Ready", "Unknown"]
+    assert await version(wire, bot) == "v6"
+    assert "not said yet" not in await status(wire)
 
 
 async def test_wait_that_the_other_host_names_is_waited_out_there(
@@ -369,9 +414,19 @@ async def test_check_says_where_the_current_host_redirects_to(
         ),
         (
             {"MODEL_API_URL": "http://127.0.0.1:8000"},
-            "MODEL_API_VERSION: must be auto, v4 or v6, and with MODEL_API_URL v4 or v6.",
+            "MODEL_API_URL: needs MODEL_API_VERSION, v4 or v6: by that its paths are known.",
+        ),
+        ({"MODEL_API_VERSION": "v5"}, "MODEL_API_VERSION: must be auto, v4 or v6."),
+        (
+            {"MODEL_API_VERSION": "v6", "MODEL_API_URL": "modelslab.com"},
+            "MODEL_API_URL: must be scheme and host only, like https://modelslab.com.",
         ),
     ],
 )
-async def test_init_says_where_keys_go(known: dict[str, str], says: str) -> None:
-    assert init._model_api(known) == says
+async def test_init_says_where_keys_go_or_what_is_wrong(
+    known: dict[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = {"DISCORD_TOKEN": "made-up", "KEY_ENCRYPTION_KEYS": new_encryption_key(), **known}
+    init.ENV.write_text("".join(f"{name}={value}\n" for name, value in known.items()))
+    assert init._model_api() == says

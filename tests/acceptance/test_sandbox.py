@@ -42,6 +42,8 @@ ENDINGS = {
     "vendor-trouble": ("Failed",),
     "garbage": ("Unknown",),
     "hangs": ("Unknown",),
+    "old-host": ("Reloading", "Ready"),
+    "crowd": ("Reloading", "Ready"),
 }
 """What people see on the way, by model id."""
 
@@ -172,20 +174,27 @@ async def test_on_a_desktop_the_browser_opens(tmp_path: Path) -> None:
 async def test_each_model_shows_its_ending(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(ENDINGS) == set(ANSWERS)
     async with StandInModelApi() as api:
-        settings = wire.settings(model_api_url=api.url, reload_seconds=30)
-        async with running(settings, monkeypatch):
+        settings = wire.settings(reload_seconds=30)
+        async with running(settings, monkeypatch, api_hosts=api.hosts) as bot:
+            api.places = bot.hosts.places
             await wire.ready()
             modal = await wire.server.slash(wire.mod, wire.general, "key set")
             form = await wire.server.submit_modal(modal, {0: "wrong-key"})
             await wire.server.wait_for(lambda: "this key is invalid" in wire.reply(form).text)
             await wire.set_key("any-key")
+            assert urlsplit(api.url).netloc in await _key_status(wire)
             texts = {model: await _states(wire, model) for model in ENDINGS}
+            assert f"localhost:{urlsplit(api.url).port}" in await _key_status(wire)
+            after_the_crowd = " ".join(await _states(wire, "works-too"))
+    for words in ("**Waiting", "Many calls are waiting", "**Failed", "Nothing was sent"):
+        assert words in after_the_crowd
     for model, ending in ENDINGS.items():
         states = " ".join(texts[model]).replace("**", "")
         for words in ending:
             assert words in states, model
     alike = ("slow", "hangs", "no-status-word", "not-loading", "moved", "monthly-limit", "picture-")
-    last = [text[-1].replace(model, "") for model, text in texts.items() if not model.startswith(alike)]
+    others = {model: text for model, text in texts.items() if model not in ("old-host", "crowd")}
+    last = [text[-1].replace(model, "") for model, text in others.items() if not model.startswith(alike)]
     assert len(set(last)) == len(last), "each one says something of its own"
 
 
@@ -214,6 +223,12 @@ async def test_each_picture_shows_what_came_of_it(wire: Wire, monkeypatch: pytes
                 90,
                 model,
             )
+
+
+async def _key_status(wire: Wire) -> str:
+    asked = await wire.server.slash(wire.mod, wire.general, "key status")
+    await wire.server.wait_for(lambda: asked.message_id is not None)
+    return wire.reply(asked).text
 
 
 async def _states(wire: Wire, model: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -90,6 +91,19 @@ async def test_a_picture_that_does_not_come_is_given_up_after_45_seconds(
     begun = asyncio.get_running_loop().time()
     assert await fetch(session, f"{api.url}/picture.png", api.url) is None
     assert 44 <= asyncio.get_running_loop().time() - begun <= 52
+
+
+@pytest.mark.usefixtures("virtual")
+async def test_time_spent_waiting_for_a_place_does_not_count(
+    api: ModelApiServer, session: aiohttp.ClientSession
+) -> None:
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        await asyncio.sleep(50)
+        yield
+
+    api.pictures = [Answer(PNG, 404), Answer(PNG, 404), Answer(PNG)]
+    assert await fetch(session, f"{api.url}/picture.png", api.url, turn) == Picture(PNG, "test-image.png")
 
 
 @pytest.mark.usefixtures("virtual")

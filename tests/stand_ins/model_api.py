@@ -109,7 +109,7 @@ class ModelApiServer(ModelApiBase):
         model = call.body["model_id"]
         assert isinstance(model, str)
         if self.reloads is self._usual and model in ANSWERS:
-            return answer_about(model)
+            return answer_about(model, request.path)
         return await _answer(request, self.reloads)
 
     async def _render(self, request: web.Request) -> web.StreamResponse:

@@ -117,6 +117,8 @@ def test_what_is_no_id_and_no_page_of_the_vendor_is_refused(text: str) -> None:
         "https://modelslab.com/models/section/lora",
         "https://modelslab.com/models/category/image",
         "https://modelslab.com/models/section",
+        "https://modelslab.com/models/Section/lora",
+        "HTTPS://MODELSLAB.COM/MODELS/CATEGORY/IMAGE",
         "https://modelslab.com/pricing",
         "https://modelslab.com/dashboard/api-keys",
         "https://modelslab.com/playground?model_id=",

@@ -69,6 +69,7 @@ SPAM_TIP = "Spam filter: wait 30 seconds before the same request"
         (200, {"status": "ok", "messege": "Model is reloading"}),
         (200, {"status": 200, "message": "Model is reloading"}),
         (201, {"status": True, "message": "Model is reloading"}),
+        (200, {"messege": "Model is reloading", "error": None, "errors": [], "success": True}),
     ],
 )
 def test_a_clear_yes_starts_the_countdown(status: int, body: Any) -> None:
@@ -197,6 +198,8 @@ def test_a_refusal_ends_as_failed_with_its_reason(status: int, body: Any, outcom
         (200, {"messege": "Model isn't loaded"}),
         (200, {"messege": "No model is reloading"}),
         (200, {"messege": "Model is reloading", "error": "no"}),
+        (200, {"messege": "Model is reloading", "success": False}),
+        (200, {"messege": "Model reloading requires more of you"}),
         (200, {"status": "rejected", "messege": "Model is reloading"}),
         (200, {"status": False, "messege": "Model is reloading"}),
         (200, {"status": 500, "messege": "Model is reloading"}),
@@ -289,6 +292,7 @@ def test_a_429_that_names_a_short_wait_may_be_waited_out(
         (200, error("The queue is full", tip="wait for 40 seconds"), {}, 40),
         (429, error("Rate limit exceeded, try again in 30 minutes"), {}, 1800),
         (429, error("Rate limit exceeded, try again in 1 hour and 5 minutes"), {}, 3900),
+        (429, error("Rate limit exceeded, try after 5 minutes"), {}, 300),
         (429, error("Rate limit exceeded: 100 requests in 24 hours"), {}, DEFAULT_WAIT),
         (429, error("Rate limit exceeded, try again in 90 days"), {}, DEFAULT_WAIT),
         (429, error(LIMIT), {"x-ratelimit-reset": str(int(NOW) + 3600)}, 3600),
