@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import tests.wire
 from bot.app import Rewarm
 from bot.domain.reload import Ending
 from bot.settings import Settings, load_settings
@@ -65,7 +66,7 @@ async def settings(old: Wire, url: str | None) -> Settings:
 @pytest.fixture
 async def bot(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
     """This version's bot, when the countdown has 2 s to go."""
-    monkeypatch.setattr("tests.wire.EPOCH", KILLED_AT + 18 - asyncio.get_running_loop().time())
+    monkeypatch.setattr(tests.wire, "EPOCH", KILLED_AT + 18 - asyncio.get_running_loop().time())
     async with running(settings, monkeypatch) as bot:
         yield bot
 
