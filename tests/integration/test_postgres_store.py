@@ -1,4 +1,4 @@
-"""What only the shared store does: lives and leases, taking over, a database that goes and comes back."""
+"""What only the shared store does: leases, taking over, a database that goes and comes back."""
 
 import asyncio
 import signal
@@ -161,7 +161,7 @@ async def test_one_that_stalled_reads_again_before_it_does_anything(two: Two) ->
     await two.one.ask(make(2, model="b"), LIMIT)
     die(two.one)
     await asyncio.sleep(LEASE_TIMEOUT + 0.5)
-    await two.one.hold(1)  # it wakes up in time: a new life, which has what it had
+    await two.one.hold(1)  # it wakes up in time: a new lease, which has what the old one had
     assert (await two.other.news()).taken == []
     die(two.one)
     await taken(two.other)
@@ -311,14 +311,14 @@ async def test_a_claim_whose_answer_comes_late_is_not_forgotten(two: Two) -> Non
     assert [reload.id for reload in await taken(two.other)] == [1]
 
 
-async def test_a_row_of_a_life_that_nobody_knows_is_claimed(two: Two) -> None:
+async def test_a_row_of_a_lease_that_nobody_knows_is_claimed(two: Two) -> None:
     """Written by one that was stopping, after it had set free what it knew of."""
     await two.one.ask(make(1), LIMIT)
     await sql(two, "UPDATE reloads SET owner = gen_random_uuid()")
     assert [reload.id for reload in await taken(two.other, 1)] == [1]
 
 
-async def test_a_life_is_over_for_good_before_anything_of_it_is_claimed(two: Two) -> None:
+async def test_a_lease_is_over_for_good_before_anything_of_it_is_claimed(two: Two) -> None:
     """A renewal that began before the lease ran out may be written after it."""
     await two.one.ask(make(1), LIMIT)
     die(two.one)
@@ -626,7 +626,7 @@ async def test_a_write_that_fails_while_rows_are_compared_stops_no_comparing(
     assert two.one._lease.lost == set()
 
 
-async def test_a_life_that_began_without_an_answer_is_inherited_from(two: Two) -> None:
+async def test_a_lease_that_began_without_an_answer_is_inherited_from(two: Two) -> None:
     """Commits take longer than anybody waits, for a while, after a lease has run out."""
     die(two.other)
     await two.one.ask(make(1), LIMIT)
