@@ -91,7 +91,7 @@ test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -p no:simcord --hypothesis-profile quick tests/unit
 
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
-	@$(BIN)/python -m tests.tools.dist $(TESTS)
+	@$(BIN)/python -m tests.tools.dist $(or $(TESTS),-n 4 --dist worksteal)
 
 lock: ## renew the hashed locks: for development, for running only, and for building either (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \

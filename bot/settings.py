@@ -19,11 +19,12 @@ from bot.vault import KEY_BYTES
 
 _HOST = r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?/?"
 _NEW_KEY = "`rewarm new-key` prints one, or `make new-key` in a clone"
+_VERSIONS = " or ".join(sorted(VERSIONS))
 _PLAIN = {
     "RELOAD_SECONDS": "must be a number from 1 to 86400",
     "SHARD_COUNT": "must be a whole number, 1 or more",
     "SHARD_IDS": "must be whole numbers with commas between them, like 0,1",
-    "MODEL_API_VERSION": "must be auto, v4 or v6",
+    "MODEL_API_VERSION": f"must be auto, {_VERSIONS}",
     "HEALTH_PORT": "must be a port from 1 to 65535, or 0 for none",
     "HISTORY_DAYS": "must be a whole number from 1 to 3650",
     "LOG_FORMAT": "must be console or json",
@@ -177,7 +178,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _url_has_version(self) -> Self:
         if self.model_api_url and self.model_api_version == "auto":
-            raise ValueError("MODEL_API_URL: needs MODEL_API_VERSION, v4 or v6: by that its paths are known")
+            raise ValueError(
+                f"MODEL_API_URL: needs MODEL_API_VERSION, {_VERSIONS}: by that its paths are known"
+            )
         return self
 
     @property
@@ -231,9 +234,9 @@ def _line(detail: dict[str, Any]) -> str:
     """One line for one fault; the value itself is left out, as it may be a secret."""
     name = ".".join(str(part) for part in detail["loc"][:1]).upper()
     if detail["type"] == "missing":
-        mend = {"KEY_ENCRYPTION_KEYS": _NEW_KEY, "DISCORD_TOKEN": "discord.com/developers has it, under Bot"}
+        fix = {"KEY_ENCRYPTION_KEYS": _NEW_KEY, "DISCORD_TOKEN": "discord.com/developers has it, under Bot"}
         return (
-            f"{name}: is missing. `make init` sets it; or put it into the environment or .env ({mend[name]})."
+            f"{name}: is missing. `make init` sets it; or put it into the environment or .env ({fix[name]})."
         )
     text = _PLAIN.get(name) or str(detail["msg"]).removeprefix("Value error, ")
     return f"{name}: {text}." if name else f"{text}."

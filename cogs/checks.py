@@ -8,7 +8,7 @@ from bot.domain.errors import NotAllowed, NotAMember
 
 
 def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
-    """Check the right when a command runs: hiding the command is only a default. Raises NotAllowed."""
+    """Check the permission when a command runs: hiding the command is only a default. Raises NotAllowed."""
     if not interaction.permissions.manage_guild:
         raise NotAllowed
 

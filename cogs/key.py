@@ -49,7 +49,7 @@ class KeyModal(discord.ui.Modal):
         self.add_item(discord.ui.TextDisplay(say(KEY_SHOWN)))
 
     async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
-        """Check the right once more: it may have been taken away while the modal was open."""
+        """Check the permission once more: it may have been taken away while the modal was open."""
         require_manager(interaction)
         key = parse_key(self._box.value)
         interaction.client.member_calls.count(interaction.guild_id or 0, interaction.user.id)

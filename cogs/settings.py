@@ -23,7 +23,7 @@ class SettingMenu(Press, template=SETTING):
     """Stores what was chosen."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Check the right once more, store it, show the panel anew."""
+        """Check the permission once more, store it, show the panel anew."""
         require_manager(interaction)
         store, server = interaction.client.store, interaction.guild_id or 0
         what, who, before = self.match["what"], interaction.user, await store.settings(server)

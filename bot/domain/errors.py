@@ -106,7 +106,7 @@ class Refusal(RewarmError):
 
 
 class BadModelId(Refusal):
-    """The text is not a model id by the rules of `bot.model_id.parse_model_id`."""
+    """The text is not a model id by the rules of `bot.domain.model_id.parse_model_id`."""
 
 
 class NoModelPage(BadModelId):

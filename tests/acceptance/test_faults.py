@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("virtual")
 BY_TOKEN, BY_CHANNEL = r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 FOLLOW_UP, PING = r"^/webhooks/\d+/[^/]+$", r"^/channels/\d+/messages$"
 SECONDS, BEFORE, LASTS = 120.0, 20.0, 60.0
-MENDED = LASTS + 10.0
+CLEARED = LASTS + 10.0
 """The next try comes at most 8 s after the fault has gone."""
 ALWAYS = 10**9
 _REFUSED = (401, 403, 404)
@@ -93,12 +93,12 @@ CASES = {
     ),
     "5xx by token": Case(faults=(every("PATCH", BY_TOKEN, status=502),), shown_within=3, pinged_within=3),
     "503 by token": Case(faults=(every("PATCH", BY_TOKEN, status=503),), shown_within=3, pinged_within=3),
-    "5xx for pings": Case(faults=(every("POST", PING, status=500),), pinged_within=MENDED),
-    "503 for pings": Case(faults=(every("POST", PING, status=503),), pinged_within=MENDED),
+    "5xx for pings": Case(faults=(every("POST", PING, status=500),), pinged_within=CLEARED),
+    "503 for pings": Case(faults=(every("POST", PING, status=503),), pinged_within=CLEARED),
     "5xx everywhere": Case(
         faults=(every("PATCH", "", status=500), every("POST", "messages$", status=500)),
-        shown_within=MENDED,
-        pinged_within=MENDED,
+        shown_within=CLEARED,
+        pinged_within=CLEARED,
         alone=True,
     ),
     "429 of ten minutes by token": Case(
@@ -128,7 +128,7 @@ CASES = {
         for name, body in ODD_BODIES.items()
     },
     "resets by token": Case(faults=(every("PATCH", BY_TOKEN, reset="before"),), shown_within=3),
-    "resets for pings": Case(faults=(every("POST", PING, reset="before"),), pinged_within=MENDED),
+    "resets for pings": Case(faults=(every("POST", PING, reset="before"),), pinged_within=CLEARED),
     "edits whose answer is lost": Case(faults=(every("PATCH", BY_TOKEN, reset="after"),), shown_within=3),
     "pings whose answer is lost": Case(faults=(Fault("POST", PING, reset="after", times=3),)),
     "token route hangs": Case(faults=(every("PATCH", BY_TOKEN, delay=300),), shown_within=3, pinged_within=4),
@@ -149,10 +149,10 @@ CASES = {
     "no right to send, and 5xx for follow-ups": Case(
         may_not_send,
         faults=(every("POST", FOLLOW_UP, status=503),),
-        pinged_within=MENDED,
+        pinged_within=CLEARED,
         most_refused={403: 1},
     ),
-    "channel route hangs": Case(faults=(every("POST", PING, delay=300),), pinged_within=MENDED),
+    "channel route hangs": Case(faults=(every("POST", PING, delay=300),), pinged_within=CLEARED),
 }
 
 

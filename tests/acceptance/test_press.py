@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from bot.app import Rewarm
 from bot.domain.reload import Outcome
 from bot.languages import LOCALES
+from bot.reloads import image_story
 from bot.words.buttons import TEST_PROMPT
 from tests.stand_ins.discord import Fault, Interaction, Message, flat
 from tests.stand_ins.model_api import PNG, Answer
@@ -310,7 +311,7 @@ async def test_a_defect_leaves_nobody_waiting(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = await ready(wire)
-    monkeypatch.setattr("bot.reloads.image_story.RENDERING_TIMEOUT", None)
+    monkeypatch.setattr(image_story, "RENDERING_TIMEOUT", None)
     wire.api.renders = [Answer(wire.api.rendering(eta=5))]
     await try_it(wire, message)
     await shows(wire, message, "the bot was interrupted. It may have cost a generation.")

@@ -54,7 +54,7 @@ class Line:
     def cut(self) -> None:
         self._open.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._open.set()
 
     def lead_to(self, server: postgres.Server) -> None:
@@ -285,7 +285,7 @@ async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
         await settled(wire, database)
         times = [at for at in edits(wire, asked) if at > taken + 0.5]
         assert all(b - a > 1 for a, b in itertools.pairwise(times)), "one shows it, not two"
-        line.mend()
+        line.restore()
         await wire.logged("lost=1")
     assert len(wire.api.calls) == 1
 
@@ -322,7 +322,7 @@ async def test_an_ending_that_a_replica_cut_off_alone_could_not_store_is_not_tol
         await asyncio.sleep(2.7)  # it is about to call again
         line.cut()
         await settled(wire, database)
-        line.mend()
+        line.restore()
         await wire.logged("lost=1")
         shown = [str(components) for _, components in wire.reply(asked).history]
     assert len(wire.api.calls) == 2
@@ -453,7 +453,7 @@ async def test_a_transaction_with_who_has_gone_silent_is_given_up(
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(look(), 5)
         assert connection.is_closed()
-        line.mend()
+        line.restore()
 
 
 async def test_a_test_image_waits_for_a_database_that_is_away(wire: Wire, database: postgres.Server) -> None:

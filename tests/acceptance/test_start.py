@@ -9,7 +9,9 @@ import discord
 import pytest
 from discord.ext import commands
 
+from bot import app
 from bot.app import build
+from bot.reloads import runner
 from tests.stand_ins.discord import DiscordServer, Fault
 from tests.wire import Wire, reload_works, running
 
@@ -159,9 +161,9 @@ async def test_defect_of_ours_at_start_ends_it(
 ) -> None:
     """Trying again for ever would hide it."""
     if defect == "a cog is missing":
-        monkeypatch.setattr("bot.app.COGS", ("cogs.error_handler", "cogs.no_such"))
+        monkeypatch.setattr(app, "COGS", ("cogs.error_handler", "cogs.no_such"))
     else:
-        monkeypatch.setattr("bot.reloads.runner.RESUME_SPREAD", None)
+        monkeypatch.setattr(runner, "RESUME_SPREAD", None)
         async with running(wire.settings(), monkeypatch):
             await wire.set_key()
             await wire.reload()
@@ -187,7 +189,7 @@ async def test_commands_are_sent_again_only_where_they_changed_or_are_another_ap
             assert syncs(wire) == again
             wire.server.connected.clear()
     with monkeypatch.context() as fewer:
-        fewer.setattr("bot.app.COGS", ("cogs.error_handler", "cogs.key"))
+        fewer.setattr(app, "COGS", ("cogs.error_handler", "cogs.key"))
         async with running(wire.settings(), monkeypatch):
             await wire.server.wait_for(lambda: syncs(wire) == 2)
     assert [command["name"] for command in wire.server.commands] == ["key"]

@@ -6,12 +6,15 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
+import tests.wire
 from bot.app import Rewarm
 from bot.domain.reload import Ending
+from bot.domain.rows import ServerSettings
 from bot.settings import Settings, load_settings
 from tests import ROOT
 from tests.stand_ins.discord import Interaction, Message
@@ -65,7 +68,7 @@ async def settings(old: Wire, url: str | None) -> Settings:
 @pytest.fixture
 async def bot(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rewarm]:
     """This version's bot, when the countdown has 2 s to go."""
-    monkeypatch.setattr("tests.wire.EPOCH", KILLED_AT + 18 - asyncio.get_running_loop().time())
+    monkeypatch.setattr(tests.wire, "EPOCH", KILLED_AT + 18 - asyncio.get_running_loop().time())
     async with running(settings, monkeypatch) as bot:
         yield bot
 
@@ -121,8 +124,18 @@ async def test_its_buttons_and_forms_work_with_its_key(old: Wire) -> None:
     for what in ("test", "keep"):
         pressed = await press(old, f"rewarm:{what}:{CONFIRMED if what == 'keep' else READY}")
         assert pressed.modal is not None
+        assert pressed.modal["custom_id"].startswith(f"rewarm:prompt:{what}:"), "as in one that stands open"
         await old.server.submit_modal(pressed, {"prompt": what})
         await old.server.wait_for(functools.partial(is_asked_for, old, what))
+
+
+async def test_its_menus_work(old: Wire, bot: Rewarm) -> None:
+    await old.ready()
+    chosen = await choose(old, "rewarm:model:0", "sdxl-turbo")
+    await old.server.wait_for(functools.partial(is_shown, old, chosen, "`sdxl-turbo`"))
+    for what, value in (("ping", "all"), ("language", "auto"), ("channel", str(GENERAL))):
+        await choose(old, f"rewarm:set:{what}", value)
+    assert await bot.store.settings(SERVER) == ServerSettings(ledger_channel=GENERAL)
 
 
 def is_shown(old: Wire, pressed: Interaction, text: str) -> bool:
@@ -137,9 +150,24 @@ def is_asked_for(old: Wire, prompt: str) -> bool:
 async def press(old: Wire, custom_id: str) -> Interaction:
     """Press a button under a message of that bot's."""
     button = {"type": 2, "id": 2, "style": 2, "label": "It", "custom_id": custom_id}
-    message = Message(REPLY + 1, GENERAL, components=[{"type": 1, "id": 1, "components": [button]}])
+    return await old.server.press(old.mod, holding(old, button), "It")
+
+
+async def choose(old: Wire, custom_id: str, value: str) -> Interaction:
+    """Choose in a menu of a message of that bot's."""
+    kind = (
+        {"type": 8}
+        if custom_id.endswith("channel")
+        else {"type": 3, "options": [{"label": value, "value": value}]}
+    )
+    menu = {"id": 2, "custom_id": custom_id} | kind
+    return await old.server.choose(old.mod, holding(old, menu), value)
+
+
+def holding(old: Wire, item: dict[str, Any]) -> Message:
+    message = Message(REPLY + 1, GENERAL, components=[{"type": 1, "id": 1, "components": [item]}])
     old.server.messages[message.id] = message
-    return await old.server.press(old.mod, message, "It")
+    return message
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)

@@ -1,23 +1,24 @@
 """Watched models: on the sixth day one message, which changes after the seventh; and nothing twice."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from simcord.actors import MemberActor
 from simcord.results import InteractionResult
+from structlog.testing import capture_logs
 
 from bot.app import Rewarm
-from bot.domain.errors import StoreTrouble
 from bot.domain.reload import MOST_REFUSED, WARM_AGE, Asker, Outcome, Reload, State
 from bot.domain.rows import WATCHED_PER_SERVER, Watch
 from bot.domain.server_models import models_of
 from bot.jobs.watches import due
 from bot.store.base import Store
+from bot.store.file import NAME as FILE_NAME
 from bot.words.buttons import TEST_PROMPT
 from tests.acceptance.test_lists import choose, models, press, shown
 from tests.stand_ins.discord import Fault, Message, flat
@@ -550,22 +551,22 @@ async def test_it_is_said_in_the_servers_language(watching: Wire, bot: Rewarm) -
 
 
 async def test_trouble_with_one_row_does_not_keep_the_others_from_being_looked_at(
-    watching: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
+    watching: Wire, bot: Rewarm
 ) -> None:
-    await bot.watches.watch(watching.guild.id, "aaa", watching.ben.id, watching.general.id)
-    look_at = bot.watches._look_at
-
-    async def trouble(known: Watch, seen: Any) -> Any:
-        if known.model == "aaa":
-            raise StoreTrouble("made to fail")
-        return await look_at(known, seen)
-
-    monkeypatch.setattr(bot.watches, "_look_at", trouble)
-    [known] = [watch for watch in await watches(bot.store) if watch.model == "m"]
-    await bot.store.set_watch(replace(known, used_at=bot.now() - 6.2 * DAY))
-    for _ in range(2):
+    """The disk is locked while one is written that nobody wants to hear of any more."""
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 15 * DAY))
+    await bot.store.set_watch(replace(known, model="other", used_at=bot.now() - 6.2 * DAY), anew=True)
+    disk = sqlite3.connect(watching.folder / "data" / FILE_NAME, isolation_level=None)
+    disk.execute("BEGIN IMMEDIATE")
+    with capture_logs() as logs:
         await bot.watches.look()
-    assert len(spoken(watching)) == 1
+    disk.rollback()
+    disk.close()
+    assert [line["error"] for line in logs if line["event"] == "ledger.not_looked"] == ["StoreSlow"]
+    await bot.watches.look()
+    [text] = spoken(watching)
+    assert "`other`" in text
 
 
 def test_seven_days_are_seven_days() -> None:

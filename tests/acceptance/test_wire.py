@@ -20,7 +20,9 @@ from structlog.testing import capture_logs
 from bot.app import Rewarm
 from bot.domain.picture import Picture
 from bot.domain.reload import Asker, Outcome, Reload, State
+from bot.reloads import countdown
 from bot.store.file import NAME as FILE_NAME
+from bot.words import reload as reload_words
 from bot.words.common import span
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.model_api import Answer
@@ -443,7 +445,7 @@ async def test_defect_while_telling_still_reaches_who_asked(
 ) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
-    monkeypatch.setattr("bot.words.reload._ending", None)
+    monkeypatch.setattr(reload_words, "_ending", None)
     with capture_logs() as logs:
         await wire.server.wait_for(wire.pings, 10)
     [ping] = wire.pings()
@@ -456,7 +458,7 @@ async def test_defect_while_telling_still_reaches_who_asked(
 async def test_defect_while_counting_ends_as_unknown(
     wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.reloads.countdown.next_edit", None)
+    monkeypatch.setattr(countdown, "next_edit", None)
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "ref " in wire.reply(asked).text, 10)
     assert wire.reply(asked).text.startswith("**Unknown**")
@@ -472,21 +474,14 @@ async def test_replayed_event_of_a_joiner_is_ignored(wire: Wire, bot: Rewarm) ->
     assert len(wire.api.calls) == 1
 
 
-async def test_nothing_is_called_that_is_not_stored(
-    wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_is_called_that_is_not_stored(wire: Wire, bot: Rewarm) -> None:
     """The disk fails between the first answer and the call."""
-    acknowledge = bot.responses.acknowledge
+    wire.server.faults.append(Fault("POST", CALLBACK, late=0.5))
     other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
-
-    async def then_lock(interaction: Any) -> int | None:
-        message = await acknowledge(interaction)
-        other.execute("BEGIN IMMEDIATE")
-        return message
-
-    monkeypatch.setattr(bot.responses, "acknowledge", then_lock)
     with capture_logs() as logs:
         asked = await wire.reload()
+        assert wire.reply(asked).thinking, "the bot does not know yet that its answer has arrived"
+        other.execute("BEGIN IMMEDIATE")
         await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(asked).text, 10)
     found = re.search(r"ref ([0-9A-F]{4})", wire.reply(asked).text)
     assert found
@@ -580,7 +575,7 @@ async def test_joiner_is_pinged_although_storage_fails_before_the_call(wire: Wir
 async def test_joiner_of_a_reload_that_is_being_rescued_starts_no_second_story(
     wire: Wire, bot: Rewarm, slow_disk: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.reloads.countdown.next_edit", None)
+    monkeypatch.setattr(countdown, "next_edit", None)
     slow_disk(0.3)
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)

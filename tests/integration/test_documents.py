@@ -1,5 +1,6 @@
 """What is written about the bot agrees with the bot."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import bot
 from bot.settings import Settings
 from tests import ROOT
 from tests.tools.tables import README, written
 
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+INSTALLED = Path(bot.__file__).parents[1]
+"""Where `bot` and `cogs` are: in the root, or in site-packages."""
 ARGUMENTS = re.compile(r"^    ([a-z]\S+)(?: +\S|$)", re.MULTILINE)
 
 
@@ -49,6 +53,21 @@ def test_make_targets_that_are_named_exist() -> None:
     for page in PAGES:
         named = set(re.findall(r"`make ([a-z-]+)`", page.read_text()))
         assert named <= targets, page
+
+
+def test_files_that_are_named_exist() -> None:
+    roots = {"bot": INSTALLED, "cogs": INSTALLED}
+    for page in PAGES:
+        for name in re.findall(r"`((?:bot|cogs|tests|docs)/[\w./]*)`", page.read_text()):
+            path = roots.get(name.partition("/")[0], ROOT) / name
+            assert path.exists() or path.with_suffix(".py").exists(), f"{page.name}: {name}"
+
+
+def test_what_the_code_names_exists() -> None:
+    """By its whole name, in backticks."""
+    for path in (*(INSTALLED / "bot").rglob("*.py"), *(INSTALLED / "cogs").rglob("*.py")):
+        for name in re.findall(r"`((?:bot|cogs)(?:\.\w+)+)`", path.read_text()):
+            assert pkgutil.resolve_name(name), f"{path.name}: {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,6 +14,7 @@ import pytest
 from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.domain.rows import KeyRow
+from bot.store import embedded
 from bot.store.blocklist import Blocklist
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import FORMAT
@@ -389,7 +390,7 @@ async def test_key_that_is_removed_late_is_wiped_all_the_same(
 ) -> None:
     store = await opened(tmp_path)
     await store.set_key(100, KeyRow("sealed-canary", 7, "mod", 1.0))
-    monkeypatch.setattr("bot.store.embedded.WRITE_TIMEOUT", 0.2)
+    monkeypatch.setattr(embedded, "WRITE_TIMEOUT", 0.2)
     store._thread.submit(time.sleep, 0.5)  # the disk is busy for longer than that
     with pytest.raises(StoreSlow):
         await store.remove_key(100)

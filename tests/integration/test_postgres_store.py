@@ -1,4 +1,4 @@
-"""What only the shared store does: lives and leases, taking over, a database that goes and comes back."""
+"""What only the shared store does: leases, taking over, a database that goes and comes back."""
 
 import asyncio
 import signal
@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -16,7 +16,7 @@ from bot.domain.errors import DatabaseUnusable, StoreTrouble, Taken, TooManyOpen
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.domain.rows import KeyRow, Watch
 from bot.reloads.life import Life
-from bot.store import statements
+from bot.store import claims, statements
 from bot.store.database import _unusable
 from bot.store.lease import LEASE_TIMEOUT
 from bot.store.postgres import SERVERS_BATCH, PostgresStore
@@ -161,7 +161,7 @@ async def test_one_that_stalled_reads_again_before_it_does_anything(two: Two) ->
     await two.one.ask(make(2, model="b"), LIMIT)
     die(two.one)
     await asyncio.sleep(LEASE_TIMEOUT + 0.5)
-    await two.one.hold(1)  # it wakes up in time: a new life, which has what it had
+    await two.one.hold(1)  # it wakes up in time: a new lease, which has what the old one had
     assert (await two.other.news()).taken == []
     die(two.one)
     await taken(two.other)
@@ -311,14 +311,14 @@ async def test_a_claim_whose_answer_comes_late_is_not_forgotten(two: Two) -> Non
     assert [reload.id for reload in await taken(two.other)] == [1]
 
 
-async def test_a_row_of_a_life_that_nobody_knows_is_claimed(two: Two) -> None:
+async def test_a_row_of_a_lease_that_nobody_knows_is_claimed(two: Two) -> None:
     """Written by one that was stopping, after it had set free what it knew of."""
     await two.one.ask(make(1), LIMIT)
     await sql(two, "UPDATE reloads SET owner = gen_random_uuid()")
     assert [reload.id for reload in await taken(two.other, 1)] == [1]
 
 
-async def test_a_life_is_over_for_good_before_anything_of_it_is_claimed(two: Two) -> None:
+async def test_a_lease_is_over_for_good_before_anything_of_it_is_claimed(two: Two) -> None:
     """A renewal that began before the lease ran out may be written after it."""
     await two.one.ask(make(1), LIMIT)
     die(two.one)
@@ -600,26 +600,33 @@ async def test_a_row_that_is_further_than_was_known_is_read_again(two: Two) -> N
     assert await two.one.step(1, {State.CALLING}, State.COUNTING, deadline=2.0) is not None
 
 
-async def test_a_write_that_ends_while_rows_are_compared_stops_no_comparing(
+async def test_a_write_that_fails_while_rows_are_compared_stops_no_comparing(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that was never held: a join's own id, say."""
-    await two.one.ask(make(1), LIMIT)
-    del two.one._lease.held[1]  # its answer was lost
-    fetch = two.one._fetch
-    two.one._claims.under_way[99] += 1
+    """It was under way when the comparing began, and is not ours afterwards."""
+    monkeypatch.setattr(claims, "STEP_TIMEOUT", 10.0)  # that it is quick is not asked here
+    admin, waiting = await asyncpg.connect(two.url), "FROM pg_locks WHERE NOT granted"
+    async with admin.transaction():
+        await admin.execute(statements.SERVERS_TURN, 100)
+        asking = asyncio.create_task(two.one.ask(make(1), LIMIT))
+        async with asyncio.timeout(LIMIT):
+            while not two.one._claims.under_way:
+                await asyncio.sleep(0.01)
+        await admin.execute("LOCK TABLE reloads")
+        comparing = asyncio.create_task(two.one._claims._compare())
+        async with asyncio.timeout(LIMIT):
+            while not await admin.fetchval(f"SELECT count(*) {waiting} AND locktype = 'relation'"):
+                await asyncio.sleep(0.01)
+        await admin.execute(f"SELECT pg_terminate_backend(pid) {waiting} AND locktype = 'advisory'")
+        with pytest.raises(StoreTrouble):
+            await asking
+        assert not two.one._claims.under_way
+    await comparing
+    await admin.close()
+    assert two.one._lease.lost == set()
 
-    async def slow(query: str, *args: Any) -> list[asyncpg.Record]:
-        if query == statements.LEAVE:
-            two.one._claims.under_way.clear()
-        return await fetch(query, *args)
 
-    monkeypatch.setattr(two.one, "_fetch", slow)
-    two.one._claims._compared_at = 0.0
-    assert (await two.one.news()).lost == frozenset()
-
-
-async def test_a_life_that_began_without_an_answer_is_inherited_from(two: Two) -> None:
+async def test_a_lease_that_began_without_an_answer_is_inherited_from(two: Two) -> None:
     """Commits take longer than anybody waits, for a while, after a lease has run out."""
     die(two.other)
     await two.one.ask(make(1), LIMIT)

@@ -14,6 +14,7 @@ import pytest
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import State
 from bot.domain.rows import KeyRow
+from bot.store import turns
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from tests.integration.test_embedded_store import LIMIT, make, opened
@@ -63,7 +64,7 @@ async def test_file_that_is_gone_is_put_back_before_anything_is_confirmed(
 
 
 async def test_it_is_noticed_while_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.turns.GUARD_INTERVAL", 0.05)
+    monkeypatch.setattr(turns, "GUARD_INTERVAL", 0.05)
     store = await opened(folder)
     (folder / NAME).unlink()
     async with asyncio.timeout(10):

@@ -37,19 +37,19 @@ def read(code: str) -> Catalog:
         return read_po(file, locale=code)
 
 
-def write(code: str, catalogue: Catalog) -> None:
+def write(code: str, translated: Catalog) -> None:
     """Write them in the order of the English ones, without the headers that would change each time."""
     packed = io.BytesIO()
-    write_po(packed, catalogue, width=110, no_location=True, sort_output=True, ignore_obsolete=True)
+    write_po(packed, translated, width=110, no_location=True, sort_output=True, ignore_obsolete=True)
     text = _CHANGING.sub("", packed.getvalue().decode())
     (FOLDER / f"{code}.po").write_text(text, "utf-8")
 
 
 def main() -> None:
     for code in CODES:
-        catalogue = read(code)
-        catalogue.update(said(), no_fuzzy_matching=True)
-        write(code, catalogue)
+        translated = read(code)
+        translated.update(said(), no_fuzzy_matching=True)
+        write(code, translated)
 
 
 if __name__ == "__main__":

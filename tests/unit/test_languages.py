@@ -48,8 +48,8 @@ def ids(message: Message) -> list[str]:
     return [message.id] if isinstance(message.id, str) else list(message.id)
 
 
-def is_translated(catalogue: Catalog, message: Message) -> bool:
-    return message.id in catalogue and all(texts(catalogue[message.id]))
+def is_translated(translated: Catalog, message: Message) -> bool:
+    return message.id in translated and all(texts(translated[message.id]))
 
 
 def test_the_code_says_something() -> None:
@@ -62,10 +62,10 @@ def test_each_language_is_heard_by_somebody() -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_nothing_is_missing_unsure_or_left_over(code: str) -> None:
-    catalogue = read(code)
-    missing = [str(m.id) for m in SAID if not is_translated(catalogue, m)]
-    left_over = {str(m.id) for m in catalogue if m.id} - {str(m.id) for m in SAID}
-    assert [m.id for m in catalogue if m.id and m.fuzzy] == []
+    translated = read(code)
+    missing = [str(m.id) for m in SAID if not is_translated(translated, m)]
+    left_over = {str(m.id) for m in translated if m.id} - {str(m.id) for m in SAID}
+    assert [m.id for m in translated if m.id and m.fuzzy] == []
     complaint = f"Not translated: {code}: {missing}; left over: {sorted(left_over)}. make translations"
     if os.environ.get("RELEASE") == "true":
         assert (missing, left_over) == ([], set()), complaint
@@ -88,10 +88,10 @@ def test_the_status_of_a_key_with_ten_events_fits_in_a_message(code: str, settin
 
 @pytest.mark.parametrize("code", CODES)
 def test_placeholders_and_markup_are_the_same(code: str) -> None:
-    catalogue = read(code)
-    for message in (message for message in SAID if is_translated(catalogue, message)):
+    translated = read(code)
+    for message in (message for message in SAID if is_translated(translated, message)):
         wanted = sorted(PLACEHOLDER.findall(ids(message)[-1]))
-        for text in texts(catalogue[message.id]):
+        for text in texts(translated[message.id]):
             found = sorted(PLACEHOLDER.findall(text))
             less_the_number = [name for name in wanted if name != "{number}"]
             assert found == wanted or (len(ids(message)) > 1 and found == less_the_number), text

@@ -2,7 +2,7 @@
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.domain.errors import SettingsError
+from bot.model_api.versions import VERSIONS
 from bot.settings import Settings, load_settings
 from bot.vault import KEY_BYTES
 
@@ -56,6 +57,10 @@ def refused(load: Any, **environment: str) -> list[str]:
 )
 def test_only_token_and_keys_are_required(load: Any, name: str, default: object) -> None:
     assert getattr(load(), name) == default
+
+
+def test_each_version_of_the_model_api_can_be_chosen() -> None:
+    assert set(get_args(Settings.model_fields["model_api_version"].annotation)) == {"auto", *VERSIONS}
 
 
 def test_each_setting_says_what_it_means() -> None:
@@ -107,7 +112,7 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "mend"),
+    ("name", "value", "fix"),
     [
         ("DISCORD_TOKEN", "", "is missing. `make init` sets it"),
         ("KEY_ENCRYPTION_KEYS", "", NEW_KEY),
@@ -151,11 +156,11 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
     ],
 )
 def test_a_bad_value_gives_one_line_that_names_it_and_says_how_to_mend_it(
-    load: Any, name: str, value: str, mend: str
+    load: Any, name: str, value: str, fix: str
 ) -> None:
     (line,) = refused(load, **{name: value})
     assert line.startswith(f"{name}: ")
-    assert mend in line
+    assert fix in line
     assert "\n" not in line
     assert "canary" not in line
     assert K1 not in line

@@ -64,7 +64,7 @@ class ByToken(Messages):
         return 200, {"interaction": about, **made}
 
     def _take_answer(self, request: Request, interaction: Interaction, kind: int, data: Json) -> Json:
-        """Do what the first answer says; answers what became of it."""
+        """Do what the first answer says; return what became of it."""
         in_place = () if interaction.source is None else (6, 7)
         fitting = {
             COMMAND_CALL: (4, 5, 9),

@@ -42,7 +42,7 @@ class People(Messages):
     async def autocomplete(
         self, member: Member, channel: Channel, command: str, option: str, text: str
     ) -> list[Json]:
-        """Type into an option; answers the choices. Raises TimeoutError where none came."""
+        """Type into an option; return the choices. Raises TimeoutError where none came."""
         data = self._invocation(command, {option: text}, focused=option)
         interaction = await self._interact(AUTOCOMPLETE, member, channel, data, self.answer_seconds)
         if interaction.choices is None:
@@ -67,11 +67,11 @@ class People(Messages):
         data = {"custom_id": menu["custom_id"], "component_type": kind, "id": menu["id"], "values": [value]}
         if kind == 8:
             channel = self.channels[int(value)]
-            rights = {
+            permitted = {
                 "permissions": str(member_permissions(member)),
                 "app_permissions": str(channel.app_permissions),
             }
-            data["resolved"] = {"channels": {value: _partial(channel) | rights}}
+            data["resolved"] = {"channels": {value: _partial(channel) | permitted}}
         return await self._interact(PRESS, member, place, data, wait, message)
 
     async def submit_modal(
@@ -138,7 +138,7 @@ class People(Messages):
     def _event(self, new: Interaction, data: Json) -> Json:
         """What the bot gets of it."""
         member, channel, guild = new.member, new.channel, new.channel.guild
-        rights = {"permissions": str(member_permissions(member))}
+        permitted = {"permissions": str(member_permissions(member))}
         event: Json = {
             "id": str(new.id),
             "application_id": str(self.application_id),
@@ -149,8 +149,8 @@ class People(Messages):
             "guild_id": str(guild.id),
             "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
             "channel_id": str(channel.id),
-            "channel": _partial(channel) | rights,
-            "member": member_payload(member) | rights,
+            "channel": _partial(channel) | permitted,
+            "member": member_payload(member) | permitted,
             "app_permissions": str(channel.app_permissions),
             "locale": member.locale,
             "guild_locale": guild.locale,

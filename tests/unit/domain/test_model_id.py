@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import BadModelId, NoModelPage
 from bot.domain.model_id import linked_model, parse_model_id
+from bot.model_api.versions import VERSIONS
 
 IDS = (
     *(
@@ -178,3 +179,8 @@ def test_an_id_that_was_read_is_read_again_as_itself(text: str) -> None:
 )
 def test_a_page_leads_to_its_model(text: str, linked: str | None) -> None:
     assert linked_model(text) == linked
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_versions_host_has_model_pages(version: str) -> None:
+    assert linked_model(f"{VERSIONS[version].host}/models/dream-shaper") == "dream-shaper"
