@@ -11,6 +11,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.admin import check, init
+from bot.admin.env_file import ENV
 from bot.app import Rewarm
 from bot.domain.reload import State
 from bot.jobs.catalogue_refresh import FIRST_DELAY
