@@ -2,17 +2,19 @@
 
 import asyncio
 import functools
+import itertools
 from collections.abc import Callable
 
 import discord
 import structlog
 
+from bot.backoff import retry_pause
 from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
 from bot.discord_api.limiter import Limiter
-from bot.domain.errors import StoreTrouble
+from bot.domain.errors import StoreSlow, StoreTrouble
 from bot.domain.events import What, is_news, said_by
 from bot.domain.reload import Outcome
-from bot.domain.rows import Event
+from bot.domain.rows import Event, ServerSettings
 from bot.languages import Languages
 from bot.logs import log_failure
 from bot.metrics import Metrics
@@ -70,19 +72,33 @@ class Moderators:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _tell(self, server: int, event: Event) -> None:
-        try:
-            if not is_news(await self._store.events(server), event):  # mostly: a model was reloaded once more
-                return
-            chosen = await self._store.settings(server)
-            if not await self._store.add_event(server, event) or chosen.news_channel is None:
-                return
-        except StoreTrouble as error:
-            log.error("moderators.not_noted", server=server, error=str(error))  # noqa: TRY400  # no news in a traceback
+        """What the API says it says again; what somebody has changed is tried until it is stored."""
+        for attempt in itertools.count():
+            guild = self._bot.get_guild(server)
+            try:
+                chosen = await self._keep(server, event)
+                break
+            except StoreTrouble as error:
+                log.error("moderators.not_noted", server=server, error=str(error))  # noqa: TRY400  # no news in a traceback
+                if not event.by or guild is None:
+                    return
+                await asyncio.sleep(retry_pause(attempt))
+        if chosen is None or chosen.news_channel is None:
             return
-        guild = self._bot.get_guild(server)
         say = self._languages.of(chosen.locale(guild.preferred_locale if guild is not None else None))
         nonce = f"{round(event.at * 1000)}-{event.what}"[:25]
         await self._send(server, chosen.news_channel, event_text(event, say), nonce)
+
+    async def _keep(self, server: int, event: Event) -> ServerSettings | None:
+        """Store it; return the server's settings if it is to be told. Raises StoreTrouble."""
+        if not is_news(await self._store.events(server), event):  # mostly: a model was reloaded once more
+            return None
+        chosen = await self._store.settings(server)
+        try:
+            is_due = await self._store.add_event(server, event)
+        except StoreSlow as slow:  # it may land, and then nobody else tells it
+            is_due = await slow.landing
+        return chosen if is_due else None
 
     async def _send(self, server: int, channel: int, text: str, nonce: str) -> None:
         quiet = discord.AllowedMentions.none()

@@ -326,10 +326,15 @@ async def test_no_press_brings_a_key_or_a_token_into_the_log(
     message = await ready(wire)
     asked = await try_it(wire, message)
     await shows(wire, message, "**Confirmed**")
-    output = "".join(capfd.readouterr())
-    assert "image_test.ended" in output
-    assert CANARY not in output
-    assert asked.token not in output
+    said: list[str] = []
+
+    def output() -> str:
+        said.extend(capfd.readouterr())
+        return "".join(said)
+
+    await wire.server.wait_for(lambda: "image_test.ended" in output())
+    assert CANARY not in output()
+    assert asked.token not in output()
 
 
 # --- What an attack found ---------------------------------------------------------------------------------

@@ -882,3 +882,5 @@ async def test_a_key_that_a_full_disk_keeps_is_used_no_more(virtual: None, wire:
     disk._db.conn.select_one("DROP TRIGGER full")
     await asyncio.sleep(20)
     assert await bot.store.key(wire.guild.id) is None
+    newest, *_ = await bot.store.events(wire.guild.id)
+    assert (newest.what, newest.by) == ("key_removed", wire.mod.id), "moderators hear of it once it is stored"
