@@ -40,6 +40,6 @@ class Discord(DiscordServer):
         for one in request.body if isinstance(request.body, list) else [request.body]:
             if isinstance(one, dict):
                 one.pop(_UNKNOWN.get(request.method, ""), None)
-        if route is not None and route.kind == "callback" and request.body["type"] == _DEFERRAL:
+        if request.path.endswith("/callback") and request.body["type"] == _DEFERRAL:
             request.body.get("data", {}).pop("allowed_mentions", None)  # hikari's
         return super()._answer(request, route, params, authorization)
