@@ -107,7 +107,7 @@ class PatientBot(commands.AutoShardedBot):
                 return
             await self.logins.wait(shard_id)
             if self._is_left_behind():
-                self.logins.give_up(shard_id)
+                await self.logins.give_up(shard_id)
                 return
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):

@@ -43,6 +43,8 @@ class PatientWebSocket(DiscordWebSocket):
     _client: discord.Client
     _parsing: str | None = None
     _ready_by: float | None = None
+    _was_ready = False
+    """Whether READY has been parsed, here or on the connection that is resumed: else resuming is no use."""
 
     @classmethod
     async def from_client(cls, client: discord.Client, *, resume: bool = False, **how: Any) -> Self:
@@ -56,11 +58,12 @@ class PatientWebSocket(DiscordWebSocket):
             raise ConnectionError("the gateway closed the connection before it was ready") from None
         except (ValueError, LookupError, TypeError, AttributeError, zlib.error) as error:
             raise ConnectionError(f"the gateway sent garbage: {type(error).__name__}") from None
-        socket.watch(client)
+        socket.watch(client, resumed=resume)
         return socket
 
-    def watch(self, client: discord.Client) -> None:
+    def watch(self, client: discord.Client, *, resumed: bool) -> None:
         """From now on it is known which event is being parsed, and when the gateway must be ready."""
+        self._was_ready = resumed
         self._on_skipped = getattr(client, "on_event_skipped", lambda _: None)
         self._on_changed = getattr(client, "on_server_changed", lambda *_: None)
         self._client = client
@@ -77,7 +80,7 @@ class PatientWebSocket(DiscordWebSocket):
         parse(data)
         self._parsing = None
         if event in ("READY", "RESUMED"):
-            self._ready_by = None
+            self._ready_by, self._was_ready = None, True
 
     async def received_message(self, msg: Any, /) -> None:
         """Take a frame. Raises ReconnectWebSocket for one that cannot be read; errors of the network."""
@@ -91,7 +94,7 @@ class PatientWebSocket(DiscordWebSocket):
                 log.warning(
                     "gateway.broken", shard=self.shard_id, at=event or "frame", error=type(error).__name__
                 )
-                await self._give_up(resume=event is None and self.session_id is not None)
+                await self._give_up(resume=event is None and self._was_ready)
             else:  # neither its payload nor the error's text: a form that was sent may hold a key
                 log.error("gateway.event_skipped", event_name=event, error=type(error).__name__)  # noqa: TRY400
                 self._on_skipped(event)

@@ -16,13 +16,15 @@ import aiohttp
 from bot.discord_api.limiter import Limiter
 from bot.discord_api.trouble import DownError, LimitedError, NotDiscordError, StaleError
 
+LONGEST_WAIT = 3600.0
+"""Seconds for which nothing is asked, whatever Discord names: an odd number would last until a restart."""
 STALE_AGE = 0.5
 """How old the number in a countdown may be when it is sent."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 _MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
 _OF_LOGIN = re.compile(r"/(users/@me|oauth2/applications/@me|gateway/bot)$")
-_LIMIT = ("Limit", "Remaining", "Reset-After")
+_LIMIT = ("Limit", "Remaining")
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
 
@@ -145,14 +147,15 @@ async def _hold_back(limiter: Limiter, call: Call | None) -> None:
 
 
 def _learn(limiter: Limiter, channel: int, headers: Mapping[str, str]) -> None:
-    limit, remaining, reset = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
-    if limit.isdigit() and remaining.isdigit() and _NUMBER.fullmatch(reset):
-        limiter.learn(channel, int(limit), int(remaining), float(reset), clock())
+    limit, remaining = (headers.get(f"X-RateLimit-{name}", "") for name in _LIMIT)
+    reset = _seconds(headers, "X-RateLimit-Reset-After")
+    if limit.isdecimal() and remaining.isdecimal() and reset is not None:
+        limiter.learn(channel, int(limit), int(remaining), reset, clock())
 
 
 def _seconds(headers: Mapping[str, str], name: str) -> float | None:
     said = headers.get(name, "")
-    return float(said) if _NUMBER.fullmatch(said) else None
+    return min(float(said), LONGEST_WAIT) if _NUMBER.fullmatch(said) else None
 
 
 def _limit(limiter: Limiter, channel: int | None, by_token: bool, headers: Mapping[str, str]) -> LimitedError:

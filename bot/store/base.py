@@ -1,7 +1,7 @@
 """The store's verbs, each atomic, each durable once it has returned."""
 
 import math
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, NamedTuple, Protocol, Unpack
 
 from bot.domain.reload import Asker, ImageTest, Reload, State
@@ -277,6 +277,10 @@ class Store(Protocol):
 
     async def set_value(self, name: str, value: Any) -> None:
         """Store a small named value that JSON can hold."""
+        ...
+
+    async def change_value(self, name: str, change: Callable[[Any], Any], /) -> Any:
+        """Store what a pure `change` makes of a small named value, or of None; return that."""
         ...
 
     def close(self) -> None:

@@ -189,6 +189,9 @@ class EmbeddedStore(Upkeep):
     async def set_value(self, name: str, value: Any) -> None:
         await self._call(WRITE_TIMEOUT, self._memory.change, VALUE.address(name=name), value)
 
+    async def change_value(self, name: str, change: Callable[[Any], Any]) -> Any:
+        return await self._call(WRITE_TIMEOUT, self._memory.change_value, name, change)
+
     def close(self) -> None:
         """Wait for what is queued, then close. Blocks for as long as the disk does."""
         self._stop_watching()

@@ -164,6 +164,15 @@ class ServerRows:
     async def set_value(self, name: str, value: Any) -> None:
         await self._set(VALUE, 0, name, value)
 
+    async def change_value(self, name: str, change: Callable[[Any], Any]) -> Any:
+        async def work(connection: Connection) -> Any:
+            async with sql.servers_turn(connection, 0):
+                after = change(await sql.find_row(connection, VALUE, 0, name))
+                await connection.execute(sql.SET_ROW, VALUE.word, 0, name, sql.packed(after))
+                return after
+
+        return await self._write(WRITE_TIMEOUT, work)
+
     async def _find(self, kind: Kind[T], server: int, name: str = "") -> T | None:
         return await self._database.do(STEP_TIMEOUT, lambda c: sql.find_row(c, kind, server, name))
 

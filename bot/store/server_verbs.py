@@ -1,8 +1,8 @@
-"""Pure: a store's verbs on what is kept of a server besides its reloads."""
+"""Pure: a store's verbs on what is kept of a server besides its reloads, and on small values."""
 
 import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from bot.domain.rows import (
     watched_by,
     without,
 )
-from bot.store.rows import EVENT, KEY, PAID, SETTINGS, WATCH
+from bot.store.rows import EVENT, KEY, PAID, SETTINGS, VALUE, WATCH
 from bot.store.tables import Tables
 
 
@@ -43,6 +43,11 @@ class ServerVerbs(Tables):
             return False
         self.change(KEY.address(server), None)
         return True
+
+    def change_value(self, name: str, change: Callable[[Any], Any]) -> Any:
+        after = change(self.values.get(name))
+        self.change(VALUE.address(name=name), after)
+        return after
 
     def change_settings(self, server: int, changes: dict[str, Any]) -> ServerSettings:
         after = replace(self.settings.get(server, ServerSettings()), **changes)

@@ -14,7 +14,7 @@ from tests.integration.test_health import free_port, get
 from tests.wire import Wire, reload_works, running
 
 virtual = pytest.mark.usefixtures("virtual")
-KINDS: tuple[str | int, ...] = ("invalid", "resumable", 4000, "cut", "silent", "lost")
+KINDS: tuple[str | int, ...] = ("invalid", "resumable", 4000, "cut", "silent", "lost", "odd")
 
 
 def logins(wire: Wire, seconds: float) -> int:

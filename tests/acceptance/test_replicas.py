@@ -412,7 +412,7 @@ async def test_what_a_database_missed_is_written_long_before_the_ending(
 async def test_who_joins_while_the_told_ending_is_unwritten_is_pinged_too(
     wire: Wire, database: postgres.Server
 ) -> None:
-    wire.environment["RELOAD_SECONDS"] = "20"  # after a kill the next login waits some seconds
+    wire.environment["RELOAD_SECONDS"] = "10"
     async with both(wire) as (first, _):
         asked = await counting(wire)
         first.kill()
@@ -421,7 +421,7 @@ async def test_who_joins_while_the_told_ending_is_unwritten_is_pinged_too(
         async with wire.process(**mine):
             await wire.server.wait_for(lambda: len(wire.server.identifies) == 3, 30)
             database.stop()
-            await wire.server.wait_for(wire.pings, 25)
+            await wire.server.wait_for(wire.pings, 15)
             assert wire.reply(asked).text.startswith("**Ready**")
             await asyncio.sleep(LEASE_TIMEOUT)
             database.start()

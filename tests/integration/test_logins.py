@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.discord_api.http_trace import clock
-from bot.discord_api.logins import Limits, Logins, delay_after
+from bot.discord_api.logins import Limits, Logins
 from bot.domain.errors import StoreTrouble
 from bot.store.base import Store
 from bot.store.embedded import EmbeddedStore
@@ -32,6 +32,7 @@ class Token:
     times: list[tuple[float, int]] = field(default_factory=list)
     well: set[int] = field(default_factory=set)
     clock_ahead: float = 0.0
+    refused_after: float = 0.0
 
     def within(self, seconds: float, since: float) -> int:
         return sum(since <= at < since + seconds for at, _ in self.times)
@@ -44,7 +45,7 @@ class Token:
                 self.times.append((clock(), shard))
                 await logins.begun(shard)
                 life = self.life(shard)
-                await asyncio.sleep(min(life, READY_AFTER))
+                await asyncio.sleep(min(life, READY_AFTER) or self.refused_after)
                 if life:
                     await logins.ready(shard)
                     self.well.add(shard)
@@ -100,26 +101,7 @@ async def test_logins_that_do_not_stay_up_are_few(store: Store, name: str, shard
     async with token.process(store, *range(shards)):
         await asyncio.sleep(DAY / 4)
     assert token.within(DAY / 4, began) <= 50
-    if shards == 1 or name != "lost after half a minute":
-        assert token.within(90, began) <= 8
-
-
-class SharedStore(EmbeddedStore):
-    """The real one, as processes share a database: this test's are in one process, for its virtual time."""
-
-    is_shared = True
-
-
-@pytest.mark.parametrize("processes", [2, 4])
-async def test_all_processes_of_a_token_count_together(tmp_path: Path, processes: int) -> None:
-    token, began, store = Token(never), clock(), SharedStore(tmp_path)
-    async with AsyncExitStack() as stack:
-        for number in range(processes):
-            await stack.enter_async_context(token.process(store, 2 * number, 2 * number + 1))
-        await asyncio.sleep(3600)
-    store.close()
     assert token.within(90, began) <= 8
-    assert token.within(3600, began) <= 16
 
 
 async def test_a_process_that_crashes_again_and_again_waits_longer_and_longer(tmp_path: Path) -> None:
@@ -146,6 +128,17 @@ async def test_restarts_while_logins_are_refused_change_nothing(tmp_path: Path) 
         store.close()
     assert token.within(90, began) <= 8
     assert token.within(3600, began) <= 16
+
+
+async def test_a_start_after_a_kill_does_not_wait(tmp_path: Path) -> None:
+    token = Token(forever)
+    for _ in range(2):
+        store = EmbeddedStore(tmp_path)
+        async with token.process(store, 0, 1):
+            began = clock()
+            await asyncio.sleep(30)
+        store.close()
+    assert [round(at - began) for at, _ in token.times[2:]] == [0, 5]
 
 
 async def test_a_clean_restart_does_not_wait(store: Store) -> None:
@@ -284,7 +277,3 @@ async def test_limits_that_discord_does_not_tell_hold_up_nobody(store: Store) ->
     logins, began = Logins(store, clock, hang), clock()
     await logins.wait(0)
     assert clock() - began == pytest.approx(10, abs=0.1)
-
-
-def test_pauses_grow_to_ten_minutes() -> None:
-    assert [delay_after(count) for count in range(1, 10)] == [5, 10, 20, 40, 80, 160, 320, 600, 600]

@@ -152,3 +152,13 @@ async def test_a_limit_on_all_stops_calls_by_token_only_where_one_of_these_met_i
     assert [r for r in after if r.route.startswith("/channels/")] == []
     assert bool(by_token) is (met_by == OWN)
     assert len([r for r in wire.server.requests if r.status == 429]) == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_wait_of_years_is_one_of_an_hour(wire: Wire) -> None:
+    asked = await wire.reload()
+    await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+    headers = {"Retry-After": "999999999", "X-RateLimit-Global": "true"}
+    wire.server.faults.append(Fault("PATCH", ALL, status=429, headers=headers))
+    await wire.server.wait_for(wire.pings, 3800)
+    assert wire.reply(asked).text.startswith("**Ready**")

@@ -437,6 +437,12 @@ async def test_keys_and_values_are_put_replaced_and_removed(open_store: OpenStor
     assert await again.servers() == {100, 101}
 
 
+async def test_a_value_is_changed_by_one_at_a_time(store: AnyStore) -> None:
+    changes = [store.change_value("name", lambda known: (known or 0) + 1) for _ in range(50)]
+    assert sorted(await asyncio.gather(*changes)) == list(range(1, 51))
+    assert await store.value("name") == 50
+
+
 async def test_a_key_is_replaced_only_where_it_is_still_the_same(open_store: OpenStore) -> None:
     store = await open_store()
     was, new = KeyRow("sealed", 7, "mod", 1.0), KeyRow("sealed anew", 7, "mod", 1.0)

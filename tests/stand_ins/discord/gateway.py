@@ -198,7 +198,7 @@ class Gateway(State):
             self._begin(_Session(secrets.token_hex(16), shard, shards, line))
 
     async def _fail(self, line: _Line, how: str | int) -> None:
-        """No READY comes; or, where it is "lost", a session that does not live for long."""
+        """No READY comes, or one that is "odd"; where it is "lost", the session does not live for long."""
         if how in ("invalid", "resumable"):
             line.send({"op": 9, "d": how == "resumable"})
         elif how == "lost":
@@ -206,12 +206,15 @@ class Gateway(State):
             self._begin(session := _Session(secrets.token_hex(16), shard, shards, line))
             del self._sessions[session.id]
             asyncio.get_running_loop().call_later(1.0, cut, line.http)
+        elif how == "odd":
+            shard, shards = self.identifies[-1]["shard"]
+            self._begin(_Session(secrets.token_hex(16), shard, shards, line), resume_gateway_url=None)
         elif how == "cut":
             cut(line.http)
         elif how != "silent":
             await line.ws.close(code=int(how))
 
-    def _begin(self, session: _Session) -> None:
+    def _begin(self, session: _Session, **odd: Any) -> None:
         self._sessions[session.id] = session
         guilds = [guild for guild in self.guilds if session.covers(guild)]
         ready = {
@@ -222,6 +225,7 @@ class Gateway(State):
             "resume_gateway_url": self._gateway_url,
             "shard": [session.shard, session.shards],
             "application": {"id": str(self.application_id), "flags": 0},
+            **odd,
         }
         session.emit("READY", ready)
         for guild in guilds:

@@ -251,7 +251,7 @@ class State:
         self.gateway_trouble: list[str] = []
         """What happens to the next websockets, before they are greeted."""
         self.login_trouble: list[str | int] = []
-        """What comes of the next logins: "invalid", "resumable", "cut", "silent", "lost", or a close code."""
+        """What comes of the next logins: as `_fail` of the gateway has it, or a close code."""
         self.login_times: list[float] = []
         self.permissions: dict[int, list[Json]] = {}
         """What a server has set for a command or the whole bot, by their id."""
