@@ -16,11 +16,13 @@ from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken, StoreTroubl
 from bot.domain.rows import KeyRow
 from bot.logs import log_failure
 from bot.model_api.balance import Balance
-from bot.model_api.client import BALANCE_TIMEOUT, KeyCheck, ModelApi
+from bot.model_api.client import KeyAnswer, KeyCheck, ModelApi
 from bot.model_api.hosts import Hosts
 from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.vault import Vault
 
+BALANCE_TIMEOUT = 5.0
+"""Somebody waits for what is said with it."""
 LONGEST_KEY = 256
 _KEY_TAIL = 4
 PURPOSE = "api key"
@@ -40,10 +42,11 @@ class KeyStatus:
 
 
 class Checked(NamedTuple):
-    """The version of the API that a key is for, and whether the API says that it works."""
+    """The version of the API that a key is for, whether it is said to work, and what is left to spend."""
 
     version: str
     works: bool
+    balance: Balance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +120,20 @@ class Keys:
         """
         current = self._hosts.current
         said = await self._ask(server, current, key)
-        if said is not KeyCheck.INVALID:
-            return Checked(current.version, said is KeyCheck.VALID)
+        if said.check is not KeyCheck.INVALID:
+            return Checked(current.version, said.check is KeyCheck.VALID, said.balance)
         for other in self._hosts.others(current):
-            if await self._ask(server, other, key) is KeyCheck.VALID:
-                return Checked(other.version, works=True)
+            said = await self._ask(server, other, key)
+            if said.check is KeyCheck.VALID:
+                return Checked(other.version, works=True, balance=said.balance)
         raise KeyRefused
 
-    async def _ask(self, server: int, api: ModelApi, key: SecretStr) -> KeyCheck:
+    async def _ask(self, server: int, api: ModelApi, key: SecretStr) -> KeyAnswer:
         try:
             async with self._hosts.places.turn(server):
                 return await api.check_key(key)
         except TimeoutError:
-            return KeyCheck.COULD_NOT_CHECK
+            return KeyAnswer(KeyCheck.COULD_NOT_CHECK)
 
     async def set(self, server: int, key: SecretStr, by: int, by_name: str, checked: Checked) -> None:
         """Seal and store a key that was checked. Raises StoreTrouble."""
@@ -156,8 +160,8 @@ class Keys:
         """
         try:
             key = await self.open(server)
-            async with asyncio.timeout(BALANCE_TIMEOUT), self._hosts.places.turn(server):
-                return await key.api.balance(key.secret)
+            async with asyncio.timeout(BALANCE_TIMEOUT):
+                return (await self._ask(server, key.api, key.secret)).balance
         except (NoKey, StoreTrouble, TimeoutError):
             return None
 

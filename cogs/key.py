@@ -11,6 +11,7 @@ from bot.domain.custom_ids import REMOVE_KEY
 from bot.domain.errors import StoreTrouble
 from bot.domain.events import What
 from bot.keys import LONGEST_KEY, parse_key
+from bot.model_api.balance import Balance
 from bot.words.common import plain_name
 from bot.words.key import (
     KEY_HINT,
@@ -63,8 +64,8 @@ class KeyModal(discord.ui.Modal):
         what = What.KEY_SET if await keys.status(server) is None else What.KEY_REPLACED
         await keys.set(server, key, who.id, who.display_name, checked)
         interaction.client.moderators.changed(server, what, who.id, who.display_name)
-        left = await _balance(interaction, server) if checked.works else ""
-        await deliver.say(interaction, f"{key_stored(say, checked=checked.works)}{left}")
+        stored = key_stored(say, checked=checked.works)
+        await deliver.say(interaction, f"{stored}{_balance(interaction, checked.balance)}")
 
     async def on_error(self, interaction: discord.Interaction[Rewarm], error: Exception) -> None:  # type: ignore[override]
         """Leave it to the one handler."""
@@ -86,10 +87,9 @@ class RemoveKeyButton(Press, template=REMOVE_KEY):
         await bot.responses.say(interaction, key_removed(say, existed=existed))
 
 
-async def _balance(interaction: discord.Interaction[Rewarm], server: int) -> str:
-    """What is left to spend, as a sentence to be added; empty where the API does not say."""
+def _balance(interaction: discord.Interaction[Rewarm], left: Balance | None) -> str:
+    """The sentence, with a space before it; empty, where nobody knows."""
     bot = interaction.client
-    left = await bot.keys.balance(server)
     return "" if left is None else f" {balance_text(left, bot.now(), bot.languages.of(interaction.locale))}"
 
 
@@ -126,7 +126,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
             await self.bot.responses.respond(interaction, defer)
             name, checked = plain_name(status.by_name), status.checked
             text = key_status(name, status.at, status.tail, status.host, say, checked=checked)
-            text += await _balance(interaction, server)
+            text += _balance(interaction, await self.bot.keys.balance(server))
         lately = events_text(await self.bot.store.events(server), say)
         text = f"{text}\n{lately}" if lately else text
         await self.bot.responses.say(interaction, text)

@@ -140,8 +140,8 @@ async def _model_api(settings: Settings) -> str:
     async with open_session() as session:
         hosts = Hosts(session, settings.model_api_hosts)
         current = hosts.current
-        said, trouble = await current.look(_INVENTED)
-        others = [(other.host, await other.look(_INVENTED)) for other in hosts.others(current)]
+        said, trouble, _ = await current.check_key(_INVENTED)
+        others = [(other.host, await other.check_key(_INVENTED)) for other in hosts.others(current)]
     if said is KeyCheck.VALID:
         raise NotRightError(f"{current.host} takes an invented key. Is MODEL_API_URL right?")
     if said is KeyCheck.COULD_NOT_CHECK:
@@ -150,7 +150,7 @@ async def _model_api(settings: Settings) -> str:
             "a newer version of the bot, and may this machine reach it?"
         )
     answers = [f"{current.host} answers, and refuses an invented key as it should"]
-    for host, (said, trouble) in others:
+    for host, (said, trouble, _) in others:
         as_well = "does so too" if said is KeyCheck.INVALID else trouble or _UNCLEAR
         answers.append(f"{host}, which is asked about keys that the first one refuses, {as_well}")
     return "; ".join(answers)

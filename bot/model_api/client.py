@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
@@ -36,8 +36,6 @@ from bot.model_api.versions import BALANCE_PATH, LIST_PATH, VERSIONS
 RELOAD_TIMEOUT = 20.0
 CONNECT_TIMEOUT = 5.0
 KEY_CHECK_TIMEOUT = 10.0
-BALANCE_TIMEOUT = 5.0
-"""Somebody waits for what is said with it."""
 RENDER_TIMEOUT = 60.0
 """The vendor's own clients wait 30 to 60 s for a picture."""
 MODEL_LIST_TIMEOUT = 120.0
@@ -59,6 +57,16 @@ class KeyCheck(Enum):
     VALID = "valid"
     INVALID = "invalid"
     COULD_NOT_CHECK = "could not check"
+
+
+class KeyAnswer(NamedTuple):
+    """What came of asking about a key."""
+
+    check: KeyCheck
+    trouble: str = ""
+    """What is wrong with the address, in words for the operator; empty: nothing."""
+    balance: Balance | None = None
+    """What is left to spend, where the API says so."""
 
 
 Got = tuple[int, dict[str, str], bytes]
@@ -181,40 +189,24 @@ class ModelApi:
                 return Outcome.NO_USABLE_ANSWER
         return Outcome.NO_CONNECTION
 
-    async def check_key(self, key: SecretStr) -> KeyCheck:
+    async def check_key(self, key: SecretStr) -> KeyAnswer:
         """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
-        return (await self.look(key))[0]
-
-    async def look(self, key: SecretStr) -> tuple[KeyCheck, str]:
-        """The same, and what is wrong with the address, in words for the operator; empty: nothing."""
         began = time.monotonic()
-        check, trouble = await self._look(key)
-        self._count("check_key", check.value, began)
-        return check, trouble
-
-    async def balance(self, key: SecretStr) -> Balance | None:
-        """What is left to spend with a key; None: the API does not say. Costs nothing, and never raises."""
-        began, left = time.monotonic(), None
-        try:
-            async with asyncio.timeout(BALANCE_TIMEOUT):
-                _, _, body = await self._post(self._balance_url, BALANCE_TIMEOUT, key)
-            left = read_balance(read(body), key)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            log.warning("model_api.no_balance", error=type(error).__name__)
-        self._count("balance", "none" if left is None else "told", began)
-        return left
+        answer = await self._check_key(key)
+        self._count("check_key", answer.check.value, began)
+        return answer
 
     def _count(self, call: str, outcome: str, began: float) -> None:
         self._metrics.model_api_calls.labels(call, outcome).inc()
         self._metrics.model_api_seconds.labels(call).observe(time.monotonic() - began)
 
-    async def _look(self, key: SecretStr) -> tuple[KeyCheck, str]:
+    async def _check_key(self, key: SecretStr) -> KeyAnswer:
         try:
             async with asyncio.timeout(KEY_CHECK_TIMEOUT):
                 got = await self._post(self._balance_url, KEY_CHECK_TIMEOUT, key)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("model_api.key_not_checked", error=type(error).__name__)
-            return KeyCheck.COULD_NOT_CHECK, ""
+            return KeyAnswer(KeyCheck.COULD_NOT_CHECK)
         answer = read(got[2]) or {}
         if 300 <= got[0] < 400:
             check = KeyCheck.COULD_NOT_CHECK
@@ -223,7 +215,8 @@ class ModelApi:
         else:
             check = KeyCheck.INVALID if refuses_key(answer) else KeyCheck.COULD_NOT_CHECK
         is_gone = got[0] in _GONE and check is KeyCheck.COULD_NOT_CHECK
-        return check, self._look_at_address(got, key, is_gone=is_gone)
+        left = read_balance(answer, key) if check is KeyCheck.VALID else None
+        return KeyAnswer(check, self._look_at_address(got, key, is_gone=is_gone), left)
 
     def _look_at_address(self, got: Got, key: SecretStr, *, is_gone: bool) -> str:
         """Tell the operator of a redirect, or of an address that is gone; empty: there is nothing to tell.

@@ -324,7 +324,7 @@ async def test_with_a_version_set_nothing_goes_elsewhere(
         mine.reloads, mine.balances = [OLD_INVALID], [INVALID]
         assert "does not accept" in await ended(wire, bot, await wire.reload())
         await set_key(wire, "not stored")
-    assert (len(mine.calls), len(mine.balance_calls)) == (1, 3)  # one of them for what is left to spend
+    assert (len(mine.calls), len(mine.balance_calls)) == (1, 2)
     assert (other.calls, other.balance_calls, other.list_calls) == ([], [], [])
 
 

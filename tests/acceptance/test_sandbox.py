@@ -227,7 +227,9 @@ async def test_each_picture_shows_what_came_of_it(wire: Wire, monkeypatch: pytes
 
 async def _key_status(wire: Wire) -> str:
     asked = await wire.server.slash(wire.mod, wire.general, "key status")
-    await wire.server.wait_for(lambda: asked.message_id is not None)
+    await wire.server.wait_for(
+        lambda: asked.message_id and wire.reply(asked).text, 10
+    )  # it asks for the balance
     return wire.reply(asked).text
 
 

@@ -397,7 +397,7 @@ async def test_no_error_of_the_network_gets_through(kind: type[BaseException]) -
     never_connected = issubclass(kind, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     assert answer.outcome is (Outcome.NO_CONNECTION if never_connected else Outcome.NO_USABLE_ANSWER)
     assert session.posts == (2 if never_connected else 1)
-    assert await client.check_key(KEY) is KeyCheck.COULD_NOT_CHECK
+    assert (await client.check_key(KEY)).check is KeyCheck.COULD_NOT_CHECK
 
 
 def test_the_list_of_network_errors_is_not_empty() -> None:
@@ -463,7 +463,7 @@ async def test_only_a_clear_word_says_whether_a_key_works(
     api: ModelApiServer, session: aiohttp.ClientSession, status: int, body: Any, check: KeyCheck
 ) -> None:
     api.balances = [stand_in.Answer(body, status)]
-    assert await ModelApi(session, api.url, "v6").check_key(KEY) is check
+    assert (await ModelApi(session, api.url, "v6").check_key(KEY)).check is check
     (call,) = api.balance_calls
     assert call.body == {"key": CANARY}
     assert api.calls == []
@@ -473,7 +473,7 @@ async def test_only_a_clear_word_says_whether_a_key_works(
 async def test_a_key_check_that_hangs_is_given_up(session: aiohttp.ClientSession) -> None:
     async with RawServer(raw.hang) as server:
         started = asyncio.get_running_loop().time()
-        check = await ModelApi(session, server.url, "v4").check_key(KEY)
+        check = (await ModelApi(session, server.url, "v4").check_key(KEY)).check
         took = asyncio.get_running_loop().time() - started
     assert check is KeyCheck.COULD_NOT_CHECK
     assert took == pytest.approx(KEY_CHECK_TIMEOUT, abs=1)
@@ -484,7 +484,7 @@ async def test_a_redirected_key_check_is_not_followed(
 ) -> None:
     there = f"Location: {api.url}/api/wallet_balance"
     async with RawServer(raw.answering(raw.with_body(b"{}", there, status="308 Moved"))) as server:
-        check = await ModelApi(session, server.url, "v4").check_key(KEY)
+        check = (await ModelApi(session, server.url, "v4").check_key(KEY)).check
     assert check is KeyCheck.COULD_NOT_CHECK
     assert api.balance_calls == []
 

@@ -17,7 +17,7 @@ NUMBERS = {
     "POST in all": (client.RELOAD_TIMEOUT, 20),
     "POST, to connect": (client.CONNECT_TIMEOUT, 5),
     "POST, again after no connection": (client.RECONNECT_DELAY, 2),
-    "balance": (client.BALANCE_TIMEOUT, 5),
+    "balance": (keys.BALANCE_TIMEOUT, 5),
     "body": (body.BODY_BYTES, 65536),
     "same model again": (reload.SPAM_FILTER_AGE, 30),
     "longest named wait": (answer.LONGEST_NAMED_WAIT, 60),
