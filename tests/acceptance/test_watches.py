@@ -551,7 +551,7 @@ async def test_it_is_said_in_the_servers_language(watching: Wire, bot: Rewarm) -
 
 
 async def test_trouble_with_the_disk_is_made_up_for_by_the_next_looks(watching: Wire, bot: Rewarm) -> None:
-    """It is locked while one is written that nobody wants to hear of any more; the other waits behind that."""
+    """It is locked while one is written that nobody wants to hear of any more; the other has to wait."""
     [known] = await watches(bot.store)
     known = replace(known, said_cold=False)  # it was not cold when it was watched
     await bot.store.set_watch(replace(known, used_at=bot.now() - 15 * DAY))
