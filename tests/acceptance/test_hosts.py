@@ -11,6 +11,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.admin import check, init
+from bot.admin.env_file import ENV
 from bot.app import Rewarm
 from bot.domain.reload import State
 from bot.jobs.catalogue_refresh import FIRST_DELAY
@@ -428,5 +429,5 @@ async def test_init_says_where_keys_go_or_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     known = {"DISCORD_TOKEN": "made-up", "KEY_ENCRYPTION_KEYS": new_encryption_key(), **known}
-    init.ENV.write_text("".join(f"{name}={value}\n" for name, value in known.items()))
+    ENV.write_text("".join(f"{name}={value}\n" for name, value in known.items()))
     assert init._model_api() == says
