@@ -1,4 +1,4 @@
-"""One of the bots as its own process: `python -m tests.benchmarks.process rewarm`, or the name of a peer."""
+"""One of the bots as its own process: `python -m tests.benchmarks.process rewarm`, or the name of another."""
 
 import asyncio
 import importlib
@@ -32,11 +32,11 @@ async def rewarm() -> None:
 
 
 async def peer(name: str) -> None:
-    """A bot of `tests.benchmarks.peers`, on the Discord of the environment."""
+    """A bot of `tests.benchmarks.bots`, on the Discord of the environment."""
     Route.BASE = os.environ["DISCORD_API_URL"]
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(os.environ["GATEWAY_URL"])
     discord.utils.setup_logging()
-    bot: discord.Client = importlib.import_module(f"tests.benchmarks.peers.{name}").make()
+    bot: discord.Client = importlib.import_module(f"tests.benchmarks.bots.{name}").make()
     await _while_it_runs(bot.start(os.environ["DISCORD_TOKEN"]))
 
 

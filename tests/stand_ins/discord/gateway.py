@@ -144,7 +144,7 @@ class Gateway(State):
             if (http.query.get("v"), http.query.get("encoding")) != ("10", "json"):
                 await self._hang_up(line, 4012, "version 10 and encoding json are spoken here")
             async for frame in ws:
-                if frame.type is WSMsgType.TEXT:
+                if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):  # hikari sends its text as bytes
                     await self._hear(line, orjson.loads(frame.data))
         finally:
             writing.cancel()

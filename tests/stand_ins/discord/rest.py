@@ -180,6 +180,8 @@ async def _read(http: web.Request, path: str, route: Route | None) -> Request:
 
 async def _uploaded(http: web.Request) -> tuple[dict[str, bytes], bytes]:
     """The files of a call, by their id, and its JSON."""
+    if http.content_type == "application/x-www-form-urlencoded":  # py-cord's
+        return {}, str((await http.post())["payload_json"]).encode()
     if http.content_type != "multipart/form-data":
         return {}, await http.read()
     files, raw = {}, b""

@@ -10,7 +10,7 @@ from bot import view
 from bot.domain.reload import Asker, Reload, State
 from bot.languages import Languages
 from tests.benchmarks import places
-from tests.benchmarks.peers.every_five import EveryFive
+from tests.benchmarks.bots.every_five import EveryFive
 
 if TYPE_CHECKING:
     from bot.words.language import Language

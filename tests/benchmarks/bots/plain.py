@@ -1,4 +1,4 @@
-"""What the peers share: /reload defers, calls the model API, counts down, shows the ending, and pings."""
+"""What they share: /reload defers, calls the model API, counts down, shows the ending, and pings."""
 
 import os
 

@@ -5,7 +5,7 @@ import time
 
 import discord
 
-from tests.benchmarks.peers.plain import SECONDS, PlainBot, reloading
+from tests.benchmarks.bots.plain import SECONDS, PlainBot, reloading
 
 EVERY = 5.0
 

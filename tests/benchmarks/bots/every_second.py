@@ -4,7 +4,7 @@ import asyncio
 
 import discord
 
-from tests.benchmarks.peers.plain import SECONDS, PlainBot, reloading
+from tests.benchmarks.bots.plain import SECONDS, PlainBot, reloading
 
 
 class EverySecond(PlainBot):
