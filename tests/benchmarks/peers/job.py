@@ -51,8 +51,6 @@ class Result:
     """All parts; CPU in seconds, memory in MiB."""
 
     parts: list[Part]
-    ready: float
-    """Seconds from its start until it is connected and has its command."""
     cpu_start: float
     cpu_reload: float
     """Of each of the first part, less what it takes when idle."""
@@ -72,13 +70,11 @@ async def do(which: str, command: list[str], folder: Path) -> Result:
             "RELOAD_SECONDS": str(SECONDS),
             "LOG_LEVEL": "INFO",
         }
-        began = time.monotonic()
         async with running(command, folder, environment) as bot:
             await _ready(server)
-            ready = time.monotonic() - began
             if which == REWARM:
                 await wire.set_key()
-            return await _Job(server, wire.guild, bot).whole(ready)
+            return await _Job(server, wire.guild, bot).whole()
 
 
 async def _ready(server: DiscordServer) -> None:
@@ -94,7 +90,7 @@ class _Job:
         self._asked: list[Interaction] = []
         self._parts: list[Part] = []
 
-    async def whole(self, ready: float) -> Result:
+    async def whole(self) -> Result:
         """All parts, one after the other."""
         bot = self._bot
         await asyncio.sleep(_SETTLE_SECONDS)
@@ -112,7 +108,7 @@ class _Job:
         await self._part("one event lacks a field", self._odd_event)
         await self._part("kill -9 in mid-countdown", self._killed)
         violations = sorted({line.partition(": ")[2] for line in self._server.violations})
-        return Result(self._parts, ready, cpu_start, spent / RELOADS, memory, most, violations)
+        return Result(self._parts, cpu_start, spent / RELOADS, memory, most, violations)
 
     async def _part(self, title: str, what: Callable[[], Awaitable[None]]) -> None:
         """Do it, wait until all has come of it that will, and count."""

@@ -31,7 +31,6 @@ def page(rounds: Rounds, loads: list[float]) -> str:
     rows += [
         ("**CPU** of a reload, ms", _measured(rounds, lambda result: 1000 * result.cpu_reload, 1)),
         ("CPU of its start, s", _measured(rounds, lambda result: result.cpu_start, 2)),
-        ("from its start until ready, s", _measured(rounds, lambda result: result.ready, 1)),
         ("**memory** when idle, MiB", _measured(rounds, lambda result: result.memory_idle, 0)),
         ("memory, most in the first part, MiB", _measured(rounds, lambda result: result.memory_most, 0)),
     ]
@@ -39,8 +38,8 @@ def page(rounds: Rounds, loads: list[float]) -> str:
     said = f"""
     Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} rounds in turns, on
     {os.cpu_count()} cores; the machine's load before each run was {min(loads):.1f} to {max(loads):.1f}.
-    Python {platform.python_version()}, {_node()}. Where rounds differ, each is given; of CPU, time and memory
-    the median, and lowest to highest. What is 0 for all is left out.
+    Python {platform.python_version()}, {_node()}. Where rounds differ, each is given; of CPU and memory the
+    median, and lowest to highest. What is 0 for all is left out.
     """
     return str(Table("Measured", said, ["", *(bots.NAMES[which] for which in rounds)], rows))
 
