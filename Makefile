@@ -96,6 +96,13 @@ test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.tools.dist $(or $(TESTS),-n 4 --dist worksteal)
 
+# Outside the checks of each change: they need root, take minutes, and wait in real time. DEBIAN_ROOT spares debootstrap.
+systemd-test: .venv/.ok ## start, break and stop the unit on a booted systemd (needs systemd-nspawn and root)
+	@$(BIN)/python -m tests.tools.systemd
+
+image-test: .venv/.ok ## build the image by buildah, start it, and use it (needs root)
+	@$(BIN)/python -m tests.tools.image
+
 lock: ## renew the hashed locks: for development, for running only, and for building either (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --python-version 3.11 \
 		--generate-hashes --upgrade -o requirements-dev.txt
@@ -137,4 +144,4 @@ endef
 	$(fresh_venv)
 	@$(INSTALL) --no-build-isolation -r requirements.txt
 
-.PHONY: help translations rooms sandbox init check run new-key torture soak bench bench-peers crowd pictures tables findings audit audit-api test test-fast types tests dist-test release-test lock clean
+.PHONY: help translations rooms sandbox init check run new-key torture soak bench bench-peers crowd pictures tables findings audit audit-api test test-fast types tests dist-test systemd-test image-test release-test lock clean

@@ -1,4 +1,4 @@
-"""Health and metrics on 127.0.0.1, for a supervisor and for Prometheus."""
+"""Health and metrics over HTTP, for a supervisor and for Prometheus."""
 
 import asyncio
 import time
@@ -15,7 +15,6 @@ from bot.store.base import Store
 
 LAG_INTERVAL = 0.5
 PROBE_TIMEOUT = 2.0
-_HOST = "127.0.0.1"
 _MARK = "health"
 _OK = "ok"
 
@@ -23,8 +22,10 @@ _OK = "ok"
 class Health:
     """Serves /livez, /readyz and /metrics. `gateway`: says "ok", or what is not."""
 
-    def __init__(self, port: int, metrics: Metrics, store: Store, gateway: Callable[[], str]) -> None:
-        self._port = port
+    def __init__(
+        self, host: str, port: int, metrics: Metrics, store: Store, gateway: Callable[[], str]
+    ) -> None:
+        self._host, self._port = host, port
         self._measured = metrics
         self._store = store
         self._gateway = gateway
@@ -36,9 +37,9 @@ class Health:
         self._lag: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to serve. Raises OSError where the port is taken."""
+        """Begin to serve. Raises OSError where the port is taken, or the address is not this machine's."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, _HOST, self._port).start()
+        await web.TCPSite(self._runner, self._host, self._port).start()
         self._lag = asyncio.create_task(self._watch_the_loop(), name="loop-lag")
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import discord
 import structlog
 
-from bot import logs
+from bot import logs, watchdog
 from bot.app import Rewarm, build, settle_garbage_collector
 from bot.clock import SuspendProofLoop
 from bot.domain.errors import (
@@ -97,6 +97,8 @@ def _refuse(lines: list[str]) -> int:
 
 async def run(settings: Settings) -> NoReturn:
     """Run the bot until it is told to stop by SIGINT or SIGTERM, or Discord refuses the token."""
+    feeding = asyncio.create_task(watchdog.feed(), name="watchdog")
+    feeding.add_done_callback(logs.log_failure)
     secrets = [settings.discord_token.get_secret_value()]
     secrets += settings.key_encryption_keys.get_secret_value().split(",")
     url = settings.store_url.get_secret_value()
@@ -115,11 +117,12 @@ async def run(settings: Settings) -> NoReturn:
     if settings.health_port:
         from bot import health as served  # noqa: PLC0415  # a server of HTTP is 3 MB that few ask for
 
-        health = served.Health(settings.health_port, bot.metrics, bot.store, bot.gateway_state)
+        host, port = str(settings.health_host), settings.health_port
+        health = served.Health(host, port, bot.metrics, bot.store, bot.gateway_state)
         try:
             await health.start()
         except OSError as error:
-            _leave(_refuse([f"HEALTH_PORT: {settings.health_port} cannot be used ({error.strerror})."]))
+            _leave(_refuse([f"HEALTH_PORT: {port} cannot be used on {host} ({error.strerror})."]))
     running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,11 +5,12 @@ import binascii
 import os
 import re
 import warnings
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, IPvAnyAddress, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -25,6 +26,7 @@ _PLAIN = {
     "SHARD_COUNT": "must be a whole number, 1 or more",
     "SHARD_IDS": "must be whole numbers with commas between them, like 0,1",
     "MODEL_API_VERSION": f"must be auto, {_VERSIONS}",
+    "HEALTH_HOST": "must be an IP address of this machine, like 127.0.0.1, or 0.0.0.0 for all of them",
     "HEALTH_PORT": "must be a port from 1 to 65535, or 0 for none",
     "HISTORY_DAYS": "must be a whole number from 1 to 3650",
     "LOG_FORMAT": "must be console or json",
@@ -79,7 +81,10 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=65535,
-        description="port on 127.0.0.1 of `/livez`, `/readyz`, `/metrics` (docs/OPERATIONS.md); 0: none",
+        description="port of `/livez`, `/readyz`, `/metrics` (docs/OPERATIONS.md); 0: none",
+    )
+    health_host: IPvAnyAddress = Field(
+        default=IPv4Address("127.0.0.1"), description="the IP address that `HEALTH_PORT` is on"
     )
     history_days: int = Field(
         default=90, ge=1, le=3650, description="how many days ended reloads are kept, 1 to 3650"

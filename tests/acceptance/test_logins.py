@@ -105,7 +105,7 @@ async def test_where_no_logins_are_left_they_are_waited_for_and_ready_says_so(
 
 
 async def serve_health(bot: Rewarm, port: int, stack: AsyncExitStack) -> None:
-    health = Health(port, bot.metrics, bot.store, bot.gateway_state)
+    health = Health("127.0.0.1", port, bot.metrics, bot.store, bot.gateway_state)
     await health.start()
     stack.push_async_callback(health.stop)
 

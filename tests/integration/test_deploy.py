@@ -66,9 +66,8 @@ def test_the_backup_runs_as_the_bot_with_its_settings_and_less_rights() -> None:
     assert "\nUser=rewarm\n" in BACKUP
     assert "\nStateDirectory=rewarm rewarm-backup\n" in BACKUP
     assert "backup --keep 7 %S/rewarm-backup\n" in BACKUP
-    kept = re.compile(
-        r"^(Load|Env|Dyn|State\w+Mode|UM|Pro|Pri|Rem|No|Cap|Amb|Lock|Mem|Restrict[NRS]|Sys)", re.MULTILINE
-    )
+    names = r"Load|Environment(File|=D)|LimitCORE|Dyn|State\w+Mode|UM|Pro|Pri|Rem|No|Cap|Amb|Lock|Mem"
+    kept = re.compile(rf"^({names}|Restrict[NRS]|Sys)", re.MULTILINE)
     missing = {line for line in UNIT.splitlines() if kept.match(line)} - set(BACKUP.splitlines())
     assert missing == set()
 
@@ -76,7 +75,7 @@ def test_the_backup_runs_as_the_bot_with_its_settings_and_less_rights() -> None:
 def test_the_unit_fits_the_bot() -> None:
     assert value("RestartPreventExitStatus") == str(EXIT_SETTINGS)
     assert int(value("TimeoutStopSec")) > STOP_TIMEOUT
-    assert value("Environment") == f"DATA_DIR=%S/{value('StateDirectory')}"
+    assert f"\nEnvironment=DATA_DIR=%S/{value('StateDirectory')}\n" in UNIT
 
 
 def test_each_secret_is_a_setting_that_is_kept_secret() -> None:

@@ -47,7 +47,7 @@ async def samples(port: int) -> dict[str, float]:
 
 @pytest.fixture
 async def port(bot: Rewarm) -> AsyncIterator[int]:
-    health = Health(free_port(), bot.metrics, bot.store, bot.gateway_state)
+    health = Health("127.0.0.1", free_port(), bot.metrics, bot.store, bot.gateway_state)
     await health.start()
     await bot.wait_until_ready()
     yield health._port
@@ -159,12 +159,14 @@ async def test_as_a_process(wire: Wire) -> None:
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_a_port_that_is_taken_is_one_line(wire: Wire) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
+async def test_a_port_that_is_taken_or_an_address_elsewhere_is_one_line(wire: Wire, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        wire.environment["HEALTH_PORT"] = str(taken.getsockname()[1])
-        async with wire.process() as process:
+        port = str(taken.getsockname()[1])
+        async with wire.process(HEALTH_PORT=port, HEALTH_HOST=host) as process:
             assert await asyncio.wait_for(process.wait(), 10) == 2
-    assert wire.output.read_text().splitlines()[-1].startswith("HEALTH_PORT: ")
+    said = wire.output.read_text().splitlines()[-1]
+    assert said.startswith(f"HEALTH_PORT: {port} cannot be used on {host} (")
 
 
 @pytest.mark.usefixtures("virtual")

@@ -1,6 +1,7 @@
 """Settings: defaults, what is refused and in which words, where they come from; secrets stay hidden."""
 
 import base64
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,6 +52,7 @@ def refused(load: Any, **environment: str) -> list[str]:
         ("discord_api_url", ""),
         ("shard_count", None),
         ("shard_ids", None),
+        ("health_host", IPv4Address("127.0.0.1")),
         ("log_format", "console"),
         ("log_level", "INFO"),
     ],
@@ -78,6 +80,8 @@ def test_each_setting_says_what_it_means() -> None:
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "json", "json"),
         ("SHARD_COUNT", "4", 4),
+        ("HEALTH_HOST", "10.0.0.5", IPv4Address("10.0.0.5")),
+        ("HEALTH_HOST", "::1", IPv6Address("::1")),
         ("RELOAD_SECONDS", "", 120.0),
         ("SHARD_IDS", "", None),
         ("MODEL_API_VERSION", "", "auto"),
@@ -151,6 +155,7 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
         ("DISCORD_API_URL", "http://[::1/api/v10", "must end in /api/v10"),
         ("SHARD_COUNT", "0", "must be a whole number, 1 or more"),
         ("SHARD_COUNT", "two", "must be a whole number, 1 or more"),
+        ("HEALTH_HOST", "localhost", "must be an IP address"),
         ("LOG_LEVEL", "loud", "must be DEBUG, INFO, WARNING or ERROR"),
         ("LOG_FORMAT", "xml", "must be console or json"),
     ],
