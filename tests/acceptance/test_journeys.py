@@ -303,7 +303,7 @@ async def test_autocomplete_offers_this_servers_models_best_first(world: World, 
 
 
 async def test_key_is_checked_before_it_is_stored(world: World, api: ModelApiServer) -> None:
-    check, _ = api.balance_calls  # the other one: what is left to spend
+    [check] = api.balance_calls
     assert check.path == "/api/wallet_balance"
     assert check.body == {"key": CANARY}
 

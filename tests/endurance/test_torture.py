@@ -29,8 +29,8 @@ TOO, YES = "Test it too", "Yes, test it"
 TESTED = 0.4
 """Of the reloads."""
 RUN = """
-import bot.discord_api.logins
-bot.discord_api.logins.STAYED_AGE = 0.0  # a bot that crashes again and again logs in more and more rarely
+import bot.discord_api.login_turns
+bot.discord_api.login_turns.STAYED_AGE = 0.001  # one that crashes again and again logs in ever more rarely
 from bot.__main__ import main
 main()
 """

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from bot.domain.errors import KeyRefused, NoKey, SealBroken
 from bot.domain.rows import KeyRow
 from bot.keys import Checked, Keys, KeyStatus, unlock
+from bot.model_api.balance import Balance
 from bot.model_api.client import open_session
 from bot.model_api.hosts import Hosts
 from bot.store.embedded import EmbeddedStore
@@ -75,7 +76,7 @@ async def sealed(store: EmbeddedStore, server: int = SERVER) -> bytes:
 
 
 async def test_a_key_that_works_is_stored(keys: Keys, api: ModelApiServer) -> None:
-    assert await keys.check(SERVER, SecretStr(KEY)) == WORKS
+    assert await keys.check(SERVER, SecretStr(KEY)) == WORKS._replace(balance=Balance(43.6, "USD"))
     await keys.set(SERVER, SecretStr(KEY), MODERATOR, "ana", WORKS)
     assert await opened(keys) == KEY
     assert await shown(keys, SERVER) == ("ana", NOW, "cdef")
