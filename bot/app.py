@@ -89,12 +89,9 @@ class Rewarm(PatientBot):
         self.languages = Languages(self.slash_commands.mention)
         self.responses = Responses(self, metrics, now)
         self.replies = Replies(self, self.languages, limiter, metrics, store.hold, now)
-        self.now = now
-        self.store = store
-        self.hosts = hosts
+        self.now, self.store, self.metrics, self.hosts = now, store, metrics, hosts
         self.permissions = CommandPermissions(self, self.slash_commands.id_of)
         self.keys = Keys(store, vault, hosts, now)
-        self.metrics = metrics
         self.support_url = settings.support_url
         self.watches = Watches(self, store, self.languages, limiter, metrics, now)
         self.moderators = Moderators(self, store, self.languages, limiter, metrics, now)

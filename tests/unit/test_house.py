@@ -1,0 +1,54 @@
+"""What is promised of the code's shape; `make rooms` counts rooms, floors and arrows, which bind nobody."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import bot
+from tests import ROOT
+
+INSTALLED = Path(bot.__file__).parents[1]
+CODE = {
+    str(path.relative_to(INSTALLED)): path.read_text()
+    for package in ("bot", "cogs")
+    for path in sorted((INSTALLED / package).rglob("*.py"))
+}
+"""The text of each file of the bot, which may be installed."""
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    lengths = {name: len(text.splitlines()) for name, text in CODE.items()}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    lengths = {
+        f"{name}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, text in CODE.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > 50} == {}
+
+
+def test_broad_excepts_are_four_and_each_has_its_reason() -> None:
+    found = [line for text in CODE.values() for line in broad_excepts(text)]
+    assert len(found) <= 4, found
+    assert [line for line in found if "BLE001  # " not in line] == []
+
+
+def broad_excepts(text: str) -> Iterator[str]:
+    """The lines of those that take any error: by name, alone or among others, or without a name."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ExceptHandler):
+            taken = ast.unparse(node.type) if node.type is not None else "Exception"
+            if re.search(r"\b(Base)?Exception\b", taken):
+                yield text.splitlines()[node.lineno - 1]
+
+
+def test_the_architecture_page_names_each_file() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    house = page.partition("## The house")[2].partition("\n## ")[0]
+    stems = {name: Path(name).stem for name in CODE if not name.endswith("__init__.py")}
+    assert [name for name, stem in stems.items() if not re.search(rf"\b{stem}\b", house)] == []
