@@ -87,11 +87,11 @@ types: .venv/.ok
 tests: .venv/.ok
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
-# A tenth of the examples that `make test` makes up, and without simcord, whose import takes a second.
+# A tenth of the examples that `make test` makes up, no large simulations, and without simcord, whose import takes a second.
 test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -p no:simcord --hypothesis-profile quick tests/unit
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -p no:simcord --hypothesis-profile quick -m 'not slow' tests/unit
 
 dist-test: .venv/.ok ## build the package, install it, and run the tests against what was installed
 	@$(BIN)/python -m tests.tools.dist $(or $(TESTS),-n 4 --dist worksteal)

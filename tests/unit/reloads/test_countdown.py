@@ -66,6 +66,7 @@ def test_a_few_are_edited_every_five_seconds_on_round_numbers() -> None:
         assert [round(left) for left in shown] == list(range(120, 0, -5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", [0.0003, 0.0006, 0.002])
 def test_a_crowd_is_edited_evenly_and_its_last_seconds_come_first(cost: float) -> None:
     """33 begin each second, so that 4,000 are live."""
@@ -124,6 +125,7 @@ def test_so_few_that_they_can_be_edited_at_once_keep_their_round_numbers() -> No
     assert max(together.values()) < 1.5 * EDIT_BATCH, "yet spread"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("live", [50, 300, 1000, 5000])
 def test_edits_fall_together_on_beats_but_not_too_many(live: int) -> None:
     shown = play([number * 120 / live for number in range(2 * live)], cost=0.0005)
