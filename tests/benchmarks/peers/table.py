@@ -34,12 +34,13 @@ def page(rounds: Rounds, loads: list[float]) -> str:
         ("**memory** when idle, MiB", _measured(rounds, lambda result: result.memory_idle, 0)),
         ("memory, most in the first part, MiB", _measured(rounds, lambda result: result.memory_most, 0)),
     ]
-    rows = [row for row in rows if any(figure.text != "0" for figure in row[1])]
+    rows = [row for row in rows if row[0].startswith("**") or any(figure.text != "0" for figure in row[1])]
     said = f"""
     Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} rounds in turns, on
     {os.cpu_count()} cores; the machine's load before each run was {min(loads):.1f} to {max(loads):.1f}.
     Python {platform.python_version()}, {_node()}. Where rounds differ, each is given; of CPU and memory the
-    median, and lowest to highest. What is 0 for all is left out.
+    median, and lowest to highest. Of calls refused and of
+    processes that ended, what is 0 for all is left out.
     """
     return str(Table("Measured", said, ["", *(bots.NAMES[which] for which in rounds)], rows))
 
