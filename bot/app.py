@@ -97,19 +97,8 @@ class Rewarm(PatientBot):
         self.moderators = Moderators(self, store, self.languages, limiter, metrics, now)
         countdowns = Countdowns(time.process_time)
         self.member_calls = MemberCalls(now)
-        services = Services(
-            store,
-            self.keys,
-            hosts,
-            self.responses,
-            self.replies,
-            metrics,
-            countdowns,
-            self.member_calls,
-            now,
-            self.permissions,
-            self.moderators.heard,
-        )
+        tools = (self.responses, self.replies, metrics, countdowns, self.member_calls)
+        services = Services(store, self.keys, hosts, *tools, now, self.permissions, self.moderators.heard)
         self.runner = Runner(services, settings.reload_seconds)
         self.image_tests = self.runner.image_tests
         self.servers = Servers(self, store, Blocklist(settings.data_dir), self.runner, now)
