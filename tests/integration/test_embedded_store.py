@@ -14,7 +14,7 @@ import pytest
 from bot.domain.errors import NoKey, StoreSlow, StoreTrouble, StoreUnusable
 from bot.domain.reload import Asker, Outcome, Reload, State
 from bot.domain.rows import KeyRow
-from bot.store import embedded
+from bot.store import embedded, turns
 from bot.store.blocklist import Blocklist
 from bot.store.embedded import EmbeddedStore
 from bot.store.file import FORMAT
@@ -428,6 +428,16 @@ async def test_disk_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -
     with pytest.raises(StoreUnusable, match="locked"):
         EmbeddedStore(tmp_path)
     other.close()
+
+
+async def test_a_loop_that_was_held_up_is_no_trouble_of_the_disk(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "STEP_TIMEOUT", 0.1)
+    looking = asyncio.create_task(store.history(1))
+    await asyncio.sleep(0)
+    time.sleep(0.3)  # the thread is done by then
+    assert await looking == []
 
 
 async def test_dead_storage_thread_is_trouble_not_a_hang(store: EmbeddedStore) -> None:
