@@ -44,7 +44,8 @@ def test_command_line_is_explained() -> None:
     assert {"run", "init", "check", "backup", "forget", "servers", "new-key", "sandbox", "move-store"} == set(
         found
     )
-    section = (ROOT / "README.md").read_text().partition("## The command line")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    section = page.partition("## The command line")[2].partition("\n## ")[0]
     assert [name for name in found if f"`{name}" not in section] == []
 
 
