@@ -43,7 +43,7 @@ crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minut
 pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs Chromium; two minutes)
 	@$(BIN)/python -m tests.tools.pictures
 
-tables: .venv/.ok ## write the README's tables of commands and settings, from the code
+tables: .venv/.ok ## write the documents' tables of commands, settings, modules and numbers, from the code
 	@$(BIN)/python -m tests.tools.tables
 
 translations: .venv/.ok ## bring the languages' files up to date with what the code says

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-import bot
 from bot.settings import Settings
 from tests import ROOT
-from tests.tools.tables import README, written
+from tests.tools.tables import INSTALLED, PAGES, TABLES, named, written
 
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-INSTALLED = Path(bot.__file__).parents[1]
-"""Where `bot` and `cogs` are: in the root, or in site-packages."""
 ARGUMENTS = re.compile(r"^    ([a-z]\S+)(?: +\S|$)", re.MULTILINE)
 
 
-def test_tables_of_the_readme_are_those_of_the_code() -> None:
-    assert written(README.read_text()) == README.read_text(), "make tables"
+def test_tables_are_those_of_the_code() -> None:
+    texts = [page.read_text() for page in PAGES]
+    assert sorted(name for text in texts for name in named(text)) == sorted(TABLES)
+    assert [page.name for page, text in zip(PAGES, texts, strict=True) if written(text) != text] == [], (
+        "make tables"
+    )
 
 
 def test_example_settings_are_all_there_with_their_defaults() -> None:
@@ -44,7 +44,8 @@ def test_command_line_is_explained() -> None:
     assert {"run", "init", "check", "backup", "forget", "servers", "new-key", "sandbox", "move-store"} == set(
         found
     )
-    section = README.read_text().partition("## The command line")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    section = page.partition("## The command line")[2].partition("\n## ")[0]
     assert [name for name in found if f"`{name}" not in section] == []
 
 

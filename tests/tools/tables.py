@@ -1,22 +1,29 @@
-"""The README's tables of commands and settings, made from the code: `make tables` writes them."""
+"""The tables of the documents that are made from the code: `make tables` writes them."""
 
+import ast
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from discord import app_commands
 from discord.ext.commands import Cog
 
+import bot
 import cogs
 from bot.settings import Settings
 from tests import ROOT
+from tests.unit.test_numbers import NUMBERS
 
 if TYPE_CHECKING:
     from bot.app import Rewarm
 
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INSTALLED = Path(bot.__file__).parents[1]
+"""Where `bot` and `cogs` are: in the root, or in site-packages."""
 
 
 def cogs_with_commands() -> list[type[Cog]]:
@@ -51,21 +58,69 @@ def commands() -> str:
     return _table(("command", "who", "what it does"), rows)
 
 
+def packages() -> str:
+    """What is directly under `bot/`, and `cogs`, from top to bottom as the first contract has it."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers: list[str] = contracts[0]["layers"]
+    files = [_file(name) for layer in layers for name in layer.split(" | ")]
+    rows = [
+        (_shown(file), _purpose(file) or "What people can do: commands, buttons, forms") for file in files
+    ]
+    return _table(("package", "what it is for"), rows)
+
+
+def modules() -> str:
+    """Each file that says what it is for."""
+    files = [file for package in ("bot", "cogs") for file in sorted((INSTALLED / package).rglob("*.py"))]
+    rows = [(_shown(file), purpose) for file in files if (purpose := _purpose(file))]
+    return _table(("file", "what it is for"), rows)
+
+
+def numbers() -> str:
+    """Each number that was agreed on, with its constant."""
+    rows = [(name, f"{agreed:,} {unit}".strip(), f"`{at}`") for name, (at, agreed, unit) in NUMBERS.items()]
+    return _table(("what", "number", "constant"), rows)
+
+
+def _file(module: str) -> Path:
+    path = INSTALLED.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _shown(file: Path) -> str:
+    """A package by its folder."""
+    name = file.relative_to(INSTALLED).as_posix()
+    return f"`{name.removesuffix('__init__.py')}`"
+
+
+def _purpose(file: Path) -> str:
+    """The first line of its docstring."""
+    return (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n")[0]
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    made.__name__: made for made in (commands, settings, packages, modules, numbers)
+}
+PLACES = re.compile(r"(?<=<!-- )(\w+)(: by `make tables` -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def named(text: str) -> Iterator[str]:
+    """The tables that a page has a place for."""
+    return (found[1] for found in PLACES.finditer(text))
+
+
 def written(text: str) -> str:
-    """The README with both tables as the code has them."""
-    for name, table in (("commands", commands()), ("settings", settings())):
-        marks = rf"(<!-- {name}: by `make tables` -->\n).*?(\n<!-- end -->)"
-        found = re.search(marks, text, re.DOTALL)
-        if found is None:
-            raise ValueError(f"README.md has no place for the table of {name}")
-        text = text[: found.start()] + found[1] + table + found[2] + text[found.end() :]
-    return text
+    """A page with its tables as the code has them. Raises KeyError for a table that there is not."""
+    return PLACES.sub(lambda found: f"{found[1]}{found[2]}{TABLES[found[1]]()}\n{found[3]}", text)
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(written(page.read_text("utf-8")), "utf-8")

@@ -1,60 +1,58 @@
-"""The numbers that were agreed on (docs/architecture.md): none changes but on purpose, with a word."""
+"""The numbers that were agreed on: none changes but on purpose, with a word; `make tables` lists them."""
+
+import pkgutil
 
 import pytest
 
-from bot import keys
-from bot.discord_api import calls, http_trace, limiter, pings, reply, responses
-from bot.domain import askers, member_calls, reload
-from bot.jobs import retention, servers
-from bot.model_api import answer, body, client
-from bot.process import STOP_TIMEOUT
-from bot.reloads import countdown, retries, runner, untold
-from bot.store import embedded, turns
-
 NUMBERS = {
-    "store before the first answer": (runner.ASK_TIMEOUT, 1),
-    "a step waits for the disk": (turns.STEP_TIMEOUT, 1),
-    "POST in all": (client.RELOAD_TIMEOUT, 20),
-    "POST, to connect": (client.CONNECT_TIMEOUT, 5),
-    "POST, again after no connection": (client.RECONNECT_DELAY, 2),
-    "balance": (keys.BALANCE_TIMEOUT, 5),
-    "body": (body.BODY_BYTES, 65536),
-    "same model again": (reload.SPAM_FILTER_AGE, 30),
-    "longest named wait": (answer.LONGEST_NAMED_WAIT, 60),
-    "named waits": (reload.NAMED_WAITS, 2),
-    "edits": (countdown.EDIT_INTERVAL, 5),
-    "never less often near the end": (countdown.NEAR_SECONDS, 15),
-    "quiet before the ending": (countdown.QUIET_SECONDS, 2),
-    "an edit": (calls.EDIT_TIMEOUT, 5),
-    "how old a shown number may be": (http_trace.STALE_AGE, 0.5),
-    "calls a second": (limiter.PER_SECOND, 40),
-    "calls a channel": (limiter.PER_CHANNEL, 5),
-    "people a ping": (askers.PEOPLE_PER_PING, 50),
-    "follow-up instead of a turn": (pings.FOLLOW_UP_INSTEAD_DELAY, 2),
-    "close tries": (reply.RETRY_PATIENCE, 600),
-    "tries of what was refused": (retries.RETRY_INTERVAL, 600),
-    "later": (retries.LATER_INTERVAL, 3600),
-    "that is, after": (retries.YOUNG_AGE, 3600),
-    "tries after a change": (untold.CHANGE_INTERVAL, 30),
-    "refused calls of a reload": (reload.MOST_REFUSED, 60),
-    "still looking": (askers.STILL_LOOKING_AGE, 15),
-    "late": (reload.LATE_AGE, 10),
-    "key": (keys.LONGEST_KEY, 256),
-    "open a server": (askers.OPEN_PER_SERVER, 20),
-    "open a member": (askers.OPEN_PER_MEMBER, 5),
-    "requests a member": (member_calls.CALLS_PER_MEMBER, 10),
-    "requests a member, within": (member_calls.CALLS_PERIOD, 60),
-    "resume": (runner.RESUME_SPREAD, 4),
-    "stop": (STOP_TIMEOUT, 10),
-    "first answer": (responses.RESPONSE_TIMEOUT, 2.5),
-    "tokens of ended reloads": (reload.FADE_AGE, 86400),
-    "deleted at once": (embedded.EXPIRE_BATCH, 500),
-    "reloads of a server": (retention.RELOADS_PER_SERVER, 20_000),
-    "missed removals": (servers.CHECK_INTERVAL, 6 * 3600),
+    "store before the first answer": ("bot.reloads.runner.ASK_TIMEOUT", 1, "s"),
+    "a step waits for the disk": ("bot.store.turns.STEP_TIMEOUT", 1, "s"),
+    "the POST in all": ("bot.model_api.client.RELOAD_TIMEOUT", 20, "s"),
+    "the POST, to connect": ("bot.model_api.client.CONNECT_TIMEOUT", 5, "s"),
+    "the POST, again after no connection": ("bot.model_api.client.RECONNECT_DELAY", 2, "s"),
+    "the balance, for /key set": ("bot.keys.BALANCE_TIMEOUT", 5, "s"),
+    "an answer's body": ("bot.model_api.body.BODY_BYTES", 65536, "bytes"),
+    "the same model again": ("bot.domain.reload.SPAM_FILTER_AGE", 30, "s"),
+    "longest wait that a 429 may name": ("bot.model_api.answer.LONGEST_NAMED_WAIT", 60, "s"),
+    "such waits in a reload": ("bot.domain.reload.NAMED_WAITS", 2, ""),
+    "between two edits": ("bot.reloads.countdown.EDIT_INTERVAL", 5, "s"),
+    "edits are never rarer, before the end": ("bot.reloads.countdown.NEAR_SECONDS", 15, "s"),
+    "no edit, before the ending": ("bot.reloads.countdown.QUIET_SECONDS", 2, "s"),
+    "an edit in all": ("bot.discord_api.calls.EDIT_TIMEOUT", 5, "s"),
+    "how old a shown number may be": ("bot.discord_api.http_trace.STALE_AGE", 0.5, "s"),
+    "calls with the bot's token, a second": ("bot.discord_api.limiter.PER_SECOND", 40, ""),
+    "calls a channel, in 5 s": ("bot.discord_api.limiter.PER_CHANNEL", 5, ""),
+    "people a ping": ("bot.domain.askers.PEOPLE_PER_PING", 50, ""),
+    "a follow-up goes where the turn is further away": (
+        "bot.discord_api.pings.FOLLOW_UP_INSTEAD_DELAY",
+        2,
+        "s",
+    ),
+    "tries of an ending are close together, for": ("bot.discord_api.reply.RETRY_PATIENCE", 600, "s"),
+    "between two tries of a refused ending": ("bot.reloads.retries.RETRY_INTERVAL", 600, "s"),
+    "the same, later": ("bot.reloads.retries.LATER_INTERVAL", 3600, "s"),
+    "later means after": ("bot.reloads.retries.YOUNG_AGE", 3600, "s"),
+    "between two tries after a change in the server": ("bot.reloads.untold.CHANGE_INTERVAL", 30, "s"),
+    "refused calls of a reload": ("bot.domain.reload.MOST_REFUSED", 60, ""),
+    "askers still look at the reply, for": ("bot.domain.askers.STILL_LOOKING_AGE", 15, "s"),
+    "an ending is late, after": ("bot.domain.reload.LATE_AGE", 10, "s"),
+    "a key": ("bot.keys.LONGEST_KEY", 256, "characters"),
+    "open reloads of a server": ("bot.domain.askers.OPEN_PER_SERVER", 20, ""),
+    "open reloads of a member": ("bot.domain.askers.OPEN_PER_MEMBER", 5, ""),
+    "requests of a member": ("bot.domain.member_calls.CALLS_PER_MEMBER", 10, ""),
+    "requests of a member, within": ("bot.domain.member_calls.CALLS_PERIOD", 60, "s"),
+    "resumed reloads are spread over": ("bot.reloads.runner.RESUME_SPREAD", 4, "s"),
+    "a stop": ("bot.process.STOP_TIMEOUT", 10, "s"),
+    "the first answer": ("bot.discord_api.responses.RESPONSE_TIMEOUT", 2.5, "s"),
+    "tokens of ended reloads are kept for": ("bot.domain.reload.FADE_AGE", 86400, "s"),
+    "deleted in one page": ("bot.store.embedded.EXPIRE_BATCH", 500, ""),
+    "reloads kept of a server": ("bot.jobs.retention.RELOADS_PER_SERVER", 20_000, ""),
+    "between two looks for missed removals": ("bot.jobs.servers.CHECK_INTERVAL", 6 * 3600, "s"),
 }
+"""What each is, its constant, what was agreed on, and its unit."""
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_number(name: str) -> None:
-    is_, agreed = NUMBERS[name]
-    assert is_ == agreed
+    constant, agreed, _ = NUMBERS[name]
+    assert pkgutil.resolve_name(constant) == agreed
