@@ -24,7 +24,7 @@ from bot.vault import new_encryption_key
 
 _TOKEN, _KEYS = "DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"
 _HEAD = (
-    "# Made by `init`. README.md says what else can be set. Keep a copy of the encryption key elsewhere.\n"
+    "# Made by `init`. docs/SETTINGS.md says what else can be set. Keep a copy of the encryption key elsewhere.\n"
 )
 _TRIES = 3
 _SHAPE = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
