@@ -23,9 +23,7 @@ from bot.store import file
 from bot.vault import new_encryption_key
 
 _TOKEN, _KEYS = "DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"
-_HEAD = (
-    "# Made by `init`. docs/SETTINGS.md says what else can be set. Keep a copy of the encryption key elsewhere.\n"
-)
+_HEAD = "# Made by `init`; docs/SETTINGS.md has all settings. Keep a copy of the encryption key elsewhere.\n"
 _TRIES = 3
 _SHAPE = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
 """The application's id, a time and a seal (Discord's page on authentication)."""
