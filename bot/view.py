@@ -13,7 +13,7 @@ from bot.domain.reload import Ending, Outcome, Reload
 from bot.domain.rows import WATCHERS_PER_MODEL, ServerSettings, Watch
 from bot.domain.server_models import Model
 from bot.languages import NAMES
-from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_IMAGE, TEST_TOO
+from bot.words.buttons import DO_NOT_NOTIFY, NOTIFY, RELOAD_AGAIN, TEST_ALT, TEST_IMAGE, TEST_TOO
 from bot.words.language import Language
 from bot.words.models import (
     BACK,
@@ -94,7 +94,8 @@ def render(reload: Reload, now: float, say: Language, picture: Picture | None = 
     """Lay out the reply of a reload as it stands at `now` (seconds since 1970, UTC)."""
     parts: list[dict[str, Any]] = [{"type": _TEXT, "content": reply_text(reload, now, say)}]
     if picture is not None and reload.test is not None:
-        item = {"media": {"url": f"attachment://{picture.name}"}, "spoiler": reload.test.spoiler}
+        media, alt = {"url": f"attachment://{picture.name}"}, say(TEST_ALT, model=reload.model)
+        item = {"media": media, "description": alt, "spoiler": reload.test.spoiler}
         parts.append({"type": _GALLERY, "items": [item]})
     box = {"type": _CONTAINER, "accent_color": _accent(reload).value, "components": parts}
     buttons = list(_buttons(reload, say))
@@ -203,16 +204,19 @@ def model_page(
     back = button(say(BACK), LIST_ID.format(page=page))
     items: list[discord.ui.Item[Any]] = [text, discord.ui.ActionRow(again, turn, back)]
     if who and set(users) - {user}:
-        menu = _watchers_menu(users, WATCHERS_ID.format(page=page, reload=newest))
+        menu = _watchers_menu(users, WATCHERS_ID.format(page=page, reload=newest), say)
         items += [_text(say(WATCHERS)), discord.ui.ActionRow(menu)]
     return layout(*items)
 
 
-def _watchers_menu(users: Sequence[int], custom_id: str) -> discord.ui.UserSelect[discord.ui.LayoutView]:
+def _watchers_menu(
+    users: Sequence[int], custom_id: str, say: Language
+) -> discord.ui.UserSelect[discord.ui.LayoutView]:
     """Discord writes their names into it, which the bot does not know."""
     kind = discord.SelectDefaultValueType.user
     return discord.ui.UserSelect(
         custom_id=custom_id,
+        placeholder=say(WATCHERS),
         min_values=0,
         max_values=WATCHERS_PER_MODEL,
         default_values=[discord.SelectDefaultValue(id=user, type=kind) for user in users],
@@ -242,12 +246,13 @@ def settings_panel(
 ) -> discord.ui.LayoutView:
     """The panel of a server's settings, each with a menu of its own."""
     pings: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=SETTING_ID.format(what="ping")
+        custom_id=SETTING_ID.format(what="ping"),
+        placeholder=say(PINGS),  # names the menu to a screen reader
     )
     pings.add_option(label=say(EVERYBODY), value="all", default=not chosen.quiet)
     pings.add_option(label=say(ON_DEMAND), value="some", default=chosen.quiet)
     tongue: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=SETTING_ID.format(what="language")
+        custom_id=SETTING_ID.format(what="language"), placeholder=say(LANGUAGE)
     )
     for code, name in {"": say(AS_DISCORD), **NAMES}.items():
         tongue.add_option(label=name, value=code or "auto", default=code == chosen.language)

@@ -6,3 +6,8 @@ ROOT = Path(__file__).parents[1]
 """The project's root."""
 NOT_TESTED = "Not tested: "
 """How the reason begins why a test is skipped for want of a program."""
+
+
+def as_read(text: str) -> str:
+    """A text as a person reads it, to whom a no-break space looks like any other."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")

@@ -11,6 +11,7 @@ from simcord.builders import ChannelHandle
 from simcord.interactions import base_payload
 from simcord.results import InteractionResult, to_discord_message
 
+from tests import as_read
 from tests.stand_ins.discord import flat
 
 CANARY = "canary-K3y-0123456789abcdef"
@@ -136,7 +137,7 @@ class World:
             created = name == "MESSAGE_CREATE"
             if kind != "GATEWAY" or not (created or name == "MESSAGE_UPDATE"):
                 continue
-            text = payload.get("content") or texts(payload.get("components", []))
+            text = as_read(payload.get("content") or texts(payload.get("components", [])))
             if text and not payload.get("flags", 0) & _EPHEMERAL:
                 shown.append(self._seen(payload, text, created=created))
         return shown
@@ -164,7 +165,7 @@ def said(result: InteractionResult) -> str:
     """What only the person who ran the command sees."""
     assert result.response is not None
     assert result.response.ephemeral
-    return result.response.content
+    return as_read(result.response.content)
 
 
 def texts(components: list[dict[str, Any]]) -> str:

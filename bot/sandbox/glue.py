@@ -126,12 +126,13 @@ class LivePage(Preview):
             self._is_here = True
             self._changed.set()
 
-    def _about(self) -> dict[str, str]:
-        """What every tab shows: the date here, where days have passed; whether the bot is there."""
+    def _about(self) -> dict[str, Any]:
+        """What every tab shows: the time here, the date where days have passed; whether the bot is there."""
         away = self._restarting is not None and not self._restarting.done()
         now = self.env.now()
         return {
             "bot": "away" if away else "here" if self._is_here else "gone",
+            "now": now.timestamp(),
             "today": f"{now:%B} {now.day}" if self._days else "",
         }
 

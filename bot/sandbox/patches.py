@@ -51,6 +51,7 @@ COMMANDS = {
         "{ active.click(); return true; }"
     ),
     " pendingKind = context.pendingKind; }": " }",
+    "Math.min(24, Math.max(2, [...field.value].length + 1))": "Math.max(2, [...field.value].length + 1)",
     """draftVersion: currentDraft().version,
     });
   }
@@ -62,8 +63,9 @@ COMMANDS = {
   }
   /** @param {KeyboardEvent} event */""",
 }
-"""With Enter simcord chooses a suggestion, again and again; here one that is typed already is sent.
-It keeps a command in the message box until it is answered; here the box is free for the next one."""
+"""simcord clips a value of over 24 characters. With Enter it chooses a suggestion, again and again; here one
+that is typed already is sent. It keeps a command in the message box until it is answered; here the box is
+free for the next one."""
 SELECTS = {
     "if (state.pendingAction || state.blocked) {": "if (state.blocked) {",
     '&& changed) dispatch("select", { control_key: key, values });': (
@@ -72,9 +74,16 @@ SELECTS = {
     ),
 }
 """simcord refuses a choice while a command is on its way, and the same one in that message's next menu."""
+TEXT = {
+    'const time = node("time", "discord-timestamp", rendered);': """const time
+    = node("time", "discord-timestamp", rendered);
+  time.toggleAttribute("data-ages", style === "R");""",
+}
+"""simcord leaves "5 seconds ago" as it is until something else changes; sandbox.js lets it age."""
 PATCHES = {
     "/actions.js": ACTIONS,
     "/app.js": APP,
     "/commands.js": COMMANDS,
     "/select-drafts.js": SELECTS,
+    "/text.js": TEXT,
 }

@@ -24,6 +24,7 @@ TEST_TOO, YES, TAKE_BACK = n_("Test it too"), n_("Yes, test it"), n_("Take it ba
 RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
 """What stands on the buttons of a reply."""
 TEST_TITLE = n_("Test image")
+TEST_ALT = n_("Test image of {model}")
 TEST_LABEL = n_("Prompt")
 TEST_PROMPT = "a red apple on a wooden table, soft light"
 """English in any language: it goes to the model."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from bot.words.language import Language
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _PUSHED_ID_CHARACTERS = 30
 """A phone shows about 60 characters of a push: the model's id, and what happened."""
 _MARKUP = re.compile(r"[\\`*_~|<>\[\]()#-]")
@@ -17,15 +18,15 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u
 
 
 def span(seconds: float, say: Language) -> str:
-    """A length of time, in full seconds: "45 s", "1 min 45 s", "2 h 5 min"."""
+    """A length of time, in full seconds: "45 s", "1 min 45 s", "2 h 5 min"; no line breaks before a unit."""
     whole = max(0, round(seconds))
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     parts = [
         say("{number} h", number=hours) if hours else "",
         say("{number} min", number=minutes) if minutes else "",
-        say("{number} s", number=rest) if rest and not hours else "",
+        say("{number} s", number=rest) if (rest and not hours) or not whole else "",
     ]
-    return " ".join(filter(None, parts)) or say("{number} s", number=0)
+    return " ".join(part.replace(" ", _NO_BREAK) for part in parts if part)
 
 
 def plain_name(name: str) -> str:

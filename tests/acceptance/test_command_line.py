@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from bot.vault import new_encryption_key
-from tests import ROOT, processes
+from tests import ROOT, as_read, processes
 from tests.processes import Said
 
 PATH = {"PYTHONPATH": str(ROOT)}
@@ -127,7 +127,7 @@ async def test_sandbox_plays_the_whole_conversation(tmp_path: Path) -> None:
         "Ready sdxl",
         "should be ready (6 s have passed",
     ]
-    places = [result.out.find(head) for head in heads]
+    places = [as_read(result.out).find(head) for head in heads]
     assert -1 not in places
     assert places == sorted(places)
     assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
+from tests import as_read
 from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start, visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # as the browser, which lives in one loop
@@ -40,7 +41,7 @@ async def states(person: Person, until: str) -> list[str]:
     seen: list[str] = []
     async with asyncio.timeout(60):
         while not seen or until not in seen[-1]:
-            text = await person.reply.inner_text()
+            text = as_read(await person.reply.inner_text())
             if not seen or text != seen[-1]:
                 seen.append(text)
             await asyncio.sleep(0.1)
@@ -54,7 +55,9 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         await expect(person.page).to_have_title("Rewarm sandbox")
         await expect(person.note).to_contain_text("A reload takes 8 s here")
         await expect(person.note).to_contain_text("gone when the sandbox ends")
-        await expect(person.page.locator("#channel-empty")).to_contain_text("/key set")
+        welcome = person.page.locator("#channel-empty")
+        await expect(welcome).to_contain_text("/key set")
+        await expect(welcome).to_contain_text("mod manages this server, ana is a member")
         await person.fits()
 
         await person.open_key_form()
@@ -68,6 +71,13 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         offered = person.page.locator(".command-popup [role=option]")
         await expect(offered).to_contain_text(["works", "slow", "unknown-model", "no-credits"])
         await person.fits()
+        line, box = [
+            await person.page.locator(part).bounding_box()
+            for part in (".command-context", "#channel-composer")
+        ]
+        assert line is not None
+        assert box is not None
+        assert (line["x"] >= box["x"], line["width"] <= box["width"]) == (True, True)
         await person.page.keyboard.press("Enter")
         await expect(person.page.locator(".command-option-input")).to_have_value("works")
         await person.page.keyboard.press("Enter")
@@ -89,7 +99,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
 async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
     """A member may not set the key, sees what the moderator started, joins it, and is pinged too."""
     async with (
-        sandbox(tmp_path, seconds=8) as it,
+        sandbox(tmp_path, seconds=12) as it,
         visitor(chromium, it.url) as mod,
         visitor(chromium, it.url) as ana,
     ):
@@ -110,7 +120,7 @@ async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
         await ana.reload("works")
         await expect(ana.messages.last).to_contain_text("already reloading")
         for person, name in ((mod, "mod"), (ana, "ana")):
-            await expect(person.messages.last).to_contain_text("(8 s have passed, not tested). @mod @ana")
+            await expect(person.messages.last).to_contain_text("(12 s have passed, not tested). @mod @ana")
             await expect(person.messages.last, name).to_have_class(re.compile(r"\bis-ping\b"))
 
         await ana.become("mod")
@@ -146,6 +156,9 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await expect(mod.reply).to_contain_text("Confirmed works")
         picture = ana.reply.locator("img")
         await expect(picture).to_have_count(1)
+        await expect(picture).to_have_attribute("alt", "Test image of works")
+        ago = ana.reply.locator("time", has_text="ago")
+        await expect(ago).not_to_have_text(await ago.inner_text())  # though nothing else changes
         await expect(ana.reply.locator("[class*=spoiler]").first).to_be_visible()
         await expect(picture).to_have_js_property("naturalWidth", 512)
         await ana.fits()
@@ -200,7 +213,7 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
         await expect(listed).to_contain_text("Watched")
         later = person.page.get_by_role("button", name="A day later")
         for _ in range(6):
-            await later.click()
+            await later.dblclick()  # an impatient one
             await expect(later).to_be_enabled()
             await expect(person.note).to_contain_text("Here it is")
         await person.page.reload()
@@ -221,7 +234,8 @@ async def test_settings_change_the_language(chromium: Browser, tmp_path: Path) -
         panel = await person.send("/settings")
         await expect(panel).to_contain_text("Settings of this server")
         await person.fits()
-        await panel.get_by_role("combobox").nth(1).click()
+        await expect(panel.get_by_role("combobox", name="Who is pinged at the end")).to_have_count(1)
+        await panel.get_by_role("combobox", name="Language of the bot's messages").click()
         await panel.get_by_role("option", name="Deutsch").click()
         await expect(panel.get_by_role("combobox").nth(1)).to_contain_text("Deutsch")
         await person.reload("works")
@@ -296,9 +310,11 @@ async def test_a_command_can_be_typed_in_one_go(chromium: Browser, tmp_path: Pat
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.composer.focus()
-        await person.page.keyboard.type("/reload my-model", delay=40)
+        await person.page.keyboard.type("/reload my-own-long-model-v2", delay=40)
+        typed = person.page.locator(".command-option-input")
+        assert await typed.evaluate("it => it.scrollWidth <= it.clientWidth"), "all of it can be seen"
         await person.page.keyboard.press("Enter")
-        await expect(person.reply).to_contain_text("Reloading my-model")
+        await expect(person.reply).to_contain_text("Reloading my-own-long-model-v2")
         await expect(person.composer).to_have_value("")
         await person.composer.focus()
         await person.page.keyboard.type("/reload picture-fails", delay=40)

@@ -24,7 +24,9 @@ from bot.reloads import countdown
 from bot.store.file import NAME as FILE_NAME
 from bot.words import reload as reload_words
 from bot.words.common import span
+from tests import as_read
 from tests.stand_ins.discord import Fault
+from tests.stand_ins.discord.component_rules import text_of
 from tests.stand_ins.model_api import Answer
 from tests.wire import Wire, all_ended, ended, running, sleep_through
 from tests.world import CANARY
@@ -63,7 +65,7 @@ async def test_number_that_had_to_wait_is_not_shown_stale(wire: Wire, bot: Rewar
     assert (await ended(wire, bot, asked)).startswith("Ready")
     [call] = wire.api.calls
     for at, version in wire.reply(asked).history:
-        if found := re.search(r"(\d+) s left", str(version)):
+        if found := re.search(r"(\d+) s left", text_of("", version["components"])):
             assert abs(call.at + SECONDS - at - int(found[1])) < 1.0
 
 
@@ -147,7 +149,7 @@ async def test_after_a_suspend_the_reply_is_right_at_once(
         sleep_through(slept)
         await wire.server.wait_for(lambda: len(wire.reply(asked).history) > edits, 0.5)
         left = accepted + 120 - asyncio.get_running_loop().time()
-        assert f" {span(left, bot.languages.of('en-US'))} left" in wire.reply(asked).text
+        assert as_read(f" {span(left, bot.languages.of('en-US'))} left") in wire.reply(asked).text
         await wire.server.wait_for(wire.pings, left + 1)
         assert "late" not in wire.reply(asked).text + wire.pings()[0].text
 
@@ -772,7 +774,7 @@ async def test_late_edit_does_not_stay_over_the_ending(wire: Wire, monkeypatch: 
         await asyncio.sleep(12)
         wire.server.faults.append(Fault("PATCH", BY_TOKEN, delay=7))  # the tick of 5 s left
         await asyncio.sleep(60)
-        versions = [str(version) for _, version in wire.reply(asked).history]
+        versions = [text_of("", version["components"]) for _, version in wire.reply(asked).history]
         assert "5 s left" in versions[-2]
         assert "**Ready**" in versions[-1]
         assert await bot.store.open() == []

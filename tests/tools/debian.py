@@ -67,7 +67,7 @@ def wheels(folder: Path) -> Path:
     """All that running and building need, as files with the locks' hashes: so the inside needs no index."""
     into = folder / "wheels"
     locks = ("-r", ROOT / "requirements.txt", "-r", ROOT / "requirements-build.txt")
-    how = ("-q", "--require-hashes", "--no-build-isolation", "-d", into)
+    how = ("-qq", "--require-hashes", "--no-build-isolation", "-d", into)
     subprocess.run([sys.executable, "-m", "pip", "download", *how, *locks], check=True)
     return into
 

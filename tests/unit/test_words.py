@@ -39,6 +39,7 @@ from bot.words.key import (
 )
 from bot.words.models import model_text
 from bot.words.reload import joined_text, ping_text, reply_text, state_word
+from tests import as_read
 
 NOW = 1_800_000_000.0
 LONGEST_ID = 2**64 - 1
@@ -65,7 +66,7 @@ def ended(outcome: Outcome, **facts: object) -> Reload:
 
 
 def reply(reload: Reload, now: float = NOW) -> str:
-    return reply_text(reload, now, say)
+    return as_read(reply_text(reload, now, say))
 
 
 # --- The reply ----------------------------------------------------------------------------------------
@@ -337,7 +338,11 @@ def test_a_length_of_time_reads_as_it_is(seconds: float) -> None:
     ],
 )  # fmt: skip
 def test_lengths_of_time_are_full_seconds(seconds: float, text: str) -> None:
-    assert span(seconds, say) == text
+    assert as_read(span(seconds, say)) == text
+
+
+def test_no_line_breaks_between_a_number_and_its_unit() -> None:
+    assert span(105, say) == "1\N{NO-BREAK SPACE}min 45\N{NO-BREAK SPACE}s"
 
 
 # --- The ping -----------------------------------------------------------------------------------------
@@ -384,7 +389,7 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
 
 def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
-    assert joined_text(reload, NOW, say, user=11, anew=True) == (
+    assert as_read(joined_text(reload, NOW, say, user=11, anew=True)) == (
         "`sdxl-turbo` is already reloading: 48 s left. You will be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
@@ -400,8 +405,8 @@ def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
         notified_text(reload, now, say),
         model_text(model, now, say, who=False, watched=None),
     ):
-        assert " h " not in text
-        assert "2 min" in text
+        assert " h " not in as_read(text)
+        assert "2 min" in as_read(text)
 
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:

@@ -10,20 +10,24 @@ const ADDRESS = "This address is incomplete or out of date. The terminal where t
 const STOPPED = "The sandbox has stopped. Start it again with “make sandbox”, and open the address that it shows.";
 const AWAY = "The bot is away. Running countdowns go on when it is back …";
 const GONE = "The bot did not come back. The terminal says why.";
+const PASSES = "A day passes …";
 const NO_DAY = "The day did not pass. The terminal says why.";
 const UNANSWERED = "The bot did not answer that. If it was restarted meanwhile, begin again.";
 
 // What the line at the top says: what all tabs know, also after F5, or what went wrong in this one.
 let known = { bot: "here", today: "" };
+let ahead = 0; // milliseconds of the time here, which days have passed in
 let trouble = "";
 let over = "";
+let isDay = false;
 function tell() {
   const date = known.today && `Here it is ${known.today} now. `;
   const wrong = over || (known.bot === "gone" && GONE) || (known.bot === "here" && trouble);
-  note.textContent = wrong || (known.bot === "away" ? AWAY : date + explained);
+  note.textContent = wrong || (known.bot === "away" ? AWAY : isDay ? PASSES : date + explained);
   note.classList.toggle("is-over", Boolean(wrong));
   document.body.classList.toggle("is-over", Boolean(over));
   restart.disabled = known.bot === "away";
+  day.ariaDisabled = String(isDay); // not disabled: the keyboard stays on it
 }
 
 function ask(kind) {
@@ -45,6 +49,7 @@ async function learn() {
   const answer = await ask("about").catch(() => null);
   if (answer?.ok) {
     known = await answer.json();
+    ahead = known.now * 1000 - Date.now();
     [silent, over] = [0, ""];
   } else if (++silent >= 3) {
     if (answer?.status === 400 && contextId) location.reload(); // the tab has slept for long
@@ -60,8 +65,11 @@ restart.addEventListener("click", async () => {
   learn();
 });
 day.addEventListener("click", async () => {
-  note.textContent = "A day passes …";
+  if (isDay) return; // one at a time: each is to be seen
+  isDay = true;
+  tell();
   const answer = await ask("day").catch(() => null);
+  isDay = false;
   trouble = answer && !answer.ok ? NO_DAY : "";
   learn();
 });
@@ -189,8 +197,21 @@ document.addEventListener("focusin", ({ target }) => {
   if (target.matches(".command-option-input") && !target.value) target.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// "5 seconds ago" becomes "6 seconds ago".
+const UNITS = [["second", 1, 60], ["minute", 60, 3600], ["hour", 3600, 86400], ["day", 86400, 604800], ["week", 604800, Infinity]];
+const relative = new Intl.RelativeTimeFormat("en-US", { numeric: "auto" });
+function age() {
+  for (const time of timeline.querySelectorAll("time[data-ages]")) {
+    const seconds = (Date.parse(time.dateTime) - Date.now() - ahead) / 1000;
+    const [unit, length] = UNITS.find(([, , below]) => Math.abs(seconds) < below);
+    const text = relative.format(Math.round(seconds / length), unit);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
 let lastAction = null;
 setInterval(() => {
+  age();
   const last = window.simcordPreview?.lastAction;
   if (last && last.requestId !== lastAction) {
     lastAction = last.requestId;

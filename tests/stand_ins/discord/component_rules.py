@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tests import as_read
 from tests.stand_ins.discord.rules import Json, Problem, Rules, broken, rules
 
 COMPONENT = rules("type! int", "id int 0..2147483647")
@@ -121,7 +122,8 @@ def flat(components: list[Json]) -> list[Json]:
 
 def text_of(content: str, components: list[Json]) -> str:
     """All text of a message, in order."""
-    return "\n".join(filter(None, [content, *(p["content"] for p in flat(components) if p["type"] == 10)]))
+    texts = [content, *(p["content"] for p in flat(components) if p["type"] == 10)]
+    return as_read("\n".join(filter(None, texts)))
 
 
 def broken_whole(components: list[Json], *, v2: bool) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from bot.domain.rows import Watch
 from bot.domain.server_models import Model, Warmth, models_of
 from bot.view import MODELS_PER_PAGE, model_page, models_page
 from bot.words.models import NO_MODELS, model_text, models_text
+from tests import as_read
 from tests.unit.test_words import NOW, reloads, say
 
 DAY = 86400.0
@@ -92,7 +93,7 @@ def test_what_may_never_have_been_loaded_is_not_called_warm(outcome: Outcome) ->
 
 def test_the_list_says_how_each_stands() -> None:
     models = models_of(HISTORY, NOW)
-    assert models_text(models, 0, 1, NOW, say).splitlines() == [
+    assert as_read(models_text(models, 0, 1, NOW, say)).splitlines() == [
         "**Models of this server**",
         "",
         "**Reloading now**",
