@@ -20,6 +20,8 @@ LONGEST_WAIT = 3600.0
 """Seconds for which nothing is asked, whatever Discord names: an odd number would last until a restart."""
 STALE_AGE = 0.5
 """How old the number in a countdown may be when it is sent."""
+_LEAST_WAIT = 0.001
+"""Rounding leaves less than a clock can tell apart: to sleep for that could go on without end."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 _MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
@@ -84,7 +86,7 @@ class _Watch:
         while (wait := limiter.exhausted_for(request.bucket, clock())) > 0:
             if call is not None:  # whoever makes it tries again
                 raise LimitedError(wait)
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(wait, _LEAST_WAIT))
         request.by_token = _BY_TOKEN.search(sent.url.path) is not None
         gates = limiter.gates(by_token=request.by_token)
         if (wait := max(gate.wait(clock()) for gate in gates)) > 0:
@@ -142,7 +144,7 @@ def _refuse_stale(call: Call | None) -> None:
 async def _hold_back(limiter: Limiter, call: Call | None) -> None:
     _refuse_stale(call)
     while (wait := limiter.go_or_wait(clock())) > 0:
-        await asyncio.sleep(wait)
+        await asyncio.sleep(max(wait, _LEAST_WAIT))
         _refuse_stale(call)  # it would take a place for nothing
 
 

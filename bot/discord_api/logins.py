@@ -20,6 +20,7 @@ from bot.store.base import Store
 LIMITS_TIMEOUT = 10.0
 LONGEST_RESET = 86400.0
 _LOOK_INTERVAL = 5.0
+_LEAST_PAUSE = 0.001
 _TOKEN, _SHARD = "login", "login:{shard}"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class Logins:
                 log.info("login.waits", shard=shard, seconds=round(pause), failures=self._token.lost)
                 limits = None
             while pause > 0:
+                pause = max(pause, _LEAST_PAUSE)
                 await asyncio.sleep(min(pause, max(_LOOK_INTERVAL, pause / 4)))  # there may be news
                 pause = await self._turn(shard)
             limits = limits or await self._known_limits()
