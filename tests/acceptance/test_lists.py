@@ -52,7 +52,7 @@ async def test_reloading_warm_and_cold(world: World, api: ModelApiServer) -> Non
     await world.reload(model="now")
     await world.env.advance_time(60)
     text = shown(await models(world))
-    assert "**Reloading now**\n`now` 1 min left: https://discord.com/channels/" in text
+    assert "**Reloading now**\n`now` 1\u00a0min left: https://discord.com/channels/" in text
     assert "**Warm**\n`warm` until <t:" in text
     assert "**Cold**\n`cold` since <t:" in text
     assert "Use elsewhere is not seen." in text
