@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import bot
+
 ROOT = Path(__file__).parents[1]
 """The project's root."""
+INSTALLED = Path(bot.__file__).parents[1]
+"""Where `bot` and `cogs` are: in the root, or, in `make dist-test`, where packages are installed."""
 NOT_TESTED = "Not tested: "
 """How the reason begins why a test is skipped for want of a program."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.settings import Settings
-from tests import ROOT
-from tests.tools.tables import INSTALLED, PAGES, TABLES, named, written
+from tests import INSTALLED, ROOT
+from tests.tools.tables import PAGES, TABLES, named, written
 
 ARGUMENTS = re.compile(r"^    ([a-z]\S+)(?: +\S|$)", re.MULTILINE)
 

@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, cast
 from discord import app_commands
 from discord.ext.commands import Cog
 
-import bot
 import cogs
 from bot.settings import Settings
-from tests import ROOT
+from tests import INSTALLED, ROOT
 from tests.unit.test_numbers import NUMBERS
 
 if TYPE_CHECKING:
     from bot.app import Rewarm
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-INSTALLED = Path(bot.__file__).parents[1]
-"""Where `bot` and `cogs` are: in the root, or in site-packages."""
 
 
 def cogs_with_commands() -> list[type[Cog]]:

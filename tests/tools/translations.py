@@ -8,9 +8,9 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from bot.languages import NAMES
-from tests import ROOT
+from tests import INSTALLED
 
-FOLDER = ROOT / "bot" / "languages"
+FOLDER = INSTALLED / "bot" / "languages"
 CODES = [code for code in NAMES if code != "en"]
 _CHANGING = re.compile(
     r'^"(Report-Msgid-Bugs-To|POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Generated-By|'
@@ -25,7 +25,7 @@ def said() -> Catalog:
     found = Catalog()
     for folder in ("bot/words", "cogs"):
         for _, _, message, _, _ in extract_from_dir(
-            str(ROOT / folder), [("**.py", "python")], keywords=_KEYWORDS
+            str(INSTALLED / folder), [("**.py", "python")], keywords=_KEYWORDS
         ):
             found.add(message)
     return found

@@ -3,12 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-import bot
-from tests import ROOT
+from tests import INSTALLED, ROOT
 
-INSTALLED = Path(bot.__file__).parents[1]
 CODE = {
     str(path.relative_to(INSTALLED)): path.read_text()
     for package in ("bot", "cogs")

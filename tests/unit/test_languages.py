@@ -28,7 +28,7 @@ from bot.words.models import SHOWN_RELOADS
 from bot.words.moderators import SETTINGS, events_text
 from bot.words.reload import _TESTS, image_ping_text, ping_text, reply_text, state_word
 from bot.words.watches import goes_cold_text, went_cold_text
-from tests import ROOT
+from tests import INSTALLED
 from tests.tools.tables import cogs_with_commands
 from tests.tools.translations import CODES, read, said
 from tests.unit.domain.test_server_models import HISTORY
@@ -219,7 +219,7 @@ def test_who_hears_which(locale: str, ready: str) -> None:
 
 
 def test_no_sentence_stands_inside_another_where_it_is_not_found() -> None:
-    for path in (*(ROOT / "bot" / "words").glob("*.py"), *(ROOT / "cogs").glob("*.py")):
+    for path in (*(INSTALLED / "bot" / "words").glob("*.py"), *(INSTALLED / "cogs").glob("*.py")):
         assert not re.search(r"""\{say\(["']""", path.read_text()), path
 
 
