@@ -76,13 +76,18 @@ class Calls:
     """
 
     def __init__(
-        self, limiter: Limiter, metrics: Metrics, hold: Callable[[], Awaitable[None]] | None = None
+        self,
+        limiter: Limiter,
+        metrics: Metrics,
+        hold: Callable[[], Awaitable[None]] | None = None,
+        *,
+        refused: int = 0,
     ) -> None:
         self._hold = hold
         self._limiter = limiter
         self._metrics = metrics
         self._dropped_at = -math.inf
-        self.refused = 0
+        self.refused = refused
         """Calls that Discord will not have; one that has to wait is another matter."""
         self._unnamed = Counter[str]()
         """429s in a row that named no wait, as for many edits of an old message (30046)."""

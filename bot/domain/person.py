@@ -1,4 +1,4 @@
-"""What a row is without a person: their id, and what answers their interactions, taken out of it."""
+"""Pure: a person's name as it is stored; and a row without them: their id and their interactions' tokens."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,6 +8,11 @@ from bot.domain.reload import Asker, Reload
 from bot.domain.rows import Event, KeyRow, PaidCall, Watch
 
 NOBODY = 0
+
+
+def storable(name: str) -> str:
+    """A display name without NULs: PostgreSQL reads no field of a JSON row that holds one."""
+    return name.replace("\0", "")
 
 
 def without(row: Any, person: int) -> Any:

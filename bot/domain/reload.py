@@ -176,6 +176,8 @@ class Reload:
     """When a test image was last asked for that was rendered."""
     locale: str = ""
     """The language of its messages, as Discord names it; empty: English."""
+    refused: int = 0
+    """Calls to Discord that were refused, where its ending could not be shown."""
 
     @property
     def owner(self) -> Asker:

@@ -89,7 +89,7 @@ class Watches:
         if known is not None and known.warm_until is not None and known.warm_until <= self._now():
             # That it has gone cold is no news.
             watch = replace(watch, used_at=known.used_at, said_of=known.used_at, said_cold=True)
-        await self._store.set_watch(watch, anew=True)
+        await self._store.set_watch(watch, new=True)
 
     async def run(self) -> NoReturn:
         """Look, for ever; with storage in trouble, the next look is another try."""
