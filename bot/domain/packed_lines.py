@@ -2,16 +2,20 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 _BLOCK = 64
 """Lines that are looked through together."""
 _WORTH_FILING = 4096
-_BUCKETS = 8191
-"""A prime, so that letters spread well."""
-_PAIR, _FOUR = 2, 4
-_AS_NUMBERS: dict[int, Literal["H", "I"]] = {_PAIR: "H", _FOUR: "I"}
+_OFTEN = b"\nabcdefghijklmnopqrstuvwxyz0123456789 -._/"
+_OTHERS = 48 - len(_OFTEN)
+_LETTERS = bytes(
+    _OFTEN.index(letter) if letter in _OFTEN else len(_OFTEN) + letter % _OTHERS for letter in range(256)
+)
+"""A number below 48 for each byte: its own for one that many names have, and a shared one for the rest."""
+_HASHED = 6007
+"""Buckets. A prime spreads well; 8191, next to a power of two, would only shift letters and add them."""
 _DIGITS = b"01" + bytes(254)
 
 
@@ -19,7 +23,7 @@ class PackedLines:
     """Numbered lines; their number is their place.
 
     What is rare takes longest to find, and two or three letters more than many, as a search cannot skip any.
-    So each block of lines is filed under the pairs and fours of bytes in it.
+    So each block of lines is filed under the pairs, threes and fours of bytes in it.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -29,7 +33,7 @@ class PackedLines:
             self._starts.append(len(text))
         self._text = bytes(text)
         self._width = len(self._starts) // _BLOCK // 8 + 1
-        self._blocks = self._filed() if len(self._starts) > _WORTH_FILING else None
+        self._files = [*map(self._filed, _PIECES)] if len(self._starts) > _WORTH_FILING else []
 
     def beginning_with(self, text: str) -> Iterator[int]:
         """Numbers of the lines that begin with a text."""
@@ -50,28 +54,28 @@ class PackedLines:
 
     def _where(self, packed: bytes) -> Iterable[tuple[int, int]]:
         """The parts of the text that may hold this, each with the breaks at both its ends."""
-        if self._blocks is None or len(packed) < _PAIR:
+        if not self._files or len(packed) < 2:
             return [(0, len(self._text))]
         filed = -1
-        for piece in _pieces(packed, _FOUR if len(packed) >= _FOUR else _PAIR):
-            filed &= int.from_bytes(self._blocks[piece * self._width : (piece + 1) * self._width], "little")
+        for pieces, file in zip(_PIECES, self._files, strict=True):
+            for piece in pieces(packed):
+                filed &= int.from_bytes(file[piece * self._width : (piece + 1) * self._width], "little")
         lines = len(self._starts) - 1
         return (
             (self._starts[block * _BLOCK] - 1, self._starts[min(lines, (block + 1) * _BLOCK)])
             for block in bits(filed)
         )
 
-    def _filed(self) -> bytes:
-        """For each bucket a bitmap of the blocks in it, as many bytes wide as `_width` says."""
-        blocks = range(0, len(self._starts) - 1, _BLOCK)
-        table = bytearray(len(blocks) * _BUCKETS)
+    def _filed(self, pieces: Callable[[bytes], set[int]]) -> bytes:
+        """For each bucket of pieces a bitmap of the blocks in it, as many bytes wide as `_width` says."""
+        blocks, buckets = range(0, len(self._starts) - 1, _BLOCK), _PIECES[pieces]
+        table = bytearray(len(blocks) * buckets)
         """The blocks' rows, of a byte for each bucket."""
         for number, first in enumerate(blocks):
             last = min(len(self._starts) - 1, first + _BLOCK)
-            text, row = self._text[self._starts[first] - 1 : self._starts[last]], number * _BUCKETS
-            for piece in _pieces(text, _PAIR) | _pieces(text, _FOUR):
-                table[row + piece] = 1
-        bitmaps = (bitmap(table[bucket::_BUCKETS]) for bucket in range(_BUCKETS))
+            for piece in pieces(self._text[self._starts[first] - 1 : self._starts[last]]):
+                table[number * buckets + piece] = 1
+        bitmaps = (bitmap(table[bucket::buckets]) for bucket in range(buckets))
         return b"".join(blocks.to_bytes(self._width, "little") for blocks in bitmaps)
 
 
@@ -88,13 +92,25 @@ def bitmap(chosen: bytes | bytearray) -> int:
     return int(chosen[::-1].translate(_DIGITS), 2)
 
 
-def _pieces(text: bytes, length: int) -> set[int]:
-    """The buckets of all that is so long in a text: some share one, which costs a look in vain."""
-    found = set[int]()
-    for start in range(length):
-        whole = (len(text) - start) // length * length
-        found.update(memoryview(text)[start : start + whole].cast(_AS_NUMBERS[length]))
-    return {piece % _BUCKETS for piece in found}
+def _pairs(text: bytes) -> set[int]:
+    letters = text.translate(_LETTERS)
+    return {a * 48 + b for a, b in set(pairwise(letters))}
+
+
+def _threes(text: bytes) -> set[int]:
+    letters = text.translate(_LETTERS)
+    threes = set(zip(letters, letters[1:], letters[2:], strict=False))
+    return {((a * 48 + b) * 48 + c) % _HASHED for a, b, c in threes}
+
+
+def _fours(text: bytes) -> set[int]:
+    letters = text.translate(_LETTERS)
+    fours = set(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
+    return {(((a * 48 + b) * 48 + c) * 48 + d) % _HASHED for a, b, c, d in fours}
+
+
+_PIECES: dict[Callable[[bytes], set[int]], int] = {_pairs: 48**2, _threes: _HASHED, _fours: _HASHED}
+"""How many buckets pieces of each length have. Those that share one cost a look in vain."""
 
 
 def _packed(text: str) -> bytes:
