@@ -15,7 +15,7 @@ from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire, all_ended, running
 
 pytestmark = pytest.mark.usefixtures("virtual")
-WAITS = "Many calls are waiting for the API. This one waits until <t:"
+WAITS = "Many requests are waiting for the API. This one will wait until <t:"
 
 
 class Place(NamedTuple):
@@ -41,7 +41,7 @@ async def place(wire: Wire, number: int) -> Place:
     mod = wire.server.add_member(guild, "mod", manage_guild=True)
     modal = await wire.server.slash(mod, channel, "key set")
     form = await wire.server.submit_modal(modal, {0: f"key-of-server-{number}"})
-    await wire.server.wait_for(lambda: "is stored" in wire.reply(form).text)
+    await wire.server.wait_for(lambda: "been stored" in wire.reply(form).text)
     return Place(channel, wire.server.add_member(guild, "somebody"))
 
 
@@ -69,12 +69,12 @@ async def test_others_are_served_and_who_waits_hears_that_nothing_was_sent(
         await all_ended(bot, 200)
         texts = [wire.reply(one).text for one in hanging]
         not_sent = [
-            text for text in texts if "Too many calls were waiting for the API. Nothing was sent" in text
+            text for text in texts if "Too many requests were waiting for the API. Nothing was sent" in text
         ]
         assert len(not_sent) == 20 - len(wire.api.calls) + 1
         assert 4 <= len(not_sent) <= 8, "four at once, after 20 s, after 40 s, and some after 60 s"
         assert all("**Failed**" in text for text in not_sent)
-        assert len([text for text in texts if "**Unknown**" in text]) == 20 - len(not_sent)
+        assert len([text for text in texts if "**Unclear**" in text]) == 20 - len(not_sent)
         assert asyncio.get_running_loop().time() - began < PLACE_TIMEOUT + 30
     hung = [call for call in wire.api.calls if call.body["model_id"].startswith("hang")]
     began_at = sorted(call.at for call in hung)
@@ -112,5 +112,5 @@ async def test_short_wait_is_not_announced(wire: Wire, monkeypatch: pytest.Monke
         asked = [await wire.reload(model="one"), await wire.reload(wire.ben, model="two")]
         await all_ended(bot, 200)
     for one in asked:
-        assert "Many calls" not in str(wire.reply(one).history)
+        assert "Many requests" not in str(wire.reply(one).history)
         assert "**Ready**" in wire.reply(one).text

@@ -54,10 +54,10 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
     async with sandbox(tmp_path, seconds=8) as it, visitor(chromium, it.url, size) as person:
         await expect(person.page).to_have_title("Rewarm sandbox")
         await expect(person.note).to_contain_text("A reload takes 8 s here")
-        await expect(person.note).to_contain_text("gone when the sandbox ends")
+        await expect(person.note).to_contain_text("deleted when the sandbox stops")
         welcome = person.page.locator("#channel-empty")
         await expect(welcome).to_contain_text("/key set")
-        await expect(welcome).to_contain_text("mod manages this server, ana is a member")
+        await expect(welcome).to_contain_text("mod is a moderator here, ana a regular member")
         await person.fits()
 
         await person.open_key_form()
@@ -87,9 +87,11 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         assert len(left) >= 2
         assert all(before > after for before, after in pairwise(left)), left
         assert seen[0].startswith("Reloading works")
-        assert "The promised time, 8 s, has passed; not confirmed." in seen[-1]
+        assert "The promised time (8 s) is up. Not confirmed yet." in seen[-1]
         ping = person.messages.last
-        await expect(ping).to_contain_text("works should be ready (8 s have passed, not tested). @mod")
+        await expect(ping).to_contain_text(
+            "works should be ready: the 8 s wait is over (not tested yet). @mod"
+        )
         await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))
         await person.fits()
         await expect(person.page.locator(".is-ping")).to_have_count(1)
@@ -120,7 +122,9 @@ async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
         await ana.reload("works")
         await expect(ana.messages.last).to_contain_text("already reloading")
         for person, name in ((mod, "mod"), (ana, "ana")):
-            await expect(person.messages.last).to_contain_text("(12 s have passed, not tested). @mod @ana")
+            await expect(person.messages.last).to_contain_text(
+                "the 12 s wait is over (not tested yet). @mod @ana"
+            )
             await expect(person.messages.last, name).to_have_class(re.compile(r"\bis-ping\b"))
 
         await ana.become("mod")
@@ -139,24 +143,24 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await mod.set_key()
         await mod.reload("works")
         await ana.press("Notify me")
-        await expect(ana.messages.last).to_contain_text("You will be pinged when works is done")
-        await expect(ana.messages.last).to_contain_text("(8 s have passed, not tested). @mod @ana")
+        await expect(ana.messages.last).to_contain_text("You'll be pinged when works is ready")
+        await expect(ana.messages.last).to_contain_text("the 8 s wait is over (not tested yet). @mod @ana")
         await ana.fits()
 
         await mod.page.get_by_role("button", name="Restart the bot").click()
         for person in (mod, ana):
-            await expect(person.note).to_contain_text("The bot is away")
+            await expect(person.note).to_contain_text("The bot is restarting")
         await expect(mod.note).to_contain_text("A reload takes")
         await ana.press("Test image")
-        await expect(ana.form).to_contain_text("costs one generation")
+        await expect(ana.form).to_contain_text("uses one generation")
         await expect(ana.form.locator("textarea")).to_have_value("a red apple on a wooden table, soft light")
         await ana.fits()
         await ana.page.get_by_role("button", name="Submit").click()
-        await expect(mod.reply).to_contain_text("A test image is being made for @ana")
+        await expect(mod.reply).to_contain_text("Making a test image for @ana")
         await expect(mod.reply).to_contain_text("Confirmed works")
         picture = ana.reply.locator("img")
         await expect(picture).to_have_count(1)
-        await expect(picture).to_have_attribute("alt", "Test image of works")
+        await expect(picture).to_have_attribute("alt", "Test image made with works")
         ago = ana.reply.locator("time", has_text="ago")
         await expect(ago).not_to_have_text(await ago.inner_text())  # though nothing else changes
         await expect(ana.reply.locator("[class*=spoiler]").first).to_be_visible()
@@ -178,7 +182,7 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
             await expect(listed).to_contain_text("Cold slow")
             await expect(listed).to_be_in_viewport(ratio=1)
             await mod.press("All models")
-            await expect(listed).to_contain_text("Models of this server")
+            await expect(listed).to_contain_text("This server's models")
 
 
 async def test_a_list_of_models_on_a_phone(chromium: Browser, tmp_path: Path) -> None:
@@ -207,7 +211,7 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
         await person.reload("works")
         await expect(person.messages.last).to_contain_text("should be ready")
         listed = await person.send("/models")
-        await expect(listed).to_contain_text("Models of this server")
+        await expect(listed).to_contain_text("This server's models")
         await person.look_at_model(listed, "works")
         await person.press("Watch")
         await expect(listed).to_contain_text("Watched")
@@ -215,13 +219,13 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
         for _ in range(6):
             await later.dblclick()  # an impatient one
             await expect(later).to_be_enabled()
-            await expect(person.note).to_contain_text("Here it is")
+            await expect(person.note).to_contain_text("in the sandbox now")
         await person.page.reload()
-        await expect(person.note).to_contain_text("Here it is")
-        await expect(person.messages.last).to_contain_text("works goes cold tomorrow")
+        await expect(person.note).to_contain_text("in the sandbox now")
+        await expect(person.messages.last).to_contain_text("works will go cold tomorrow")
         await person.fits()
         await person.press("Keep it warm")
-        await expect(person.form).to_contain_text("costs one generation")
+        await expect(person.form).to_contain_text("uses one generation")
         await person.page.keyboard.press("Escape")
         await later.click()
         await expect(person.messages.last).to_contain_text("works has gone cold")
@@ -232,9 +236,11 @@ async def test_settings_change_the_language(chromium: Browser, tmp_path: Path) -
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         panel = await person.send("/settings")
-        await expect(panel).to_contain_text("Settings of this server")
+        await expect(panel).to_contain_text("Server settings")
         await person.fits()
-        await expect(panel.get_by_role("combobox", name="Who is pinged at the end")).to_have_count(1)
+        await expect(
+            panel.get_by_role("combobox", name="Who gets pinged when a reload is done")
+        ).to_have_count(1)
         await panel.get_by_role("combobox", name="Language of the bot's messages").click()
         await panel.get_by_role("option", name="Deutsch").click()
         await expect(panel.get_by_role("combobox").nth(1)).to_contain_text("Deutsch")
@@ -362,7 +368,7 @@ async def test_a_form_from_before_a_restart_says_that_nobody_answers(
         await mod.page.wait_for_function("before => simcordPreview.botGeneration > before", arg=generation)
         await expect(mod.form.locator("input")).to_have_value("made-up")
         await mod.page.keyboard.press("Enter")
-        await expect(mod.note).to_contain_text("The bot did not answer that")
+        await expect(mod.note).to_contain_text("The bot didn’t answer")
         await mod.set_key()
         await expect(mod.note).to_contain_text("A reload takes")
 
@@ -373,14 +379,14 @@ async def test_a_restart_that_fails_is_said(chromium: Browser, tmp_path: Path) -
         async with visitor(chromium, it.url, may_complain=True) as person:
             [store] = tmp_path.glob("rewarm-*/rewarm.db")
             await person.page.get_by_role("button", name="Restart the bot").click()
-            await expect(person.note).to_contain_text("The bot is away")
+            await expect(person.note).to_contain_text("The bot is restarting")
             async with asyncio.timeout(10):
                 while store.with_name("rewarm.db-wal").exists():  # the old bot lets go of it
                     await asyncio.sleep(0.05)
             store.write_bytes(b"no store" * 1000)
-            await expect(person.note).to_contain_text("The bot did not come back")
+            await expect(person.note).to_contain_text("The bot didn’t come back")
             await person.page.wait_for_timeout(2500)
-            await expect(person.note).to_contain_text("The bot did not come back")
+            await expect(person.note).to_contain_text("The bot didn’t come back")
     finally:
         status, said = await it.stop()
     assert status == 0
@@ -413,7 +419,7 @@ async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> No
         restart = person.page.get_by_role("button", name="Restart the bot")
         await restart.focus()
         await person.page.keyboard.press("Enter")
-        await expect(person.note).to_contain_text("The bot is away")
+        await expect(person.note).to_contain_text("The bot is restarting")
         await expect(restart).to_be_disabled()
         await person.reload("slow")  # while it is away: the command waits for it, and nothing else
         await expect(person.composer).to_have_value("")
@@ -458,7 +464,7 @@ async def test_page_says_why_it_shows_nothing(chromium: Browser, tmp_path: Path)
             for address in (it.url, it.url, page, f"{page}#guessed")
         ]
         for person in people[2:]:
-            await expect(person.note).to_contain_text("incomplete or out of date. The terminal where")
+            await expect(person.note).to_contain_text("incomplete or out of date. The right one")
             await expect(person.page.get_by_role("button", name="Restart the bot")).to_be_hidden()
         for person in people[:2]:
             await person.page.wait_for_function("() => simcordPreview.ready")
@@ -466,7 +472,7 @@ async def test_page_says_why_it_shows_nothing(chromium: Browser, tmp_path: Path)
         await people[1].page.keyboard.type("hello")
         await people[1].page.keyboard.press("Enter")
         for person in people:
-            await expect(person.note).to_contain_text("The sandbox has stopped. Start it again")
+            await expect(person.note).to_contain_text("The sandbox has stopped. Run")
         async with sandbox(tmp_path, seconds=5, port=urlsplit(page).port):
             for person in people:
                 await expect(person.note).to_contain_text("This address is incomplete or out of date")

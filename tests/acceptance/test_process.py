@@ -72,7 +72,7 @@ async def test_each_line_of_a_reloads_life_says_which_one(wire: Wire) -> None:
         ]
         wire.api.reloads = [Answer(b"no JSON")]
         first, second = await wire.reload(), await wire.reload(wire.ben, model="another")
-        await wire.server.wait_for(lambda: "Unknown" in wire.reply(second).text, 30)
+        await wire.server.wait_for(lambda: "Unclear" in wire.reply(second).text, 30)
         process.send_signal(signal.SIGTERM)
         await process.wait()
     lines = [orjson.loads(line) for line in wire.output.read_text().splitlines()]
@@ -104,7 +104,7 @@ async def test_refused_token_is_one_line(wire: Wire) -> None:
     async with wire.process() as process:
         assert await asyncio.wait_for(process.wait(), 20) == 2
     said = wire.output.read_text()
-    assert "DISCORD_TOKEN: Discord refuses this token." in said
+    assert "DISCORD_TOKEN: Discord rejects this token." in said
     assert "Traceback" not in said
 
 
@@ -134,7 +134,7 @@ async def test_disk_that_hangs_at_start_is_one_line(wire: Wire) -> None:
     short = WITH_A_DISK_THAT_HANGS.replace("sys.argv", patience)
     async with wire.process("-c", short) as process:
         assert await asyncio.wait_for(process.wait(), 10) == 1  # it may pass: started again
-    assert wire.output.read_text() == "DATA_DIR: data does not answer: look after its disk.\n"
+    assert wire.output.read_text() == "DATA_DIR: data doesn't answer: check its disk.\n"
 
 
 async def test_disk_that_hangs_at_start_does_not_hold_up_ctrl_c(wire: Wire) -> None:
@@ -154,7 +154,7 @@ async def test_disk_that_hangs_holds_up_neither_an_ending_nor_a_stop(wire: Wire)
         await wire.server.wait_for(wire.pings, 10)
         assert wire.reply(asked).text.startswith("**Ready**")
         refused = await wire.reload(wire.ben, "another")
-        assert "storage is in trouble" in wire.reply(refused).text
+        assert "is wrong with our storage" in wire.reply(refused).text
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10.5) == EXIT_HUNG
     assert "stop.timed_out" in wire.output.read_text()

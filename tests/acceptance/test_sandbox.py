@@ -22,27 +22,27 @@ ENDINGS = {
     "works": ("Reloading", "Ready"),
     "slow": ("Ready",),
     "picture-fails": ("Reloading", "Ready"),
-    "unknown-model": ("Failed", "does not know this model"),
+    "unknown-model": ("Failed", "doesn't know this model"),
     "no-status-word": ("Reloading", "Ready"),
-    "not-loading": ("Unknown",),
+    "not-loading": ("Unclear",),
     "picture-late": ("Reloading", "Ready"),
     "picture-elsewhere": ("Reloading", "Ready"),
     "picture-queued": ("Reloading", "Ready"),
     "picture-lost": ("Reloading", "Ready"),
     "no-credits": ("Failed", "out of credits, or its limit"),
     "monthly-limit": ("Failed", "out of credits, or its limit"),
-    "half-an-hour": ("Failed", "works again at"),
-    "queue-full": ("Failed", "works again at"),
-    "no-route": ("Failed", "no longer knows the address"),
+    "half-an-hour": ("Failed", "again at"),
+    "queue-full": ("Failed", "again at"),
+    "no-route": ("Failed", "no longer has the address"),
     "no-status-but-text": ("Failed", "The API refused: `The model id must be a string.`"),
-    "moved": ("Unknown",),
+    "moved": ("Unclear",),
     "small-plan": ("Failed", "plan"),
     "wrong-key": ("Failed", "key"),
-    "busy": ("Waiting", "Starts in 10 s", "Failed", "works again"),
-    "overloaded": ("Failed", "works again"),
+    "busy": ("Waiting", "Starting in 10 s", "Failed", "You can use"),
+    "overloaded": ("Failed", "You can use"),
     "vendor-trouble": ("Failed",),
-    "garbage": ("Unknown",),
-    "hangs": ("Unknown",),
+    "garbage": ("Unclear",),
+    "hangs": ("Unclear",),
     "old-host": ("Reloading", "Ready"),
     "crowd": ("Reloading", "Ready"),
 }
@@ -111,12 +111,12 @@ async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None
         usual = taken.getsockname()[1]
         async with sandbox(tmp_path, seconds=5, port=usual) as it:
             assert urlsplit(it.url).port not in (None, usual)
-            assert f"Port {usual} is not free" in it.said
+            assert f"Port {usual} is taken" in it.said
             assert (await ask(it.url)).status == 200
             at = urlsplit(it.url).port
     async with sandbox(tmp_path, seconds=5, port=at) as it:
         assert urlsplit(it.url).port == at
-        assert "not free" not in it.said
+        assert "is taken" not in it.said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -187,7 +187,7 @@ async def test_each_model_shows_its_ending(wire: Wire, monkeypatch: pytest.Monke
             texts = {model: await _states(wire, model) for model in ENDINGS}
             assert f"localhost:{urlsplit(api.url).port}" in await _key_status(wire)
             after_the_crowd = " ".join(await _states(wire, "works-too"))
-    for words in ("**Waiting", "Many calls are waiting", "**Failed", "Nothing was sent"):
+    for words in ("**Waiting", "Many requests are waiting", "**Failed", "Nothing was sent"):
         assert words in after_the_crowd
     for model, ending in ENDINGS.items():
         states = " ".join(texts[model]).replace("**", "")
@@ -203,7 +203,7 @@ PICTURES = {
     "picture-late": "**Confirmed**",
     "picture-elsewhere": "**Confirmed**",
     "picture-queued": "**Confirmed**",
-    "picture-lost": "the API gave no picture that can be shown",
+    "picture-lost": "the API sent no picture that we can show",
     "picture-fails": "the API says `Failed, Try Again`",
 }
 
@@ -237,7 +237,7 @@ async def _key_status(wire: Wire) -> str:
 async def _states(wire: Wire, model: str) -> list[str]:
     asked = await wire.reload(model=model)
     seen: list[str] = []
-    endings = ("**Ready", "**Failed", "**Unknown")
+    endings = ("**Ready", "**Failed", "**Unclear")
     for _ in range(600):
         message = wire.server.messages.get(asked.message_id or 0)
         if message is not None and (not seen or message.text != seen[-1]):

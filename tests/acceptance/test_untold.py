@@ -79,7 +79,7 @@ async def told_once(wire: Wire, bot: Rewarm, asked: Interaction, ping: Message) 
     await asyncio.sleep(2 * HOUR)
     assert wire.pings() == [ping]
     assert ping.mentions == {wire.ana.id}
-    assert "omes late" in ping.text
+    assert "this is late" in ping.text
     assert wire.reply(asked).text.startswith("**Ready**")
     assert await bot.store.open() == []
     assert wire.server.violations == []
@@ -193,7 +193,7 @@ async def test_late_failure_pings_its_owner_who_no_longer_looks(wire: Wire, bot:
     asked = await wire.reload()
     await asyncio.sleep(HOUR + 300)
     ping = await opened(wire, unlock, "THREAD_UPDATE", SOON)
-    assert "This comes late." in ping.text
+    assert "Sorry, this is late." in ping.text
     assert wire.reply(asked).text.startswith("**Failed**")
     await asyncio.sleep(HOUR)
     assert wire.pings() == [ping]
