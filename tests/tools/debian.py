@@ -27,11 +27,12 @@ PATIENCE = 120.0
 
 def main(what: str, programs: Mapping[str, str], test: Callable[[Wire, Path], Awaitable[None]]) -> int:
     """Run a test with the stand-ins and a folder of its own. `programs`: each with its Debian package."""
-    missing = [f"{program} ({package})" for program, package in programs.items() if not shutil.which(program)]
-    if os.geteuid() != 0:
-        missing.insert(0, "root")
-    if "DEBIAN_ROOT" not in os.environ and sys.version_info[:2] not in SUITE:
-        missing.append(f"a Debian with Python {sys.version_info[0]}.{sys.version_info[1]}")
+    wanted, missing = dict(programs), [] if os.geteuid() == 0 else ["root"]
+    if "DEBIAN_ROOT" not in os.environ:
+        wanted["debootstrap"] = "debootstrap"
+        if sys.version_info[:2] not in SUITE:
+            missing.append(f"a Debian with Python {sys.version_info[0]}.{sys.version_info[1]}")
+    missing += [f"{program} ({package})" for program, package in wanted.items() if not shutil.which(program)]
     if missing:
         print(f"{NOT_TESTED}{what}, for want of {', '.join(missing)}.")  # noqa: T201
         return 0
@@ -56,7 +57,7 @@ def debian(folder: Path) -> Path:
     if given := os.environ.get("DEBIAN_ROOT"):
         subprocess.run(["/bin/cp", "-a", given, root], check=True)
     else:
-        done("what follows: debootstrap, some minutes")
+        print("debootstrap: some minutes ...", flush=True)  # noqa: T201
         suite = SUITE[sys.version_info[:2]]
         command = ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(root)]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)

@@ -20,7 +20,6 @@ from tests.tools.debian import WHEELS, debian, done, leader, main, run, wheels
 from tests.wire import Wire
 
 PROGRAMS = {
-    "debootstrap": "debootstrap",
     "buildah": "buildah",
     "systemd-nspawn": "systemd-container",
     "nsenter": "util-linux",
@@ -114,9 +113,12 @@ async def started(
         nspawn = await asyncio.create_subprocess_exec(
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--settings=no", "-D", root),
             *("--read-only", f"--bind={data}:/data", f"--bind-ro={secrets}:/run/secrets", "--tmpfs=/tmp"),
-            *("--as-pid2", f"--user={config['User']}", "--capability=", "--no-new-privileges=yes"),
+            "--as-pid2",
             *("--resolv-conf=off", "--timezone=off", "--console=pipe", f"--chdir={config['WorkingDir']}"),
             *(f"--setenv={one}" for one in environment),
+            # Not its own --user, which wants a home folder.
+            *("setpriv", f"--reuid={config['User']}", f"--regid={USER}", "--clear-groups"),
+            *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
             *config["Entrypoint"],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,

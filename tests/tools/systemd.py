@@ -20,7 +20,6 @@ from tests.tools.dist import build
 from tests.wire import Wire
 
 PROGRAMS = {
-    "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "nsenter": "util-linux",
 }
