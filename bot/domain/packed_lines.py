@@ -1,4 +1,4 @@
-"""Pure: numbered lines as one piece of UTF-8, in which any text is found fast."""
+"""Pure: numbered lines as one piece of UTF-8, in which any text is found quickly."""
 
 from array import array
 from bisect import bisect_right
@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 _BLOCK = 64
-"""Lines that are looked through together."""
+"""Lines that are searched together."""
 _WORTH_FILING = 4096
 _BUCKETS = 8191
-"""A prime, so that letters spread well."""
+"""The number of buckets: a prime, so that letters spread well."""
 _PAIR, _FOUR = 2, 4
 _AS_NUMBERS: dict[int, Literal["H", "I"]] = {_PAIR: "H", _FOUR: "I"}
 _DIGITS = b"01" + bytes(254)
 
 
 class PackedLines:
-    """Numbered lines; their number is their place.
+    """Numbered lines; a line's number is its position.
 
-    What is rare takes longest to find, and two or three letters more than many, as a search cannot skip any.
-    So each block of lines is filed under the pairs and fours of bytes in it.
+    Rare text takes longest to find, and two or three letters longer than many, because a search can't skip
+    anything. So each block of lines is filed under the pairs and fours of bytes in it.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -32,15 +32,15 @@ class PackedLines:
         self._blocks = self._filed() if len(self._starts) > _WORTH_FILING else None
 
     def beginning_with(self, text: str) -> Iterator[int]:
-        """Numbers of the lines that begin with a text."""
+        """Return the numbers of the lines that start with a text."""
         return self._numbers(b"\n" + _packed(text), 1)
 
     def holding(self, text: str) -> Iterator[int]:
-        """Numbers of the lines that hold a text."""
+        """Return the numbers of the lines that contain a text."""
         return self._numbers(_packed(text), 0)
 
     def _numbers(self, packed: bytes, ahead: int) -> Iterator[int]:
-        """`ahead`: so many bytes of what is looked for stand before the line that holds it."""
+        """Return the numbers of lines; `ahead`: bytes of the searched text that come before the line itself."""
         for begins, ends in self._where(packed):
             at = self._text.find(packed, begins, ends)
             while at >= 0:
@@ -49,7 +49,7 @@ class PackedLines:
                 at = self._text.find(packed, self._starts[number + 1] - 1, ends)
 
     def _where(self, packed: bytes) -> Iterable[tuple[int, int]]:
-        """The parts of the text that may hold this, each with the breaks at both its ends."""
+        """Yield the parts of the text that may contain this, each including the line breaks at both ends."""
         if self._blocks is None or len(packed) < _PAIR:
             return [(0, len(self._text))]
         filed = -1
@@ -62,10 +62,10 @@ class PackedLines:
         )
 
     def _filed(self) -> bytes:
-        """For each bucket a bitmap of the blocks in it, as many bytes wide as `_width` says."""
+        """Return, for each bucket, a bitmap of its blocks, `_width` bytes wide."""
         blocks = range(0, len(self._starts) - 1, _BLOCK)
         table = bytearray(len(blocks) * _BUCKETS)
-        """The blocks' rows, of a byte for each bucket."""
+        """One row per block, with one byte for each bucket."""
         for number, first in enumerate(blocks):
             last = min(len(self._starts) - 1, first + _BLOCK)
             text, row = self._text[self._starts[first] - 1 : self._starts[last]], number * _BUCKETS
@@ -76,7 +76,7 @@ class PackedLines:
 
 
 def bits(number: int) -> Iterator[int]:
-    """The places of the bits that are set, lowest first."""
+    """Yield the positions of the bits that are set, lowest first."""
     while number:
         lowest = number & -number
         yield lowest.bit_length() - 1
@@ -84,12 +84,15 @@ def bits(number: int) -> Iterator[int]:
 
 
 def bitmap(chosen: bytes | bytearray) -> int:
-    """The bitmap of bytes that are 0 or 1: bit n stands for the byte at n."""
+    """Return the bitmap of bytes that are 0 or 1: bit n stands for the byte at n."""
     return int(chosen[::-1].translate(_DIGITS), 2)
 
 
 def _pieces(text: bytes, length: int) -> set[int]:
-    """The buckets of all that is so long in a text: some share one, which costs a look in vain."""
+    """Return the buckets of all pieces of this length in a text.
+
+    Some pieces share one, which costs a fruitless look.
+    """
     found = set[int]()
     for start in range(length):
         whole = (len(text) - start) // length * length
@@ -98,4 +101,4 @@ def _pieces(text: bytes, length: int) -> set[int]:
 
 
 def _packed(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # what somebody types may be no Unicode
+    return text.encode("utf-8", "surrogatepass")  # typed text may be invalid Unicode

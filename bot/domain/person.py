@@ -1,4 +1,4 @@
-"""What a row is without a person: their id, and what answers their interactions, taken out of it."""
+"""Removes a person from a row: their ID, and the tokens that answer their interactions."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ NOBODY = 0
 
 
 def without(row: Any, person: int) -> Any:
-    """The row itself where it does not name the person; None where nothing of it is anybody else's."""
+    """Return the row itself if it doesn't name the person; None if nothing in it belongs to anybody else."""
     match row:
         case Reload() if _names(row, person):
             return _reload_without(row, person)
@@ -31,7 +31,7 @@ def _names(reload: Reload, person: int) -> bool:
 
 
 def _reload_without(reload: Reload, person: int) -> Reload | None:
-    """The reply stays where its owner asked; the next one's token would answer another interaction."""
+    """Keep the reply where its owner asked, but without a token: the next asker's belongs to another reply."""
     askers = tuple(asker for asker in reload.askers if asker.user != person)
     if not askers:
         return None
