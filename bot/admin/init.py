@@ -1,4 +1,4 @@
-"""`init`: asks for what is missing, makes the encryption key, and writes `.env`, for its owner's eyes only."""
+"""`init`: asks for what is missing, makes the encryption key, and writes `.env`, readable by its owner."""
 
 import asyncio
 import getpass

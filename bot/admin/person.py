@@ -80,7 +80,7 @@ async def forget(settings: Settings, person: int, *, is_rehearsal: bool) -> Coun
 
 
 def _changes(rows: Iterable[tuple[str, StoredRow, Any]], person: int) -> list[Change]:
-    """Yield the rows that name the person; their number may also occur in other rows, or be a model's."""
+    """Return the rows that name the person; their number may also occur in other rows, or be a model's."""
     changes = (Change(address, row, without(row, person), record) for address, row, record in rows)
     return [change for change in changes if change.after is not change.row]
 

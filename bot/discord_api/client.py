@@ -102,10 +102,7 @@ class PatientBot(commands.AutoShardedBot):
             await super().launch_shards()
 
     async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
-        """Connect a shard, with growing pauses.
-
-        discord.py's own version retries every 5 s by recursion, until Python's stack is full.
-        """
+        """Connect a shard with growing pauses; discord.py's version recurses until Python's stack is full."""
         for attempt in itertools.count():
             if self._is_left_behind():
                 return

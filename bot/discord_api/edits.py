@@ -156,7 +156,7 @@ async def _edit_webhook(hook: discord.Webhook, message: int, edit: Edit) -> None
 
 @contextmanager
 def _parameters(edit: Edit) -> Iterator[MultipartParameters]:
-    """Return what an edit sends, built for each try because discord.py closes the files it has sent.
+    """Make what an edit sends, once for each try, because discord.py closes the files it has sent.
 
     discord.py leaves the form and its files referring to themselves, megabytes, until the garbage collector
     runs; here they are released.

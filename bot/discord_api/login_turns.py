@@ -64,7 +64,7 @@ class Token(NamedTuple):
         return min(self.left(now), len(self.shards)) if len(self.shards) > 1 else 0
 
     def wait(self, bucket: int, shard: int, now: float) -> float:
-        """Return the seconds from `now` until a shard's next login, or its next look while one is unanswered."""
+        """Return the seconds from `now` until a shard's next login, or a look if one is unanswered."""
         pause, turn = 0.0, self.turns.get(bucket)
         if count := self.counted(shard, now):
             others = [turn.at for turn in self.turns.values()] if len(self.shards) > 1 else []

@@ -39,7 +39,7 @@ class PlacedInteraction(discord.Interaction[Any]):
 
     @property
     def channel_id(self) -> int | None:
-        """Return the ID of the channel or thread."""
+        """The ID of the channel or thread."""
         return place_of(self).id or None
 
 

@@ -85,7 +85,7 @@ class Reply:
         return self._calls.refused
 
     async def show(self, reload: Reload, now: float, limit: float) -> bool:
-        """Show the countdown as of `now`, within `limit` seconds or not at all; return whether it is there."""
+        """Show the countdown as of `now`, within `limit` seconds or not at all; True: it is shown."""
         layout = view.render(reload, now, self._say)
         edit = Edit(layout, min(limit, EDIT_TIMEOUT), drawn_at=clock())
         return await self._edits.make(reload, edit) is Result.DONE

@@ -95,7 +95,7 @@ class Catalogue:
         self._words = WordIndex(_line(row).lower() for row in in_order)
 
     def search(self, typed: str, most: int) -> list[PublicModel]:
-        """Return the best matches: rows that start with the text, contain it, or contain words like its own."""
+        """Return the best matches: they start with the text, contain it, or contain words like its own."""
         typed = " ".join(typed.lower().split())
         if not typed:
             return list(self.rows[:most])

@@ -204,7 +204,7 @@ class NoTestNow(Refusal):
 
 
 class NoTestsLeft(Refusal):
-    """A member had `limit` test images made in 24 hours; `free_at`: the next is possible then, None: never."""
+    """A member had `limit` test images made in 24 hours; `free_at`: when the next may be; None: never."""
 
     def __init__(self, limit: int, free_at: float | None) -> None:
         super().__init__(f"{limit} test images in 24 hours")

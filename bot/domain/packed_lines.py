@@ -40,7 +40,7 @@ class PackedLines:
         return self._numbers(_packed(text), 0)
 
     def _numbers(self, packed: bytes, ahead: int) -> Iterator[int]:
-        """Return the numbers of lines; `ahead`: bytes of the searched text that come before the line itself."""
+        """Return the numbers of lines; `ahead`: bytes of the searched text that precede the line."""
         for begins, ends in self._where(packed):
             at = self._text.find(packed, begins, ends)
             while at >= 0:

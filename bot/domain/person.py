@@ -31,7 +31,7 @@ def _names(reload: Reload, person: int) -> bool:
 
 
 def _reload_without(reload: Reload, person: int) -> Reload | None:
-    """Keep the reply where its owner asked, but without a token: the next asker's belongs to another reply."""
+    """Keep the reply where its owner asked, without a token: the next asker's is for another reply."""
     askers = tuple(asker for asker in reload.askers if asker.user != person)
     if not askers:
         return None

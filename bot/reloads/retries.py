@@ -1,33 +1,33 @@
-"""Pure: when an ending that could not be shown is tried again, and what its refused calls leave for that."""
+"""Pure: when an ending that could not be shown is tried again, and how many refused calls that may cost."""
 
 from typing import NamedTuple
 
 from bot.domain.reload import FADE_AGE, MOST_REFUSED
 
 RETRY_INTERVAL = 600.0
-"""Seconds between two tries, where nothing happens in the server, while the ending is young."""
+"""Seconds between two tries while the ending is young and nothing happens in the server."""
 LATER_INTERVAL = 3600.0
 YOUNG_AGE = 3600.0
 FIRST_REFUSED = 20
-"""Calls that may be refused at any time; the rest of MOST_REFUSED comes evenly over the day."""
+"""Calls that may be refused at any time; the rest of MOST_REFUSED is released evenly over the day."""
 _QUIET_COST = 2
-"""Calls that a try costs mostly: an edit and a ping."""
+"""Calls that a try usually costs: an edit and a ping."""
 
 
 class Pause(NamedTuple):
-    """Before the next try, in seconds."""
+    """The time before the next try, in seconds."""
 
     rest: float
-    """Nothing is tried, whatever happens: too much was refused."""
+    """Seconds during which nothing is tried, whatever happens: too much was refused."""
     wait: float
-    """After that, an event ends it."""
+    """Seconds after that, unless an event ends them."""
 
 
 class Retries:
-    """Those of one reload in one process; an age is that of the ending, in seconds.
+    """The retries of one reload in one process; an age is the ending's, in seconds.
 
-    `age`: when this process began to tell it. What was refused before is not known: it counts what a quiet
-    day costs.
+    `age`: when this process began to announce it. Earlier refusals are not known, so they count as a quiet
+    day's.
     """
 
     def __init__(self, age: float) -> None:
@@ -36,12 +36,12 @@ class Retries:
         self._cost = _QUIET_COST
 
     def tried(self, refused: int) -> None:
-        """A try has failed. `refused`: calls of this reload that this process has had refused so far."""
+        """Record a failed try; `refused`: this reload's calls refused to this process so far."""
         self._cost = max(1, refused - self._refused)
         self._refused = refused
 
     def pause(self, age: float) -> Pause | None:
-        """How long to wait, at this age, for the next try; None: there is none."""
+        """Return how long to wait, at this age, for the next try; None if there is none."""
         if age >= FADE_AGE:
             return None
         spent = self._before + self._refused + self._cost
@@ -52,6 +52,6 @@ class Retries:
 
 
 def _quiet_tries(age: float) -> int:
-    """Tries by then, where nothing happens in the server."""
+    """Return the tries made by then if nothing happens in the server."""
     young = min(age, YOUNG_AGE)
     return int(young // RETRY_INTERVAL + (age - young) // LATER_INTERVAL)
