@@ -1,4 +1,4 @@
-"""What a restart finds in the store, and what people then see: each state the last process may leave."""
+"""Restarts: for each state that the last process may leave in the store, what people then see."""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What the benchmark's own Discord carries: it must not be what is measured."""
+"""The capacity of the benchmark's own Discord: it must not be the bottleneck."""
 
 import asyncio
 import time

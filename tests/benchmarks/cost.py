@@ -1,4 +1,4 @@
-"""What a reload and an edit cost: our bot and others, in turns, each alone with a Discord."""
+"""What a reload and an edit cost: our bot and others take turns, each alone with a Discord."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ BOTS = {
     BARE: "every 5 s, bare aiohttp",
 }
 MARGIN_SECONDS = 5.0
-"""Between the last command and the phase in which all only count; and between that and the first ending."""
+"""Seconds between the last command and the phase of counting only, and between that and the first ending."""
 PATIENCE_SECONDS = 60.0
 BARE_SECONDS = 45.0
-"""A bare reload is shorter: only what an edit costs is asked of it."""
+"""Seconds of a bare bot's reload: shorter, since only the cost of an edit is measured."""
 SHORT_SECONDS, SHORT_ROUNDS = 30.0, 3
-"""A reload that is mostly beginning and end: what it costs beside its edits shows."""
+"""Seconds and rounds of a short reload, mostly start and end, which shows its cost besides edits."""
 SETTLE_SECONDS = 3.0
 IDLE_SERVERS, IDLE_ROUNDS = 100, 3
 
@@ -36,11 +36,11 @@ class Cost:
     reload: float
     edit: float
     edits: int
-    """Of each reload."""
+    """Edits per reload."""
 
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
-    """One bot at a time, in turns: so that none has to share the caches with the others."""
+    """Measure one bot at a time, in turns, so that none has to share the caches with the others."""
     rounds = await _rounds(tuple(BOTS), plan, plan.lasts, plan.compared, say)
     short = await _rounds((OURS, FIVE), plan, SHORT_SECONDS, min(SHORT_ROUNDS, plan.compared + 1), say)
     return [_table(rounds, plan), _short_table(short, plan), await _idle(say)]
@@ -60,7 +60,7 @@ async def _rounds(
 
 
 async def _idle(say: Callable[[str], None]) -> Table:
-    """How much memory each takes that is connected, and has nothing to do."""
+    """Return how much memory each takes that is connected and idle."""
     memory: dict[str, list[float]] = {OURS: [], FIVE: []}
     for _ in range(IDLE_ROUNDS):
         for which, taken in memory.items():
@@ -81,7 +81,7 @@ async def _idle(say: Callable[[str], None]) -> Table:
 
 
 async def _cost(which: str, plan: Plan, lasts: float) -> Cost:
-    """Ask for all, and read the clocks: at first, while all count, and when all have ended."""
+    """Request all, and read the clocks: at first, while all count down, and when all have ended."""
     lasts = min(lasts, BARE_SECONDS) if which == BARE else lasts
     async with stage(which, places.servers_for(plan.reloads), seconds=lasts) as on:
         await asyncio.sleep(SETTLE_SECONDS)
@@ -159,7 +159,7 @@ def _range(values: list[float]) -> str:
 
 
 def _ratios(costs: dict[str, list[float]], goals: dict[str, float], leave: str = "") -> list[Figure]:
-    """Round by round: what disturbs a round for a while disturbs its neighbours, too."""
+    """Compare round by round: whatever disturbs a round also disturbs its neighbours."""
     figures = []
     for which, theirs in costs.items():
         ratio = median(ours / their for ours, their in zip(costs[OURS], theirs, strict=True))

@@ -11,15 +11,15 @@ from tests.benchmarks.report import Figure, Table, both, ms, under
 from tests.benchmarks.seed import SECONDS
 
 COMPARED_WITH = 500
-"""The load, or the next larger one, with whose cost per reload larger ones are compared."""
+"""The load, or the next larger one, whose cost per reload is the reference for larger ones."""
 MANY = 1000
-"""Up to here the tighter goals hold."""
+"""The largest load for which the tighter goals hold."""
 MOST_ENDINGS = 40.0
 KIB = 1024
 
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
-    """All loads, in turns; then what a bot without countdowns is."""
+    """Measure all loads, in turns; then a bot without countdowns."""
     runs: dict[int, list[Load]] = {live: [] for live in plan.loads}
     for number in range(plan.rounds):
         for live in plan.loads:
@@ -98,7 +98,7 @@ def _whole(runs: dict[int, list[Load]], idle: dict[int, Idle]) -> Table:
 
 
 def _cost(run: Load, idle: Idle) -> float:
-    """CPU of a reload: as many begin and end as there are deadlines."""
+    """Return the CPU of a reload: as many start and end as there are deadlines."""
     return (run.windows[0].cpu - idle.cpu) * SECONDS / (run.live or math.inf)
 
 

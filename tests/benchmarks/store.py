@@ -49,7 +49,7 @@ async def postgresql(_: Path) -> AsyncIterator[Store]:
 STORES: list[tuple[str, Opener]] = [("embedded", embedded)]
 if postgres.programs() is not None:
     STORES.append(("PostgreSQL", postgresql))
-"""Each gets an empty folder of its own, which it may use or not."""
+"""The stores. Each gets an empty folder of its own, which it may use or not."""
 
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
@@ -70,7 +70,7 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
 
 
 async def _fill(store: Store) -> None:
-    """As many reloads as write at once."""
+    """Store as many reloads as write together."""
     for number in range(max(AT_ONCE)):
         place = number // places.OPEN_IN_SERVER
         if number % places.OPEN_IN_SERVER == 0:

@@ -1,4 +1,4 @@
-"""Suggestions among 100,000 public models: how long they take, what waits for them, their memory."""
+"""Suggestions from 100,000 public models: how long they take, how long others wait, how much memory."""
 
 import asyncio
 import random
@@ -32,11 +32,11 @@ TYPED = {
     "like nothing": ["zzzzzzzz", "qqqqqqqq qqqqqqqz", "xq" * 20, "a" * 100, "日本語のモデル"],
     "like very many": ["bacadafa", "kalamare tarimola", "saremito delanoka", "bebabibo cucacico"],
 }
-"""The worst of what was tried, by what makes it so."""
+"""The slowest texts that were tried, by what makes them slow."""
 
 
 def models(rows: int = MOST_ROWS) -> Iterator[PublicModel]:
-    """The same models each time: common words, names of their own, numbers; capitals, some not Latin."""
+    """Make the same models each time: common words, made-up names, numbers; capitals, some not Latin."""
     chance = random.Random(7)  # noqa: S311
     names = ["".join(chance.choices(_SYLLABLES, k=chance.randint(2, 5))) for _ in range(40_000)]
     for number in range(rows):

@@ -1,4 +1,4 @@
-"""What a long history costs: memory, a start, a press, and what everybody waits for while much is deleted."""
+"""The costs of a long history: memory, a start, a press, and everybody's wait while much is deleted."""
 
 import asyncio
 import shutil
@@ -124,7 +124,7 @@ async def _opened(folder: Path) -> AsyncIterator[EmbeddedStore]:
 
 
 async def _sort_out(store: EmbeddedStore) -> None:
-    """A first look at each page reads it from the disk."""
+    """Look at each page once, which reads it from the disk."""
     for server in (BIG_SERVER, SMALL_SERVER):
         for press in PRESSES_OF.values():
             await press(store, server)
@@ -204,7 +204,7 @@ async def _idle(_: EmbeddedStore, __: Path) -> None:
 
 
 async def _expire(store: EmbeddedStore, _: Path) -> None:
-    """A tenth of all."""
+    """Delete a tenth of all reloads."""
     now = time.time()
     while await store.expire(now - 0.9 * history.DAYS * 86400.0, 0.0):
         pass
@@ -236,7 +236,7 @@ WORK: dict[str, Callable[[EmbeddedStore, Path], Awaitable[None]]] = {
 async def _wait(
     work: Callable[[EmbeddedStore, Path], Awaitable[None]], full: Path, made: Path
 ) -> tuple[float, float, float]:
-    """The longest lag of the loop, the longest write, and how long the work took, on a copy of the store."""
+    """Return the loop's longest lag, the longest write, and the work's duration, on a copy of the store."""
     folder = made / "copy"
     await asyncio.to_thread(shutil.copytree, full, folder)
     try:

@@ -1,4 +1,4 @@
-"""The stand-in for Discord, driven by a small real bot: what it accepts, refuses and notes."""
+"""The stand-in for Discord, driven by a small real bot: what it accepts, refuses and records."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the sandbox uses of simcord that simcord does not promise: another version fails here, by name."""
+"""The parts of simcord that the sandbox uses without a promise: another version fails here, by name."""
 
 import tomllib
 from importlib.metadata import version

@@ -83,7 +83,7 @@ async def test_only_packings_are_offered_that_can_be_unpacked(
 async def test_each_call_makes_its_own_connection(
     api: ModelApiServer, session: aiohttp.ClientSession
 ) -> None:
-    """On a connection that the server closes just now, nobody could tell what happened to the call."""
+    """If the server closes a connection at that moment, nobody could tell what happened to the call."""
     peers = []
 
     async def note(request: web.Request) -> web.StreamResponse:
@@ -99,7 +99,7 @@ async def test_each_call_makes_its_own_connection(
 
 
 async def reload_from(session: aiohttp.ClientSession, talk: raw.Talk, *, reads: bool = True) -> Answer:
-    """Ask a raw server, and make sure that it was asked no more than once."""
+    """Ask a raw server, and make sure that it got no more than one request."""
     async with RawServer(talk, reads=reads) as server:
         answer = await ModelApi(session, server.url, "v4").reload(KEY, "m")
         assert server.connections == 1, "a call that may have had an effect must not be repeated"
@@ -505,7 +505,7 @@ async def test_calls_that_hang_do_not_hold_up_another_servers(session: aiohttp.C
 
 
 async def test_no_cookie_goes_from_one_servers_call_to_anothers(api: ModelApiServer) -> None:
-    """Under a name: for an address, aiohttp's jar would keep none anyway."""
+    """It uses a host name: for an address, aiohttp's jar would keep none anyway."""
     api.reloads = [
         stand_in.Answer({"status": "success"}, headers={"Set-Cookie": "session=of-server-a; Path=/"})
     ]

@@ -77,7 +77,7 @@ async def test_it_is_noticed_while_nothing_is_written(folder: Path, monkeypatch:
 
 
 def copy_over(folder: Path, backup: Path) -> None:
-    """As `cp` does: the same file with other bytes."""
+    """Copy as `cp` does: the same file with other bytes."""
     (folder / NAME).write_bytes(backup.read_bytes())
 
 

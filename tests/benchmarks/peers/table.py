@@ -1,4 +1,4 @@
-"""What came of the job as one table: a column for each bot."""
+"""Shows the job's results as one table, with a column for each bot."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ _OF_PARTS: dict[str, Callable[[Part], object]] = {
 
 
 def page(rounds: Rounds, loads: list[float]) -> str:
-    """All of it. `loads`: the machine's, before each run."""
+    """Return the whole page. `loads`: the machine's, before each run."""
     rows = [("library", [Figure(_library(which)) for which in rounds])]
     for number, part in enumerate(next(iter(rounds.values()))[0].parts):
         title = f"**{part.title}**: endings shown, of {part.reloads}"
@@ -50,7 +50,7 @@ def _library(which: str) -> str:
 
 
 def _of_each(rounds: Rounds, number: int, read: Callable[[Part], object]) -> list[Figure]:
-    """Of one part, by bot."""
+    """Return a value of one part, by bot."""
     texts = ([str(read(result.parts[number])) for result in results] for results in rounds.values())
     return [Figure("; ".join(dict.fromkeys(text))) for text in texts]
 

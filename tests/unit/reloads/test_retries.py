@@ -11,7 +11,7 @@ HOUR = 3600.0
 
 
 def quiet_day(cost: int, age: float = 0.0) -> list[float]:
-    """When it is tried where nothing happens, each try costing so many refused calls."""
+    """Return the tries on a day when nothing happens, if each costs this many refused calls."""
     retries, tries, refused = Retries(age), [age], cost
     while True:
         retries.tried(refused)
