@@ -51,7 +51,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 async def settings(old: Wire, url: str | None) -> Settings:
-    """Return that `.env`'s settings, pointed at the stand-ins and at a store that it left."""
+    """That `.env`'s settings, pointed at the stand-ins and at a store that it left."""
     env = load_settings(OLD / "settings.env").model_dump(exclude={"model_api_url", "discord_api_url"})
     given = {**env, "discord_token": old.server.token, "data_dir": old.folder / "data", "shard_count": 1}
     given |= {"model_api_url": old.api.url, "discord_api_url": old.server.url}
