@@ -73,11 +73,11 @@ async def _idle(say: Callable[[str], None]) -> Table:
     goal = under(f"{ratio:.2f}", ratio, 1.5, "≤ 1.5")
     said = f"""
     Connected, in {IDLE_SERVERS} servers, before the public models are fetched: resident memory, medians of
-    {IDLE_ROUNDS} rounds in turns. Without what only the development's tools bring in (rich).
+    {IDLE_ROUNDS} alternating rounds, without packages that only the development's tools need (rich).
     """
     columns = ["bot", *(BOTS[which] for which in memory)]
     rows = [("memory", row), ("ours by theirs", [goal, Figure("")])]
-    return Table("Memory when idle, beside another", said, columns, rows)
+    return Table("Memory when idle, compared with another bot", said, columns, rows)
 
 
 async def _cost(which: str, plan: Plan, lasts: float) -> Cost:
@@ -129,14 +129,15 @@ def _table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
         ("edits of a reload", [Figure(f"{rounds[0][which].edits}") for which in BOTS]),
     ]
     said = f"""
-    {plan.reloads} reloads of {plan.lasts:.0f} s (bare: {BARE_SECONDS:.0f} s at most), asked for over
-    {plan.over:.0f} s, by one bot after the other, in turns; each is a process, alone with a Discord. Median,
-    and lowest to highest of {plan.compared} rounds. Per reload: all CPU from the first command to the last
-    ping, less idle. Per edit: CPU while all count and none begins or ends, less idle, by the edits that
-    arrived. Ours logs into a file, as it comes, and stores every step. The others store nothing, try nothing
-    again, and know no limits. Bare aiohttp sends a body as long as ours, made once, and reads the answer.
+    {plan.reloads} reloads of {plan.lasts:.0f} s (bare: {BARE_SECONDS:.0f} s at most), requested over
+    {plan.over:.0f} s. The bots take turns; each is a process, alone with a Discord. Median, and lowest to
+    highest of {plan.compared} rounds. Per reload: all CPU from the first command to the last ping, minus
+    idle. Per edit: CPU while all count down and none starts or ends, minus idle, divided by the edits that
+    arrived. Ours logs to a file, as it does by default, and stores every step. The others store nothing,
+    retry nothing, and know no limits. Bare aiohttp sends a body as long as ours, made once, and reads the
+    answer.
     """
-    return Table("What a reload costs, beside others", said, columns, rows)
+    return Table("The cost of a reload, compared with others", said, columns, rows)
 
 
 def _short_table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
@@ -147,10 +148,10 @@ def _short_table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
         ("edits of a reload", [Figure(f"{rounds[0][which].edits}") for which in reload]),
     ]
     said = f"""
-    As above with {plan.reloads} reloads of {SHORT_SECONDS:.0f} s, {len(rounds)} rounds: few edits, so that
-    the six durable steps and all else that a reload costs beside its countdown show.
+    As above with {plan.reloads} reloads of {SHORT_SECONDS:.0f} s, {len(rounds)} rounds: few edits, which
+    shows the cost of the six durable steps and of everything else besides the countdown.
     """
-    return Table("What a short reload costs", said, ["bot", *(BOTS[which] for which in reload)], rows)
+    return Table("The cost of a short reload", said, ["bot", *(BOTS[which] for which in reload)], rows)
 
 
 def _range(values: list[float]) -> str:

@@ -60,9 +60,9 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
             await bot.ask("crowd", seconds=plan.writes)
             lag = await bot.ask("lag")
     said = f"""
-    {MOST_ROWS:,} models, read from the disk in {read["took"]:.1f} s of a thread's time; a search for the
-    worst that we could think of: medians / 99th percentiles. Then all of that by {PEOPLE} people at once, and
-    how late the event loop wakes up meanwhile. Memory: of the process, once the list is there, less before.
+    {MOST_ROWS:,} models, read from the disk in {read["took"]:.1f} s of a thread's time; searches for the
+    worst texts we could think of: medians / 99th percentiles. Then all of them by {PEOPLE} people together,
+    and how late the event loop wakes up. Memory: of the process, with the list minus without.
     """
     figures = {
         f"search for {what}": under(both(one["p50"], one["p99"]), one["p99"], 0.008, "≤ 8 ms")

@@ -61,21 +61,20 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
         for name, (few, many) in presses.items()
     ]
     few, many = median(alone), median(beside)
-    rows.append(
-        ("first answers elsewhere meanwhile", [Figure(ms(few)), *_figures(ms(many), many / few, 1.5)])
-    )
+    rows.append(("first answers elsewhere", [Figure(ms(few)), *_figures(ms(many), many / few, 1.5)]))
     said = f"""
-    With {plan.kept:,} reloads, {big:,} of them of one server, by a store with none: medians of {ROUNDS}.
-    Presses: what the store does for it, in that server, by one with {SMALL}: 99th percentiles of {PRESSES}.
-    First answers elsewhere: a reload is stored while that server presses /models ten times a second.
+    {plan.kept:,} reloads, {big:,} of them in one server, compared with an empty store: medians of {ROUNDS}.
+    Presses: the store's work for them in that server, compared with one of {SMALL}: 99th percentiles of
+    {PRESSES}. First answers elsewhere: a reload is stored while that server presses /models ten times a
+    second.
     """
-    table = Table("What time costs", said, ["what", "without", "with", "by it"], rows)
-    said = "The longest that the event loop, and that a write of somebody else's, waited meanwhile."
+    table = Table("The cost of a long history", said, ["what", "without", "with", "by it"], rows)
+    said = "The longest wait of the event loop, and of anybody else's write, during each kind of work."
     longest = [
         (name, [_longest(lag), _longest(write), Figure(f"{took:.1f} s")])
         for name, (lag, write, took) in waits.items()
     ]
-    return [table, Table("What everybody waits for", said, ["while", "loop", "a write", "it takes"], longest)]
+    return [table, Table("Waits for everybody", said, ["while", "loop", "a write", "it takes"], longest)]
 
 
 def _servers(kept: int) -> dict[int, int]:

@@ -36,11 +36,10 @@ def page(rounds: Rounds, loads: list[float]) -> str:
     ]
     rows = [row for row in rows if row[0].startswith("**") or any(figure.text != "0" for figure in row[1])]
     said = f"""
-    Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} rounds in turns, on
+    Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} alternating rounds, on
     {os.cpu_count()} cores; the machine's load before each run was {min(loads):.1f} to {max(loads):.1f}.
-    Python {platform.python_version()}, {_node()}. Where rounds differ, each is given; of CPU and memory the
-    median, and lowest to highest. Of calls refused and of
-    processes that ended, what is 0 for all is left out.
+    Python {platform.python_version()}, {_node()}. If rounds differ, each is given; for CPU and memory the
+    median, and lowest to highest. Rows about refused calls and ended processes are left out if all are 0.
     """
     return str(Table("Measured", said, ["", *(bots.NAMES[which] for which in rounds)], rows))
 
