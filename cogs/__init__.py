@@ -1,1 +1,1 @@
-"""Slash commands, buttons and Discord's events: each cog turns what people do into calls downwards."""
+"""What people can do: slash commands, buttons, forms; and Discord's events about servers."""

@@ -62,9 +62,7 @@ def packages() -> str:
     ]
     layers: list[str] = contracts[0]["layers"]
     files = [_file(name) for layer in layers for name in layer.split(" | ")]
-    rows = [
-        (_shown(file), _purpose(file) or "What people can do: commands, buttons, forms") for file in files
-    ]
+    rows = [(_shown(file), _purpose(file)) for file in files]
     return _table(("package", "what it is for"), rows)
 
 
