@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from bot.backoff import retry_pause
 from bot.domain.errors import BadKey, KeyRefused, NoKey, SealBroken, StoreTrouble
+from bot.domain.person import storable
 from bot.domain.rows import KeyRow
 from bot.logs import log_failure
 from bot.model_api.balance import Balance
@@ -138,7 +139,7 @@ class Keys:
     async def set(self, server: int, key: SecretStr, by: int, by_name: str, checked: Checked) -> None:
         """Seal and store a key that was checked. Raises StoreTrouble."""
         sealed = self._vault.seal(PURPOSE, str(server), key)
-        row = KeyRow(sealed, by, by_name, self._now(), checked.version, checked.works)
+        row = KeyRow(sealed, by, storable(by_name), self._now(), checked.version, checked.works)
         await self._store.set_key(server, row)
         self._removed.pop(server, None)
         log.info("key.set", server=server, by=by, version=checked.version, checked=checked.works)

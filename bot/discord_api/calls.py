@@ -77,14 +77,20 @@ class Calls:
     """
 
     def __init__(
-        self, limiter: Limiter, metrics: Metrics, hold: Callable[[], Awaitable[None]] | None = None
+        self,
+        limiter: Limiter,
+        metrics: Metrics,
+        hold: Callable[[], Awaitable[None]] | None = None,
+        *,
+        refused: int = 0,
     ) -> None:
         self._hold = hold
         self._limiter = limiter
         self._metrics = metrics
         self._dropped_at = -math.inf
-        self.refused = 0
-        """How many calls Discord has refused; calls that only have to wait don't count."""
+        self.refused = refused
+        """How many calls Discord has refused, even before a restart; calls that only have to wait don't
+        count."""
         self._unnamed = Counter[str]()
         """How many 429s in a row named no wait, which happens after many edits of an old message (30046)."""
 

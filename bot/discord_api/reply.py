@@ -56,7 +56,8 @@ class Replies:
 
     def of(self, reload: Reload) -> "Reply":
         """Return the reply of a reload, live or resumed."""
-        calls = Calls(self._limiter, self._metrics, functools.partial(self._hold, reload.id))
+        hold = functools.partial(self._hold, reload.id)
+        calls = Calls(self._limiter, self._metrics, hold, refused=reload.refused)
         return Reply(self._bot, calls, self._metrics, self._languages.of(reload.locale), self._now)
 
 
@@ -81,7 +82,7 @@ class Reply:
 
     @property
     def refused(self) -> int:
-        """How many calls of this reload Discord has refused to this process."""
+        """How many calls of this reload Discord has refused, even before a restart."""
         return self._calls.refused
 
     async def show(self, reload: Reload, now: float, limit: float) -> bool:

@@ -1,4 +1,4 @@
-"""Removes a person from a row: their ID, and the tokens that answer their interactions."""
+"""Pure: a person's name as it is stored; and rows without a person: neither ID nor interactions' tokens."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,6 +8,11 @@ from bot.domain.reload import Asker, Reload
 from bot.domain.rows import Event, KeyRow, PaidCall, Watch
 
 NOBODY = 0
+
+
+def storable(name: str) -> str:
+    """Return a display name without NULs: PostgreSQL reads no field of a JSON row that contains one."""
+    return name.replace("\0", "")
 
 
 def without(row: Any, person: int) -> Any:

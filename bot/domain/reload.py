@@ -179,6 +179,8 @@ class Reload:
     """When the last test image that was rendered had been requested."""
     locale: str = ""
     """The language of its messages, by Discord's name; empty: English."""
+    refused: int = 0
+    """How many calls Discord refused while the ending could not be shown."""
 
     @property
     def owner(self) -> Asker:

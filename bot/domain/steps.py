@@ -36,6 +36,7 @@ class Facts(TypedDict, total=False):
     pinged: tuple[int, ...]
     test: ImageTest
     locale: str
+    refused: int
 
 
 class IllegalStep(ValueError):

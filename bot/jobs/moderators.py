@@ -13,6 +13,7 @@ from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
 from bot.discord_api.limiter import Limiter
 from bot.domain.errors import StoreSlow, StoreTrouble
 from bot.domain.events import What, is_news, said_by
+from bot.domain.person import storable
 from bot.domain.reload import Outcome
 from bot.domain.rows import Event, ServerSettings
 from bot.languages import Languages
@@ -57,7 +58,7 @@ class Moderators:
 
     def changed(self, server: int, what: What, by: int, by_name: str, detail: str = "") -> None:
         """Record what somebody has changed."""
-        self._note(server, Event(what, self._now(), by, by_name, detail))
+        self._note(server, Event(what, self._now(), by, storable(by_name), detail))
 
     def _note(self, server: int, event: Event) -> None:
         task = asyncio.create_task(self._tell(server, event), name=f"moderators-{server}")

@@ -90,7 +90,7 @@ class Watches:
         if known is not None and known.warm_until is not None and known.warm_until <= self._now():
             # That it has gone cold is no news.
             watch = replace(watch, used_at=known.used_at, said_of=known.used_at, said_cold=True)
-        await self._store.set_watch(watch, anew=True)
+        await self._store.set_watch(watch, new=True)
 
     async def run(self) -> NoReturn:
         """Look, forever; if storage is in trouble, try again at the next look."""

@@ -64,7 +64,7 @@ class Life:
         """
         if await self.step(to, **facts):
             return
-        holding = asyncio.create_task(self._store.hold(self.reload.id, anew=True), name="hold")
+        holding = asyncio.create_task(self._store.hold(self.reload.id, renew=True), name="hold")
         try:  # a slow database takes the step sooner than it renews a lease
             landing = () if self._landing is None else (self._landing,)
             await asyncio.wait({holding, *landing}, return_when=asyncio.FIRST_COMPLETED)

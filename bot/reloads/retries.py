@@ -24,34 +24,29 @@ class Pause(NamedTuple):
 
 
 class Retries:
-    """The retries of one reload in one process; an age is the ending's, in seconds.
+    """The retries of one reload; an age is the ending's, in seconds.
 
-    `age`: when this process began to announce it. Earlier refusals are not known, so they count as a quiet
-    day's.
+    `refused`: how many of this reload's calls were refused so far, even before a restart.
     """
 
-    def __init__(self, age: float) -> None:
-        self._before = _QUIET_COST * _quiet_tries(age)
-        self._refused = 0
-        self._cost = _QUIET_COST
+    def __init__(self, refused: int) -> None:
+        self._refused = refused
+        self._cost = _QUIET_COST if refused else 0
 
     def tried(self, refused: int) -> None:
-        """Record a failed try; `refused`: this reload's calls refused to this process so far."""
+        """Record a failed try; `refused` is as above."""
         self._cost = max(1, refused - self._refused)
         self._refused = refused
+
+    def rest(self, age: float) -> float:
+        """Return the seconds from this age on in which nothing is tried, because too much was refused."""
+        affordable = (self._refused + self._cost - FIRST_REFUSED) / (MOST_REFUSED - FIRST_REFUSED) * FADE_AGE
+        return max(0.0, min(affordable, FADE_AGE) - age)
 
     def pause(self, age: float) -> Pause | None:
         """Return how long to wait, at this age, for the next try; None if there is none."""
         if age >= FADE_AGE:
             return None
-        spent = self._before + self._refused + self._cost
-        affordable = (spent - FIRST_REFUSED) / (MOST_REFUSED - FIRST_REFUSED) * FADE_AGE
-        rest = min(max(age, affordable), FADE_AGE) - age
+        rest = self.rest(age)
         interval = RETRY_INTERVAL if age < YOUNG_AGE else LATER_INTERVAL
         return Pause(rest, min(max(rest, interval), FADE_AGE - age) - rest)
-
-
-def _quiet_tries(age: float) -> int:
-    """Return the tries made by then if nothing happens in the server."""
-    young = min(age, YOUNG_AGE)
-    return int(young // RETRY_INTERVAL + (age - young) // LATER_INTERVAL)

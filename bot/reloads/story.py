@@ -157,11 +157,13 @@ class Story:
         ended_at = asyncio.get_running_loop().time() - age
         channels = frozenset(asker.channel for asker in self.life.reload.askers)
         with self._services.untold.watching(self.life.reload.server, channels) as changed:
+            retries = Retries(self.life.reload.refused)
+            await asyncio.sleep(retries.rest(age))
             is_told = await self._reply.tell(self.life.reload, self._sent)
             await self.life.catch_up()  # until then people may join through another process
             if not await self._reply.tell_late(self.life.reload, told):
                 log.error("reload.not_told", late=True)
-            is_told = is_told or await self._tell_again(changed, ended_at, Retries(age))
+            is_told = is_told or await self._tell_again(changed, ended_at, retries)
         if is_told:
             self._services.metrics.ended.labels(self.life.reload.ending).inc()
             log.info("reload.ended", ending=self.life.reload.ending)
@@ -176,6 +178,7 @@ class Story:
         loop, is_told = asyncio.get_running_loop(), False
         while not is_told:
             retries.tried(self._reply.refused)
+            await self.life.step(State.ANNOUNCING, refused=self._reply.refused)
             if (pause := retries.pause(loop.time() - ended_at)) is None:
                 log.error("reload.given_up")
                 return False

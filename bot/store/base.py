@@ -73,10 +73,10 @@ class Store(Protocol):
         """Take over open reloads that nobody looks after; return them, and what has happened to our own."""
         ...
 
-    async def hold(self, id_: int, /, *, anew: bool = False) -> None:
+    async def hold(self, id_: int, /, *, renew: bool = False) -> None:
         """Return once this process may show something of a reload. Raises Taken.
 
-        `anew`: what was known before this call does not count.
+        `renew`: what was known before this call does not count.
         """
         ...
 
@@ -185,10 +185,10 @@ class Store(Protocol):
         """Yield all watched models of all servers; there may be very many."""
         ...
 
-    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
+    async def set_watch(self, watch: Watch, *, new: bool = False) -> bool:
         """Store what was announced about a watched model; its watchers stay as they are stored.
 
-        `anew`: begin the watch, or have its first watcher join it. False: nothing was stored. Raises
+        `new`: begin the watch, or have its first watcher join it. False: nothing was stored. Raises
         TooManyWatched, TooManyWatchers.
         """
         ...

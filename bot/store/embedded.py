@@ -67,7 +67,7 @@ class EmbeddedStore(Upkeep):
         mine = sorted(await self.open(), key=lambda reload: reload.turn_at)
         return News(mine, [], frozenset())
 
-    async def hold(self, _: int, /, *, anew: bool = False) -> None:
+    async def hold(self, _: int, /, *, renew: bool = False) -> None:
         """Return immediately: nobody else has the file."""
 
     def holds(self, _: int, /) -> bool:
@@ -147,8 +147,8 @@ class EmbeddedStore(Upkeep):
         for watch in list(self._memory.watches.values()):
             yield watch
 
-    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
-        return await self._call(STEP_TIMEOUT, self._memory.set_watch, watch, anew)
+    async def set_watch(self, watch: Watch, *, new: bool = False) -> bool:
+        return await self._call(STEP_TIMEOUT, self._memory.set_watch, watch, new)
 
     async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
         return await self._call(STEP_TIMEOUT, self._memory.remove_watch, server, model, users)

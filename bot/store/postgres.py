@@ -83,8 +83,8 @@ class PostgresStore(Past):
     def holds(self, id_: int) -> bool:
         return self._claims.holds(id_)
 
-    async def hold(self, id_: int, *, anew: bool = False) -> None:
-        await self._claims.hold(id_, self._lease.clock() if anew else 0.0)
+    async def hold(self, id_: int, *, renew: bool = False) -> None:
+        await self._claims.hold(id_, self._lease.clock() if renew else 0.0)
 
     async def news(self) -> News:
         return await self._claims.news()

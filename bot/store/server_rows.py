@@ -82,7 +82,7 @@ class ServerRows:
         async for _, watch in self._all(WATCH):
             yield watch
 
-    async def set_watch(self, watch: Watch, *, anew: bool = False) -> bool:
+    async def set_watch(self, watch: Watch, *, new: bool = False) -> bool:
         async def work(connection: Connection) -> bool:
             async with sql.servers_turn(connection, watch.server):
                 memory = Memory()
@@ -90,7 +90,7 @@ class ServerRows:
                 for record in await connection.fetch(query, watch.server):
                     known = sql.row_of(WATCH, record)
                     memory.remember(WATCH.address(known.server, known.model), known)
-                done = memory.set_watch(watch, anew)
+                done = memory.set_watch(watch, new)
                 await _write_watch(connection, memory, watch.server, watch.model)
                 return done
 

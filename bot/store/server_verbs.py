@@ -54,20 +54,20 @@ class ServerVerbs(Tables):
         self.change(SETTINGS.address(server), after)
         return after
 
-    def set_watch(self, watch: Watch, anew: bool) -> bool:
+    def set_watch(self, watch: Watch, new: bool) -> bool:
         known = self.watches.get((watch.server, watch.model))
-        if known is not None and anew:
+        if known is not None and new:
             after = joined(known, Watcher(watch.by, watch.channel))
         elif known is not None:  # watchers may have come or gone in the meantime
             after = watched_by(watch, known.watchers[0], known.others)
-        elif not anew:
+        elif not new:
             return False
         elif sum(server == watch.server for server, _ in self.watches) >= WATCHED_PER_SERVER:
             raise TooManyWatched(WATCHED_PER_SERVER)
         else:
             after = watch
         if after == known:
-            return not anew
+            return not new
         self.change(WATCH.address(watch.server, watch.model), after)
         return True
 

@@ -168,6 +168,25 @@ async def test_restart_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -
         await told_once(wire, bot, asked, ping)
 
 
+async def test_starts_in_a_row_do_not_use_up_the_day(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = wire.settings(reload_seconds=SECONDS)
+    async with running(settings, monkeypatch):
+        await wire.set_key()
+        await counting(wire)
+        lock(wire)
+        await asyncio.sleep(SECONDS + 60)
+    for _ in range(14):
+        async with running(settings, monkeypatch) as bot:
+            await wire.server.wait_for(bot.is_connected, 1000)
+            await asyncio.sleep(60)
+    tries = refused(wire)
+    assert now() - tries[0] < 3 * HOUR
+    assert len(tries) <= MOST_REFUSED / 2
+    async with running(settings, monkeypatch):
+        ping = await opened(wire, unlock, "THREAD_UPDATE", 1.3 * HOUR)
+        assert ping.mentions == {wire.ana.id}
+
+
 async def test_late_failure_pings_its_owner_who_no_longer_looks(wire: Wire, bot: Rewarm) -> None:
     wire.api.reloads = [Answer({"status": "error", "message": "Insufficient credits."}, 402)]
     lock(wire)

@@ -501,7 +501,7 @@ async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> Non
 async def watch_elsewhere(wire: Wire, bot: Rewarm, server: int, channel: int) -> None:
     """Watch a model of another server, which is due."""
     used_at = bot.now() - 6.2 * DAY
-    await bot.store.set_watch(Watch(server, "m", wire.ben.id, channel, used_at=used_at), anew=True)
+    await bot.store.set_watch(Watch(server, "m", wire.ben.id, channel, used_at=used_at), new=True)
 
 
 async def test_a_channel_in_trouble_delays_no_other_servers(watching: Wire, bot: Rewarm) -> None:
@@ -555,7 +555,7 @@ async def test_trouble_with_the_disk_is_made_up_for_by_the_next_looks(watching: 
     [known] = await watches(bot.store)
     known = replace(known, said_cold=False)  # it was not cold when it was watched
     await bot.store.set_watch(replace(known, used_at=bot.now() - 15 * DAY))
-    await bot.store.set_watch(replace(known, model="other", used_at=bot.now() - 6.2 * DAY), anew=True)
+    await bot.store.set_watch(replace(known, model="other", used_at=bot.now() - 6.2 * DAY), new=True)
     disk = sqlite3.connect(watching.folder / "data" / FILE_NAME, isolation_level=None)
     disk.execute("BEGIN IMMEDIATE")
     with capture_logs() as logs:

@@ -823,6 +823,19 @@ async def test_picture_is_let_go_of_once_it_is_shown(wire: Wire, bot: Rewarm) ->
         gc.enable()
 
 
+async def test_picture_is_sent_whole_again_after_trouble(wire: Wire, bot: Rewarm) -> None:
+    """discord.py closes the files that it has sent, also where that has failed."""
+    asked = await wire.reload()
+    await ended(wire, bot, asked)
+    [known] = await bot.store.history(wire.guild.id)
+    png = b"\x89PNG\r\n\x1a\n".ljust(3_000, b"\0")
+    wire.server.faults.append(Fault("PATCH", "", times=12, status=503))
+    assert await bot.replies.of(known).show_test(known, Picture(png, "picture.png"))
+    assert wire.server.faults == []
+    [shown] = wire.reply(asked).attachments
+    assert (shown["filename"], shown["size"]) == ("picture.png", len(png))
+
+
 async def test_an_ending_that_turned_out_otherwise_pings_again(wire: Wire, bot: Rewarm) -> None:
     """A process that was cut off announced one ending; another took over, and announces the real one."""
     asked = await wire.reload()

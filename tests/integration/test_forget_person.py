@@ -67,11 +67,11 @@ async def filled(settings: Settings) -> Settings:
     store = await opened(settings)
     for server, who in ((100, ANA), (101, BEN)):
         await store.set_key(server, KeyRow("sealed", who, f"name-of-{who}", 1.0))
-        await store.set_watch(Watch(server, "m", who, 70), anew=True)
+        await store.set_watch(Watch(server, "m", who, 70), new=True)
         await store.add_event(server, Event("key_set", 1.0, who, f"name-of-{who}"))
         await store.reserve_call(server, "call", PaidCall(who, 1.0), None)
-    await store.set_watch(Watch(101, "both", ANA, 70), anew=True)
-    await store.set_watch(Watch(101, "both", BEN, 71), anew=True)
+    await store.set_watch(Watch(101, "both", ANA, 70), new=True)
+    await store.set_watch(Watch(101, "both", BEN, 71), new=True)
     for reload in (HERS, BOTH, TESTED, BENS):
         assert await store.ask(reload, LIMIT) == reload
     await shut(store)

@@ -18,6 +18,7 @@ from bot.model_api.balance import Balance
 from bot.model_api.client import open_session
 from bot.model_api.hosts import Hosts
 from bot.store.embedded import EmbeddedStore
+from bot.store.postgres import PostgresStore
 from bot.vault import KEY_BYTES, Vault
 from tests.stand_ins.model_api import Answer, ModelApiServer
 
@@ -73,6 +74,19 @@ async def sealed(store: EmbeddedStore, server: int = SERVER) -> bytes:
     row = await store.key(server)
     assert row is not None
     return row.sealed.encode()
+
+
+async def test_a_name_with_a_nul_keeps_no_row_from_being_read(
+    postgres_url: str, session: aiohttp.ClientSession, api: ModelApiServer
+) -> None:
+    store = await PostgresStore.connect(postgres_url)
+    keys = Keys(store, Vault([K1]), Hosts(session, {"v4": api.url}), now=lambda: NOW)
+    try:
+        await keys.set(SERVER, SecretStr(KEY), MODERATOR, "a\0na", WORKS)
+        assert (await shown(keys, SERVER))[0] == "ana"
+        assert await keys.remove(SERVER)
+    finally:
+        store.close()
 
 
 async def test_a_key_that_works_is_stored(keys: Keys, api: ModelApiServer) -> None:

@@ -480,7 +480,7 @@ async def test_a_server_that_is_gone_with_its_socket_refuses_whatever_the_url_sa
         store._database._url += "&sslmode=prefer"
         server.stop()
         await asyncio.sleep(LEASE_TIMEOUT + 0.5)
-        await asyncio.wait_for(store.hold(1, anew=True), 3)
+        await asyncio.wait_for(store.hold(1, renew=True), 3)
 
 
 async def test_an_ending_that_is_stored_slowly_is_told_as_soon_as_it_is(two: Two) -> None:

@@ -101,7 +101,7 @@ async def test_the_next_ping_of_a_channel_waits_for_its_bucket(wire: Wire, bot: 
 async def test_watches_message_is_known_at_once(wire: Wire, bot: Rewarm, reset: float) -> None:
     used_up(wire, "POST", PING, reset)
     used_at = bot.now() - WARM_AGE + 3600
-    await bot.store.set_watch(Watch(wire.guild.id, "m", wire.ana.id, wire.art.id, used_at=used_at), anew=True)
+    await bot.store.set_watch(Watch(wire.guild.id, "m", wire.ana.id, wire.art.id, used_at=used_at), new=True)
     await bot.watches.look()
     async with asyncio.timeout(AT_ONCE):
         await bot.watches.look()

@@ -10,9 +10,9 @@ from bot.reloads.retries import Retries
 HOUR = 3600.0
 
 
-def quiet_day(cost: int, age: float = 0.0) -> list[float]:
+def quiet_day(cost: int) -> list[float]:
     """Return the tries on a day when nothing happens, if each costs this many refused calls."""
-    retries, tries, refused = Retries(age), [age], cost
+    age, retries, tries, refused = 0.0, Retries(0), [0.0], cost
     while True:
         retries.tried(refused)
         if (pause := retries.pause(age)) is None:
@@ -38,7 +38,7 @@ def test_dear_tries_are_rarer_and_go_on_all_day(cost: int) -> None:
 
 
 def test_an_event_sets_off_a_try_until_too_much_was_refused() -> None:
-    retries, at_once = Retries(0.0), 0
+    retries, at_once = Retries(0), 0
     while True:
         retries.tried(2 * (at_once + 1))
         pause = retries.pause(100.0 + 30 * at_once)
@@ -51,27 +51,32 @@ def test_an_event_sets_off_a_try_until_too_much_was_refused() -> None:
     assert pause.wait == 0
 
 
-def test_a_process_that_goes_on_counts_what_a_quiet_day_costs_by_then() -> None:
-    retries = Retries(12 * HOUR)
-    retries.tried(2)
-    pause = retries.pause(12 * HOUR)
-    assert pause is not None
-    assert (pause.rest, pause.wait) == (0, HOUR)
-    assert (
-        2 * len([t for t in quiet_day(2) if t < 12 * HOUR]) + 2 * len(quiet_day(2, 12 * HOUR))
-        <= MOST_REFUSED + 2
-    )
+def test_a_process_that_goes_on_tries_at_once_until_too_much_was_refused() -> None:
+    assert Retries(0).rest(0) == Retries(18).rest(60) == Retries(40).rest(14 * HOUR) == 0
+    assert 0.5 * HOUR < Retries(20).rest(60) < 1.3 * HOUR
+    assert Retries(MOST_REFUSED).rest(HOUR) == 23 * HOUR
+
+
+@given(starts=st.lists(st.floats(0, FADE_AGE), max_size=200), cost=st.integers(1, 5))
+def test_however_often_it_starts(starts: list[float], cost: int) -> None:
+    refused, last = 0, 0.0
+    for start in sorted(starts):
+        age = max(start, last) + Retries(refused).rest(max(start, last))
+        if age >= FADE_AGE:
+            break
+        refused, last = refused + cost, age
+    assert refused <= MOST_REFUSED + cost
 
 
 @given(
     age=st.floats(0, FADE_AGE * 2),
-    began=st.floats(0, FADE_AGE),
+    before=st.integers(0, MOST_REFUSED),
     refused=st.lists(st.integers(0, 100), max_size=5),
 )
-def test_never_negative_and_never_after_the_day(age: float, began: float, refused: list[int]) -> None:
-    retries = Retries(began)
+def test_never_negative_and_never_after_the_day(age: float, before: int, refused: list[int]) -> None:
+    retries = Retries(before)
     for count in sorted(refused):
-        retries.tried(count)
+        retries.tried(before + count)
     pause = retries.pause(age)
     if pause is None:
         assert age >= FADE_AGE
