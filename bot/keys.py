@@ -32,7 +32,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """What may be shown about a stored key; `tail` is None if the key doesn't open."""
+    """The public part of a stored key; `tail` is None if the key doesn't open."""
 
     by_name: str
     at: float

@@ -1,7 +1,7 @@
 """The one place where errors of commands and modals are shown, always in private.
 
-What a person can change is explained. Anything else is one sentence with a short reference, which the log
-has, too.
+Anything a person can change is explained. The rest is one sentence with a short reference, which the log has,
+too.
 """
 
 from collections.abc import Awaitable

@@ -71,9 +71,9 @@ class ReloadCog(commands.Cog):
     async def recent(
         self, interaction: discord.Interaction[Rewarm], typed: str
     ) -> list[app_commands.Choice[str]]:
-        """Suggest this server's models, then the API's public ones, from what is stored: time is short.
+        """Suggest this server's models, then the API's public ones, from the store: time is short.
 
-        What was typed is always among them if it can be a model's ID.
+        The typed text is always among them if it can be a model's ID.
         """
         bot = self.bot
         sought = linked_model(typed) or typed

@@ -137,7 +137,7 @@ def server(*, fsync: bool = False) -> Iterator[Server]:
 
 @contextmanager
 def standby(primary: Server) -> Iterator[Server]:
-    """A server that streams from another, and can be read from; it has what that one has."""
+    """A server that streams from another, and can be read from; it has the same data."""
     with _running(
         lambda folder: Server(folder, primary.programs, fsync=False, primary=primary), signal.SIGQUIT
     ) as made:

@@ -201,7 +201,7 @@ async def visitor(
     try:
         person = Person(await context.new_page())
         await person.page.goto(url)
-        if not may_complain:  # it measures its window first, and draws anew
+        if not may_complain:  # it measures its window first, then redraws
             await person.page.wait_for_function("() => simcordPreview.ready")
         yield person
     finally:

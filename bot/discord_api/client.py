@@ -227,7 +227,7 @@ class PatientShard(Shard):
         if not self._client.has(self):
             return
         self._quick = 0 if clock() - self._connected_at > HEALTHY_AGE else self._quick + 1
-        # What broke the stream this often would be resent; a login that got no answer has no session.
+        # The same events would break the stream again; a login that got no answer has no session.
         if exc.resume and (self._quick > MAX_RESUMES or self.ws.session_id is None):
             exc = ReconnectWebSocket(self.id, resume=False)
         self._cancel_task()

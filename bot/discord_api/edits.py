@@ -36,7 +36,7 @@ _GONE = (Result.MESSAGE_GONE, Result.PLACE_GONE)
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What to show, and within how many seconds; `drawn_at`: when a countdown's number was right."""
+    """One edit: its content, and within how many seconds; `drawn_at`: when a countdown's number was right."""
 
     layout: Drawn
     limit: float
@@ -50,7 +50,7 @@ class Edit:
 
 
 class Edits:
-    """The routes to one reload's reply. What is learnt about them lasts as long as the process."""
+    """The routes to one reload's reply. Anything learnt about them lasts as long as the process."""
 
     def __init__(self, bot: discord.Client, now: Callable[[], float], calls: Calls) -> None:
         self._bot = bot

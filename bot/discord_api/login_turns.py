@@ -36,7 +36,7 @@ class Turn(NamedTuple):
 
 
 class Token(NamedTuple):
-    """What all processes know about a token's logins."""
+    """The state of a token's logins, shared by all processes."""
 
     lost: int = 0
     """How many logins did not stay up."""

@@ -32,7 +32,7 @@ _NO_READ_HISTORY = (160002, 160009)
 
 
 class Pings:
-    """The routes to the people of one reload. What is learnt about them lasts as long as the process."""
+    """The routes to the people of one reload. Anything learnt about them lasts as long as the process."""
 
     def __init__(self, bot: PatientBot, now: Callable[[], float], calls: Calls, edits: Edits) -> None:
         self._bot = bot

@@ -1,4 +1,4 @@
-"""Pure: what a model ID is, and how to read one from what a person typed or pasted."""
+"""Pure: recognises a model ID, and reads one from text that a person typed or pasted."""
 
 import re
 from urllib.parse import parse_qs
@@ -17,7 +17,7 @@ _LISTS = ("section", "category")
 
 
 def parse_model_id(text: str) -> str:
-    """Read a model id from what a person typed or pasted: the id, or the model's page on a vendor host.
+    """Read a model ID from text that a person typed or pasted: the ID, or the model's page on a vendor host.
 
     The case is kept, since uploaders choose their IDs. Raises BadModelId; NoModelPage for another page there.
     """

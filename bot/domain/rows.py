@@ -1,4 +1,4 @@
-"""What is kept of a server besides its reloads: its key, its settings, watched models, calls that cost."""
+"""Rows about a server, besides its reloads: its key, its settings, watched models, calls that cost."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace

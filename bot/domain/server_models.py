@@ -87,9 +87,9 @@ def own_models(recent: Iterable[tuple[str, float]], typed: str, now: float) -> l
 
 
 def with_typed(ids: list[str], typed: str, most: int) -> list[str]:
-    """Return at most this many suggested IDs, including what was typed if that can be an ID.
+    """Return at most this many suggested IDs, including the typed text if that can be an ID.
 
-    Discord preselects the first one. What was typed comes first if it is a known ID or a model's page, or if
+    Discord preselects the first one. The typed text comes first if it is a known ID or a model's page, or if
     no ID starts with it; otherwise it comes last.
     """
     try:

@@ -117,7 +117,7 @@ class LivePage(Preview):
             tasks.create_task(self._follow_the_clock(), name="clock")
 
     async def _restart_once(self) -> None:
-        """Restart the bot; whoever asks for it in between gets the same restart."""
+        """Restart the bot; a second request in between gets the same restart."""
         if self._restarting is None or self._restarting.done():
             self._restarting = asyncio.create_task(self._restart_in_turn(), name="restart")
         await asyncio.shield(self._restarting)

@@ -1,4 +1,4 @@
-"""What both forms of the sandbox share: settings that lead nowhere else, and a server with two people."""
+"""The common part of both sandboxes: settings that lead nowhere else, and a server with two people."""
 
 import tempfile
 import time

@@ -33,7 +33,7 @@ class News(NamedTuple):
 
 
 class PageOfModels(NamedTuple):
-    """What a page of a server's models shows of those that are reloading, and which others it needs."""
+    """A page of a server's models: those that are reloading, and which others it needs."""
 
     running: list[str]
     """All models that are reloading."""

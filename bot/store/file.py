@@ -48,7 +48,7 @@ _PAGE = "SELECT key, value FROM kv WHERE key > ? AND value IS NOT NULL ORDER BY 
 
 
 class Found(NamedTuple):
-    """What belongs in memory, and the newest reloads, some of which may have ended."""
+    """The rows that belong in memory, and the newest reloads, some of which may have ended."""
 
     rows: dict[str, StoredRow]
     newest: list[Reload]
@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 @contextmanager
 def trouble(folder: Path) -> Iterator[None]:
-    """Turn errors while opening into StoreUnusable, which says what to do."""
+    """Turn errors while opening into StoreUnusable, whose message says how to fix it."""
     path = folder / NAME
     try:
         yield

@@ -21,7 +21,7 @@ async def models(world: World, who: MemberActor | None = None) -> InteractionRes
 
 
 def shown(result: InteractionResult) -> str:
-    """What a private layout says."""
+    """Return the text of a private layout."""
     assert result.response is not None
     assert result.response.ephemeral
     return texts(result.response.components)

@@ -1,4 +1,4 @@
-"""What `/reload` suggests: this server's models first, then the API's public ones, through typos."""
+"""Suggestions of `/reload`: this server's models first, then the API's public ones, forgiving typos."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote still works: its store, as a file and in PostgreSQL, `.env`, buttons."""
+"""Version 0.1.0's data still works: its store, as a file and in PostgreSQL, `.env`, buttons."""
 
 import asyncio
 import functools

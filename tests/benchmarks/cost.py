@@ -1,4 +1,4 @@
-"""What a reload and an edit cost: our bot and others take turns, each alone with a Discord."""
+"""The cost of a reload and an edit: our bot and others take turns, each alone with a Discord."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -29,7 +29,7 @@ _MODEL = re.compile(rb'"model-(\d+)"')
 
 
 class Kind(IntEnum):
-    """What happened to a reload."""
+    """Events in a reload's life."""
 
     LOGIN = 0
     ASKED = 1
@@ -142,7 +142,7 @@ class Discord:
         wait = round(self._second + 1 - now, 3)
         return {"message": "You are being rate limited.", "retry_after": max(wait, 0.001), "global": True}
 
-    # What the benchmark asks for
+    # The benchmark's requests
 
     async def ready(self) -> None:
         """Wait until the bot is connected and its commands are there."""

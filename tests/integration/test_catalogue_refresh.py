@@ -64,7 +64,7 @@ class Place:
             await self.keys.set(server, key, 1, "mod", Checked("v4", works=True))
 
     async def run(self, seconds: float) -> None:
-        """Let it run for so long."""
+        """Let it run for this many seconds."""
         if self.task is None:
             self.task = asyncio.create_task(self.catalogue_refresh.run())
         await asyncio.sleep(seconds)

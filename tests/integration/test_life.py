@@ -158,7 +158,7 @@ async def test_a_slow_write_that_failed_in_the_end_is_made_up_for(
 
 
 async def test_an_ending_reaches_the_disk_although_the_call_did_not(life: Life, store: TroubledStore) -> None:
-    """What the runner does when the step to CALLING cannot be stored."""
+    """The runner does this when the step to CALLING can't be stored."""
     store.plan = [SLOW_FAILS]
     await life.step(State.CALLING, message=99, called_at=1010.0)
     await live(

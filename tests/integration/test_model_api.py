@@ -529,7 +529,7 @@ async def test_no_cookie_goes_from_one_servers_call_to_anothers(api: ModelApiSer
 async def test_a_picture_is_asked_for_as_documented(
     api: ModelApiServer, session: aiohttp.ClientSession, version: str, render: str, fetch: str
 ) -> None:
-    """What is in the body is checked by the stand-in."""
+    """The stand-in checks the body."""
     ours = ModelApi(session, api.url, version)
     api.renders = [stand_in.Answer(api.rendering(eta=7))]
     assert await ours.render(KEY, "m", "a cup") == Rendering(Outcome.RENDERING, job="7", wait=7.0)

@@ -32,7 +32,7 @@ EDGE: dict[str, Any] = {"status": 429, "edge": True}
 
 
 def seed(wire: Wire, *, spread: float) -> list[Interaction]:
-    """A stopped bot's countdowns, as its store and Discord have them: due at DUE, and so much later."""
+    """Store the countdowns of a stopped bot, in its store and in Discord: due from DUE on."""
     server, asked = wire.server, []
     store = EmbeddedStore(wire.folder / "data")
     store._memory.begin()
