@@ -24,6 +24,7 @@ from bot.domain.errors import (
     StoreAway,
     StoreTrouble,
 )
+from bot.memory import share_one_arena
 from bot.model_api.places import concurrent_calls, raise_file_limit
 from bot.settings import Settings, load_settings
 from bot.vault import new_encryption_key
@@ -77,6 +78,7 @@ def _do(arguments: argparse.Namespace) -> int:
         port = page.PORT if arguments.port is None else arguments.port
         return asyncio.run(page.serve(arguments.seconds, port))
     if arguments.command in (None, "run"):
+        share_one_arena()
         with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
             return runner.run(run(load_settings()))
     from bot.admin.commands import DO  # noqa: PLC0415  # a running bot does without them

@@ -2,16 +2,21 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 _BLOCK = 64
 """Lines that are searched together."""
 _WORTH_FILING = 4096
-_BUCKETS = 8191
-"""The number of buckets: a prime, so that letters spread well."""
-_PAIR, _FOUR = 2, 4
-_AS_NUMBERS: dict[int, Literal["H", "I"]] = {_PAIR: "H", _FOUR: "I"}
+_OFTEN = b"\nabcdefghijklmnopqrstuvwxyz0123456789 -._/"
+_OTHERS = 48 - len(_OFTEN)
+_LETTERS = bytes(
+    _OFTEN.index(letter) if letter in _OFTEN else len(_OFTEN) + letter % _OTHERS for letter in range(256)
+)
+"""Each byte's number below 48: one of its own if it is frequent in names, and a shared one otherwise."""
+_HASHED = 6007
+"""The number of buckets for longer pieces. A prime spreads well; 8191, next to a power of two, would only
+shift letters and add them."""
 _DIGITS = b"01" + bytes(254)
 
 
@@ -19,7 +24,7 @@ class PackedLines:
     """Numbered lines; a line's number is its position.
 
     Rare text takes longest to find, and two or three letters longer than many, because a search can't skip
-    anything. So each block of lines is filed under the pairs and fours of bytes in it.
+    anything. So each block of lines is filed under the pairs, threes and fours of bytes in it.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -29,7 +34,7 @@ class PackedLines:
             self._starts.append(len(text))
         self._text = bytes(text)
         self._width = len(self._starts) // _BLOCK // 8 + 1
-        self._blocks = self._filed() if len(self._starts) > _WORTH_FILING else None
+        self._files = [*map(self._filed, _PIECES)] if len(self._starts) > _WORTH_FILING else []
 
     def beginning_with(self, text: str) -> Iterator[int]:
         """Return the numbers of the lines that start with a text."""
@@ -49,29 +54,29 @@ class PackedLines:
                 at = self._text.find(packed, self._starts[number + 1] - 1, ends)
 
     def _where(self, packed: bytes) -> Iterable[tuple[int, int]]:
-        """Yield the parts of the text that may contain this, each including the line breaks at both ends."""
-        if self._blocks is None or len(packed) < _PAIR:
+        """Return the parts of the text that may contain this, each including the line breaks at both ends."""
+        if not self._files or len(packed) < 2:
             return [(0, len(self._text))]
         filed = -1
-        for piece in _pieces(packed, _FOUR if len(packed) >= _FOUR else _PAIR):
-            filed &= int.from_bytes(self._blocks[piece * self._width : (piece + 1) * self._width], "little")
+        for pieces, file in zip(_PIECES, self._files, strict=True):
+            for piece in pieces(packed):
+                filed &= int.from_bytes(file[piece * self._width : (piece + 1) * self._width], "little")
         lines = len(self._starts) - 1
         return (
             (self._starts[block * _BLOCK] - 1, self._starts[min(lines, (block + 1) * _BLOCK)])
             for block in bits(filed)
         )
 
-    def _filed(self) -> bytes:
-        """Return, for each bucket, a bitmap of its blocks, `_width` bytes wide."""
-        blocks = range(0, len(self._starts) - 1, _BLOCK)
-        table = bytearray(len(blocks) * _BUCKETS)
+    def _filed(self, pieces: Callable[[bytes], set[int]]) -> bytes:
+        """Return, for each bucket of pieces, a bitmap of its blocks, `_width` bytes wide."""
+        blocks, buckets = range(0, len(self._starts) - 1, _BLOCK), _PIECES[pieces]
+        table = bytearray(len(blocks) * buckets)
         """One row per block, with one byte for each bucket."""
         for number, first in enumerate(blocks):
             last = min(len(self._starts) - 1, first + _BLOCK)
-            text, row = self._text[self._starts[first] - 1 : self._starts[last]], number * _BUCKETS
-            for piece in _pieces(text, _PAIR) | _pieces(text, _FOUR):
-                table[row + piece] = 1
-        bitmaps = (bitmap(table[bucket::_BUCKETS]) for bucket in range(_BUCKETS))
+            for piece in pieces(self._text[self._starts[first] - 1 : self._starts[last]]):
+                table[number * buckets + piece] = 1
+        bitmaps = (bitmap(table[bucket::buckets]) for bucket in range(buckets))
         return b"".join(blocks.to_bytes(self._width, "little") for blocks in bitmaps)
 
 
@@ -88,16 +93,25 @@ def bitmap(chosen: bytes | bytearray) -> int:
     return int(chosen[::-1].translate(_DIGITS), 2)
 
 
-def _pieces(text: bytes, length: int) -> set[int]:
-    """Return the buckets of all pieces of this length in a text.
+def _pairs(text: bytes) -> set[int]:
+    letters = text.translate(_LETTERS)
+    return {a * 48 + b for a, b in set(pairwise(letters))}
 
-    Some pieces share one, which costs a fruitless look.
-    """
-    found = set[int]()
-    for start in range(length):
-        whole = (len(text) - start) // length * length
-        found.update(memoryview(text)[start : start + whole].cast(_AS_NUMBERS[length]))
-    return {piece % _BUCKETS for piece in found}
+
+def _threes(text: bytes) -> set[int]:
+    letters = text.translate(_LETTERS)
+    threes = set(zip(letters, letters[1:], letters[2:], strict=False))
+    return {((a * 48 + b) * 48 + c) % _HASHED for a, b, c in threes}
+
+
+def _fours(text: bytes) -> set[int]:
+    letters = text.translate(_LETTERS)
+    fours = set(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
+    return {(((a * 48 + b) * 48 + c) * 48 + d) % _HASHED for a, b, c, d in fours}
+
+
+_PIECES: dict[Callable[[bytes], set[int]], int] = {_pairs: 48**2, _threes: _HASHED, _fours: _HASHED}
+"""The number of buckets for the pieces of each length. If pieces share one, that costs a fruitless look."""
 
 
 def _packed(text: str) -> bytes:

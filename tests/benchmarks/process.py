@@ -21,8 +21,10 @@ async def rewarm() -> None:
     """The real bot, put together and served as the command line does it."""
     from bot import logs  # noqa: PLC0415  # a peer's memory has none of ours
     from bot.app import build, settle_garbage_collector  # noqa: PLC0415
+    from bot.memory import share_one_arena  # noqa: PLC0415
     from bot.settings import load_settings  # noqa: PLC0415
 
+    share_one_arena()
     settings = load_settings(None)
     token = settings.discord_token.get_secret_value()
     logs.set_up(settings.log_level, settings.log_format, [token])

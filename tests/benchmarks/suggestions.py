@@ -13,7 +13,7 @@ import orjson
 
 from bot.domain.catalogue import MOST_ROWS, PublicModel
 from bot.jobs import catalogue_refresh
-from bot.memory import give_back
+from bot.memory import give_back, share_one_arena
 from tests.benchmarks.control import child, obey, part, resident
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.report import Table, both, under
@@ -24,9 +24,15 @@ _COMMON = ["stable", "anime", "realistic", "dream", "photo", "turbo", "flux", "v
 _COMMON += ["mix", "xl", "v1", "v2", "lora", "style"]
 TYPED = {
     "nothing": [""],
-    "a letter": list("aeqz7"),
-    "two or three rare letters": ["zq", "qx", "qe", "-q", "q9e", "xqa", " q", "7q"],
-    "words that many have": ["anime mix", "stable realistic dream photo", "mix anime stable dream", "xl v1"],
+    "a letter": list("aeoqz7"),
+    "two or three rare letters": ["zq", "7q", "-q", "q9e", "vg", "aur", "2cs", "jp", "dé", "re-"],
+    "words that many have": [
+        "anime mix",
+        "stable realistic dream photo",
+        "mix anime stable dream",
+        "xl v1",
+        "stable v1 stable",
+    ],
     "words never together": ["flux juggernaut comic turbo", "v1 v2 style vision", "comic 7 9 1"],
     "typos": ["juggrnaut", "relistic vison", "stabel dreem anmie potho", "reaistlc junggernaut"],
     "like nothing": ["zzzzzzzz", "qqqqqqqq qqqqqqqz", "xq" * 20, "a" * 100, "日本語のモデル"],
@@ -110,5 +116,6 @@ class _Measured:
 
 
 if __name__ == "__main__":
+    share_one_arena()
     asked = _Measured()
     asyncio.run(obey({"read": asked.read, "search": asked.search, "crowd": asked.crowd}))
