@@ -65,7 +65,7 @@ async def used(wire: Wire) -> AsyncIterator[Wire]:
 # check
 
 
-async def test_check_with_all_well_beside_a_running_bot(used: Wire) -> None:
+async def test_check_with_all_well_next_to_a_running_bot(used: Wire) -> None:
     used.api.balances = [INVALID]
     before = [path for path in (used.folder / "data").iterdir() if path.suffix != ".db-shm"]
     content = {path: path.read_bytes() for path in before}

@@ -152,7 +152,7 @@ async def test_many_servers_are_listed_page_by_page(wire: Wire, monkeypatch: pyt
     assert wire.server.violations == []
 
 
-async def test_removal_in_sight_stops_its_countdowns_at_once(
+async def test_removal_seen_live_stops_its_countdowns_immediately(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(wire.settings(), monkeypatch) as bot:

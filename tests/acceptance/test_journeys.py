@@ -111,7 +111,7 @@ async def test_each_refusal_has_its_own_ending(world: World, api: ModelApiServer
     assert world.pings() == [], "who asked a moment ago is still looking"
 
 
-async def test_named_wait_is_waited_out_in_sight(world: World, api: ModelApiServer) -> None:
+async def test_named_wait_is_waited_out_visibly(world: World, api: ModelApiServer) -> None:
     api.reloads = [refused("Rate limit exceeded", 429, retry_after=12), Answer(ACCEPTED)]
     await world.reload()
     assert world.last().word == "Waiting"

@@ -70,7 +70,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("case", LEFT)
-async def test_every_state_left_by_a_crash_ends_in_sight(
+async def test_every_state_left_by_a_crash_ends_visibly(
     crash: Callable[..., Awaitable[Reload]], world: World, api: ModelApiServer, case: str
 ) -> None:
     left = LEFT[case]

@@ -243,7 +243,7 @@ async def test_token_that_is_reset_is_one_line(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_while_a_shard_logs_in_anew_stops_it(wire: Wire, number: signal.Signals) -> None:
+async def test_signal_while_a_shard_logs_in_again_stops_it(wire: Wire, number: signal.Signals) -> None:
     """discord.py would handle a cancellation there itself."""
     async with wire.process() as process:
         await wire.ready()

@@ -127,7 +127,7 @@ async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     assert api.render_calls == []
 
 
-async def test_a_use_begins_anew(watched: World) -> None:
+async def test_a_use_starts_over(watched: World) -> None:
     await watched.days(5)
     await watched.reload(watched.ben)
     await watched.env.advance_time(125)

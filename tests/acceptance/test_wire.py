@@ -673,7 +673,7 @@ async def test_stop_while_the_call_is_being_stored_calls_nobody(
     assert [reload.state for reload in await bot.store.open()] == [State.ASKED]
 
 
-async def test_outage_of_an_hour_ends_in_sight_all_the_same(wire: Wire, bot: Rewarm) -> None:
+async def test_outage_of_an_hour_still_ends_visibly(wire: Wire, bot: Rewarm) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
     out = [Fault(method, "", times=10**9, status=503) for method in ("PATCH", "POST")]

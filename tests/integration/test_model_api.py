@@ -134,7 +134,7 @@ async def test_a_slow_body_is_read_while_it_keeps_within_the_20_seconds(
 
 
 @pytest.mark.looptime
-async def test_a_body_that_drips_for_ever_is_cut_after_20_seconds(session: aiohttp.ClientSession) -> None:
+async def test_a_body_that_drips_forever_is_cut_after_20_seconds(session: aiohttp.ClientSession) -> None:
     started = asyncio.get_running_loop().time()
     answer = await reload_from(session, dripping(YES, every=3))
     assert answer.outcome is Outcome.NO_USABLE_ANSWER

@@ -266,7 +266,7 @@ async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_ow
 
 
 @pytest.mark.usefixtures("bot")
-async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_for_ever(wire: Wire) -> None:
+async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_forever(wire: Wire) -> None:
     wire.general.may_send = False
     wire.server.faults.append(Fault("POST", FOLLOW_UP, times=10**9, done_and_status=504))
     await wire.reload()

@@ -160,7 +160,7 @@ HOST_ONLY = "must be scheme and host only, like https://modelslab.com"
         ("LOG_FORMAT", "xml", "must be console or json"),
     ],
 )
-def test_a_bad_value_gives_one_line_that_names_it_and_says_how_to_mend_it(
+def test_a_bad_value_gives_one_line_that_names_it_and_says_how_to_fix_it(
     load: Any, name: str, value: str, fix: str
 ) -> None:
     (line,) = refused(load, **{name: value})
