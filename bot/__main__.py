@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _version() -> str:
-    """The version, which stands in pyproject.toml only: an installed bot has it as metadata."""
+    """The version. Only pyproject.toml has it; an installed bot reads it from its metadata."""
     import tomllib  # noqa: PLC0415  # --help needs none of these
     from importlib import metadata  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415

@@ -59,17 +59,19 @@ COGS = (
     "cogs.help",
 )
 GUILD_DELAY = 1.0
-"""Ready once no GUILD_CREATE has arrived for this long; commands work earlier."""
+"""Seconds without a new GUILD_CREATE after which the bot counts as ready; commands work earlier."""
 COLLECT_AFTER = 10_000
-"""Threshold of generation 0; with 20,000 objects a collection takes 40 ms. Python's own is 700."""
+"""Objects after which generation 0 is collected. With 20,000 a collection takes 40 ms; Python's default is
+700."""
 COLLECT_OLDER_AFTER = 100
-"""Threshold of generations 1 and 2; Python's own is 10. Hardly any garbage gets that old."""
+"""Collections of a generation after which the next is collected. Python's default is 10, but hardly any
+garbage gets that old."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Rewarm(PatientBot):
-    """The bot: what is shared between the cogs is built here once."""
+    """The bot. Everything that cogs share is built here, once."""
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class Rewarm(PatientBot):
         metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we don't use voice
         limiter = Limiter(settings.share)
         super().__init__(**_options(settings, limiter))
         self.logins = Logins(store, now, self.limits)
@@ -120,9 +122,9 @@ class Rewarm(PatientBot):
         metrics.edit_interval.set_function(lambda: countdowns.every)
 
     async def setup_hook(self) -> None:
-        """Run after the login, before the gateway: load what people can do, and go on with what is open."""
+        """Load the commands and resume open reloads: after the login, before the gateway connects."""
         if self._own_discord:
-            # A fresh gateway login goes to discord.py's default gateway, so that must be the proxy's.
+            # discord.py sends a fresh login to its default gateway, so that must be the proxy's.
             _, gateway, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
         self.is_half_built = True
@@ -149,15 +151,15 @@ class Rewarm(PatientBot):
         log.info("bot.up", servers=len(self.guilds))
 
     def on_event_skipped(self, event: str) -> None:
-        """Called by the gateway for an event that could not be read."""
+        """Called by the gateway for an event that it could not read."""
         self.metrics.events_skipped.labels(event).inc()
 
     def on_server_changed(self, server: int, thread: int | None) -> None:
-        """Called by the gateway where the bot may be allowed something that it was not."""
+        """Called by the gateway when the bot may have gained a permission somewhere."""
         self.runner.changed(server, thread)
 
     async def close(self) -> None:
-        """Stop in order: reloads, Discord, the model API. The store is closed by who opened it."""
+        """Stop in order: reloads, Discord, the model API. Whoever opened the store closes it."""
         for task in self._tasks:
             task.cancel()
         await self.runner.stop()
@@ -169,7 +171,7 @@ class Rewarm(PatientBot):
 
 
 def _options(settings: Settings, limiter: Limiter) -> dict[str, Any]:
-    """How discord.py is set up: servers only, and nothing kept in memory that is not needed."""
+    """Return discord.py's options: servers only, and nothing kept in memory that is not needed."""
     return {
         "command_prefix": commands.when_mentioned,
         "help_command": None,
@@ -189,10 +191,10 @@ def _options(settings: Settings, limiter: Limiter) -> dict[str, Any]:
 
 
 def settle_garbage_collector() -> None:
-    """Keep Python's collector from stopping a process, all the bot's and just built, again and again.
+    """Keep Python's garbage collector from halting the process over and over; call it once the bot is built.
 
-    With 5,000 countdowns it looked through all that there is every 3 s, for 0.2 s each time (measured). What
-    is there now stays; of what comes, nearly all is gone before 10,000 new objects are looked through.
+    With 5,000 countdowns it went through every object every 3 s, for 0.2 s each time (measured). Existing
+    objects are exempt from now on; of new ones, nearly all are gone before 10,000 are looked through.
     """
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, COLLECT_OLDER_AFTER)
@@ -204,10 +206,11 @@ async def build(
     calls: int = MAX_CONCURRENT_CALLS,
     api_hosts: Mapping[str, str] | None = None,
 ) -> Rewarm:
-    """Open the store and make the bot, before anything goes to Discord; `calls` to the model API at once.
+    """Open the store and make the bot, before anything is sent to Discord.
 
-    `api_hosts`: by version, in place of those of the settings.
-    Raises StoreUnusable, and SealBroken when KEY_ENCRYPTION_KEYS are not those of the store.
+    `calls`: how many calls to the model API may be open together. `api_hosts`: hosts by version, instead of
+    those in the settings. Raises StoreUnusable, and SealBroken if KEY_ENCRYPTION_KEYS are not those of the
+    store.
     """
     if settings.discord_api_url:
         Route.BASE = settings.discord_api_url

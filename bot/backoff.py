@@ -7,7 +7,7 @@ def start_pause(attempt: int) -> float:
 
 
 def asleep_pause(attempt: int) -> float:
-    """Seconds to wait after the `attempt`-th try (from 0) in a thread that is archived, up to an hour."""
+    """Seconds to wait after the `attempt`-th try (from 0) in an archived thread, up to an hour."""
     return float(min(2 ** min(attempt, 12), 3600))
 
 
@@ -17,5 +17,5 @@ def retry_pause(attempt: int) -> float:
 
 
 def limit_pause(refusals: int) -> float:
-    """Seconds to wait after so many 429s in a row that named no wait: 5, 10, 20, up to 5 minutes."""
+    """Seconds to wait after this many 429s in a row that named no wait: 5, 10, 20, up to 5 minutes."""
     return float(min(5 * 2 ** min(refusals - 1, 6), 300))

@@ -1,7 +1,7 @@
-"""A clock that goes on while the machine sleeps, and an event loop that lives by it.
+"""A clock that keeps going while the machine sleeps, and an event loop that uses it.
 
-On Linux and macOS `time.monotonic`, by which asyncio's own loop lives, stands still in a suspend. Afterwards
-a countdown would go on where it was, and a lease that others have taken over would look good.
+On Linux and macOS `time.monotonic`, which asyncio's own loop uses, stands still during a suspend. Afterwards
+a countdown would continue where it was, and a lease that others have taken over would look valid.
 """
 
 import asyncio
@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable
 
 LOOK_INTERVAL = 1.0
-"""The loop looks at its clock at least this often: the kernel's own waiting stands still in a suspend."""
+"""Seconds after which the loop looks at its clock at the latest: the kernel's own wait stands still during a
+suspend."""
 
 
 def elapsed() -> float:
-    """Seconds of a monotonic clock that counts suspends."""
+    """Return the seconds of a monotonic clock that counts suspends."""
     if sys.platform == "linux":
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
     elif sys.platform == "darwin":
-        now = time.clock_gettime(time.CLOCK_MONOTONIC)  # Python's own is mach_absolute_time, which does not
+        now = time.clock_gettime(time.CLOCK_MONOTONIC)  # Python's mach_absolute_time doesn't
     else:
-        now = time.monotonic()  # on Windows it does
+        now = time.monotonic()  # on Windows it counts them
     return now
 
 
@@ -31,7 +32,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class SuspendProofLoop(asyncio.SelectorEventLoop):
-    """Timers go off when they are due, or within a second after the machine has woken up."""
+    """An event loop whose timers fire when they are due, or within a second of the machine waking up."""
 
     def __init__(self, clock: Callable[[], float] = elapsed) -> None:
         super().__init__(_Selector())

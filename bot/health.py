@@ -20,7 +20,7 @@ _OK = "ok"
 
 
 class Health:
-    """Serves /livez, /readyz and /metrics. `gateway`: says "ok", or what is not."""
+    """Serves /livez, /readyz and /metrics; `gateway` returns "ok", or what is wrong."""
 
     def __init__(
         self, host: str, port: int, metrics: Metrics, store: Store, gateway: Callable[[], str]
@@ -37,7 +37,7 @@ class Health:
         self._lag: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to serve. Raises OSError where the port is taken, or the address is not this machine's."""
+        """Start serving. Raises OSError if the port is taken or the address is not this machine's."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         self._lag = asyncio.create_task(self._watch_the_loop(), name="loop-lag")
@@ -49,11 +49,11 @@ class Health:
         await self._runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
-        """That this answers shows that the event loop turns."""
+        """Answer, which shows that the event loop is running."""
         return web.Response(text="ok\n")
 
     async def _ready(self, _: web.Request) -> web.Response:
-        """Whether people are served: each part on a line of its own."""
+        """Tell whether people are being served, with one line per part."""
         is_written, fault = await self._can_write(), self._store.fault
         parts = {"gateway": self._gateway(), "store": _OK if is_written and not fault else "not ok"}
         is_ready = set(parts.values()) == {_OK}

@@ -1,4 +1,4 @@
-"""A server's API key: set, look at, open, remove. In clear it exists only inside these calls."""
+"""A server's API key: set, check, open, remove. In clear text it exists only inside these calls."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ from bot.store.base import ENCRYPTION_CHECK, Store
 from bot.vault import Vault
 
 BALANCE_TIMEOUT = 5.0
-"""Somebody waits for what is said with it."""
+"""Seconds for asking the balance: somebody waits for the answer that includes it."""
 LONGEST_KEY = 256
 _KEY_TAIL = 4
 PURPOSE = "api key"
@@ -32,18 +32,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """What may be shown of a stored key; `tail` is None where the key does not open."""
+    """The public part of a stored key; `tail` is None if the key doesn't open."""
 
     by_name: str
     at: float
     tail: str | None
     host: str
-    """Where it is sent to."""
+    """The host that it is sent to."""
     checked: bool
 
 
 class Checked(NamedTuple):
-    """The version of the API that a key is for, whether it is said to work, and what is left to spend."""
+    """The version of the API that a key is for, whether the API says that it works, and the balance."""
 
     version: str
     works: bool
@@ -52,7 +52,7 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServerKey:
-    """A server's key in clear, the API that it is for, and its row as it was read."""
+    """A server's key in clear text, the API that it is for, and its row as it was read."""
 
     secret: SecretStr
     api: ModelApi
@@ -68,15 +68,15 @@ def parse_key(text: str) -> SecretStr:
 
 
 def key_tail(key: str) -> str:
-    """At most the last 4 characters of a key, and none of a short one."""
+    """Return at most the last 4 characters of a key, and none of a short one."""
     tail = key[-_KEY_TAIL:] if len(key) >= 4 * _KEY_TAIL else ""
     return tail.replace("`", "'")
 
 
 async def unlock(store: Store, vault: Vault) -> None:
-    """Make sure, before anything else, that the encryption keys are those of this store.
+    """Make sure, before anything else, that the encryption keys are this store's.
 
-    Rows of an older key are sealed anew. Raises SealBroken when the store was sealed with other keys.
+    Rows sealed with an older key are sealed again. Raises SealBroken if the store was sealed with other keys.
     """
     check = await store.value(ENCRYPTION_CHECK)
     if check is not None:
@@ -88,9 +88,9 @@ async def unlock(store: Store, vault: Vault) -> None:
                 resealed += 1
                 sealed = vault.seal(PURPOSE, str(server), vault.open(PURPOSE, str(server), row.sealed))
                 await store.replace_key(server, row, replace(row, sealed=sealed))
-        except SealBroken as error:  # one server's damaged row: that server is told to set its key again
+        except SealBroken as error:  # one server's damaged row: that server has to set its key again
             log.error("key.unreadable", server=server, why=str(error))  # noqa: TRY400
-    if check is None or vault.stale(str(check)):  # last: an older key may go once this is done
+    if check is None or vault.stale(str(check)):  # last: after this the older key may be removed
         await store.set_value(ENCRYPTION_CHECK, vault.seal(ENCRYPTION_CHECK, "", SecretStr("rewarm")))
     if resealed:
         log.info("keys.resealed", count=resealed)
@@ -105,19 +105,19 @@ class Keys:
         self._hosts = hosts
         self._now = now
         self._removed: dict[int, float] = {}
-        """Servers whose key was removed, and when, where the store has not taken that yet."""
+        """Servers whose key was removed, and when, until the store has recorded that."""
         self._removing: dict[int, asyncio.Task[None]] = {}
 
     async def stop(self) -> None:
-        """What the store has not taken by now, it will not."""
+        """Stop: removals that the store has not recorded by now are lost."""
         for task in self._removing.values():
             task.cancel()
         await asyncio.gather(*self._removing.values(), return_exceptions=True)
 
     async def check(self, server: int, key: SecretStr) -> Checked:
-        """Ask the current host about a key; the other one only once that has refused the key in words.
+        """Ask the current host about a key, and the other host only if the first explicitly refused the key.
 
-        Raises KeyRefused when it has, and the other one, if there is one, does not say that the key works.
+        Raises KeyRefused if the first has, and no other host says that the key works.
         """
         current = self._hosts.current
         said = await self._ask(server, current, key)
@@ -145,7 +145,7 @@ class Keys:
         log.info("key.set", server=server, by=by, version=checked.version, checked=checked.works)
 
     async def status(self, server: int) -> KeyStatus | None:
-        """What may be shown of the server's key, or None."""
+        """Return what may be shown about the server's key, or None."""
         row = await self._row(server)
         if row is None:
             return None
@@ -155,10 +155,7 @@ class Keys:
         return KeyStatus(row.by_name, row.at, tail, host, row.checked)
 
     async def balance(self, server: int) -> Balance | None:
-        """What is left to spend with the server's key, as the API says now; None: nobody can tell.
-
-        Nothing of it is kept.
-        """
+        """Ask the API for the balance of the server's key; None if nobody can tell. Nothing of it is kept."""
         try:
             key = await self.open(server)
             async with asyncio.timeout(BALANCE_TIMEOUT):
@@ -167,19 +164,19 @@ class Keys:
             return None
 
     async def open(self, server: int) -> ServerKey:
-        """The server's key. Raises NoKey when there is none that opens, and StoreTrouble."""
+        """Return the server's key. Raises NoKey if there is none that opens, and StoreTrouble."""
         row = await self._row(server)
         if row is None or (secret := self._open(server, row)) is None:
             raise NoKey
         return ServerKey(secret, self._hosts.of(row.version), row)
 
     async def _row(self, server: int) -> KeyRow | None:
-        """What is stored, but for a key that was removed and cannot be deleted yet. Raises StoreTrouble."""
+        """Return the stored row, unless its key was removed but can't be deleted yet. Raises StoreTrouble."""
         row = await self._store.key(server)
         return row if row is not None and row.at > self._removed.get(server, -math.inf) else None
 
     def _open(self, server: int, row: KeyRow) -> SecretStr | None:
-        """The key of a row; None where it does not open."""
+        """Return the key of a row; None if it doesn't open."""
         try:
             return self._vault.open(PURPOSE, str(server), row.sealed)
         except SealBroken as error:
@@ -187,9 +184,9 @@ class Keys:
             return None
 
     async def move(self, server: int, key: ServerKey) -> ServerKey | None:
-        """Remember that a key is for the other host, which has yet to take it.
+        """Remember that a key is for the other host, which has yet to accept it.
 
-        None: there is no other, or another key is stored by now. Raises StoreTrouble.
+        None: there is no other host, or another key is stored by now. Raises StoreTrouble.
         """
         for other in self._hosts.others(key.api):
             row = replace(key.row, version=other.version, checked=False)
@@ -197,26 +194,29 @@ class Keys:
                 now = await self._store.key(server)
                 if now is None or replace(now, checked=False) != row:
                     continue
-                row = now  # another reload was first, and may know already that the key is taken there
+                row = now  # another reload was first, and may know already that the key works there
             log.info("key.moved", server=server, version=other.version)
             return ServerKey(key.secret, other, row)
         return None
 
     async def move_back(self, server: int, key: ServerKey, moved: ServerKey) -> None:
-        """Undo a move, unless the other host has taken the key meanwhile. Raises StoreTrouble."""
+        """Undo a move, unless the other host has accepted the key in the meantime. Raises StoreTrouble."""
         if not moved.row.checked:
             await self._store.replace_key(server, moved.row, key.row)
 
     async def confirm(self, server: int, key: ServerKey) -> None:
-        """Remember where the API has taken a key, unless another is stored by now. Raises StoreTrouble."""
+        """Remember where the API has accepted a key, unless another key is stored by now.
+
+        Raises StoreTrouble.
+        """
         row, taken = await self._store.key(server), replace(key.row, checked=True)
         if row is not None and row.sealed == taken.sealed and row != taken:
             await self._store.replace_key(server, row, taken)
 
     async def remove(self, server: int) -> bool | None:
-        """Delete the server's key for good; False if there was none.
+        """Delete the server's key for good; return False if there was none.
 
-        None: storage failed. The key is used no more here, and its deletion is tried again until it works.
+        None: storage failed. The key is no longer used here, and its deletion is retried until it works.
         """
         at = self._removed[server] = self._now()
         try:
@@ -233,7 +233,7 @@ class Keys:
         return existed
 
     async def _remove_later(self, server: int) -> None:
-        """Try until it works, or until another key is stored."""
+        """Retry until the key is deleted, or until another key is stored."""
         try:
             for attempt in itertools.count():
                 await asyncio.sleep(retry_pause(attempt))

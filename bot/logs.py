@@ -1,4 +1,4 @@
-"""Logs: one line per event, on standard error; secrets that we know cannot get in."""
+"""Logs: one line per event, on standard error; known secrets can't get in."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def set_up(level: str, form: Literal["console", "json"], masked: list[str]) -> None:
-    """Send our logs and the libraries' to standard error; mask what is secret, and Discord's tokens."""
+    """Send our logs and the libraries' to standard error; mask secrets and Discord's tokens."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -28,7 +28,7 @@ def set_up(level: str, form: Literal["console", "json"], masked: list[str]) -> N
     ]
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,  # first: the others cost, also for what nobody will read
+            structlog.stdlib.filter_by_level,  # first: the others cost time for nothing
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -60,18 +60,18 @@ def set_up(level: str, form: Literal["console", "json"], masked: list[str]) -> N
 
 
 def new_ref() -> str:
-    """A short reference that a person can quote and the log has."""
+    """Return a short reference that a person can quote and that the log contains."""
     return secrets.token_hex(2).upper()
 
 
 def log_failure(task: asyncio.Task[Any]) -> None:
-    """Called when a task is done: its failure is a defect of ours, and must be seen."""
+    """Log a finished task's failure: it is a bug of ours and must be seen."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("task.failed", task=task.get_name(), exc_info=error)
 
 
 def _masker(masked: list[str]) -> Callable[[WrappedLogger, str, Any], str]:
-    """The last step: whatever a line is made of, it is masked as it is written."""
+    """Mask secrets in the last step, whatever a line is made of."""
     known = [secret.strip() for secret in masked if secret.strip()]
 
     def mask(_: WrappedLogger, __: str, line: Any) -> str:

@@ -1,4 +1,4 @@
-"""Memory that is free, given back to the system."""
+"""Gives free memory back to the system."""
 
 import ctypes
 
@@ -17,7 +17,7 @@ def share_one_arena() -> None:
 
 
 def give_back() -> None:
-    """Give back what the C library keeps for later: after much was made and dropped, tens of MB."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, others need none
+    """Give back what the C library keeps for later: tens of MB after many objects were made and dropped."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it; others don't need it
     if trim is not None:
         trim(0)

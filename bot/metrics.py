@@ -1,4 +1,4 @@
-"""What is measured, for Prometheus. Made once, and handed down: no global registry."""
+"""The metrics for Prometheus: made once and handed down, with no global registry."""
 
 import functools
 
@@ -57,5 +57,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Does what the command line says: a command of `admin`, the sandbox, or the bot until it is stopped."""
+"""Runs what the command line asks for: a command of `admin`, the sandbox, or the bot until it is stopped."""
 
 import argparse
 import asyncio
@@ -47,7 +47,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def do(arguments: argparse.Namespace) -> int:
-    """Do what the command line says; return the exit status."""
+    """Run what the command line asks for; return the exit status."""
     try:
         return _do(arguments)
     except SettingsError as error:
@@ -83,12 +83,12 @@ def _do(arguments: argparse.Namespace) -> int:
             return runner.run(run(load_settings()))
     from bot.admin.commands import DO  # noqa: PLC0415  # a running bot does without them
 
-    logs.set_up("CRITICAL", "console", [])  # these say themselves what they find
+    logs.set_up("CRITICAL", "console", [])  # these commands report what they find
     return DO[arguments.command](arguments)
 
 
 def _where(error: StoreTrouble) -> str:
-    """The setting that leads to the store."""
+    """Return the name of the setting that leads to the store."""
     return "STORE_URL" if isinstance(error, DatabaseUnusable) else "DATA_DIR"
 
 
@@ -98,7 +98,7 @@ def _refuse(lines: list[str]) -> int:
 
 
 async def run(settings: Settings) -> NoReturn:
-    """Run the bot until it is told to stop by SIGINT or SIGTERM, or Discord refuses the token."""
+    """Run the bot until SIGINT or SIGTERM stops it, or Discord refuses the token."""
     feeding = asyncio.create_task(watchdog.feed(), name="watchdog")
     feeding.add_done_callback(logs.log_failure)
     secrets = [settings.discord_token.get_secret_value()]
@@ -112,7 +112,7 @@ async def run(settings: Settings) -> NoReturn:
     except StoreTrouble as error:
         refused = _refuse([f"{_where(error)}: {error}."])
         _leave(EXIT_FAILED if isinstance(error, StoreAway) else refused)
-    except asyncio.CancelledError:  # Ctrl-C; a disk that hangs must not hold it up
+    except asyncio.CancelledError:  # Ctrl-C; a hanging disk must not delay it
         _leave(EXIT_INTERRUPTED)
     settle_garbage_collector()
     health = None
@@ -129,7 +129,7 @@ async def run(settings: Settings) -> NoReturn:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    # Not by cancelling: a shard of discord.py that is connecting takes that for its own affair.
+    # Don't cancel it: a discord.py shard that is connecting would handle that itself.
     waiting = asyncio.create_task(told.wait(), name="signals")
     await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
     status = 0
@@ -151,7 +151,7 @@ def _what_ended(running: asyncio.Task[None]) -> int:
 
 
 async def _stop(bot: Rewarm, health: "Health | None") -> int:
-    """Close everything within STOP_TIMEOUT; 0, or the exit status that says what hung."""
+    """Close everything within STOP_TIMEOUT; return 0, or the exit status for the part that hung."""
     until = time.monotonic() + STOP_TIMEOUT - 1
     await _close("bot", bot.close(), until)
     if health is not None:
@@ -162,7 +162,7 @@ async def _stop(bot: Rewarm, health: "Health | None") -> int:
 
 
 async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) -> int:
-    """Whatever comes of it, the rest must be closed as well."""
+    """Close one part; whatever happens, the rest must be closed as well."""
     task = asyncio.create_task(closing, name=f"close-{what}")
     await asyncio.wait({task}, timeout=max(0.5, until - time.monotonic()))
     if not task.done():
@@ -175,7 +175,7 @@ async def _close(what: str, closing: Coroutine[Any, Any, None], until: float) ->
 
 
 def _leave(status: int) -> NoReturn:
-    """End the process at once: a normal exit waits for every thread, be it a hung disk or DNS."""
+    """End the process now: a normal exit waits for every thread, even one stuck on a disk or in DNS."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -140,9 +140,9 @@ class Settings(BaseSettings):
         try:
             parts = urlsplit(value.get_secret_value())
             several = "," in parts.netloc
-            # A port that is none raises; of several hosts it cannot be asked for.
+            # An invalid port raises; with several hosts it can't be read.
             is_sound = not parts.fragment and parts.netloc.count("@") < 2 and (several or parts.port != 0)
-        except ValueError:  # its words quote the password
+        except ValueError:  # its words contain the password
             is_sound = False
         if not is_sound:
             raise ValueError(
@@ -191,31 +191,31 @@ class Settings(BaseSettings):
 
     @property
     def encryption_keys(self) -> list[bytes]:
-        """The key ring, newest first."""
+        """The keys, newest first."""
         return _decode_keys(self.key_encryption_keys)
 
     @property
     def share(self) -> float:
-        """How much of Discord's limits is this process's: as much as of the shards."""
+        """This process's part of Discord's limits: the same as its part of the shards."""
         return len(self.shard_ids) / self.shard_count if self.shard_ids and self.shard_count else 1.0
 
     @property
     def model_api_hosts(self) -> dict[str, str]:
-        """Scheme and host that keys may go to, by version, the current one first."""
+        """The scheme and host that keys may be sent to, by version, the current one first."""
         if self.model_api_version == "auto":
             return {name: version.host for name, version in VERSIONS.items()}
         return {self.model_api_version: self.model_api_url or VERSIONS[self.model_api_version].host}
 
 
 def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Settings:
-    """Read the settings. Raises SettingsError with one line for each that is missing or wrong."""
+    """Read the settings. Raises SettingsError with one line for each missing or wrong one."""
     if env_file is not None and (env_file.is_symlink() or env_file.exists()) and not env_file.is_file():
         raise SettingsError([f"{env_file} isn't a file. Move it out of the way and copy .env.example."])
     credentials = os.environ.get("CREDENTIALS_DIRECTORY") or None
     if credentials is not None and not Path(credentials).is_dir():
         raise SettingsError(["CREDENTIALS_DIRECTORY isn't a folder."])
     try:
-        with warnings.catch_warnings(action="error", category=UserWarning):  # of files left out
+        with warnings.catch_warnings(action="error", category=UserWarning):  # about ignored files
             return Settings(_env_file=env_file, _secrets_dir=credentials, **given)  # type: ignore[call-arg]  # theirs
     except SourceError as error:
         [name] = re.findall(r'field "(\w+)"', str(error))
@@ -237,7 +237,7 @@ def _is_url(value: str, path: str) -> bool:
 
 
 def _line(detail: dict[str, Any]) -> str:
-    """One line for one fault; the value itself is left out, as it may be a secret."""
+    """Return one line for one fault, without the value, which may be a secret."""
     name = ".".join(str(part) for part in detail["loc"][:1]).upper()
     if detail["type"] == "missing":
         asks = {

@@ -58,7 +58,7 @@ class Vault:
         return SecretStr(padded[_LENGTH_BYTES : _LENGTH_BYTES + length].decode())
 
     def stale(self, row: str) -> bool:
-        """Tell whether a row was sealed with an older key. Raises SealBroken."""
+        """Return whether a row was sealed with an older key. Raises SealBroken."""
         return _decode(row)[1:5] != self._newest
 
 

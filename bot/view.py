@@ -1,4 +1,4 @@
-"""Pure: a Reload and a time → the Components V2 layout of its reply; a server's models → theirs."""
+"""Pure: turns a Reload and a time into the Components V2 layout of its reply; models into theirs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ from bot.words.watches import KEEP_WARM
 
 MODELS_PER_PAGE = 10
 TESTS_CHOICES = (0, 1, 3, 10, None)
-"""Of test images per member and day; None: no limit."""
+"""Choices for test images per member and day; None: no limit."""
 _CONTAINER, _TEXT = ComponentType.container.value, ComponentType.text_display.value
 _GALLERY, _ROW = ComponentType.media_gallery.value, ComponentType.action_row.value
 _BUTTON, _SECONDARY = ComponentType.button.value, discord.ButtonStyle.secondary.value
@@ -61,19 +61,19 @@ _ACCENTS = {
     Ending.UNKNOWN: discord.Colour.gold(),
 }
 _NOT_AGAIN = (Outcome.UNKNOWN_MODEL, Outcome.WRONG_KEY)
-"""The same again would fail again."""
+"""Outcomes after which trying the same again would fail again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A layout as Discord takes it: what is edited every few seconds needs no objects of discord.py's."""
+    """A layout as Discord takes it: an edit every few seconds needs no discord.py objects."""
 
     components: list[dict[str, Any]]
     named: list[int]
-    """Whom it mentions: an edit notifies nobody, and anyone whom it does not allow reads as @unknown-user."""
+    """The people it mentions: an edit notifies nobody, and anyone it doesn't allow reads as @unknown-user."""
 
     def as_view(self) -> discord.ui.LayoutView:
-        """The same for those of discord.py's calls that want one."""
+        """Return it as a view, for those of discord.py's calls that need one."""
         return _DrawnView(self.components)
 
 
@@ -103,16 +103,16 @@ def render(reload: Reload, now: float, say: Language, picture: Picture | None = 
 
 
 def _accent(reload: Reload) -> discord.Colour:
-    """A Ready whose test image failed is not as green as it was."""
+    """Return the colour: a Ready whose test image failed is less green."""
     failed = reload.ending is Ending.READY and reload.test is not None and not reload.is_testing
     return _ACCENTS[Ending.UNKNOWN if failed else reload.ending]
 
 
 def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutView:
-    """A layout that discord.py sends and forgets.
+    """Make a layout that discord.py sends and forgets.
 
-    It keeps the view of each message with a button in it, for ever; but not one that is stopped. Presses come
-    to the DynamicItems in `cogs`, by their custom id.
+    discord.py keeps the view of each message with a button forever, unless it was stopped. Presses reach the
+    DynamicItems in `cogs` by their custom ID.
     """
     view = discord.ui.LayoutView(timeout=None)
     for item in items:
@@ -122,7 +122,7 @@ def layout(*items: discord.ui.Item[discord.ui.LayoutView]) -> discord.ui.LayoutV
 
 
 def buttons(*items: discord.ui.Item[Any]) -> discord.ui.View:
-    """The same under plain text."""
+    """Make the same buttons for a message of plain text."""
     view = discord.ui.View(timeout=None)
     for item in items:
         view.add_item(item)
@@ -131,7 +131,7 @@ def buttons(*items: discord.ui.Item[Any]) -> discord.ui.View:
 
 
 def button(label: str, custom_id: str) -> discord.ui.Button[discord.ui.LayoutView]:
-    """A button whose presses are known by their custom id."""
+    """Make a button whose presses are recognised by its custom ID."""
     return discord.ui.Button(label=label, custom_id=custom_id)
 
 
@@ -160,9 +160,9 @@ def models_page(
     say: Language,
     made: Sequence[tuple[int, int]] = (),
 ) -> discord.ui.LayoutView:
-    """A page of a server's models, with a menu to look at one.
+    """Make a page of a server's models, with a menu to choose one.
 
-    `made`: how many test images who had made, for moderators.
+    `made`: how many test images each member had made, for moderators.
     """
     if not shown:
         return layout(_text(say(NO_MODELS)))
@@ -191,9 +191,9 @@ def model_page(
     watch: Watch | None,
     channel: int | None,
 ) -> discord.ui.LayoutView:
-    """One model as `user` sees it; `page` of the list to go back to.
+    """Make the page of one model as `user` sees it; `page`: the list's page to go back to.
 
-    `who`: also who reloaded it and who watches it; `channel`: where it is announced, if it is watched.
+    `who`: show who reloaded it and who watches it, too; `channel`: where it is announced, if it is watched.
     """
     users = watch.users if watch is not None else ()
     text = _text(model_text(model, now, say, who=who, watched=channel if users else None))
@@ -212,7 +212,7 @@ def model_page(
 def _watchers_menu(
     users: Sequence[int], custom_id: str, say: Language
 ) -> discord.ui.UserSelect[discord.ui.LayoutView]:
-    """Discord writes their names into it, which the bot does not know."""
+    """Make the menu of watchers. Discord fills in their names, which the bot doesn't know."""
     kind = discord.SelectDefaultValueType.user
     return discord.ui.UserSelect(
         custom_id=custom_id,
@@ -224,14 +224,14 @@ def _watchers_menu(
 
 
 def watch_buttons(reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.View | None:
-    """What stands under a new announcement, whose text is plain; it needs the model's last reload."""
+    """Make the buttons under a new announcement of plain text; they need the model's last reload."""
     if reload is None:
         return None
     return buttons(_watch_button(reload, say, cold=cold))
 
 
 def watch_layout(text: str, reload: Reload | None, say: Language, *, cold: bool) -> discord.ui.LayoutView:
-    """What an announcement is edited to: a layout, since *Keep it warm* may have made it one before."""
+    """Make the layout that an announcement is edited to: *Keep it warm* may have made it a layout before."""
     row = [] if reload is None else [discord.ui.ActionRow(_watch_button(reload, say, cold=cold))]
     return layout(_text(text), *row)
 
@@ -244,7 +244,7 @@ def _watch_button(reload: Reload, say: Language, *, cold: bool) -> discord.ui.Bu
 def settings_panel(
     chosen: ServerSettings, say: Language, *, may_write: bool, may_tell: bool = True
 ) -> discord.ui.LayoutView:
-    """The panel of a server's settings, each with a menu of its own."""
+    """Make the panel of a server's settings, with a menu for each."""
     pings: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
         custom_id=SETTING_ID.format(what="ping"),
         placeholder=say(PINGS),  # names the menu to a screen reader

@@ -1,4 +1,4 @@
-"""Tells systemd that the event loop turns: a datagram, as sd_notify(3) and sd_watchdog_enabled(3) have it."""
+"""Tells systemd that the event loop is running: a datagram, as in sd_notify(3) and sd_watchdog_enabled(3)."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def feed() -> None:
-    """Say so twice in the time that WatchdogSec allows; where systemd does not ask for it, return."""
+    """Notify systemd twice per WatchdogSec; return if systemd doesn't ask for it."""
     address, allowed = os.environ.get("NOTIFY_SOCKET", ""), os.environ.get("WATCHDOG_USEC", "")
     pid = str(os.getpid())
     if not address or not allowed.isdecimal() or os.environ.get("WATCHDOG_PID", pid) != pid:

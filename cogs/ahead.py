@@ -1,4 +1,4 @@
-"""*Test it too*: a test image that is asked for during a countdown, and made at its end."""
+"""*Test it too*: a test image that is requested during a countdown and made at its end."""
 
 import functools
 
@@ -15,7 +15,7 @@ from cogs.press import Press, asker_of, known_reload
 
 
 class AheadButton(Press, template=AHEAD):
-    """The button under a countdown, and those of the private answer: it says what it costs and asks once."""
+    """The button under a countdown, and those of its private answer, which states the cost and asks once."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Check everything each time: the answer may be an old one."""
@@ -34,19 +34,22 @@ class AheadButton(Press, template=AHEAD):
 
 
 async def _check(interaction: discord.Interaction[Rewarm], reload: Reload) -> None:
-    """Raises AlreadyEnded, NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown, NoTestsLeft."""
+    """Check all conditions.
+
+    Raises AlreadyEnded, NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown, NoTestsLeft.
+    """
     if reload.state not in JOINABLE:
         raise AlreadyEnded
     if reload.test is not None and reload.test.by.user != interaction.user.id:
         raise NoTestNow("asked")
     await interaction.client.keys.open(reload.server)
     await interaction.client.permissions.require(interaction, "reload")
-    if reload.test is None:  # else their place is reserved
+    if reload.test is None:  # otherwise their place is reserved
         await interaction.client.image_tests.check_allowance(reload.server, interaction.user.id)
 
 
 async def _answer(interaction: discord.Interaction[Rewarm], reload: Reload, *, is_asked_for: bool) -> None:
-    """Say how it stands, and offer what may be done next: in a new private answer, or in that one."""
+    """Show the state, and offer the next steps: in a new private answer, or in the existing one."""
     say = interaction.client.languages.of(interaction.locale)
     what, label, text = "yes", YES, test_too_cost(reload, say)
     if is_asked_for:
@@ -65,5 +68,5 @@ async def _answer(interaction: discord.Interaction[Rewarm], reload: Reload, *, i
 
 
 def _is_private(interaction: discord.Interaction[Rewarm]) -> bool:
-    """Whether it was pressed in the private answer."""
+    """Return whether it was pressed in the private answer."""
     return interaction.message is not None and interaction.message.flags.ephemeral

@@ -27,7 +27,7 @@ class ReplyButton(Press, template=BUTTON):
     """Any button of any reply."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """A press carries the reload's id, and nothing else."""
+        """Handle a press, which carries only the reload's ID."""
         reload = await known_reload(interaction, int(self.match["reload"]))
         match self.match["what"]:
             case "again":
@@ -51,7 +51,7 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
 
 
 async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, what: str) -> None:
-    """What is to be kept warm may have been confirmed before.
+    """Check that a test image may be made; a model to keep warm may have been confirmed before.
 
     Raises NoTestNow, NoKey, NotAllowedHere, PermissionsUnknown, NoTestsLeft.
     """
@@ -67,14 +67,14 @@ async def _check_test(interaction: discord.Interaction[Rewarm], reload: Reload, 
 
 
 def _form(reload: Reload, what: str, say: Language) -> discord.ui.Modal:
-    """Says what it costs, and asks for the prompt; discord.py is not to keep it."""
+    """Make the form, which states the cost and asks for the prompt; discord.py must not keep it."""
     form = discord.ui.Modal(
         title=say(TEST_TITLE), timeout=None, custom_id=FORM_ID.format(what=what, reload=reload.id)
     )
     form.add_item(discord.ui.TextDisplay(test_cost(reload, say)))
     box: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id=_BOX,
-        style=discord.TextStyle.long,  # all of it is seen on a phone
+        style=discord.TextStyle.long,  # shows all of it on a phone
         default=TEST_PROMPT,
         max_length=LONGEST_PROMPT,
     )
@@ -84,14 +84,14 @@ def _form(reload: Reload, what: str, say: Language) -> discord.ui.Modal:
 
 
 class ButtonsCog(commands.Cog):
-    """Hears what comes back from the form."""
+    """Receives submitted forms."""
 
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """A form is known by its id alone, so that one from before a restart works."""
+        """Handle a form, recognised by its ID alone, so that one from before a restart works."""
         data: Any = interaction.data or {}
         found = FORM.fullmatch(str(data.get("custom_id")))
         if interaction.type is discord.InteractionType.modal_submit and found is not None:
@@ -116,7 +116,7 @@ class ButtonsCog(commands.Cog):
 
 
 def _typed(data: Any) -> str:
-    """The prompt in a form that came back; the usual one where there is none."""
+    """Return the prompt in a submitted form; the default if there is none."""
     parts = [part.get("component") for part in data.get("components", ()) if isinstance(part, dict)]
     boxes = [part for part in parts if isinstance(part, dict) and part.get("custom_id") == _BOX]
     text = " ".join(str(boxes[0].get("value") or "").split()) if boxes else ""

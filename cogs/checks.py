@@ -1,4 +1,4 @@
-"""What must be true of who asks, and where, before a command does anything."""
+"""The conditions on who asks, and where, that a command checks first."""
 
 import discord
 
@@ -14,7 +14,7 @@ def require_manager(interaction: discord.Interaction[Rewarm]) -> None:
 
 
 def require_member(interaction: discord.Interaction[Rewarm]) -> int:
-    """The id of a server that the bot is a member of. Raises NotAMember."""
+    """Return the ID of a server that the bot is a member of. Raises NotAMember."""
     bot, server = interaction.client, interaction.guild_id or 0
     if bot.get_guild(server) is None:
         raise NotAMember(invitation(bot.application_id or 0, server))

@@ -1,7 +1,7 @@
-"""The one place where errors of commands and modals are shown; everything is in private.
+"""The one place where errors of commands and modals are shown, always in private.
 
-What a person can change is said plainly. The rest is one sentence with a short reference, and the log
-has the same reference.
+Anything a person can change is explained. The rest is one sentence with a short reference, which the log has,
+too.
 """
 
 from collections.abc import Awaitable
@@ -20,15 +20,15 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def on_error(interaction: discord.Interaction[Rewarm], error: app_commands.AppCommandError) -> None:
-    """Say what happened to who ran the command."""
+    """Show what happened to the person who ran the command."""
     cause = _cause(error)
     if isinstance(cause, NeverAcknowledged):
-        return  # too late: there is nobody to say anything to
+        return  # too late: there is no way to answer any more
     await interaction.client.responses.say(interaction, _wording(interaction, cause))
 
 
 async def errors_shown(interaction: discord.Interaction[Rewarm], doing: Awaitable[None]) -> None:
-    """Do what a press or a form asks for; of its errors, discord.py would tell the log only."""
+    """Handle a press or a form, showing its errors: discord.py would only log them."""
     try:
         await doing
     except Exception as error:  # noqa: BLE001  # all of them go to the one handler, which logs what is odd

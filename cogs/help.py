@@ -17,7 +17,7 @@ class HelpCog(commands.Cog):
 
     @app_commands.command(name=n_("help"), description=n_("What Rewarm does and how to use it"))
     async def help(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Commands that are hidden from the person are left out."""
+        """Explain the bot, without commands that are hidden from the person."""
         text = help_text(
             self.bot.languages.of(interaction.locale),
             self.bot.support_url,

@@ -1,4 +1,4 @@
-"""/key set, status, remove: for those with the Manage Server permission, in private."""
+"""/key set, status, remove: private, and only for people with the Manage Server permission."""
 
 import functools
 
@@ -33,7 +33,7 @@ from cogs.checks import require_manager, require_member
 from cogs.press import Press
 
 FORM_TIMEOUT = 900.0
-"""How long an open form is waited for."""
+"""Seconds that an open form is waited for."""
 
 
 class KeyModal(discord.ui.Modal):
@@ -41,7 +41,7 @@ class KeyModal(discord.ui.Modal):
 
     def __init__(self, say: Language) -> None:
         super().__init__(title=say(KEY_TITLE), timeout=FORM_TIMEOUT)
-        # Longer than a key may be, so that surrounding space does not count.
+        # Longer than a key may be, so that surrounding spaces don't count.
         self._box: discord.ui.TextInput[KeyModal] = discord.ui.TextInput(
             max_length=2 * LONGEST_KEY, custom_id="key"
         )
@@ -50,7 +50,7 @@ class KeyModal(discord.ui.Modal):
         self.add_item(discord.ui.TextDisplay(say(KEY_SHOWN)))
 
     async def on_submit(self, interaction: discord.Interaction[Rewarm]) -> None:  # type: ignore[override]
-        """Check the permission once more: it may have been taken away while the modal was open."""
+        """Check the permission once more: it may have been removed while the modal was open."""
         require_manager(interaction)
         key = parse_key(self._box.value)
         interaction.client.member_calls.count(interaction.guild_id or 0, interaction.user.id)
@@ -60,7 +60,7 @@ class KeyModal(discord.ui.Modal):
         await deliver.respond(interaction, defer)
         keys, who = interaction.client.keys, interaction.user
         checked = await keys.check(require_member(interaction), key)
-        server = require_member(interaction)  # it may have removed us meanwhile, and is forgotten
+        server = require_member(interaction)  # it may have removed us in the meantime
         what = What.KEY_SET if await keys.status(server) is None else What.KEY_REPLACED
         await keys.set(server, key, who.id, who.display_name, checked)
         interaction.client.moderators.changed(server, what, who.id, who.display_name)
@@ -76,7 +76,7 @@ class RemoveKeyButton(Press, template=REMOVE_KEY):
     """Removes the key; its question becomes the answer."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Check the right once more."""
+        """Check the permission once more."""
         require_manager(interaction)
         bot, server, who = interaction.client, interaction.guild_id or 0, interaction.user
         await bot.responses.respond(interaction, interaction.response.defer)
@@ -88,14 +88,14 @@ class RemoveKeyButton(Press, template=REMOVE_KEY):
 
 
 def _balance(interaction: discord.Interaction[Rewarm], left: Balance | None) -> str:
-    """The sentence, with a space before it; empty, where nobody knows."""
+    """Return the sentence, with a space before it; empty if nobody knows."""
     bot = interaction.client
     return "" if left is None else f" {balance_text(left, bot.now(), bot.languages.of(interaction.locale))}"
 
 
 @app_commands.default_permissions(manage_guild=True)
 class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This server's API key")):
-    """Keeps a server's API key."""
+    """Manages a server's API key."""
 
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
@@ -105,8 +105,8 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         require_manager(interaction)
         require_member(interaction)
         modal = KeyModal(self.bot.languages.of(interaction.locale))
-        # discord.py keeps a form only once it has seen its answer arrive: one whose answer was slow or lost
-        # is open on somebody's phone all the same.
+        # discord.py keeps a form only after its response was seen to arrive: if that was slow or lost,
+        # somebody's phone shows the form anyway.
         self.bot._connection.store_view(modal)  # noqa: SLF001
         show = functools.partial(interaction.response.send_modal, modal)
         await self.bot.responses.respond(interaction, show)
@@ -142,7 +142,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         question = discord.ui.View(timeout=None)
         label, style = say(KEY_REMOVE), discord.ButtonStyle.danger
         question.add_item(discord.ui.Button(label=label, style=style, custom_id=REMOVE_KEY))
-        question.stop()  # or discord.py keeps it
+        question.stop()  # otherwise discord.py keeps it
         send = functools.partial(
             interaction.response.send_message, say(KEY_REMOVE_QUESTION), view=question, ephemeral=True
         )
@@ -151,7 +151,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
     async def _has_no_key(self, server: int) -> bool:
         try:
             return await self.bot.store.key(server) is None
-        except StoreTrouble:  # a key that may be there can be removed all the same
+        except StoreTrouble:  # a key that may be there can be removed anyway
             return False
 
 

@@ -30,15 +30,15 @@ class ModelMenu(Press, template=MODEL):
     """Shows the model that was chosen."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Show it in place; the list, where it is no longer known."""
+        """Show it in place, or the list if it is no longer known."""
         await _show_model(interaction, next(iter(self.item.values), ""), int(self.match["page"]))
 
 
 class WatchButton(Press, template=WATCH):
-    """Watches the model of a reload, or no more."""
+    """Starts or stops watching the model of a reload."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Do it, and show the model anew."""
+        """Do it, and show the model again."""
         bot = interaction.client
         reload = await known_reload(interaction, int(self.match["reload"]))
         if self.match["what"] == "watch":
@@ -52,10 +52,13 @@ class WatchButton(Press, template=WATCH):
 
 
 class WatchersMenu(Press, template=WATCHERS):
-    """Has people watch a model no more: those whom a moderator took out of the menu."""
+    """Removes watchers: those whom a moderator took out of the menu."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Check the right once more, do it, and show the model again. Whoever was put in is not added."""
+        """Check the permission once more, do it, and show the model again.
+
+        People who were put in are not added.
+        """
         require_manager(interaction)
         store = interaction.client.store
         reload = await known_reload(interaction, int(self.match["reload"]))
@@ -67,7 +70,7 @@ class WatchersMenu(Press, template=WATCHERS):
 
 
 def _require_sending(interaction: discord.Interaction[Rewarm]) -> None:
-    """The bot mentions somebody here on their behalf, where they may write themselves. Raises MayNotWrite."""
+    """Check that they may write here themselves, as the bot will mention them. Raises MayNotWrite."""
     may, is_thread = interaction.permissions, bool(place_of(interaction).parent)
     if not (may.send_messages_in_threads if is_thread else may.send_messages):
         raise MayNotWrite
@@ -87,7 +90,7 @@ async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: 
 
 
 async def _turn(interaction: discord.Interaction[Rewarm], page: int) -> None:
-    """Show a page; one that is no more shows the last."""
+    """Show a page, or the last one if it no longer exists."""
     bot, server = interaction.client, interaction.guild_id or 0
     say = bot.languages.of(interaction.locale)
     count, reloads = await bot.store.models(server, page * MODELS_PER_PAGE, MODELS_PER_PAGE)

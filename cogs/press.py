@@ -1,4 +1,4 @@
-"""What all buttons and menus share: found by their custom id, before and after a restart alike."""
+"""The common part of all buttons and menus: found by their custom ID, before and after a restart."""
 
 import functools
 import re
@@ -14,7 +14,7 @@ from cogs.error_handler import errors_shown
 
 
 class Press(discord.ui.DynamicItem[Any], template="(?!)"):
-    """A press of what the template of a subclass matches; `match` is what the custom id carries."""
+    """A press whose custom ID matches a subclass's template; `match` is what the ID carries."""
 
     def __init__(self, item: discord.ui.Item[Any], match: re.Match[str]) -> None:
         super().__init__(item)
@@ -36,24 +36,24 @@ class Press(discord.ui.DynamicItem[Any], template="(?!)"):
         await errors_shown(interaction, self.press(interaction))
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Look what is stored, and do it."""
+        """Look up what is stored, and do it."""
         raise NotImplementedError
 
 
 def values_of(interaction: discord.Interaction[Rewarm]) -> list[str]:
-    """What was chosen in a menu, as Discord sent it."""
+    """Return the choices in a menu, as Discord sent them."""
     data: Any = interaction.data or {}
     values = data.get("values", [])
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
 def asker_of(interaction: discord.Interaction[Rewarm]) -> Asker:
-    """Who asks here."""
+    """Return who asks here."""
     return Asker(interaction.user.id, interaction.channel_id or 0, interaction.token)
 
 
 async def known_reload(interaction: discord.Interaction[Rewarm], id_: int) -> Reload:
-    """The reload that a press or a form is about, of that person's server. Raises Forgotten."""
+    """Return the reload of a press or a form, in that person's server. Raises Forgotten."""
     structlog.contextvars.bind_contextvars(reload=id_)
     reload = await interaction.client.store.find(interaction.guild_id or 0, id_)
     if reload is None:
@@ -62,10 +62,10 @@ async def known_reload(interaction: discord.Interaction[Rewarm], id_: int) -> Re
 
 
 async def show_in_private(interaction: discord.Interaction[Rewarm], layout: discord.ui.LayoutView) -> None:
-    """Show a layout to one person: in place where they pressed something in it, else as a new message."""
+    """Show a layout to one person: in place if they pressed something in it, else as a new message."""
     quiet = discord.AllowedMentions.none()
     if interaction.type is discord.InteractionType.component:
-        # An edit notifies nobody, and anyone whom it does not allow reads as @unknown-user.
+        # An edit notifies nobody, and anyone it doesn't allow reads as @unknown-user.
         named = discord.AllowedMentions(everyone=False, roles=False, users=True)
         show = functools.partial(interaction.response.edit_message, view=layout, allowed_mentions=named)
     else:

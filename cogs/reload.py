@@ -1,4 +1,4 @@
-"""/reload: parse, store, answer at once; the rest is the runner's."""
+"""/reload: parse, store, answer immediately; the rest is the runner's."""
 
 import discord
 import structlog
@@ -21,7 +21,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
-    """Store first, answer at once, then leave it to the runner."""
+    """Store first, answer immediately, then leave it to the runner."""
     structlog.contextvars.bind_contextvars(reload=interaction.id)
     bot = interaction.client
     now = bot.now()
@@ -64,16 +64,16 @@ class ReloadCog(commands.Cog):
     @app_commands.describe(model_id=n_("The model's ID, or a link to its page"))
     @app_commands.rename(model_id=n_("model_id"))
     async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:
-        """Ask for a model, or join who did."""
+        """Request a model, or join a reload that is running."""
         await ask(interaction, parse_model_id(model_id))
 
     @reload.autocomplete("model_id")
     async def recent(
         self, interaction: discord.Interaction[Rewarm], typed: str
     ) -> list[app_commands.Choice[str]]:
-        """This server's models first, then the API's public ones: as stored, as there is no time for more.
+        """Suggest this server's models, then the API's public ones, from the store: time is short.
 
-        What was typed is always among them, where it can be a model's id.
+        The typed text is always among them if it can be a model's ID.
         """
         bot = self.bot
         sought = linked_model(typed) or typed

@@ -23,7 +23,7 @@ class SettingMenu(Press, template=SETTING):
     """Stores what was chosen."""
 
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
-        """Check the permission once more, store it, show the panel anew."""
+        """Check the permission once more, store it, show the panel again."""
         require_manager(interaction)
         store, server = interaction.client.store, interaction.guild_id or 0
         what, who, before = self.match["what"], interaction.user, await store.settings(server)
@@ -38,14 +38,14 @@ class SettingMenu(Press, template=SETTING):
 
 
 def _resolved(interaction: discord.Interaction[Rewarm]) -> dict[str, Any]:
-    """The chosen channels as Discord has them, by id: also those that are hidden from the bot."""
+    """Return the chosen channels by ID, as Discord sends them: even those that are hidden from the bot."""
     data: Any = interaction.data or {}
     channels = data.get("resolved", {}).get("channels", {})
     return channels if isinstance(channels, dict) else {}
 
 
 def _changes(what: str, values: list[str], channels: dict[str, Any]) -> dict[str, Any]:
-    """What a choice changes; a channel that Discord does not name with it is none."""
+    """Return the changes that a choice makes; a channel that Discord doesn't name with it doesn't count."""
     value = values[0] if values else ""
     match what:
         case "ping":
@@ -71,14 +71,14 @@ async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings
 
 
 def _may_write(interaction: discord.Interaction[Rewarm], channel: int | None) -> bool:
-    """Whether the bot may write in a channel that was chosen: as Discord says, else as it can see."""
+    """Return whether the bot may write in a chosen channel: by Discord's word, else by what it can see."""
     named = _resolved(interaction).get(str(channel), {}).get("app_permissions")
     server = interaction.client.get_guild(interaction.guild_id or 0)
     if named is not None:
         allowed = discord.Permissions(int(named))
     elif channel == interaction.channel_id:
         allowed = interaction.app_permissions
-    elif server is None or channel is None or server.me is None:  # the first message will tell
+    elif server is None or channel is None or server.me is None:  # the first message will show it
         return True
     else:
         place = server.get_channel(channel)
@@ -88,7 +88,7 @@ def _may_write(interaction: discord.Interaction[Rewarm], channel: int | None) ->
 
 @app_commands.default_permissions(manage_guild=True)
 class SettingsCog(commands.Cog):
-    """A server's settings."""
+    """Manages a server's settings."""
 
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot

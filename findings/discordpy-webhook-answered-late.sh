@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bet: a call whose bucket is used up returns at once, and the next call waits.
+# Bet: a call whose bucket is used up returns immediately, and the next call waits.
 . "$(dirname "$0")/common.bash"
 install discord.py==2.7.1
 expect 'a webhook call that was answered with X-RateLimit-Remaining: 0 returns only after X-RateLimit-Reset-After: the finished call waits, not the next one' \

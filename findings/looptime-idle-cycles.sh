@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bet: with nothing to do but a timer, virtual time jumps at once: a sleep costs a handful of the loop's cycles.
+# Bet: with nothing to do but a timer, virtual time jumps immediately: a sleep costs a handful of the loop's cycles.
 . "$(dirname "$0")/common.bash"
 install looptime==0.9
 expect 'looptime turns its loop over 40 times, idle, before each jump of time: a test that polls every 0.05 s of an hour turns it three million times' \

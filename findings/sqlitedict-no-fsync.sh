@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bet: what `commit()` has returned from is on the disk, as with SQLite's own defaults.
+# Bet: once `commit()` returns, the data is on the disk, as with SQLite's own defaults.
 . "$(dirname "$0")/common.bash"
 install pip==25.3 setuptools==80.9.0 sqlitedict==2.1.0
 expect 'sqlitedict turns SQLite'"'"'s syncs off as it opens a file, in each journal mode: commit(blocking=True) returns before anything is on the disk' \

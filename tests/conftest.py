@@ -1,4 +1,4 @@
-"""What all tests share; tests/fixtures.py has what those need that are not of pure rooms."""
+"""Fixtures for all tests; tests/fixtures.py has those for tests that are not of pure modules."""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ structlog.configure(
     ]
 )
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no bug
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # for `make test-fast`
 hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
 def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder for tests that need none: to make one for each takes longer than most of them."""
+    """Give such tests one shared empty folder: making one for each takes longer than most of them."""
     return tmp_path_factory.mktemp("nowhere")
 
 
@@ -48,12 +48,12 @@ def _no_settings_from_outside(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Take what was not tested from the reports, whichever worker ran the test."""
+    """Collect what was not tested from the reports, whichever worker ran the test."""
     reasons = (str(report.longrepr[-1]) for report in terminalreporter.stats.get("skipped", ()))
     config.stash[_missing] = {reason.partition(NOT_TESTED)[2] for reason in reasons if NOT_TESTED in reason}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last lines say what was not tested."""
+    """Say in the last lines what was not tested."""
     for line in sorted(config.stash.get(_missing, ())):
         print(f"{NOT_TESTED}{line}")  # noqa: T201

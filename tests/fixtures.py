@@ -1,6 +1,6 @@
-"""What tests share that need more than a pure room: a model API, a store, Discord, PostgreSQL, the bot.
+"""Fixtures that need more than a pure module: a model API, a store, Discord, PostgreSQL, the bot.
 
-Their folders' conftest.py load it; tests/unit does not, which saves it the time that the imports take.
+The conftest.py of the folders loads them; tests/unit does not, which saves the time of the imports.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ languages.translations = functools.cache(languages.translations)
 
 @pytest.fixture(autouse=True)
 def _discord_py_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the bot changes in discord.py is put back after each test."""
+    """Undo the bot's changes to discord.py after each test."""
     changed = (
         (discord.shard, "DiscordWebSocket"),
         (discord.shard, "ExponentialBackoff"),
@@ -67,7 +67,7 @@ def settings(api: ModelApiServer, tmp_path: Path) -> Settings:
 
 
 def _miss(not_tested: str) -> NoReturn:
-    """Skip a test for want of a program; where CI=true, fail."""
+    """Skip a test because a program is missing; if CI=true, fail."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{NOT_TESTED}{not_tested}.")
 
 
@@ -155,7 +155,7 @@ class _Env(simcord.Env):
 
 @pytest.fixture
 async def env(build_bot: BuildBot) -> AsyncIterator[simcord.Env]:
-    """The real bot in an in-process Discord whose time is virtual."""
+    """The real bot in an in-process Discord with virtual time."""
     env = _Env(await build_bot(), settle_timeout=2.0)
     await env.start()
     yield env
@@ -184,7 +184,7 @@ async def world(env: simcord.Env) -> World:
 
 @pytest.fixture
 async def restart(env: simcord.Env, build_bot: BuildBot) -> Callable[[], Awaitable[None]]:
-    """Stop the bot and start it anew on the same store and the same Discord."""
+    """Stop the bot and start it again on the same store and the same Discord."""
 
     async def again() -> None:
         await close(env)

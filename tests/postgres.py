@@ -1,7 +1,7 @@
-"""A PostgreSQL server of the tests' own, a standby of it and a PgBouncer before it, as any user.
+"""The tests' own PostgreSQL server, a standby, and a PgBouncer in front of it, started as any user.
 
-Nothing is changed on the host. `TEST_POSTGRES_URL` names a server that runs already, whose user may create
-databases.
+Nothing is changed on the host. `TEST_POSTGRES_URL` names a server that is already running, whose user may
+create databases.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ START_SECONDS = 30.0
 
 
 def programs() -> Path | None:
-    """The folder of initdb and postgres, of the newest version; Debian keeps them out of PATH."""
+    """Return the folder of the newest initdb and postgres; Debian keeps them out of PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
     in_path = shutil.which("initdb")
     return found[-1].parent if found else Path(in_path).resolve().parent if in_path else None
 
 
 def pgbouncer() -> str | None:
-    """PgBouncer's program; Debian keeps it out of a user's PATH."""
+    """Return PgBouncer's path; Debian keeps it out of a user's PATH."""
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def _ownership(folder: Path) -> dict[str, Any]:
-    """How to start a program that refuses root; the folder is then its own."""
+    """Return how to start a program that refuses to run as root; the folder becomes its own."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -45,7 +45,7 @@ def _ownership(folder: Path) -> dict[str, Any]:
 
 
 class Server:
-    """A server in a folder of its own, which can be stopped and started anew; it listens on a socket.
+    """A server in its own folder, which can be stopped and started again; it listens on a socket.
 
     `primary`: it is a standby that streams from this one.
     """
@@ -95,13 +95,13 @@ class Server:
             time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
-        """Stop it, by default at once, as a crash would; SIGINT ends its connections first."""
+        """Stop it, by default immediately, as in a crash; SIGINT ends its connections first."""
         assert self._process is not None
         self._process.send_signal(how)
         self._process.wait(30)
 
     def signal_main(self, what: signal.Signals) -> None:
-        """Signal the one that takes connections: SIGTERM lets who is there finish."""
+        """Signal the main process: SIGTERM lets connected clients finish."""
         assert self._process is not None
         self._process.send_signal(what)
 
@@ -137,7 +137,7 @@ def server(*, fsync: bool = False) -> Iterator[Server]:
 
 @contextmanager
 def standby(primary: Server) -> Iterator[Server]:
-    """A server that streams from another, and can be read from; it has what that one has."""
+    """A server that streams from another, and can be read from; it has the same data."""
     with _running(
         lambda folder: Server(folder, primary.programs, fsync=False, primary=primary), signal.SIGQUIT
     ) as made:
@@ -146,7 +146,7 @@ def standby(primary: Server) -> Iterator[Server]:
 
 @contextmanager
 def pooled(server: Server, mode: str) -> Iterator[str]:
-    """The URL of a PgBouncer before a server; `mode`: session, transaction or statement."""
+    """Return the URL of a PgBouncer in front of a server; `mode`: session, transaction or statement."""
     program = pgbouncer()
     assert program is not None
     folder = Path(tempfile.mkdtemp(prefix="rewarm-pool-", dir="/tmp"))
@@ -172,9 +172,9 @@ def pooled(server: Server, mode: str) -> Iterator[str]:
 
 @asynccontextmanager
 async def to_stop(server: Server) -> AsyncIterator[Server]:
-    """A server with an empty database, for a test that stops it; started anew afterwards.
+    """A server with an empty database, for a test that stops it; restarted afterwards.
 
-    A server of its own for each test would cost two seconds of CPU: initdb.
+    A separate server for each test would cost two seconds of CPU: initdb.
     """
     async with database(server.url()) as url:
         server.database = urlsplit(url).path.lstrip("/")
@@ -188,7 +188,7 @@ async def to_stop(server: Server) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def database(url: str) -> AsyncIterator[str]:
-    """An empty database beside the one of a URL; gone afterwards, whoever is still connected."""
+    """Make an empty database next to the one of a URL; delete it afterwards, whoever is still connected."""
     name = f"rewarm_{os.getpid()}_{time.monotonic_ns()}"
     await _execute(url, f"CREATE DATABASE {name}")
     try:

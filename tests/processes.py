@@ -1,8 +1,8 @@
 """Processes that start in no time: forked from one that has imported the whole bot.
 
-The import takes a second of CPU, and the tests start the bot hundreds of times. What is forked is a process
-like any other, with its own pid, environment, folder, streams, signals and exit status; it runs what `python`
-runs. Only the start of the interpreter is missing: some tests of each file start `sys.executable` instead.
+The import takes a second of CPU, and the tests start the bot hundreds of times. A forked process is like any
+other, with its own pid, environment, folder, streams, signals and exit status; it runs what `python` runs.
+Only the start of the interpreter is missing: some tests of each file start `sys.executable` instead.
 """
 
 import asyncio
@@ -28,26 +28,26 @@ from typing import IO, Any, NamedTuple, NoReturn
 from tests import ROOT
 
 _ORDER_BYTES = 1 << 16
-"""Of what is to be started, in one message."""
+"""Bytes of one message that says what to start."""
 RUN_SECONDS = 60.0
 _DIGITS = 10
-"""Of a pid and of a status, as they are reported."""
+"""Digits of a pid and of a status, as they are reported."""
 
 
 class Said(NamedTuple):
-    """What a process wrote, and its exit status."""
+    """A process's output and its exit status."""
 
     status: int
     out: str
     err: str
 
     def line(self, what: str) -> str:
-        """What `check` says of something."""
+        """Return `check`'s line about something."""
         return next(line for line in self.out.splitlines() if line[2:].startswith(f"{what}:"))
 
 
 class Process:
-    """One that runs; used like `asyncio.subprocess.Process`."""
+    """A running process; used like `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int, reports: socket.socket) -> None:
         self.pid = pid
@@ -91,7 +91,7 @@ async def process(
 ) -> AsyncIterator[Started]:
     """Run what `python` runs with these arguments; `forked`, or by `sys.executable`.
 
-    One that still runs at the end is killed.
+    It is killed if it is still running at the end.
     """
     made: Started
     if forked:
@@ -157,11 +157,11 @@ def _forker() -> socket.socket:
 def _import_everything() -> None:
     for name in ("bot.__main__", "bot.process", *importlib.import_module("bot.app").COGS):
         importlib.import_module(name)
-    del sys.modules["bot.__main__"]  # it is run, not imported
+    del sys.modules["bot.__main__"]  # it must be run, not imported
 
 
 def _fork_on_orders(orders: socket.socket) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how those in between end
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the processes in between end
     while True:
         order, descriptors, *_ = socket.recv_fds(orders, _ORDER_BYTES, 4)
         if not order:

@@ -1,4 +1,4 @@
-"""The sandbox as a process, and a person in a real browser before it."""
+"""The sandbox as a process, and a person in front of it in a real browser."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ _OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((it) => 
 
 
 class Sandbox:
-    """A running `python -m bot sandbox`; `said` is what it says first."""
+    """A running `python -m bot sandbox`; `said` is its first output."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str, said: str = "") -> None:
         self.process = process
@@ -39,7 +39,7 @@ class Sandbox:
         self.said = said
 
     async def stop(self) -> tuple[int, str]:
-        """Press Ctrl-C; return the exit status and what stood on standard error."""
+        """Press Ctrl-C; return the exit status and the text on standard error."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(_START_SECONDS):
@@ -55,10 +55,10 @@ async def start(
     port: int | None = 0,
     **environment: str,
 ) -> Sandbox:
-    """Start it where a reload takes so many seconds; `folder` is its temporary one.
+    """Start it with reloads of this many seconds; `folder` is its temporary one.
 
-    `port`: 0 for any that is free, None for the usual one.
-    With a standard output of its own it is not waited for, and its address is not known.
+    `port`: 0 for any free one, None for the usual one. With a separate standard output it is not waited for,
+    and its address is not known.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "sandbox", *(("--port", str(port)) if port is not None else ())),
@@ -81,7 +81,7 @@ async def start(
 
 @asynccontextmanager
 async def sandbox(folder: Path, seconds: float, port: int | None = 0) -> AsyncIterator[Sandbox]:
-    """A sandbox that is stopped afterwards, without a word on standard error."""
+    """Run a sandbox and stop it afterwards; nothing may be on standard error."""
     it = await start(folder, seconds, port=port)
     try:
         yield it
@@ -118,7 +118,7 @@ class Person:
         await self.page.wait_for_function(arrived, arg=before)
 
     async def type_command(self, text: str) -> None:
-        """Type the beginning of a command, wherever the focus is, and choose the first that is offered."""
+        """Type the beginning of a command, wherever the focus is, and choose the first suggestion."""
         await self.page.keyboard.type(text)
         await self.page.locator(".command-popup [role=option]").first.wait_for()
         await self.page.keyboard.press("Enter")
@@ -132,7 +132,7 @@ class Person:
         await self.page.keyboard.press("Enter")
 
     async def send(self, command: str) -> Locator:
-        """Type a command that takes nothing, and send it; return what is newest then."""
+        """Type a command without options, and send it; return the newest message then."""
         await self.type_command(command)
         await self.page.keyboard.press("Enter")
         return self.messages.last
@@ -143,7 +143,7 @@ class Person:
         await listed.get_by_role("option", name=model).click()
 
     async def scrolled(self) -> float:
-        """How far the log is scrolled."""
+        """Return how far the log is scrolled."""
         return float(await self.page.locator("#channel-timeline").evaluate("it => it.scrollTop"))
 
     async def press(self, label: str) -> None:
@@ -164,7 +164,7 @@ class Person:
         await expect(self.messages.last).to_contain_text("The key works")
 
     async def fits(self) -> None:
-        """Nothing sticks out of the window to the left or right, once it is drawn."""
+        """Check that nothing sticks out of the window to the left or right, once it is drawn."""
         found = None
         for _ in range(50):
             if (found := await self.page.evaluate(_OVERFLOWING)) == []:
@@ -191,9 +191,9 @@ async def visitor(
     *,
     may_complain: bool = False,
 ) -> AsyncIterator[Person]:
-    """Somebody at the page, whom the browser has never seen before.
+    """Let somebody visit the page whom the browser has never seen before.
 
-    What its console says is a failure, if it may not complain.
+    Anything on its console is a failure, unless it may complain.
     """
     context = await chromium.new_context(
         viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
@@ -201,7 +201,7 @@ async def visitor(
     try:
         person = Person(await context.new_page())
         await person.page.goto(url)
-        if not may_complain:  # it measures its window first, and draws anew
+        if not may_complain:  # it measures its window first, then redraws
             await person.page.wait_for_function("() => simcordPreview.ready")
         yield person
     finally:

@@ -1,4 +1,4 @@
-"""A server on the loopback stand-in of Discord, and what a person does and sees there."""
+"""A server on the loopback stand-in for Discord, and what a person does and sees there."""
 
 import asyncio
 import time
@@ -23,9 +23,10 @@ from tests.world import CANARY
 
 START_SECONDS = 20.0
 EPOCH = time.time() - time.monotonic()
-"""Added to a loop's time, virtual or not, it makes the time of day."""
+"""Seconds that turn a loop's time, virtual or not, into the time of day."""
 NOOP_CYCLES = 16
-"""Quiet cycles of the loop before time jumps: by then all has settled; looptime's 42 cost twice the CPU."""
+"""Quiet cycles of the loop before time jumps: by then everything has settled; looptime's 42 cost twice the
+CPU."""
 
 
 class Wire:
@@ -84,14 +85,14 @@ class Wire:
         )
 
     async def set_key(self, key: str = CANARY) -> None:
-        """What a moderator does once."""
+        """Do what a moderator does once: set the key."""
         await self.ready()
         modal = await self.server.slash(self.mod, self.general, "key set")
         form = await self.server.submit_modal(modal, {0: key})
         await self.server.wait_for(lambda: "been stored" in self.reply(form).text)
 
     async def remove_key(self) -> None:
-        """Ask for it, and press the button of the question."""
+        """Request it, and press the button of the question."""
         question = await self.server.slash(self.mod, self.general, "key remove")
         await self.server.press(self.mod, self.reply(question), "Delete the key")
         await self.server.wait_for(lambda: "been deleted" in self.reply(question).text)
@@ -115,14 +116,14 @@ class Wire:
 
 
 async def all_ended(bot: Rewarm, seconds: float) -> None:
-    """Wait until nothing is open, for so many seconds at most."""
+    """Wait until nothing is open, for at most this many seconds."""
     async with asyncio.timeout(seconds):
         while await bot.store.open():
             await asyncio.sleep(0.1)
 
 
 async def ended(wire: Wire, bot: Rewarm, asked: Interaction, seconds: float = 15.0) -> str:
-    """Wait until nothing is open; the reply's text, without markup."""
+    """Wait until nothing is open; return the reply's text, without markup."""
     await all_ended(bot, seconds)
     return wire.reply(asked).text.replace("**", "").replace("`", "")
 
@@ -136,7 +137,7 @@ async def reload_works(wire: Wire) -> None:
 
 
 def sleep_through(seconds: float) -> None:
-    """What a suspend is to a loop whose clock counts it: nothing ran, and it is so much later."""
+    """Do what a suspend does to a loop whose clock counts it: nothing ran, and it is this much later."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, LoopTimeEventLoop)
     loop.setup_looptime(start=loop.time() + seconds, noop_cycles=NOOP_CYCLES)
@@ -150,9 +151,9 @@ async def running(
     calls: int = MAX_CONCURRENT_CALLS,
     api_hosts: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Rewarm]:
-    """The real bot in this process; discord.py's addresses are put back afterwards.
+    """Run the real bot in this process; restore discord.py's addresses afterwards.
 
-    `ahead`: of the time of day, in seconds; `calls`: to the model API at once; `api_hosts`: by version.
+    `ahead`: of the time of day, in seconds; `calls`: open calls to the model API; `api_hosts`: by version.
     """
     patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
     patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)

@@ -1,4 +1,4 @@
-"""A server in simcord with a channel, a moderator and members, and what a person would see there."""
+"""A server in simcord with a channel, a moderator and members, and a person's view of it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -75,12 +75,12 @@ class World:
             await self.pass_time(HOUR)
 
     async def set_key(self, key: str = CANARY) -> InteractionResult:
-        """What a moderator does once."""
+        """Do what a moderator does once: set the key."""
         modal = await self.mod.slash(self.general, "key set")
         return await self.mod.submit_modal(modal, {"key": key})
 
     async def remove_key(self) -> InteractionResult:
-        """Ask for it, and press the button of the question."""
+        """Request it, and press the button of the question."""
         question = await self.mod.slash(self.general, "key remove")
         assert question.response is not None
         return await self.mod.click(question.response.message, label="Delete the key")
@@ -96,13 +96,13 @@ class World:
         return await who.click(self.message(seen or self.last()), label=label)
 
     def buttons(self, seen: Seen | None = None) -> list[str]:
-        """What stands on the buttons of the newest reply, or of another message, as it stands now."""
+        """Return the current button labels of the newest reply, or of another message."""
         shown = seen or self.last()
         message = self.env.backend.get_message(shown.channel, shown.message)
         return [str(part["label"]) for part in flat(message.components) if part["type"] == _BUTTON]
 
     def pictures(self, seen: Seen | None = None) -> list[dict[str, Any]]:
-        """The pictures in the newest reply, or in another message, as it stands now."""
+        """Return the current pictures in the newest reply, or in another message."""
         shown = seen or self.last()
         message = self.env.backend.get_message(shown.channel, shown.message)
         galleries = [part for part in flat(message.components) if part["type"] == _GALLERY]
@@ -127,7 +127,7 @@ class World:
         return event
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """Hand an event to the bot, without waiting for what comes of it."""
+        """Hand an event to the bot, without waiting for the result."""
         self.env.backend.emit("INTERACTION_CREATE", event)
 
     def seen(self) -> list[Seen]:
@@ -157,12 +157,12 @@ class World:
         return [seen for seen in self.seen() if not seen.pinged]
 
     def last(self) -> Seen:
-        """How the newest reply stands."""
+        """Return how the newest reply looks."""
         return self.replies()[-1]
 
 
 def said(result: InteractionResult) -> str:
-    """What only the person who ran the command sees."""
+    """Return what only the person who ran the command sees."""
     assert result.response is not None
     assert result.response.ephemeral
     return as_read(result.response.content)

@@ -1,1 +1,1 @@
-"""What the command line does besides running the bot: init, check, backup, forget, servers."""
+"""The command line's other commands: init, check, backup, forget, servers."""

@@ -19,14 +19,14 @@ def called() -> str:
 
 
 def as_typed(command: str) -> str:
-    """A command as whoever reads of it would type it: by `make`, if that is what they did."""
+    """Return a command the way the reader would type it: as a `make` target if that is how they called us."""
     return f"make {command}" if "MAKELEVEL" in os.environ else f"{called()} {command}"
 
 
 def add_command(
     what: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, meaning: str
 ) -> argparse.ArgumentParser:
-    """Add a command, whose own --help says what it does, too."""
+    """Add a command; its own --help describes it, too."""
     return what.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
 
 

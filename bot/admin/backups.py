@@ -1,4 +1,4 @@
-"""`backup --keep N FOLDER`: a copy of the store by its date; once it is good, the oldest ones go."""
+"""`backup --keep N FOLDER`: makes a dated copy of the store and, once it is good, removes the oldest ones."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from bot.admin import store
 
 
 class Made(NamedTuple):
-    """A new backup: where, how many bytes, and how many older ones were removed for it."""
+    """A new backup: where it is, its bytes, and how many older ones were removed for it."""
 
     path: Path
     size: int
@@ -37,7 +37,7 @@ def back_up(data: Path, into: Path, keep: int, today: date) -> Made:
 
 
 def _remove_old(into: Path, prefix: str, keep: int, newest: str) -> int:
-    """Remove what is left over; the new copy stays, also where the clock has gone back."""
+    """Remove all but the newest copies. The new copy stays even if the clock has gone back."""
     dated = re.compile(rf"{prefix}\d{{4}}-\d\d-\d\d\.db(?P<part>\.[0-9a-f]{{8}}\.part(-journal)?)?")
     found = [match for path in into.iterdir() if (match := dated.fullmatch(path.name)) and _is_plain(path)]
     older = sorted(match[0] for match in found if not match["part"] and match[0] != newest)
@@ -55,7 +55,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """SQLite has synced the copy; this syncs its name."""
+    """Sync the folder, and so the copy's name; SQLite has already synced its content."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)

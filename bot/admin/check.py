@@ -1,4 +1,4 @@
-"""`check`: one line for each thing that can be wrong, with its mend. It changes nothing."""
+"""`check`: prints one line for each thing that can be wrong, with how to fix it. It changes nothing."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ _WRITTEN = (discord.ChannelType.text.value, discord.ChannelType.news.value)
 
 
 class NotRightError(Exception):
-    """What is wrong, and how to mend it."""
+    """Something is wrong; the message says what, and how to fix it."""
 
 
 Check = Callable[[], Awaitable[str]]
@@ -219,8 +219,8 @@ async def _server(portal: Portal, server: int) -> str:
     except (discord.NotFound, discord.Forbidden):
         link = invitation(portal.application_id or 0, server)
         raise NotRightError(f"the bot isn't in server {server}. Invite it: {link}") from None
-    # Discord leaves out what the bot may not view (since November 2026), and says nothing of it; discord.py
-    # takes no channel where it does not know the type of one.
+    # Since November 2026 Discord leaves out, without saying so, what the bot may not view; and discord.py
+    # skips channels whose type it doesn't know.
     state = portal._connection  # noqa: SLF001
     written = [
         discord.TextChannel(state=state, guild=guild, data=c) for c in channels if c["type"] in _WRITTEN

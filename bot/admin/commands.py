@@ -1,4 +1,4 @@
-"""The command line's part of administration: what each command does, and says."""
+"""The command line's side of administration: what each command does and prints."""
 
 import argparse
 import asyncio
@@ -31,7 +31,7 @@ _OF_PERSON = {
     PAID.word: "test images from the last day",
     EVENT.word: "notices to moderators (they stay)",
 }
-"""What each kind of row is to the self-hoster."""
+"""What the self-hoster calls each kind of row."""
 
 
 def _run(
@@ -117,4 +117,4 @@ DO = {
     "move-store": _run(_move),
     "servers": _run(_servers),
 }
-"""What each command does; return the exit status. They raise what `bot.process` words."""
+"""What each command does. Each returns the exit status, and raises only errors that `bot.process` words."""

@@ -1,4 +1,4 @@
-"""What may be wrong with `.env` although the settings are right."""
+"""Finds what may be wrong with `.env` even though the settings are valid."""
 
 import difflib
 from pathlib import Path
@@ -10,11 +10,12 @@ from bot.settings import Settings
 ENV = Path(".env")
 _OTHERS = 0o077
 _ALIKE = 0.8
-"""0 to 1, as difflib counts it: RELOAD_SECOND and RELOAD_SECONDS are 0.96 alike."""
+"""How alike two names must be to count as a typo, 0 to 1 by difflib; RELOAD_SECOND and RELOAD_SECONDS have
+0.96."""
 
 
 def faults(path: Path = ENV) -> str:
-    """Sentences for a terminal; none, where nothing is wrong or there is no file. Raises OSError."""
+    """Return sentences for a terminal; none if nothing is wrong or there is no file. Raises OSError."""
     if not path.is_file():
         return ""
     settings = [name.upper() for name in Settings.model_fields]

@@ -1,4 +1,4 @@
-"""`init`: asks for what is missing, makes the encryption key, and writes `.env` for its owner's eyes only."""
+"""`init`: asks for what is missing, makes the encryption key, and writes `.env`, readable by its owner."""
 
 import asyncio
 import getpass
@@ -28,14 +28,14 @@ _HEAD = (
 )
 _TRIES = 3
 _SHAPE = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
-"""The application's id, a time and a seal (Discord's page on authentication)."""
+"""The shape of a token: the application's ID, a time and a signature (Discord's page on authentication)."""
 _MAX_TOKEN = 200
 
 
 def init() -> None:
-    """Ask, write, and print the invite link. Not async: what is typed is waited for, and Ctrl-C ends it.
+    """Ask, write, and print the invite link.
 
-    Raises SettingsError.
+    It is not async, so that Ctrl-C ends it while it waits for input. Raises SettingsError.
     """
     known = {**_read_env(), **{name: value for name, value in os.environ.items() if value}}
     api_url = known.get("DISCORD_API_URL", "")
@@ -63,7 +63,7 @@ def init() -> None:
 
 
 def _model_api() -> str:
-    """Where the servers' API keys will go; or what is wrong with the settings."""
+    """Return where the servers' API keys will be sent, or what is wrong with the settings."""
     try:
         hosts = load_settings(ENV).model_api_hosts
     except SettingsError as error:
@@ -113,7 +113,10 @@ def _read_token() -> str:
 
 
 async def _application(token: str, api_url: str) -> int | None:
-    """The application's id; None where Discord cannot be asked. Raises SettingsError for a refused token."""
+    """Return the application's ID, or None if Discord can't be asked.
+
+    Raises SettingsError for a refused token.
+    """
     if not re.fullmatch(_SHAPE, token) or len(token) > _MAX_TOKEN:
         raise SettingsError(
             [f"{_TOKEN}: that isn't a bot token (three parts with dots between them). Copy it again."]
@@ -131,7 +134,7 @@ async def _application(token: str, api_url: str) -> int | None:
 
 
 def _write(new: dict[str, str]) -> None:
-    """Put settings into `.env`, keeping what else is in it; whole or not at all, for its owner only."""
+    """Put settings into `.env` and keep the rest of it: all or nothing, readable only by its owner."""
     part = ENV.with_name(f"{ENV.name}.part")
     try:
         lines = ENV.read_text("utf-8").splitlines() if ENV.exists() else [_HEAD]

@@ -1,4 +1,4 @@
-"""`move-store`: copies the file into PostgreSQL, and compares row by row; begun again, it goes on."""
+"""`move-store`: copies the file into PostgreSQL and compares row by row; an interrupted run can go on."""
 
 import functools
 import itertools
@@ -31,9 +31,9 @@ _LIVING = "SELECT count(*) FROM replicas WHERE lease_until > now()"
 
 
 async def move(settings: Settings) -> int:
-    """Copy all rows from DATA_DIR to STORE_URL, with every bot stopped; return how many there are.
+    """Copy all rows from DATA_DIR to STORE_URL while every bot is stopped; return how many there are.
 
-    Nothing is changed that is there already: it must be the same. Raises SettingsError, StoreTrouble.
+    Rows that are already there stay as they are and must be the same. Raises SettingsError, StoreTrouble.
     """
     url = settings.store_url.get_secret_value()
     if not url:
@@ -59,7 +59,7 @@ async def move(settings: Settings) -> int:
 
 
 def _pages(settings: Settings) -> Iterator[dict[str, StoredRow]]:
-    """All rows, but for what tells of the file itself. Raises StoreUnusable."""
+    """Yield all rows except those about the file itself. Raises StoreUnusable."""
     with store.rows(settings.data_dir) as found:
         rows = (
             (name, row) for name, row in found if name not in (file.FORMAT_ADDRESS, file.UPGRADED_ADDRESS)
@@ -76,7 +76,7 @@ async def _copy(connection: Connection, rows: Mapping[str, StoredRow]) -> None:
 
 
 async def _compare(connection: Connection, rows: Mapping[str, StoredRow], *, is_copied: bool = True) -> None:
-    """Raises DatabaseUnusable for a row that is another one; or, once all is copied, missing."""
+    """Raise DatabaseUnusable for a row that differs or, once everything is copied, is missing."""
     ids = [row.id for row in rows.values() if isinstance(row, Reload)]
     places = [_place(name) for name, row in rows.items() if not isinstance(row, Reload)]
     reloads = await connection.fetch("SELECT id, body FROM reloads WHERE id = ANY($1)", ids)
@@ -97,6 +97,6 @@ def _address(record: asyncpg.Record) -> str:
 
 
 def _place(address: str) -> tuple[str, int, str]:
-    """Kind, server and name of a row by its address in the file."""
+    """Return kind, server and name of a row from its address in the file."""
     kind = kind_of(address)
     return kind.word, *kind.place(address)

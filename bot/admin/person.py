@@ -1,4 +1,4 @@
-"""`forget --person`: takes a person out of all that is kept, in the file or the database, and looks again."""
+"""`forget --person`: takes a person out of everything that is kept, in the file or the database."""
 
 import asyncio
 import functools
@@ -27,7 +27,8 @@ from bot.store.schema import Connection, transaction
 PAGE_RELOADS = 2000
 PAGE_TIMEOUT = 5.0
 OPEN, DELETED = "open", "deleted"
-"""What becomes of a reload, if not "reload": it stays without the person. Other kinds go by their word."""
+"""What happens to a reload that names the person; "reload" means that it stays, without them. Other kinds of
+row go by their own word."""
 
 _NAMING = "SELECT key, value FROM kv WHERE value IS NOT NULL AND instr(value, CAST(? AS BLOB))"
 _LAST_OF_PAGE = "SELECT max(id) FROM (SELECT id FROM reloads WHERE id > $1 ORDER BY id LIMIT $2) page"
@@ -40,21 +41,21 @@ _ROWS_NAMING = (
 _DELETE = "DELETE FROM rows WHERE kind = $1 AND server = $2 AND name = $3 AND value::text = $4"
 _CHANGE = "UPDATE rows SET value = $5 WHERE kind = $1 AND server = $2 AND name = $3 AND value::text = $4"
 Run = Callable[[Callable[[Connection], Awaitable[Any]]], Coroutine[Any, Any, Any]]
-"""Does something with a connection to the database."""
+"""A function that does something with a connection to the database."""
 
 
 class Change(NamedTuple):
-    """A row that names the person, and what it is to be; `after`: None where it goes."""
+    """A row that names the person, and what it becomes; `after` is None if it is deleted."""
 
     address: str
     row: StoredRow
     after: StoredRow | None
     record: Any = None
-    """Where it is in a database: its record."""
+    """The row's record, if it is in a database."""
 
     @property
     def is_open(self) -> bool:
-        """It is left alone: it is being told to those who asked."""
+        """Whether the reload is still being announced to those who asked, so that it must be left alone."""
         return isinstance(self.row, Reload) and self.row.is_open
 
     @property
@@ -68,7 +69,7 @@ class Change(NamedTuple):
 async def forget(settings: Settings, person: int, *, is_rehearsal: bool) -> Counter[str]:
     """Take a person out of all rows that are not open; return how many of each kind named them.
 
-    A rehearsal changes nothing. Raises StoreUnusable; of the file also while the bot runs.
+    A rehearsal changes nothing. Raises StoreUnusable, also if the bot is using the file.
     """
     url = settings.store_url.get_secret_value()
     if url:
@@ -79,7 +80,7 @@ async def forget(settings: Settings, person: int, *, is_rehearsal: bool) -> Coun
 
 
 def _changes(rows: Iterable[tuple[str, StoredRow, Any]], person: int) -> list[Change]:
-    """The rows that name the person; their number may stand in another one, or be a model's."""
+    """Return the rows that name the person; their number may also occur in other rows, or be a model's."""
     changes = (Change(address, row, without(row, person), record) for address, row, record in rows)
     return [change for change in changes if change.after is not change.row]
 
@@ -92,7 +93,7 @@ def _check(left: list[Change]) -> None:
 def _in_file(folder: Path, person: int, *, is_rehearsal: bool) -> list[Change]:
     path = store.path_of(folder)
     if not is_rehearsal:
-        EmbeddedStore(folder).close()  # brings it up to date, and sees that it can be written
+        EmbeddedStore(folder).close()  # brings it up to date, and makes sure that it can be written
     with file.trouble(folder), closing(file.claim(folder)):
         found = _look(path, person)
         if not is_rehearsal:
@@ -115,7 +116,7 @@ def _look(path: Path, person: int) -> list[Change]:
 
 
 def _write(path: Path, changes: list[Change]) -> None:
-    """All or nothing; what is gone leaves no bytes behind."""
+    """Write all changes or none, and leave no bytes of deleted rows behind."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA secure_delete=ON")
         db.execute("PRAGMA synchronous=FULL")
@@ -153,7 +154,7 @@ async def _in_database(url: str, person: int, *, is_rehearsal: bool) -> list[Cha
 
 
 async def _go_through(run: Run, person: int, *, is_rehearsal: bool) -> list[Change]:
-    """Look through all rows in pages, each changed in a transaction of its own."""
+    """Go through all rows in pages, each page in its own transaction."""
     found: list[Change] = []
     after = 0
     while (last := await run(functools.partial(_last_of_page, after=after))) is not None:

@@ -1,4 +1,4 @@
-"""Discord by REST, for the command line: without a gateway login, so that a running bot is left alone."""
+"""Discord over REST, for the command line. It makes no gateway login, so a running bot is not disturbed."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ LOGIN_TIMEOUT = 20.0
 
 
 class Portal(discord.Client):
-    """A client that is logged in for REST only; `behind`: seconds that our clock is behind Discord's."""
+    """A client that is logged in for REST only; `behind`: the seconds that our clock is behind Discord's."""
 
     def __init__(self) -> None:
         self.behind: float | None = None
@@ -28,13 +28,13 @@ class Portal(discord.Client):
     async def _compare_clocks(self, _: object, __: object, sent: aiohttp.TraceRequestEndParams) -> None:
         said = sent.response.headers.get("Date")
         if said is not None:
-            # Cut to full seconds: half a second later is the best guess.
+            # The header is cut to full seconds, so half a second later is the best guess.
             self.behind = parsedate_to_datetime(said).timestamp() + 0.5 - time.time()
 
 
 @asynccontextmanager
 async def open_portal(token: str, api_url: str) -> AsyncIterator[Portal]:
-    """Log in by REST. Raises discord.LoginFailure, and what `bot.discord_api.trouble.TROUBLE` lists."""
+    """Log in over REST. Raises discord.LoginFailure and the errors in `bot.discord_api.trouble.TROUBLE`."""
     if api_url:
         Route.BASE = api_url
     portal = Portal()

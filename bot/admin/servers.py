@@ -1,4 +1,4 @@
-"""`servers`: which ones the bot is in; leave one, block one. For owners of public bots."""
+"""`servers`: lists the servers the bot is in; leaves or blocks one. For owners of public bots."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ COMMAND_TIMEOUT = 120.0
 async def servers(settings: Settings, do: str, server: int | None) -> int:
     """List, leave, block or unblock; return the exit status."""
     if not settings.store_url.get_secret_value():
-        store.path_of(settings.data_dir)  # a list in a wrong folder would block nobody
+        store.path_of(settings.data_dir)  # a list in the wrong folder would block nobody
     blocked = Blocklist(settings.data_dir)
     if do == "unblock":
         blocked.remove(server or 0)
@@ -27,7 +27,7 @@ async def servers(settings: Settings, do: str, server: int | None) -> int:
             await _list(portal, settings, blocked)
             return 0
         if do == "block":
-            blocked.add(server or 0)  # first: it may be invited again at once
+            blocked.add(server or 0)  # before leaving, since it may be invited again immediately
             _say(f"{server} is blocked: whenever it invites the bot, the bot leaves.")
         return await _leave(portal, server or 0, was_blocked=do == "block")
 

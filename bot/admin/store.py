@@ -1,4 +1,4 @@
-"""The store from outside. Its file is looked at and copied at any time, written while the bot is stopped."""
+"""The store from outside: its file is copied at any time, but written only while the bot is stopped."""
 
 import os
 import sqlite3
@@ -20,15 +20,15 @@ from bot.store.rows import KEY, VALUE, StoredRow
 from bot.store.schema import Connection
 
 LOOK_TIMEOUT = 20.0
-"""Without any progress."""
+"""Seconds without progress after which a look at the store is given up."""
 _COPIED_PAGES = 256
-"""Of 4 KiB."""
+"""Pages of 4 KiB that are copied in one go."""
 _WHY = "DATA_DIR is wrong, or the bot hasn't been started yet"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is in a store: how many reloads, the keys by server, and what tells whether they will open."""
+    """The contents of a store: its reloads, its keys by server, and what shows whether they will open."""
 
     reloads: int
     keys: dict[int, KeyRow]
@@ -36,7 +36,7 @@ class Found:
 
 
 async def look(settings: Settings) -> Found:
-    """Look into the store, also while the bot runs; changes nothing. Raises StoreUnusable."""
+    """Look into the store, even while the bot runs; change nothing. Raises StoreUnusable."""
     if url := settings.store_url.get_secret_value():
         return await _look_into_database(url)
     folder = settings.data_dir
@@ -60,7 +60,7 @@ def _look_into_file(folder: Path, moves: Callable[[], None]) -> Found:
 
 
 async def rehearse(settings: Settings) -> None:
-    """See whether a start could use the database, if there is to be one. Raises DatabaseUnusable."""
+    """Check whether a start could use the database, if one is configured. Raises DatabaseUnusable."""
     if url := settings.store_url.get_secret_value():
         await database.rehearse(url)
 
@@ -78,7 +78,7 @@ async def _look_into_database(url: str) -> Found:
 
 
 async def opened(settings: Settings) -> Store:
-    """The store, to write into it. Raises StoreUnusable: the file, while the bot runs."""
+    """Open the store for writing. Raises StoreUnusable, also if the bot is using the file."""
     if url := settings.store_url.get_secret_value():
         return await PostgresStore.connect(url)
     path_of(settings.data_dir)
@@ -86,7 +86,7 @@ async def opened(settings: Settings) -> Store:
 
 
 def path_of(folder: Path) -> Path:
-    """The store's file. Raises StoreUnusable where there is none that may be read."""
+    """Return the store's file. Raises StoreUnusable if there is none that may be read."""
     path = folder / file.NAME
     try:
         if not path.is_file():
@@ -104,7 +104,8 @@ def path_of(folder: Path) -> Path:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the file for reading. Raises StoreUnusable.
 
-    Without a write-ahead log nobody has it open, and it is not to get one: SQLite would leave it behind.
+    If there is no write-ahead log, nobody has the file open, and we must not create one: SQLite would leave
+    it behind.
     """
     is_in_use = path.with_name(f"{path.name}-wal").exists()
     how = "mode=ro" if is_in_use else "mode=ro&immutable=1"
@@ -117,9 +118,9 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def rows(folder: Path, moves: Callable[[], None] = lambda: None) -> Iterator[Iterator[tuple[str, StoredRow]]]:
-    """All rows of the store with their names, also while the bot runs. Raises StoreUnusable.
+    """Yield all rows of the store with their names, even while the bot runs; call `moves` now and then.
 
-    `moves` is called now and then.
+    Raises StoreUnusable.
     """
     path = path_of(folder)
     with _opened(path) as db:
@@ -137,9 +138,9 @@ def _read(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]
 
 
 def backup(folder: Path, target: Path) -> int:
-    """Copy the store, whole and consistent, also while the bot runs; return the copy's bytes.
+    """Copy the store, whole and consistent, even while the bot runs; return the copy's bytes.
 
-    Raises StoreUnusable; FileExistsError and other OSErrors for the target. What failed leaves no file.
+    Raises StoreUnusable; FileExistsError and other OSErrors for the target. A failed copy leaves no file.
     """
     path = path_of(folder)
     with _opened(path) as db:
@@ -151,26 +152,29 @@ def backup(folder: Path, target: Path) -> int:
             except sqlite3.Error as error:
                 why = f"{path} couldn't be copied ({error})"
                 raise StoreUnusable(f"{why}: is there room for the copy?") from None
-            with _opened(target) as copy:  # as it would be opened to restore it
+            with _opened(target) as copy:  # opened the way a restore would
                 _check(copy, path)
             undo.pop_all()
     return target.stat().st_size
 
 
 def _copy(db: sqlite3.Connection, target: Path) -> None:
-    """Copy it a megabyte at a time: to sync it whole would hold up the bot's own writes for a second."""
+    """Copy it a megabyte at a time: one sync at the end would hold up the bot's own writes for a second."""
     with closing(sqlite3.connect(target)) as copy, target.open("rb") as made:
         db.execute("BEGIN")
         db.execute(
             "SELECT 1 FROM sqlite_master"
-        )  # sees this moment; else each write of the bot begins it again
+        )  # sees this moment; otherwise each write of the bot would start it over
         db.backup(copy, pages=_COPIED_PAGES, progress=lambda *_: os.fsync(made.fileno()))
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, not three
-        copy.execute("PRAGMA user_version=0")  # tells it from the file that the bot has open
+        copy.execute("PRAGMA user_version=0")  # tells it apart from the file that the bot has open
 
 
 def store_id(folder: Path) -> int:
-    """What tells this store's backups from those of others. Raises StoreUnusable where it has none yet."""
+    """Return what tells this store's backups from others.
+
+    Raises StoreUnusable if the store has no such ID yet.
+    """
     path = path_of(folder)
     with _opened(path) as db:
         found = file.store_id(db)
@@ -180,15 +184,15 @@ def store_id(folder: Path) -> int:
 
 
 def _check(copy: sqlite3.Connection, path: Path) -> None:
-    """Raises StoreUnusable where the copy is no sound store."""
+    """Check that the copy is a sound store. Raises StoreUnusable."""
     if file.FORMAT_ADDRESS not in [name for name, _ in _read(copy, path)]:
         raise StoreUnusable(f"{path} is damaged or isn't a store, and so would be the copy")
 
 
 async def forget(settings: Settings, server: int) -> tuple[int, bool]:
-    """Delete all of a server's data, bytes included; return how many reloads, and whether a key, there were.
+    """Delete all of a server's data, bytes included; return how many reloads there were, and whether a key.
 
-    Raises StoreUnusable; of the embedded store also while the bot runs: it holds part of it in memory.
+    Raises StoreUnusable, also if the bot is using the embedded store, since it holds part of it in memory.
     """
     store = await opened(settings)
     try:

@@ -1,4 +1,4 @@
-"""Why Discord could not be asked, in words for a terminal."""
+"""Explains, in words for a terminal, why Discord could not be asked."""
 
 import aiohttp
 import discord
@@ -7,7 +7,7 @@ from bot.discord_api.trouble import DownError, LimitedError, NotDiscordError
 
 
 def why(error: Exception) -> str:
-    """What happened, and what to do about it."""
+    """Return what happened, and what to do about it."""
     match error:
         case LimitedError():
             wait = f"{error.wait:.0f} s" if error.wait else "an hour"

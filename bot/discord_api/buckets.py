@@ -1,8 +1,8 @@
-"""In place of discord.py's rate limits: a call ends when its answer is in.
+"""Replaces discord.py's rate limits: a call ends when its answer has arrived.
 
-discord.py 2.7.1 keeps a call until its bucket is fresh, if the answer says that it is used up (http.py,
-webhook/async_.py): a ping waits for the edit before it, a press for an answer that has come. `http_trace`
-knows the buckets, and holds up the next call instead.
+If an answer says that its bucket is used up, discord.py 2.7.1 holds that call until the bucket is fresh
+(http.py, webhook/async_.py): a ping would wait for the edit before it, and a button press for an answer that
+has already arrived. `http_trace` knows the buckets and delays the next call instead.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class NoRatelimit:
-    """As `discord.http.Ratelimit`."""
+    """Stands in for `discord.http.Ratelimit`."""
 
     remaining = 1
 
@@ -24,7 +24,7 @@ class NoRatelimit:
         """The call ends."""
 
     def update(self, *_: object, **__: object) -> None:
-        """`http_trace` reads the headers."""
+        """Do nothing: `http_trace` reads the headers."""
 
     def is_inactive(self) -> bool:
         """It can be dropped at any time."""
@@ -32,7 +32,7 @@ class NoRatelimit:
 
 
 class PlainLock:
-    """As `discord.webhook.async_.AsyncDeferredLock`: one call of a token at a time."""
+    """Stands in for `discord.webhook.async_.AsyncDeferredLock`: one call per token at a time."""
 
     def __init__(self, lock: asyncio.Lock) -> None:
         self._lock = lock
@@ -45,4 +45,4 @@ class PlainLock:
         self._lock.release()
 
     def delay_by(self, _: float) -> None:
-        """`http_trace` reads the headers."""
+        """Do nothing: `http_trace` reads the headers."""

@@ -1,4 +1,4 @@
-"""One call to Discord: its turn, its time limit, and what came of it."""
+"""One call to Discord: its turn, its time limit and its outcome."""
 
 import asyncio
 import math
@@ -19,44 +19,44 @@ from bot.domain.reload import MOST_REFUSED
 from bot.metrics import Metrics
 
 CALL_TIMEOUT = 5.0
-"""Seconds that one call may take, if nothing else is said."""
+"""Seconds that one call may take by default."""
 EDIT_TIMEOUT = 5.0
 """Seconds that one edit may take before it is dropped."""
 _PLACE_GONE = (10003, 10004)  # channel, guild
 _MESSAGE_GONE = 10008
 _THREAD_ASLEEP = 50083
 _TOKEN_DEAD = (10015, 50027)
-"""Unknown webhook, invalid webhook token: this token is never good again."""
+"""Codes for an unknown webhook and an invalid webhook token: this token is never good again."""
 _5XX = "5xx"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Result(Enum):
-    """What came of one call to Discord."""
+    """The outcome of one call to Discord."""
 
     DONE = auto()
     LATER = auto()
-    """Trouble that may pass."""
+    """It failed, but may work later."""
     ASLEEP = auto()
-    """A thread that is archived: a new message wakes it up, unless it is locked."""
+    """The thread is archived; a new message wakes it up, unless the thread is locked."""
     CLOSED = auto()
-    """This way leads nowhere any more."""
+    """This route no longer leads anywhere."""
     MESSAGE_GONE = auto()
     PLACE_GONE = auto()
 
 
 class Sent(NamedTuple):
-    """A message as Discord has it: its id, and whom it mentions."""
+    """A message as Discord has it: its ID and the people it mentions."""
 
     id: int
     mentions: frozenset[int]
 
 
 class Tried(NamedTuple):
-    """What came of one call; `wait`: seconds after which it may be tried again.
+    """The result of one call; `wait`: the seconds after which it may be tried again.
 
-    It may have been done although nobody says so: `unanswered`, or, less likely, `broken`.
+    It may have taken effect even though nothing says so: if it is `unanswered` or, less likely, `broken`.
     """
 
     result: Result
@@ -64,15 +64,16 @@ class Tried(NamedTuple):
     unanswered: bool = False
     broken: bool = False
     sent: Sent | None = None
-    """The message that was sent, where Discord's answer has it."""
+    """The message that was sent, if Discord's answer has it."""
     token_is_dead: bool = False
-    """For good."""
+    """Whether the token will never work again."""
 
 
 class Calls:
     """Makes the calls of one reload.
 
-    `hold` returns once this process may show something of it, and raises Taken where it may not any more.
+    `hold` returns once this process may show something about the reload, and raises Taken if another process
+    looks after it now.
     """
 
     def __init__(
@@ -88,12 +89,13 @@ class Calls:
         self._metrics = metrics
         self._dropped_at = -math.inf
         self.refused = refused
-        """Calls that Discord will not have; one that has to wait is another matter."""
+        """How many calls Discord has refused, even before a restart; calls that only have to wait don't
+        count."""
         self._unnamed = Counter[str]()
-        """429s in a row that named no wait, as for many edits of an old message (30046)."""
+        """How many 429s in a row named no wait, which happens after many edits of an old message (30046)."""
 
     def dropped_within(self, seconds: float) -> bool:
-        """Tell whether an edit was given up lately: it may still land."""
+        """Return whether an edit was given up this recently, so that it may still land."""
         return clock() - self._dropped_at < seconds
 
     def wait(self, server: int, channel: int) -> float:
@@ -101,7 +103,7 @@ class Calls:
         return self._limiter.wait(server, channel, clock())
 
     async def turn(self, server: int, channel: int, longest: float) -> bool:
-        """Wait for our turn with the bot's own token; False: it is further away than `longest` seconds."""
+        """Wait for our turn with the bot's own token; False: it is more than `longest` seconds away."""
         if self.wait(server, channel) > longest:
             return False
         await asyncio.sleep(self._limiter.take(server, channel, clock()))
@@ -136,13 +138,13 @@ class Calls:
             log.warning("reply.limited", what=what, wait=error.wait)
             return Tried(Result.LATER, wait=self._wait_after(error, what))
         except Exception as error:  # noqa: BLE001  # where an edit meets the outside world: discord.py lets
-            # through errors of aiohttp, of the system and, in corners, others; each of them may pass.
+            # aiohttp's errors, the system's and, in corner cases, others get through; each of them may pass.
             reason = {StaleError: "dropped", TimeoutError: "timed out"}.get(type(error), "failed")
-            outcome = _5XX if call.broken else reason  # discord.py tries again by itself
+            outcome = _5XX if call.broken else reason  # discord.py itself tries again
             if call.unanswered and what == "edit":
                 self._dropped_at = clock()
             log.warning("reply.failed", what=what, error=type(error).__name__)
-            # An odd answer, though it says 200, may not be Discord's.
+            # The answer says 200 but is odd, so it may not come from Discord.
             done = call.done and isinstance(error, TimeoutError | aiohttp.ClientError)
             outcome = "sent" if done else outcome
             result = Result.DONE if done else Result.LATER

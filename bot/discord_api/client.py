@@ -1,4 +1,4 @@
-"""The bot's connection to Discord: trouble is waited out with growing pauses; only a refusal ends it."""
+"""The bot's connection to Discord. It waits out trouble with growing pauses; only a refusal ends it."""
 
 import asyncio
 import functools
@@ -29,9 +29,10 @@ from bot.logs import log_failure
 
 LOGIN_TIMEOUT = CONNECT_TIMEOUT = 60.0
 HEALTHY_AGE = 60.0
-"""A stream that lasted so long is resumed without a pause."""
+"""Seconds that a stream must have lasted to be resumed without a pause."""
 MAX_RESUMES = 5
-"""A stream that broke so often in a row is not resumed again: what broke it would be sent again."""
+"""How many times in a row a stream may break before it is no longer resumed: Discord would resend what broke
+it."""
 _LONGEST_PAUSE_EXPONENT = 6
 _TOKEN_REFUSED, _SHARDING_REQUIRED = 4004, 4011
 _UPGRADE = "Discord no longer accepts what this version of the bot asks for (code {code}): upgrade the bot"
@@ -42,16 +43,16 @@ _REFUSALS = {
     4013: _UPGRADE,
     4014: _UPGRADE,
 }
-"""By close code (Discord's page on opcodes): what ends the bot, and what to do."""
+"""Close codes that end the bot, with what to do (Discord's page on opcodes)."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class PatientBot(commands.AutoShardedBot):
-    """A bot that stays connected, whatever Discord and the way there do."""
+    """A bot that stays connected, whatever Discord and the network do."""
 
     logins: Logins
-    """Set by whoever has a store."""
+    """Set by the code that opens the store."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
@@ -60,16 +61,16 @@ class PatientBot(commands.AutoShardedBot):
         self._launching = asyncio.Lock()
         self._resharding: asyncio.Task[Any] | None = None
         self.unknown_places: set[int] = set()
-        """Channels of a type that discord.py does not know: nobody knows whether they take messages."""
+        """Channels of a type that discord.py doesn't know, so we can't tell whether they take messages."""
         discord.state.Interaction = PlacedInteraction  # type: ignore[attr-defined]  # it looks there
         self.is_half_built = False
-        """`setup_hook` has begun and not ended: a second try would fail on the first one's leavings."""
+        """`setup_hook` has started but not finished: a second try would trip over what the first one left."""
 
     async def serve(self, token: str) -> None:
-        """Log in and stay connected until `close`.
+        """Log in and stay connected until `close`, waiting out trouble with growing pauses.
 
-        Trouble is waited out with growing pauses. Raises discord.LoginFailure where Discord refuses the
-        token, and DiscordRefuses, with what to do, where it refuses something else for good.
+        Raises discord.LoginFailure if Discord refuses the token, and DiscordRefuses, which says what to do,
+        if it refuses something else for good.
         """
         _be_patient()
         await _patiently(functools.partial(self._login, token), given_up=lambda: self.is_half_built)
@@ -88,20 +89,20 @@ class PatientBot(commands.AutoShardedBot):
             async with asyncio.timeout(LOGIN_TIMEOUT):
                 await self.login(token)
         except TROUBLE:
-            await self.http.close()  # the next login makes a session and a connector of its own
+            await self.http.close()  # the next login makes its own session and connector
             self.http.connector = discord.utils.MISSING
             raise
 
     async def launch_shards(self) -> None:
-        """Connect all shards, one after the other; those of an old number are given up first."""
+        """Connect all shards, one after another.
+
+        If Discord has asked for another number of shards, first give up the old ones.
+        """
         async with self._launching:
             await super().launch_shards()
 
     async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
-        """Connect a shard, with growing pauses.
-
-        discord.py's own tries every 5 s, each time from within itself, until Python's stack is full.
-        """
+        """Connect a shard with growing pauses; discord.py's version recurses until Python's stack is full."""
         for attempt in itertools.count():
             if self._is_left_behind():
                 return
@@ -133,11 +134,11 @@ class PatientBot(commands.AutoShardedBot):
         return found
 
     def _is_left_behind(self) -> bool:
-        """Whether this task connects shards of which Discord wants another number by now."""
+        """Return whether this task connects shards although Discord now wants a different number of them."""
         return self._resharding not in (None, asyncio.current_task())
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG002  # as discord.py calls it
-        """Called by discord.py; its own would sleep here, where the gateway waits for us."""
+        """Called by discord.py; its own version would sleep here, while the gateway waits for us."""
         await self.logins.begun(shard_id or 0)
 
     async def on_shard_connect(self, shard_id: int) -> None:
@@ -145,23 +146,23 @@ class PatientBot(commands.AutoShardedBot):
         await self.logins.ready(shard_id)
 
     async def limits(self) -> Limits:
-        """How many logins Discord allows. Raises what is in `bot.discord_api.trouble.TROUBLE`."""
+        """Ask how many logins Discord allows. Raises the errors in `bot.discord_api.trouble.TROUBLE`."""
         _, _, said = await self.http.get_bot_gateway()
         return Limits(int(said["remaining"]), said["reset_after"] / 1000, int(said["max_concurrency"]))
 
     def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a task of the connection's until the bot is closed."""
+        """Run a task that belongs to the connection until the bot is closed."""
         task = asyncio.create_task(work, name=name)
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)
         task.add_done_callback(log_failure)
 
     def may_reshard(self) -> bool:
-        """Whether it is Discord that says how many shards there are."""
+        """Whether Discord decides how many shards there are."""
         return self._asks_for_shards
 
     async def reshard(self) -> None:
-        """Connect anew, with as many shards as Discord wants by now."""
+        """Reconnect with as many shards as Discord now wants."""
         if self._resharding is not None:
             return
         self._resharding = asyncio.current_task()
@@ -176,7 +177,7 @@ class PatientBot(commands.AutoShardedBot):
             self._resharding = None
 
     async def close(self) -> None:
-        """Let go of Discord; a shard that is well need not wait at the next start."""
+        """Let go of Discord, and record that healthy shards need not wait at the next start."""
         await self._leave()
         await super().close()
 
@@ -186,47 +187,47 @@ class PatientBot(commands.AutoShardedBot):
         await self.logins.leave(id_ for id_, shard in self.shards.items() if not shard.is_closed())
 
     def gateway_state(self) -> str:
-        """In words: "ok", or what is not."""
+        """Return "ok", or what is wrong, in words."""
         if self.is_connected():
             return "ok"
         none_left = self.logins.none_left()
         return f"not ok: {none_left}" if none_left else "not ok"
 
     def has(self, shard: Shard) -> bool:
-        """Whether a shard is still one of ours: Discord may want another number of them by now."""
+        """Return whether a shard is still ours: Discord may now want a different number of shards."""
         return self._all_shards.get(shard.id) is shard
 
     def is_connected(self) -> bool:
-        """Whether every shard of this process hears from Discord."""
+        """Return whether every shard of this process hears from Discord."""
         shards = self.shards.values()
         return self.is_ready() and bool(shards) and not any(shard.is_closed() for shard in shards)
 
 
 class PatientShard(Shard):
-    """A shard that never ends the bot, and whose pauses hold up no other shard."""
+    """A shard that never ends the bot, and whose pauses delay no other shard."""
 
     _client: PatientBot
     _connected_at = -math.inf
     _quick = 0
-    """Connections in a row that were lost soon after they were made."""
+    """How many connections in a row were lost soon after they were made."""
 
     def launch(self) -> None:
-        """Read what the gateway sends, from now on."""
+        """Start reading what the gateway sends."""
         self._connected_at = clock()
         super().launch()
 
     async def worker(self) -> None:
         """Read until the connection ends; discord.py looks at how it ended once all shards are launched."""
         await super().worker()
-        # In a task of its own: a shard that connects again cancels this one.
+        # It runs in its own task, because a shard that reconnects cancels this one.
         self._client.keep(self._client.logins.ended(self.id), f"ended-{self.id}")
 
     async def reidentify(self, exc: ReconnectWebSocket) -> None:
-        """Resume, or log in again: once it is time for that."""
+        """Resume, or log in again when its turn has come."""
         if not self._client.has(self):
             return
         self._quick = 0 if clock() - self._connected_at > HEALTHY_AGE else self._quick + 1
-        # What broke the stream so often would be sent again; a login that was not answered has no session.
+        # The same events would break the stream again; a login that got no answer has no session.
         if exc.resume and (self._quick > MAX_RESUMES or self.ws.session_id is None):
             exc = ReconnectWebSocket(self.id, resume=False)
         self._cancel_task()
@@ -248,7 +249,7 @@ class PatientShard(Shard):
         await super()._handle_disconnect(e)
 
     async def reconnect(self) -> None:
-        """Log in again, once it is time for that."""
+        """Log in again when its turn has come."""
         if not self._client.has(self):
             return
         self._cancel_task()
@@ -261,7 +262,7 @@ class PatientShard(Shard):
 
 
 class PatientBackoff(ExponentialBackoff[bool]):
-    """Pauses of a minute at most, not 17."""
+    """Pauses of at most a minute; discord.py's grow to 17."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -269,7 +270,7 @@ class PatientBackoff(ExponentialBackoff[bool]):
 
 
 def _be_patient() -> None:
-    """Have discord.py use these: it looks them up in its own modules."""
+    """Make discord.py use these classes: it looks them up in its own modules."""
     discord.shard.DiscordWebSocket = PatientWebSocket  # type: ignore[misc]
     discord.shard.ExponentialBackoff = PatientBackoff  # type: ignore[attr-defined, assignment]
     discord.http.Ratelimit = NoRatelimit  # type: ignore[misc, assignment]
@@ -277,7 +278,7 @@ def _be_patient() -> None:
 
 
 async def _patiently(start: Callable[[], Awaitable[None]], given_up: Callable[[], bool]) -> None:
-    """Start again after trouble, with growing pauses; a refused token, and `given_up`, end it."""
+    """Start again after trouble, with growing pauses; stop at a refused token or once `given_up`."""
     for attempt in itertools.count():
         try:
             await start()
@@ -288,7 +289,8 @@ async def _patiently(start: Callable[[], Awaitable[None]], given_up: Callable[[]
                 raise
             pause, status = start_pause(attempt), getattr(error, "status", None)
             seen: dict[str, Any] = {"to": Route.BASE, "error": type(error).__name__, "status": status}
-            # An odd answer and a defect of ours look alike: where it is not the network's, show all of it.
+            # An odd answer and a bug of ours look alike, so log the whole error unless it comes from the
+            # network.
             odd = None if isinstance(error, NETWORK) else error
             log.warning("bot.not_connected", **seen, again_in=pause, exc_info=odd)
             await asyncio.sleep(pause)

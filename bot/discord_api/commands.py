@@ -1,4 +1,4 @@
-"""The commands as Discord knows them: sent when they have changed, by their ids, with translated names."""
+"""The commands as Discord knows them: sent only if they changed, known by ID, with translated names."""
 
 import asyncio
 import hashlib
@@ -22,23 +22,23 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Commands:
-    """Their ids, once Discord has told them."""
+    """The commands' IDs, once Discord has given them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._ids: dict[str, int] = {}
 
     def mention(self, name: str) -> str:
-        """A command as tappable text; plain until Discord has told its id."""
+        """Return a command as tappable text, or as plain text until its ID is known."""
         known = self.id_of(name)
         return f"</{name}:{known}>" if known is not None else f"`/{name}`"
 
     def id_of(self, name: str) -> int | None:
-        """A command's id; None until Discord has told it."""
+        """Return a command's ID; None until Discord has given it."""
         return self._ids.get(name.partition(" ")[0])
 
     async def sync(self, application: int, tree: app_commands.CommandTree[Any]) -> None:
-        """Send the commands to Discord if they changed since the last time; try until it works."""
+        """Send the commands to Discord if they changed since the last time; keep trying until it works."""
         payload: list[Any] = [
             await command.get_translated_payload(tree, tree.translator)
             if tree.translator is not None
@@ -48,7 +48,7 @@ class Commands:
         digest = hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()
         name = f"commands:{application}"
         known: dict[str, Any] = {}
-        with suppress(StoreTrouble):  # then they are sent once more
+        with suppress(StoreTrouble):  # then the next start sends them again
             known = await self._store.value(name) or {}
         if known.get("digest") == digest:
             self._ids = known["ids"]
@@ -57,7 +57,7 @@ class Commands:
         log.info("commands.synced", count=len(self._ids))
         try:
             await self._store.set_value(name, {"digest": digest, "ids": self._ids})
-        except StoreTrouble as error:  # the next start sends them once more
+        except StoreTrouble as error:  # the next start sends them again
             log.warning("commands.not_noted", error=str(error))
 
 
@@ -75,7 +75,7 @@ async def _send(tree: app_commands.CommandTree[Any]) -> list[app_commands.AppCom
 
 
 class CommandTranslator(app_commands.Translator):
-    """Names and descriptions of commands, for those whose Discord speaks another language."""
+    """Translates commands' names and descriptions for people whose Discord is in another language."""
 
     def __init__(self, languages: Languages) -> None:
         self._languages = languages
@@ -86,6 +86,6 @@ class CommandTranslator(app_commands.Translator):
         locale: discord.Locale,
         context: app_commands.TranslationContextTypes,  # noqa: ARG002  # as discord.py calls it
     ) -> str | None:
-        """None: English will do."""
+        """Return the translation; None means that English will do."""
         said = self._languages.of(locale)(string.message)
         return said if said != string.message else None

@@ -1,7 +1,7 @@
-"""Edits of one reload's reply: by token, by channel, and what closes these ways.
+"""Edits of one reload's reply: by token, by channel, and what closes either route.
 
 By token: no permission needed, for 15 minutes at most, possibly less. By channel: with the bot's own token,
-forever, but only where the bot may view. A way that is closed is not tried again.
+forever, but only where the bot may view. A closed route is not tried again.
 """
 
 import functools
@@ -23,9 +23,11 @@ from bot.domain.reload import Reload
 from bot.view import Drawn
 
 TOKEN_AGE = 14 * 60.0
-"""Discord promises 15 minutes; a margin, as clocks differ."""
+"""Seconds for which a token is used. Discord promises 15 minutes; the margin allows for clocks that differ.
+"""
 FIRST_NAP, LONGEST_NAP = 30.0, 3600.0
-"""Seconds for which no countdown is shown in a thread that is archived; twice as long each time."""
+"""The first and the longest number of seconds without a countdown in an archived thread; it doubles each
+time."""
 
 _COMPONENTS_V2 = discord.MessageFlags(components_v2=True).value
 _OPEN = (Result.DONE, Result.LATER, Result.ASLEEP)
@@ -34,7 +36,7 @@ _GONE = (Result.MESSAGE_GONE, Result.PLACE_GONE)
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What an edit shows, within `limit` seconds; `drawn_at`: of a countdown, when its number was right."""
+    """One edit: its content, and within how many seconds; `drawn_at`: when a countdown's number was right."""
 
     layout: Drawn
     limit: float
@@ -43,12 +45,12 @@ class Edit:
 
     @property
     def is_tick(self) -> bool:
-        """Whether the next one will show the same, five seconds later."""
+        """Whether this is one of many edits: the next, five seconds later, will show the same thing."""
         return self.drawn_at is not None
 
 
 class Edits:
-    """The ways to one reload's reply; what is known of them lives as long as the process."""
+    """The routes to one reload's reply. Anything learnt about them lasts as long as the process."""
 
     def __init__(self, bot: discord.Client, now: Callable[[], float], calls: Calls) -> None:
         self._bot = bot
@@ -59,12 +61,13 @@ class Edits:
         self._naps_until, self._nap = -math.inf, FIRST_NAP
         self._is_token_dead = False
         self._gone: Result | None = None
-        """Message or place: what somebody has deleted."""
+        """Whether somebody has deleted the message or its place, and which."""
         self.is_token_open = True
         self.is_asleep = False
         """Whether the thread was archived when the last edit was made."""
         self.has_landed = False
-        """Until then the reply may be "thinking", and a follow-up would become the reply."""
+        """Whether an edit has arrived. Until then the reply may be "thinking", and a follow-up would become
+        the reply."""
 
     @property
     def is_gone(self) -> bool:
@@ -72,12 +75,15 @@ class Edits:
         return self._gone is not None
 
     def reopen(self) -> None:
-        """Try each way once more: a tick may have met a hiccup, and what was closed may be open."""
+        """Try each route once more: a tick may have met a brief fault, and a closed route may be open."""
         self.is_token_open = not self._is_token_dead
         self._channel_open = True
 
     async def make(self, reload: Reload, edit: Edit) -> Result:
-        """Edit by token; by channel where the token is dead, or in trouble and it is no mere tick."""
+        """Edit by token.
+
+        Edit by channel if the token is dead, or if it fails and this is more than a tick.
+        """
         if self._gone is not None or reload.message is None:
             return self._gone or Result.CLOSED
         if edit.is_tick and clock() < self._naps_until:
@@ -88,7 +94,7 @@ class Edits:
         if again and self._channel_open:
             by_channel = await self._by_channel(reload, edit)
         if by_channel is Result.MESSAGE_GONE and by_token is Result.LATER and not self.has_landed:
-            by_channel = Result.CLOSED  # it may be "thinking", which the channel route may not know
+            by_channel = Result.CLOSED  # the reply may be "thinking", which the channel route may not know
         result = by_token if by_channel is Result.CLOSED else by_channel
         self._gone = result if result in _GONE else None
         self.has_landed = self.has_landed or result is Result.DONE
@@ -110,7 +116,8 @@ class Edits:
         self._token_waits_until = clock() + tried.wait
         self._is_token_dead = tried.token_is_dead
         self.is_token_open = result in (*_OPEN, Result.MESSAGE_GONE)
-        # Said of a token, a place that is gone may be less: the channel route knows for sure.
+        # If the token route says that the place is gone, that may mean less: only the channel route knows for
+        # sure.
         return Result.CLOSED if result is Result.PLACE_GONE else result
 
     async def _by_channel(self, reload: Reload, edit: Edit) -> Result:
@@ -133,7 +140,7 @@ class Edits:
 
 
 async def _edit_webhook(hook: discord.Webhook, message: int, edit: Edit) -> None:
-    """As `Webhook.edit_message` does, but makes no Message of the answer: nobody looks at it."""
+    """Edit as `Webhook.edit_message` does, but make no Message of the answer, since nobody looks at it."""
     with _parameters(edit) as made:
         await async_context.get().edit_webhook_message(
             hook.id,
@@ -149,9 +156,10 @@ async def _edit_webhook(hook: discord.Webhook, message: int, edit: Edit) -> None
 
 @contextmanager
 def _parameters(edit: Edit) -> Iterator[MultipartParameters]:
-    """What an edit sends; for each try again, as discord.py closes the files that it has sent.
+    """Make what an edit sends, once for each try, because discord.py closes the files it has sent.
 
-    It leaves them holding themselves, megabytes, until the collector comes by: here they are let go of.
+    discord.py leaves the form and its files referring to themselves, megabytes, until the garbage collector
+    runs; here they are released.
     """
     made = _made(edit)
     try:
@@ -160,7 +168,7 @@ def _parameters(edit: Edit) -> Iterator[MultipartParameters]:
     finally:
         for file in made.files or ():
             vars(file.fp).clear()
-            with suppress(BufferError):  # an upload that was cut short still looks at it
+            with suppress(BufferError):  # an upload that was cut short still reads from it
                 file.fp.close()
 
 

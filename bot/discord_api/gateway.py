@@ -20,7 +20,7 @@ RESUME_DELAY = 5.0
 READY_TIMEOUT = 60.0
 """Seconds from the connection to READY or RESUMED."""
 _LOST = 4000
-"""Closes a connection so that its session can be resumed."""
+"""The close code for a connection whose session can be resumed."""
 _CHANGES = ("CHANNEL_UPDATE", "THREAD_UPDATE", "THREAD_LIST_SYNC", "GUILD_ROLE_UPDATE", "GUILD_MEMBER_UPDATE")
 _ID = re.compile("[0-9]{1,19}")
 _LARGEST_ID = 2**63 - 1
@@ -30,25 +30,27 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class PatientWebSocket(DiscordWebSocket):
-    """Where discord.py's shard would give up for good, it is told of a lost connection, and tries again.
+    """A connection that tries again where discord.py's shard would give up for good.
 
-    A shard that logs in takes only errors of the network for trouble: a gateway that closes the connection,
-    or speaks garbage, before it is ready would end the process. One that resumes tries again without a pause.
+    While a shard logs in, discord.py treats only network errors as trouble: a gateway that closes the
+    connection, or sends garbage, before it is ready would end the process. A shard that resumes retries
+    without a pause.
     """
 
     _on_skipped: Callable[[str], None]
-    """Counts an event that was skipped."""
+    """Called with each event that was skipped."""
     _on_changed: Callable[[int, int | None], None]
-    """Told what `change_of` says."""
+    """Called with what `change_of` returns."""
     _client: discord.Client
     _parsing: str | None = None
     _ready_by: float | None = None
     _was_ready = False
-    """Whether READY has been parsed, here or on the connection that is resumed: else resuming is no use."""
+    """Whether READY has been parsed, here or on the connection that is being resumed; if not, resuming is
+    pointless."""
 
     @classmethod
     async def from_client(cls, client: discord.Client, *, resume: bool = False, **how: Any) -> Self:
-        """Connect, and log in or resume. Raises what a shard can handle."""
+        """Connect, and log in or resume. Raises only what a shard can handle."""
         try:
             socket = await super().from_client(client, resume=resume, **how)
         except ReconnectWebSocket:
@@ -62,7 +64,7 @@ class PatientWebSocket(DiscordWebSocket):
         return socket
 
     def watch(self, client: discord.Client, *, resumed: bool) -> None:
-        """From now on it is known which event is being parsed, and when the gateway must be ready."""
+        """From now on, track which event is being parsed and when the gateway must be ready."""
         self._was_ready = resumed
         self._on_skipped = getattr(client, "on_event_skipped", lambda _: None)
         self._on_changed = getattr(client, "on_server_changed", lambda *_: None)
@@ -83,7 +85,7 @@ class PatientWebSocket(DiscordWebSocket):
             self._ready_by, self._was_ready = None, True
 
     async def received_message(self, msg: Any, /) -> None:
-        """Take a frame. Raises ReconnectWebSocket for one that cannot be read; errors of the network."""
+        """Handle a frame. Raises ReconnectWebSocket for one that can't be read, and network errors."""
         try:
             await super().received_message(msg)
         except _OF_THE_NETWORK:
@@ -95,12 +97,12 @@ class PatientWebSocket(DiscordWebSocket):
                     "gateway.broken", shard=self.shard_id, at=event or "frame", error=type(error).__name__
                 )
                 await self._give_up(resume=event is None and self._was_ready)
-            else:  # neither its payload nor the error's text: a form that was sent may hold a key
+            else:  # log neither its payload nor the error's text: a submitted form may contain a key
                 log.error("gateway.event_skipped", event_name=event, error=type(error).__name__)  # noqa: TRY400
                 self._on_skipped(event)
 
     async def identify(self) -> None:
-        """Log in; given up meanwhile, it leaves no connection behind, and no thread that beats for ever."""
+        """Log in. If it is cancelled in between, close the connection and end its heartbeat thread."""
         try:
             await super().identify()
         except asyncio.CancelledError:
@@ -108,7 +110,7 @@ class PatientWebSocket(DiscordWebSocket):
             raise
 
     async def poll_event(self) -> None:
-        """Wait for the next frame, and take it. Raises what a shard can handle."""
+        """Wait for the next frame and handle it. Raises only what a shard can handle."""
         try:
             async with asyncio.timeout_at(self._ready_by):
                 await super().poll_event()
@@ -125,16 +127,16 @@ class PatientWebSocket(DiscordWebSocket):
 
 
 class Change(NamedTuple):
-    """Where the bot may be allowed something that it was not: in a server, or only in one of its threads."""
+    """A place where the bot may have gained a permission: a whole server, or only one of its threads."""
 
     server: int
     thread: int | None = None
 
 
 def change_of(event: str, data: Any, me: discord.abc.Snowflake | None) -> Change | None:
-    """What an event changes for the bot, `me`; None: nothing, or it cannot be read.
+    """Return what an event changes for the bot, `me`; None if nothing, or if it can't be read.
 
-    All of these come with the intent GUILDS, and those of the bot's own member with any
+    All of these come with the intent GUILDS, and those about the bot's own member with any intent
     (docs.discord.com/developers/events/gateway, List of Intents).
     """
     if event not in _CHANGES or not isinstance(data, dict):

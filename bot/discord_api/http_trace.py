@@ -1,7 +1,8 @@
-"""What the bot's HTTP session watches: each call to Discord, as it goes out and as its answer comes in.
+"""Watches the bot's HTTP session: each call to Discord as it goes out, and its answer as it arrives.
 
-discord.py sleeps out a 429 inside the call, however long; where our time limit cuts that short in a limit on
-everything, it never calls again. Here a 429 ends the call, and what it said is known to the next ones.
+discord.py sleeps through a 429 inside the call, however long that is; if our time limit cuts that short
+during a limit on everything, discord.py never calls again. Here a 429 ends the call, and the next calls know
+what it said.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ from bot.discord_api.limiter import Limiter
 from bot.discord_api.trouble import DownError, LimitedError, NotDiscordError, StaleError
 
 LONGEST_WAIT = 3600.0
-"""Seconds for which nothing is asked, whatever Discord names: an odd number would last until a restart."""
+"""Seconds of the longest wait that is kept, whatever Discord names: an odd number would last until a restart.
+"""
 STALE_AGE = 0.5
-"""How old the number in a countdown may be when it is sent."""
+"""Seconds after which a countdown's number is too old to be sent."""
 _LEAST_WAIT = 0.001
-"""Rounding leaves less than a clock can tell apart: to sleep for that could go on without end."""
+"""The shortest wait, in seconds. Rounding can leave less than a clock can tell apart, and sleeping for that
+could loop forever."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 _MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
@@ -32,16 +35,16 @@ _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
 @dataclass(slots=True)
 class Call:
-    """One edit or ping on its way, by the loop's clock."""
+    """One edit or ping in progress, timed by the loop's clock."""
 
     drawn_at: float | None = None
-    """When the countdown in it was drawn."""
+    """When its countdown was drawn."""
     done: bool = False
-    """Discord has done it, whatever becomes of the call."""
+    """Discord has carried it out, whatever happens to the call."""
     unanswered: bool = False
-    """It went out, and nobody can say whether Discord has done it."""
+    """It went out, and nobody can say whether Discord has carried it out."""
     broken: bool = False
-    """Discord answered with trouble of its own: most likely it has not done it."""
+    """Discord answered with an error of its own, so most likely it has not carried it out."""
 
     def note(self, status: int) -> None:
         """An answer has come."""
@@ -53,16 +56,16 @@ current: ContextVar[Call | None] = ContextVar("current", default=None)
 
 
 def clock() -> float:
-    """The event loop's monotonic clock, in seconds."""
+    """Return the event loop's monotonic clock, in seconds."""
     return asyncio.get_running_loop().time()
 
 
 def trace(limiter: Limiter, *, is_proxied: bool = False) -> aiohttp.TraceConfig:
-    """Make the watch. Raises StaleError and LimitedError before a call, LimitedError after it.
+    """Make the trace configuration.
 
-    After a call of a login, DownError and NotDiscordError, too.
-
-    `is_proxied`: what answers without Discord's Via header is a proxy of the self-hoster's.
+    It raises StaleError and LimitedError before a call, LimitedError after it and, after a login's call, also
+    DownError and NotDiscordError. `is_proxied`: an answer without Discord's Via header comes from the
+    self-hoster's proxy.
     """
     watch = _Watch(limiter, is_proxied)
     config = aiohttp.TraceConfig()
@@ -84,7 +87,7 @@ class _Watch:
         _refuse_stale(call)
         request.bucket = f"{sent.method} {_MESSAGE.sub('', sent.url.path)}"
         while (wait := limiter.exhausted_for(request.bucket, clock())) > 0:
-            if call is not None:  # whoever makes it tries again
+            if call is not None:  # the caller tries again
                 raise LimitedError(wait)
             await asyncio.sleep(max(wait, _LEAST_WAIT))
         request.by_token = _BY_TOKEN.search(sent.url.path) is not None
@@ -94,8 +97,8 @@ class _Watch:
         request.tried = [gate for gate in gates if gate.enter(clock())]
 
     async def going_out(self, _: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
-        # By now it has a connection, which a loop that was held up may be long in making; aiohttp 3.14 sends
-        # the headers when this returns.
+        # The call has a connection by now, which can take long to make if the loop was held up; aiohttp 3.14
+        # sends the headers when this returns.
         call = current.get()
         if "/channels/" in sent.url.path:
             await _hold_back(self._limiter, call)
@@ -127,7 +130,10 @@ class _Watch:
 
 
 def _see_that_it_is_discord(response: aiohttp.ClientResponse) -> None:
-    """discord.py would try five times after a 500, for 25 s, and say nothing; a page it takes for JSON."""
+    """Raise for an answer that isn't Discord's.
+
+    After a 500 discord.py would try five times, for 25 s, without logging; and it takes a web page for JSON.
+    """
     if response.status >= 500:
         response.close()
         raise DownError(response.status)
@@ -145,7 +151,7 @@ async def _hold_back(limiter: Limiter, call: Call | None) -> None:
     _refuse_stale(call)
     while (wait := limiter.go_or_wait(clock())) > 0:
         await asyncio.sleep(max(wait, _LEAST_WAIT))
-        _refuse_stale(call)  # it would take a place for nothing
+        _refuse_stale(call)  # it would use up a turn for nothing
 
 
 def _learn(limiter: Limiter, channel: int, headers: Mapping[str, str]) -> None:
@@ -161,10 +167,13 @@ def _seconds(headers: Mapping[str, str], name: str) -> float | None:
 
 
 def _limit(limiter: Limiter, channel: int | None, by_token: bool, headers: Mapping[str, str]) -> LimitedError:
-    """Discord's own wait counts; what stands before it (no Via header) names hours not meant for us."""
+    """Apply Discord's own wait.
+
+    Without a Via header the answer comes from in front of Discord, and its hours are not meant for us.
+    """
     wait = _seconds(headers, "Retry-After") if "Via" in headers else None
     if "X-RateLimit-Global" in headers:
-        if by_token:  # else these go on: they do not count in the bot's own limit
+        if by_token:  # otherwise token calls go on: the bot's own limit doesn't count them
             limiter.tokens.shut(clock(), wait)
         return LimitedError(limiter.own.shut(clock(), wait))
     if channel is not None:

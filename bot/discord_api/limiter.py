@@ -1,29 +1,31 @@
-"""Pure: whose turn it is among the calls made with the bot's own token, and when nobody may call at all."""
+"""Pure: decides whose turn it is among calls with the bot's own token, and when nobody may call."""
 
 import math
 from collections import Counter, deque
 
 PER_SECOND = 40
-"""Discord allows 50 a second in all; some arrive closer together than they were sent."""
+"""Calls per second. Discord allows 50 in all; some arrive closer together than they were sent."""
 FREE_PER_SERVER = 5
-"""Turns a second that a server has before it must leave half of each tenth to the others."""
+"""Turns per second that a server has before it must leave half of each tenth of a second to the others."""
 PER_CHANNEL = 5
-"""Until Discord's headers say otherwise."""
+"""Calls per second in a channel, until Discord's headers say otherwise."""
 CHANNEL_WINDOW = 5.0
 FIRST_SHUT, LONGEST_SHUT = 5.0, 300.0
-"""Seconds for which nobody calls after everybody was refused for no named time; twice as long each time."""
+"""The first and the longest pause, in seconds, after a refusal of everybody that named no time; it doubles
+each time."""
 TRIAL_TIMEOUT = 2.0
-"""Seconds after which the call that tries is not waited for any more."""
+"""Seconds after which a trial call is no longer waited for."""
 _MOST_EXHAUSTED, _MOST_REFUSALS = 1000, 10
 _TURNS_PER_SLOT = 4
-"""A second is dealt out in slots, so that no second has more, wherever it begins: of 40, in tenths."""
+"""Turns per slot of a tenth of a second: so no second has more than 40, wherever it starts."""
 _MOST_PER_CHANNEL = 50
 
 
 class Limiter:
-    """Hands out turns; `now` is a monotonic clock in seconds. One lives as long as the bot.
+    """Hands out turns; `now` is a monotonic clock in seconds.
 
-    `share`: how much of Discord's limit is this process's, up to 1: others have the same token.
+    It lives as long as the bot. `share`: this process's part of Discord's limit, up to 1, since others use
+    the same token.
     """
 
     def __init__(self, share: float = 1.0) -> None:
@@ -36,11 +38,12 @@ class Limiter:
         self._blocked: dict[int, float] = {}
         self._exhausted: dict[str, float] = {}
         self.everything, self.own, self.tokens = Gate(), Gate(), Gate()
-        """For all calls, for those with the bot's own token, and for those with an interaction's."""
+        """The gates for all calls, for calls with the bot's own token, and for calls with an interaction's
+        token."""
         self._sent: deque[float] = deque(maxlen=self._per_second)
 
     def wait(self, server: int, channel: int, now: float) -> float:
-        """Seconds until the next turn of a channel; takes nothing."""
+        """Return the seconds until a channel's next turn, without taking it."""
         return self._turn(server, channel, now) - now
 
     def take(self, server: int, channel: int, now: float) -> float:
@@ -53,9 +56,10 @@ class Limiter:
         return turn - now
 
     def go_or_wait(self, now: float) -> float:
-        """For a call that is about to go out: seconds that it must wait yet; 0 if it goes.
+        """Return the seconds that a call must still wait before it goes out; 0 if it may go.
 
-        Turns are dealt out beforehand: a process that was held up would send those of a second at once.
+        Turns are dealt out in advance: a process that was held up would send a second's worth of calls
+        together.
         """
         if len(self._sent) == self._per_second and now - self._sent[0] < 1:
             return self._sent[0] + 1 - now
@@ -63,27 +67,27 @@ class Limiter:
         return 0.0
 
     def learn(self, channel: int, limit: int, remaining: int, reset_after: float, now: float) -> None:
-        """Take over what Discord's headers say of a channel: its limit, and whether it is used up."""
+        """Take over what Discord's headers say about a channel: its limit, and whether it is used up."""
         self._limits[channel] = min(max(1, limit), _MOST_PER_CHANNEL)
         if remaining == 0:
             self.block(channel, now + reset_after)
 
     def block(self, channel: int, until: float) -> None:
-        """Let nobody have a turn in a channel before `until`: Discord said so."""
+        """Let nobody have a turn in a channel before `until`, as Discord said."""
         self._blocked[channel] = max(self._blocked.get(channel, until), until)
 
     def exhaust(self, bucket: str, until: float) -> None:
-        """A bucket's calls are used up before `until`: Discord said so."""
+        """Treat a bucket as used up until `until`, as Discord said."""
         self._exhausted[bucket] = until
 
     def exhausted_for(self, bucket: str, now: float) -> float:
-        """Seconds for which a bucket is used up; 0: it is not."""
+        """Return the seconds for which a bucket is used up; 0 if it is not."""
         if len(self._exhausted) > _MOST_EXHAUSTED:
             self._exhausted = {name: until for name, until in self._exhausted.items() if until > now}
         return max(0.0, self._exhausted.get(bucket, now) - now)
 
     def gates(self, *, by_token: bool) -> tuple["Gate", "Gate"]:
-        """Those that a call must pass: with an interaction's token, or with the bot's own."""
+        """Return the gates that a call must pass: with an interaction's token, or with the bot's own."""
         return self.everything, self.tokens if by_token else self.own
 
     def _turn(self, server: int, channel: int, now: float) -> float:
@@ -118,9 +122,10 @@ class Limiter:
 
 
 class Gate:
-    """Shut while Discord, or what stands before it, refuses everybody; then one call tries, the rest wait.
+    """A gate that is shut while Discord, or something in front of it, refuses everybody; one call tries.
 
-    Discord closes an address to which it has refused 10,000 calls in ten minutes (its page on rate limits).
+    The rest wait: Discord blocks an address after refusing it 10,000 calls in ten minutes (its page on rate
+    limits).
     """
 
     def __init__(self) -> None:
@@ -129,20 +134,20 @@ class Gate:
         self.shut_until = -math.inf
 
     def wait(self, now: float) -> float:
-        """Seconds for which no call may go out; 0: one may."""
+        """Return the seconds for which no call may go out; 0 if one may."""
         if not self._refusals:
             return 0.0
         return max(0.0, self.shut_until - now, self._tried_at + TRIAL_TIMEOUT - now)
 
     def enter(self, now: float) -> bool:
-        """A call goes out; return whether it is the one that tries."""
+        """Let a call go out; return whether it is the one that tries."""
         self._tried_at = now
         return self._refusals > 0
 
     def shut(self, now: float, named: float | None = None) -> float:
-        """A call was refused, for a named time; return the seconds until one tries again.
+        """Shut after a call was refused for a named time; return the seconds until one tries again.
 
-        Where no time is named, calls of one burst count once.
+        If no time is named, several refusals of one burst count once.
         """
         if named is None and now < self.shut_until:
             return self.shut_until - now
@@ -152,5 +157,5 @@ class Gate:
         return self.shut_until - now
 
     def open(self) -> None:
-        """The call that tried was answered."""
+        """Open again: the call that tried was answered."""
         self._refusals = 0

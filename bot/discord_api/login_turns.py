@@ -1,66 +1,70 @@
-"""Pure: which of a token's logins count against the next one, and when that may be."""
+"""Pure: decides which of a token's logins count against the next one, and when that may be."""
 
 from typing import Any, NamedTuple
 
 STAYED_AGE = 600.0
-"""A login that is older than this, in seconds, has stayed up. As often, one that did not is forgiven."""
+"""Seconds after which a login has stayed up. Each time this long passes, one login that did not is forgiven.
+"""
 FIRST_DELAY, LONGEST_DELAY = 5.0, 600.0
 SPACING = 5.0
 """Seconds between two logins of one bucket; Discord says how many buckets there are (`max_concurrency`)."""
 ANSWER_TIMEOUT = 120.0
-"""Seconds for which a bucket waits for Discord's answer to its last login: to connect, and to be READY."""
+"""Seconds that a bucket waits for Discord's answer to its last login: to connect, and to be READY."""
 ANSWER_INTERVAL = 1.0
 MOST_FAILURES = 24
-"""Failures that count. Half of them still make for the longest delay: where shards are lost again and again,
-the first one that is READY has to stay up before the others follow."""
+"""The most failures that count. Half of them still give the longest delay: if shards are lost again and
+again, the first one that is READY has to stay up before the others follow."""
 _CLOCK_SKEW = 60.0
 
 
 class Login(NamedTuple):
-    """One of a shard's, at a time in seconds since 1970; `credit`: failures that its READY has forgiven."""
+    """A shard's login, at a time in seconds since 1970; `credit`: failures that its READY has forgiven."""
 
     at: float
     credit: int = 0
 
     def is_young(self, now: float) -> bool:
-        """Whether it has not stayed up, if it is lost `now`."""
+        """Return whether it has not stayed up, if it is lost at `now`."""
         return 0 <= now - self.at < STAYED_AGE
 
 
 class Turn(NamedTuple):
-    """A bucket's last login, at a time in seconds since 1970; `shard`: whose, until it is answered."""
+    """A bucket's last login, at a time in seconds since 1970; `shard` is set until it is answered."""
 
     at: float
     shard: int | None
 
 
 class Token(NamedTuple):
-    """What all processes know of a token's logins."""
+    """The state of a token's logins, shared by all processes."""
 
     lost: int = 0
-    """Logins that did not stay up."""
+    """How many logins did not stay up."""
     at: float = 0.0
-    """When the last of these was made, or another was tried since; in seconds since 1970."""
+    """When the last of these was made, or another tried since; in seconds since 1970."""
     shards: frozenset[int] = frozenset()
-    """Whose they were."""
+    """The shards that made them."""
     were_ready: bool = False
-    """Whether one of them had been READY: then another's READY says less."""
+    """Whether one of them had been READY: then another's READY proves less."""
     turns: dict[int, Turn] = {}  # noqa: RUF012  # never changed in place
-    """By bucket."""
+    """The last login of each bucket."""
 
     def left(self, now: float) -> int:
-        """How many count at `now`: one is forgiven every 10 minutes, all where the clock was set back."""
+        """Return how many count at `now`: one is forgiven every 10 minutes, all if the clock was set back."""
         age = now - self.at
         return max(0, self.lost - int(age // STAYED_AGE)) if self.lost and age > -_CLOCK_SKEW else 0
 
     def counted(self, shard: int, now: float) -> int:
-        """How many count for a shard: for one that has not failed, as many as shards have, but for one."""
+        """Return how many count for a shard.
+
+        For one that has not failed, at most one for each shard that has, and none if only one has.
+        """
         if shard in self.shards:
             return self.left(now)
         return min(self.left(now), len(self.shards)) if len(self.shards) > 1 else 0
 
     def wait(self, bucket: int, shard: int, now: float) -> float:
-        """Seconds until a shard's next login, from `now`; for an answer, until it is worth a look."""
+        """Return the seconds from `now` until a shard's next login, or a look if one is unanswered."""
         pause, turn = 0.0, self.turns.get(bucket)
         if count := self.counted(shard, now):
             others = [turn.at for turn in self.turns.values()] if len(self.shards) > 1 else []
@@ -71,23 +75,23 @@ class Token(NamedTuple):
         return max(0.0, pause)
 
     def claimed(self, bucket: int, shard: int, now: float) -> "Token":
-        """A shard takes its turn, if it has one."""
+        """Let a shard take its turn, if it has one."""
         if self.wait(bucket, shard, now) > 0:
             return self
         begun = self.begun(bucket, shard, now)
         return begun._replace(lost=self.left(now), at=now) if self.counted(shard, now) else begun
 
     def begun(self, bucket: int, shard: int, now: float) -> "Token":
-        """A shard logs in."""
+        """Record that a shard logs in."""
         return self._replace(turns={**self.turns, bucket: Turn(now, shard)})
 
     def answered(self, shard: int) -> "Token":
-        """Nobody need wait for the answer to a shard's login."""
+        """Record that nobody need wait any longer for the answer to a shard's login."""
         old = self.turns.items()
         return self._replace(turns={b: Turn(t.at, None if t.shard == shard else t.shard) for b, t in old})
 
     def ready(self, shard: int, now: float) -> "Token":
-        """A login's READY forgives half of what counted, so that after an outage the others follow."""
+        """Forgive half of what counted, after a login's READY, so that the others follow after an outage."""
         counted = self.counted(shard, now)
         forgiven = (counted + 1) // 2
         if self.were_ready:
@@ -95,7 +99,7 @@ class Token(NamedTuple):
         return self.answered(shard)._replace(lost=self.lost - forgiven)
 
     def failed(self, shard: int, login: Login, now: float, *, was_ready: bool) -> "Token":
-        """A shard's login has not stayed up; what it forgave counts again."""
+        """Record that a shard's login has not stayed up; what it forgave counts again."""
         left = self.left(now)
         return self.answered(shard)._replace(
             lost=min(left + login.credit + 1, MOST_FAILURES),
@@ -105,21 +109,21 @@ class Token(NamedTuple):
         )
 
     def stayed(self, shard: int) -> "Token":
-        """A shard's login was a good one."""
+        """Record that a shard's login stayed up."""
         return self.answered(shard)._replace(shards=self.shards - {shard})
 
     def packed(self) -> dict[str, Any]:
-        """As the store keeps it."""
+        """Return it as the store keeps it."""
         turns = {str(bucket): [*turn] for bucket, turn in self.turns.items()}
         return {**self._asdict(), "shards": sorted(self.shards), "turns": turns}
 
     @classmethod
     def unpacked(cls, known: dict[str, Any]) -> "Token":
-        """From what the store has."""
+        """Read it from what the store has."""
         turns = {int(bucket): Turn(*turn) for bucket, turn in known["turns"].items()}
         return cls(**{**known, "shards": frozenset(known["shards"]), "turns": turns})
 
 
 def delay_after(failures: int) -> float:
-    """Seconds from the last of so many logins that did not stay up to the next: 5, 10, 20, up to 600."""
+    """Return the seconds from the last of this many failed logins to the next: 5, 10, 20, up to 600."""
     return min(FIRST_DELAY * 2.0 ** (failures - 1), LONGEST_DELAY)

@@ -1,7 +1,7 @@
-"""When a shard may log in: a token has 1,000 logins a day, and Discord resets one that uses them up.
+"""Decides when a shard may log in: a token has 1,000 logins a day, and Discord resets one that uses them up.
 
-A login that does not stay up makes the next one wait, 5 s at first, up to 10 minutes (`login_turns`). It is
-claimed in the store before it goes out, so that a restart, or another process, changes nothing.
+A login that does not stay up delays the next one, by 5 s at first, by up to 10 minutes later (`login_turns`).
+It is claimed in the store before it goes out, so that neither a restart nor another process changes anything.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Limits(NamedTuple):
-    """What Discord says of the token: logins left, seconds until there are fresh ones, buckets."""
+    """Discord's limits for the token: logins left, seconds until they are renewed, number of buckets."""
 
     remaining: int
     reset_after: float
@@ -35,12 +35,12 @@ class Limits(NamedTuple):
 
 
 def no_logins(until: float) -> str:
-    """In words: none are left until a time in seconds since 1970."""
+    """Return in words that none are left until a time in seconds since 1970."""
     return f"no logins are left until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 class Logins:
-    """Those of this process's shards; what all processes of the token must know is in the store."""
+    """The logins of this process's shards; the store has what all processes of the token must know."""
 
     def __init__(
         self, store: Store, now: Callable[[], float], limits: Callable[[], Awaitable[Limits]]
@@ -51,16 +51,16 @@ class Logins:
         self._token = Token()
         self._is_unsaved = False
         self._buckets = 0
-        """0: not known yet."""
+        """The number of buckets; 0 if it is not known yet."""
         self._last: dict[int, Login | None] = {}
-        """Each shard's last login, also in the process before this; None: it has been counted."""
+        """Each shard's last login, even one by the previous process; None once it has been counted."""
         self._settling = asyncio.Lock()
         self._unanswered: set[int] = set()
         self._ready: set[int] = set()
         self._none_left_until = -math.inf
 
     async def wait(self, shard: int) -> None:
-        """Return once a shard may connect to log in: it has no connection, or has lost it."""
+        """Return once a shard that has no connection, or has lost it, may connect and log in."""
         await self._settle(shard)
         limits = None if self._buckets else await self._known_limits()
         while True:
@@ -83,27 +83,27 @@ class Logins:
             await asyncio.sleep(pause)
 
     async def ended(self, shard: int) -> None:
-        """A connection has ended: a login that it left unanswered has failed, and the next shard may know."""
+        """Record that a connection has ended: its unanswered login has failed; the next shard may go on."""
         if shard in self._unanswered:
             await self._settle(shard)
 
     async def give_up(self, shard: int) -> None:
-        """A shard that had its turn does not log in after all."""
+        """Give up a shard's turn: it does not log in after all."""
         self._unanswered.discard(shard)
         await self._change(lambda token: token.answered(shard))
 
     def none_left(self) -> str:
-        """In words, until when Discord allows no more logins; empty where it does."""
+        """Return, in words, until when Discord allows no more logins; empty if it does."""
         return no_logins(self._none_left_until) if self._now() < self._none_left_until else ""
 
     async def begun(self, shard: int) -> None:
-        """A shard logs in now: Discord counts from here, and connecting took a while."""
+        """Record that a shard logs in now: Discord counts from here, and connecting took a while."""
         now = self._now()
         begun = self._change(lambda token: token.begun(self._bucket(shard), shard, now))
         await asyncio.gather(begun, self._note(shard, Login(now)))
 
     async def ready(self, shard: int) -> None:
-        """Discord has answered a shard's login; whether that stays up is seen later."""
+        """Record that Discord has answered a shard's login; whether it stays up is seen later."""
         self._unanswered.discard(shard)
         self._ready.add(shard)
         now = self._now()
@@ -113,14 +113,14 @@ class Logins:
             await self._note(shard, last._replace(credit=credit))
 
     async def leave(self, connected: Iterable[int]) -> None:
-        """We end all connections, also these shards': the logins of those that were ready have not failed."""
+        """Record that we end all connections ourselves: logins of shards that were ready have not failed."""
         await asyncio.gather(
             *(self.give_up(shard) for shard in self._unanswered.copy()),
             *(self._note(shard, None) for shard in self._ready.intersection(connected)),
         )
 
     async def _settle(self, shard: int) -> None:
-        """A shard has no connection any more: if it logged in lately, that login has not stayed up."""
+        """Count a lost login: if a shard that has no connection logged in lately, it has not stayed up."""
         async with self._settling:
             was_ready = shard in self._ready
             self._ready.discard(shard)
@@ -143,7 +143,7 @@ class Logins:
                 await self.give_up(shard)
 
     async def _turn(self, shard: int) -> float:
-        """Seconds until a shard's turn; 0: it has taken it."""
+        """Return the seconds until a shard's turn; 0 if it has taken it."""
         known = await self._read(_TOKEN)
         if known is not None:
             self._token = self._newest(known)
@@ -160,7 +160,7 @@ class Logins:
         return shard % max(1, self._buckets)
 
     async def _change(self, change: Callable[[Token], Token]) -> Token:
-        """Change what all processes know, or else what this one does; return what it was before."""
+        """Change what all processes know or, failing that, what this one knows; return the previous value."""
         before = self._token
 
         def changed(known: dict[str, Any] | None) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class Logins:
         return before
 
     def _newest(self, known: dict[str, Any]) -> Token:
-        """What the store has, unless it was away when we had something newer for it."""
+        """Return what the store has, unless we hold something newer that it could not take."""
         stored = Token.unpacked(known)
         return self._token if self._is_unsaved and self._token.at > stored.at else stored
 

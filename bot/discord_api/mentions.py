@@ -1,4 +1,4 @@
-"""Whom a message may mention."""
+"""Decides whom a message may mention."""
 
 from collections.abc import Iterable
 
@@ -6,6 +6,6 @@ import discord
 
 
 def only(users: Iterable[int]) -> discord.AllowedMentions:
-    """These people and nobody else, whoever is written in it: a new message notifies them, an edit nobody."""
+    """Mention only these people, whatever the text says: a new message notifies them, an edit nobody."""
     people = [discord.Object(user) for user in users]
     return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=people)

@@ -1,6 +1,6 @@
-"""Permissions: who may use a command, by a server's settings in Discord; and which ones the bot needs.
+"""Permissions: who may use a command, by a server's settings in Discord, and which ones the bot needs.
 
-Discord checks that for commands and never for buttons, so a button that does what a command does asks here.
+Discord checks that for commands but never for buttons, so a button that does the same as a command asks here.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ from bot.discord_api.trouble import TROUBLE
 from bot.domain.errors import NotAllowedHere, PermissionsUnknown
 
 PERMISSIONS_TIMEOUT = 1.5
-"""Of the 3 s in which a press must be answered; the two calls may come one after the other."""
+"""Seconds for one call, of the 3 s within which a press must be answered; the two calls may follow each
+other."""
 MEMBER_TIMEOUT = 10.0
 _ROLE, _USER, _CHANNEL = 1, 2, 3
 Rules = dict[tuple[int, int], bool]
-"""What a server has set for one command, or for the whole bot, by type and id."""
+"""A server's rules for one command, or for the whole bot, by type and ID."""
 
 NEEDED = {
     "view_channel": "View Channel",
@@ -26,35 +27,38 @@ NEEDED = {
     "send_messages_in_threads": "Send Messages in Threads",
     "read_message_history": "Read Message History",
 }
-"""What the bot needs: discord.py's names, and Discord's own."""
+"""The permissions the bot needs: discord.py's names, and Discord's own."""
 PERMISSIONS = discord.Permissions(**dict.fromkeys(NEEDED, True))
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class CommandPermissions:
-    """Asks Discord; nothing is kept, so that a change counts at once."""
+    """Asks Discord about permissions and keeps nothing, so that a change counts immediately."""
 
     def __init__(self, bot: discord.Client, command_id: Callable[[str], int | None]) -> None:
         self._bot = bot
         self._command_id = command_id
 
     async def require(self, interaction: discord.Interaction, command: str) -> None:
-        """Raises NotAllowedHere where the person may not use the command here; PermissionsUnknown."""
+        """Raise NotAllowedHere if the person may not use the command here, PermissionsUnknown if unclear."""
         if interaction.permissions.administrator:
             return
         if not interaction.permissions.use_application_commands:
             raise NotAllowedHere
         server, place = interaction.guild_id or 0, place_of(interaction)
         member = interaction.user
-        # As Discord sent them: `roles` leaves out those that are not in the cache.
+        # The IDs that Discord sent: `roles` leaves out those that are not in the cache.
         roles = list(member._roles) if isinstance(member, discord.Member) else []  # noqa: SLF001
         places = list(filter(None, (place.id, place.parent)))
         if not may_use(await self._rules(server, command), server, member.id, roles, places):
             raise NotAllowedHere
 
     async def may_still(self, server: int, user: int, channel: int, command: str) -> bool:
-        """Whether somebody may still use the command where they did something. Raises PermissionsUnknown."""
+        """Return whether somebody may still use the command where they did something.
+
+        Raises PermissionsUnknown.
+        """
         try:
             async with asyncio.timeout(MEMBER_TIMEOUT):
                 guild = self._bot.get_guild(server) or await self._bot.fetch_guild(server)
@@ -75,7 +79,7 @@ class CommandPermissions:
         return may_use(await self._rules(server, command), server, user, roles, places)
 
     async def _rules(self, server: int, command: str) -> list[Rules]:
-        """What is set for the command, then for the bot as a whole."""
+        """Return the rules for the command, then those for the bot as a whole."""
         bot, id_ = self._bot.application_id, self._command_id(command)
         if bot is None or id_ is None:
             raise PermissionsUnknown
@@ -97,10 +101,11 @@ class CommandPermissions:
 def may_use(
     levels: Iterable[Rules], server: int, user: int, roles: Sequence[int], places: Sequence[int]
 ) -> bool:
-    """Whether the `levels`, the command's before the bot's, let somebody use it in the first of `places`.
+    """Return whether the `levels` let somebody use the command in the first of `places`.
 
-    `places`: a channel, or a thread and its channel. At each level the more special rule counts; of roles,
-    one that allows is enough (Discord's page on permissions of application commands).
+    `levels`: the command's rules before the bot's. `places`: a channel, or a thread and its channel. At each
+    level the more specific rule counts; among roles, one that allows is enough (Discord's page on permissions
+    of application commands).
     """
     everyone, everywhere = server, server - 1
     person = place = None
@@ -117,6 +122,6 @@ def _first(*answers: bool | None) -> bool | None:
 
 
 def invitation(application: int, server: int | None = None) -> str:
-    """A link that makes the application's bot a member of a server, chosen already where one is given."""
+    """Return a link that adds the application's bot to a server, preselected if one is given."""
     guild = discord.Object(server) if server is not None else discord.utils.MISSING
     return discord.utils.oauth_url(application, permissions=PERMISSIONS, guild=guild)

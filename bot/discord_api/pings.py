@@ -1,7 +1,7 @@
-"""Pings of one reload: by channel, by follow-up, and what closes these ways.
+"""Pings of one reload: by channel, by follow-up, and what closes either route.
 
-By channel: with the bot's own token, forever, but only where the bot may view and send; a nonce guards it.
-By follow-up: no permission needed, while an asker's token lives. A way that is closed is not tried again.
+By channel: with the bot's own token, forever, but only where the bot may view and send; a nonce guards it. By
+follow-up: no permission needed, while an asker's token lives. A closed route is not tried again.
 """
 
 import functools
@@ -20,19 +20,19 @@ from bot.domain.reload import Asker, Ping, Reload
 
 FOLLOW_UP_INSTEAD_DELAY = 2.0
 TURN_TIMEOUT = 60.0
-"""A turn in a crowd is waited for; one that is further away is asked for again later."""
+"""Seconds that a turn in a crowd is waited for; one that is further away is asked for again later."""
 FOLLOW_UP_PATIENCE = 12
-"""Follow-ups have no nonce, so a retry may ping twice: at most so many tries that met a 5xx."""
+"""How many tries may meet a 5xx. Follow-ups have no nonce, so each retry may ping twice."""
 UNANSWERED_COSTS = 4
-"""A try whose answer was lost counts as so many."""
+"""How many tries one counts as if its answer was lost."""
 
 Text = Callable[[], str]
-"""Called when the ping goes out: it may have waited, and then says that it comes late."""
+"""Called when the ping goes out: if it had to wait, it says that it is late."""
 _NO_READ_HISTORY = (160002, 160009)
 
 
 class Pings:
-    """The ways to the people of one reload; what is known of them lives as long as the process."""
+    """The routes to the people of one reload. Anything learnt about them lasts as long as the process."""
 
     def __init__(self, bot: PatientBot, now: Callable[[], float], calls: Calls, edits: Edits) -> None:
         self._bot = bot
@@ -42,19 +42,20 @@ class Pings:
         self._no_sending: set[int] = set()
         """Channels that refused a ping."""
         self._perhaps_sent: set[str] = set()
-        """Nonces of pings that may have gone out by channel: only there do they guard them."""
+        """Nonces of pings that may have gone out by channel; they protect only there."""
         self._hardly_sent: set[str] = set()
-        """The same, but Discord spoke of trouble of its own: where it lets nobody send, they have not."""
+        """The same for pings that Discord answered with an error of its own: if nobody may send there, they
+        have not gone out."""
         self._follow_ups: Counter[str] = Counter()
         self._follow_ups_wait_until = -math.inf
         self._dead: set[str] = set()
 
     def reopen(self) -> None:
-        """Try each channel once more: it may be open by now. A token that was refused is left alone."""
+        """Try each channel once more, as it may be open again. A token that was refused is left alone."""
         self._no_sending.clear()
 
     async def send(self, reload: Reload, nonce: str, ping: Ping, text: Text) -> Result:
-        """Ping by channel, guarded by its nonce; by follow-up where that is refused, slow or not known."""
+        """Ping by channel, guarded by its nonce; by follow-up if that is refused, slow or unknown."""
         mentions = only(ping.users)
         wait = self._calls.wait(reload.server, ping.channel)
         unsure = wait > FOLLOW_UP_INSTEAD_DELAY or ping.channel in self._bot.unknown_places
@@ -87,11 +88,11 @@ class Pings:
                 return Result.CLOSED
             if tried.result is not Result.CLOSED:
                 return tried.result
-            self._dead.add(asker.token)  # the next one's may be alive
+            self._dead.add(asker.token)  # the next asker's may be alive
         return Result.CLOSED
 
     def _may_land(self, reload: Reload, ping: Ping) -> bool:
-        """Whether the owner could yet send a follow-up: once the reply is no longer "thinking"."""
+        """Return whether the owner could still send a follow-up: once the reply is no longer "thinking"."""
         return (
             ping.channel == reload.owner.channel
             and not self._edits.has_landed
@@ -113,14 +114,14 @@ class Pings:
         tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         mentioned = tried.sent.mentions if tried.sent is not None else frozenset()
         if mentioned and (others := set(ping.users) - mentioned):
-            # It was sent before, by a process that could not store that; since then they have joined.
+            # A process that could not store that sent it before; more people have joined since.
             send = functools.partial(self._send, reload, ping, f"{nonce}+", text, only(others))
             tried = await self._calls.make("ping", CALL_TIMEOUT, send)
         if tried.unanswered:
             self._perhaps_sent.add(nonce)
         if tried.broken:
             self._hardly_sent.add(nonce)
-        # A thread that a new message does not wake up is locked.
+        # If a new message does not wake a thread up, the thread is locked.
         result = Result.CLOSED if tried.result is Result.ASLEEP else tried.result
         if result is Result.CLOSED:
             self._no_sending.add(ping.channel)
@@ -145,7 +146,7 @@ class Pings:
         return await send()
 
     def _who_can_follow_up(self, reload: Reload, ping: Ping) -> Asker | None:
-        """An asker in the ping's channel whose token can send; while the reply is "thinking" it cannot."""
+        """Return an asker in the ping's channel whose token can send; not while the reply is "thinking"."""
         if not self._fresh(reload):
             return None
         owner_can = self._edits.has_landed and self._edits.is_token_open

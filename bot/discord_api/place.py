@@ -1,8 +1,8 @@
-"""Where an interaction happened, as its own event says.
+"""Reads from an interaction's own event where it happened.
 
 discord.py 2.7.1 prefers its cache, in which Discord hides the channels that the bot may not view (since
-November 2026). Otherwise it builds a channel from the event: none where it does not know the type, and where
-a field is missing the whole interaction is lost. An interaction is never obfuscated (Discord: Channel).
+November 2026). Otherwise it builds a channel from the event, but none if it doesn't know the type; and if a
+field is missing, the whole interaction is lost. An interaction is never obfuscated (Discord: Channel).
 """
 
 from typing import Any, NamedTuple
@@ -19,11 +19,11 @@ class Place(NamedTuple):
     """A channel or a thread."""
 
     id: int
-    """0 where the event does not say."""
+    """Its ID; 0 if the event doesn't say."""
     parent: int
-    """Of a thread, its channel; else 0."""
+    """The channel of a thread; 0 for a channel."""
     is_age_restricted: bool
-    """Of a thread, only its channel says it."""
+    """Whether the event says so; for a thread, only its channel does."""
     is_of_known_type: bool
 
 
@@ -39,18 +39,18 @@ class PlacedInteraction(discord.Interaction[Any]):
 
     @property
     def channel_id(self) -> int | None:
-        """The id of the channel or thread."""
+        """The ID of the channel or thread."""
         return place_of(self).id or None
 
 
 def place_of(interaction: discord.Interaction[Any]) -> Place:
-    """Where it happened."""
+    """Return where it happened."""
     place: Place = interaction.extras[_PLACE]
     return place
 
 
 def is_age_restricted(interaction: discord.Interaction[Any]) -> bool:
-    """Whether it happened in an age-restricted channel, or in a thread of one that the bot may view."""
+    """Return whether it happened in an age-restricted channel, or in a thread of one the bot may view."""
     place = place_of(interaction)
     parent = interaction.guild.get_channel(place.parent) if interaction.guild is not None else None
     return place.is_age_restricted or bool(getattr(parent, "nsfw", False))

@@ -1,4 +1,4 @@
-"""One reload's message in Discord, and its pings: a countdown, an ending, told again until it is told."""
+"""One reload's message in Discord and its pings: a countdown, then an ending, announced until it arrives."""
 
 import asyncio
 import functools
@@ -25,12 +25,12 @@ from bot.words.language import Language
 from bot.words.reload import image_ping_text, ping_text
 
 FIRST_TRY_TIMEOUT = 2.0
-"""The first try to show an ending: a stuck way must not hold up the ping."""
+"""Seconds for the first try to show an ending: a stuck route must not hold up the ping."""
 RETRY_PATIENCE = 600.0
-"""So long the tries are close together; from then on this far apart."""
+"""Seconds for which the tries are close together; after that, the seconds between two tries."""
 
 UPLOAD_TIMEOUT = 30.0
-"""One edit with a picture."""
+"""Seconds that one edit with a picture may take."""
 
 Sent = Callable[[int], Awaitable[None]]
 
@@ -55,14 +55,14 @@ class Replies:
         self._now = now
 
     def of(self, reload: Reload) -> "Reply":
-        """The reply of a reload, live or resumed."""
+        """Return the reply of a reload, live or resumed."""
         hold = functools.partial(self._hold, reload.id)
         calls = Calls(self._limiter, self._metrics, hold, refused=reload.refused)
         return Reply(self._bot, calls, self._metrics, self._languages.of(reload.locale), self._now)
 
 
 class Reply:
-    """Shows and tells one reload, live or resumed."""
+    """Shows and announces one reload, live or resumed."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Reply:
 
     @property
     def refused(self) -> int:
-        """Calls of this reload that were refused, also before a restart."""
+        """How many calls of this reload Discord has refused, even before a restart."""
         return self._calls.refused
 
     async def show(self, reload: Reload, now: float, limit: float) -> bool:
@@ -92,10 +92,10 @@ class Reply:
         return await self._edits.make(reload, edit) is Result.DONE
 
     async def tell(self, reload: Reload, sent: Sent) -> bool:
-        """Show the ending and ping: edit first, then pings; after trouble again and again.
+        """Show the ending and ping: edit first, then ping; retry after trouble.
 
-        `sent` is told the number of each ping that went out. False: somebody could not be told, though
-        the place still exists, so this may be called again.
+        `sent` is called with the number of each ping that went out. False: somebody could not be reached
+        although the place still exists, so this may be called again.
         """
         until = clock() + RETRY_PATIENCE
         self._edits.reopen()
@@ -103,7 +103,7 @@ class Reply:
         shown, all_told, instead = self._shown, True, _ping_instead(reload)
         due = {number: ping for number, ping in enumerate(reload.pings) if number not in reload.pinged}
         if reload.is_late(self._now()) and any(ping.users for ping in instead.values()):
-            # The owner does not look at the reply any more.
+            # The owner is no longer looking at the reply.
             due, instead = due | {n: p for n, p in instead.items() if n not in reload.pinged}, {}
         for attempt in itertools.count():
             if shown is Result.LATER:
@@ -127,13 +127,13 @@ class Reply:
         return all_told
 
     async def tell_late(self, reload: Reload, told: Collection[int]) -> bool:
-        """Ping who joined after the ending was told to these, and before the store knew of it.
+        """Ping those who joined after the ending was announced but before the store knew of it.
 
         False: somebody could not be pinged for ten minutes.
         """
 
         async def sent(_: int) -> None:
-            """The reload is over: nothing is noted."""
+            """Note nothing: the reload is over."""
 
         due = {}
         for number, ping in enumerate(reload.pings, len(reload.pings) + 1):  # beyond what `tell` uses
@@ -149,13 +149,13 @@ class Reply:
         return not due
 
     async def show_test(self, reload: Reload, picture: Picture | None = None) -> bool:
-        """Show what came of a test image, tried again until it is shown; False: it cannot be."""
+        """Show the outcome of a test image, retrying until it is shown; False if it can't be."""
         until = clock() + RETRY_PATIENCE
         limit = UPLOAD_TIMEOUT if picture is not None else CALL_TIMEOUT
         for attempt in itertools.count():
             self._edits.reopen()
             result = await self._show_end(reload, limit, picture)
-            if result not in (Result.LATER, Result.ASLEEP):  # a thread that rests may be woken up
+            if result not in (Result.LATER, Result.ASLEEP):  # an archived thread may be woken up
                 break
             pause = retry_pause(attempt) if clock() < until else RETRY_PATIENCE
             await asyncio.sleep(asleep_pause(attempt) if result is Result.ASLEEP else pause)
@@ -164,7 +164,7 @@ class Reply:
         return result is Result.DONE
 
     async def ping_test(self, reload: Reload, test: ImageTest) -> bool:
-        """Ping whoever asked for a test image, tried again for a day; False: it cannot be sent."""
+        """Ping the person who asked for a test image, retrying for a day; False if it can't be sent."""
         text, nonce = image_ping_text(reload, test, self._say), image_nonce(replace(reload, test=test))
         ping = Ping(test.by.channel, (test.by.user,))
         asked = replace(reload, askers=(test.by,), asked_at=test.at)  # it goes out as if they had asked then
@@ -183,7 +183,7 @@ class Reply:
         return await self._edits.make(reload, Edit(layout, limit, picture=picture))
 
     async def _settle(self, reload: Reload, limit: float, picture: Picture | None = None) -> None:
-        """An edit dropped in mid-air just now may still land over the end: show that once more."""
+        """Show the ending once more if an edit was just dropped in flight: it could still land over it."""
         if self._calls.dropped_within(2 * EDIT_TIMEOUT):
             await asyncio.sleep(EDIT_TIMEOUT)
             await self._show_end(reload, limit, picture)
@@ -191,7 +191,7 @@ class Reply:
     async def _ping_all(
         self, reload: Reload, due: dict[int, Ping], sent: Sent, *, alone: bool
     ) -> dict[int, Result]:
-        """Ping in all channels at once: one that is stuck does not hold up another."""
+        """Ping in all channels together, so that a stuck one does not hold up another."""
 
         async def ping_channel(channel: int) -> list[tuple[int, Result]]:
             results = []
@@ -214,20 +214,20 @@ class Reply:
         return result
 
     async def last_words(self, reload: Reload, ref: str) -> None:
-        """Where telling itself has failed: one plain message to who asked."""
+        """Send one plain message to those who asked, after announcing itself has failed."""
         ping = Ping(reload.owner.channel, (reload.owner.user,))
         text = f"{pushed_id(reload.model)}: {broken(ref, self._say)}{mentions(ping.users)}"
         await self._pings.send(reload, ping_nonce(reload, len(reload.pings)), ping, lambda: text)
 
 
 def _ping_instead(reload: Reload) -> dict[int, Ping]:
-    """Where the reply cannot show the ending, its owner is pinged even if they need not have been.
+    """Ping the owner if the reply can't show the ending, even if they need not be pinged.
 
-    One who does not want that gets a message without a mention, where there is no other.
+    If they don't want that and there is no other message, they get one without a mention.
     """
     owner = reload.owner
     if (tester := reload.tested_ahead_by) is not None and tester.user == owner.user:
-        return {}  # what came of their test image is told them in any case
+        return {}  # they hear about their test image in any case
     here = [ping for ping in reload.pings if ping.channel == owner.channel]
     if any(owner.user in ping.users or owner.user in reload.muted for ping in here):
         return {}

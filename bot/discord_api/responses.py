@@ -1,4 +1,4 @@
-"""Interaction responses: the first answer within 3 s, and what a deferral was for."""
+"""Interaction responses: the first response within 3 s, and the message that resolves a deferral."""
 
 import asyncio
 import functools
@@ -19,15 +19,15 @@ from bot.domain.reload import Reload
 from bot.metrics import Metrics
 
 RESPONSE_TIMEOUT = 2.5
-"""Discord allows 3 s for the first answer; the rest is the way here."""
+"""Seconds for the first response. Discord allows 3 s; the event has used up the rest on its way here."""
 RESPONSE_TRY_TIMEOUT = 1.0
 DEFERRAL_AGE = 5.0
-"""So long after the command, a deferral that is on its way may still be accepted."""
+"""Seconds after the command until which a deferral in flight may still be accepted."""
 _RETRY_DELAY = 0.25
 _ANSWERED = "answered"
-"""In an interaction's extras: whether discord.py has seen the answer arrive is another question."""
+"""A key in an interaction's extras. Whether discord.py has seen the response arrive is another question."""
 _RESOLVE_TRIES = 10
-"""The last one comes a minute after the first."""
+"""How many times resolving a deferral is tried; the last try comes a minute after the first."""
 _ALREADY_ACKNOWLEDGED = 40060
 _EPHEMERAL = discord.MessageFlags(ephemeral=True).value
 
@@ -35,7 +35,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class NeverAcknowledged(Exception):
-    """Discord does not know the interaction, or not any more: nothing was shown, or a refusal in private."""
+    """Discord doesn't know the interaction, or no longer does: nothing was shown, or a refusal in private."""
 
 
 class Responses:
@@ -52,18 +52,18 @@ class Responses:
         self._now = now
 
     async def acknowledge(self, interaction: discord.Interaction) -> int | None:
-        """Defer in public; return the reply's message id.
+        """Defer in public; return the reply's message ID.
 
-        None: it cannot be told whether the deferral arrived. Raises NeverAcknowledged.
+        None: we can't tell whether the deferral arrived. Raises NeverAcknowledged.
         """
         defer = functools.partial(interaction.response.defer, thinking=True)
         answer = await self.respond(interaction, defer)
         return answer.message_id if answer is not None else None
 
     async def respond(self, interaction: discord.Interaction, send: Callable[[], Awaitable[Any]]) -> Any:
-        """Answer an interaction, trying again within Discord's 3 s; return what `send` does.
+        """Answer an interaction, retrying within Discord's 3 s; return what `send` does.
 
-        None: it cannot be told whether the answer arrived. Raises NeverAcknowledged.
+        None: we can't tell whether the answer arrived. Raises NeverAcknowledged.
         """
         interaction.extras[_ANSWERED] = True
         until = clock() + RESPONSE_TIMEOUT
@@ -92,7 +92,10 @@ class Responses:
         return None
 
     async def say(self, interaction: discord.Interaction, text: str) -> None:
-        """Answer in private: at once, or as what a deferral was for. What cannot be said is logged."""
+        """Answer in private, directly or as the resolution of a deferral.
+
+        A message that can't be sent is logged.
+        """
         quiet = discord.AllowedMentions.none()
         try:
             if _ANSWERED in interaction.extras:
@@ -106,7 +109,7 @@ class Responses:
             log.warning("reply.not_said")
 
     async def _resolve(self, interaction: discord.Interaction, text: str) -> None:
-        """Say what a deferral was for: nothing is left "thinking" for a hiccup."""
+        """Resolve a deferred response, retrying, so that it never stays "thinking"."""
         for attempt in range(_RESOLVE_TRIES):
             try:
                 async with asyncio.timeout(CALL_TIMEOUT):

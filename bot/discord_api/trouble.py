@@ -1,12 +1,13 @@
-"""What goes wrong between us and Discord."""
+"""The errors that can happen between us and Discord."""
 
 import aiohttp
 import discord
 
 NETWORK = (discord.DiscordException, aiohttp.ClientError, OSError)
-"""What discord.py lets through when Discord, or the way there, is in trouble. OSError: TimeoutError, too."""
+"""Errors that discord.py lets through when Discord or the network is in trouble. OSError includes
+TimeoutError."""
 TROUBLE = (*NETWORK, ValueError, TypeError, KeyError)
-"""And what an odd answer breaks in it."""
+"""The same, and the errors that an odd answer causes inside discord.py."""
 
 
 class StaleError(Exception):
@@ -14,7 +15,7 @@ class StaleError(Exception):
 
 
 class LimitedError(aiohttp.ClientError):
-    """Discord, or what stands before it, asks to slow down; `wait`: seconds, where Discord named them."""
+    """Discord, or something in front of it, asks us to slow down; `wait`: seconds, if Discord named them."""
 
     def __init__(self, wait: float | None) -> None:
         super().__init__("429")
@@ -22,7 +23,7 @@ class LimitedError(aiohttp.ClientError):
 
 
 class DownError(aiohttp.ClientError):
-    """Discord answers a login with trouble of its own: `status`, 500 or more."""
+    """Discord answers a login with an error of its own: `status` is 500 or more."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
@@ -30,9 +31,9 @@ class DownError(aiohttp.ClientError):
 
 
 class NotDiscordError(aiohttp.ClientError):
-    """A web page came where Discord answers with JSON: something in between answered."""
+    """A web page came where Discord answers with JSON, so something in between answered."""
 
 
 def named_wait(error: Exception) -> float:
-    """Seconds for which Discord wants no more of what met this error; 0 where it named none."""
+    """Return the seconds to wait that Discord named in this error; 0 if it named none."""
     return (error.wait or 0.0) if isinstance(error, LimitedError) else 0.0

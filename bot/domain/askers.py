@@ -1,4 +1,4 @@
-"""Who asked for a reload: who is pinged where, who joins, who is muted, how many may run."""
+"""The people who asked for a reload: whom to ping where, who joins, who is muted, how many may run."""
 
 import hashlib
 from dataclasses import replace
@@ -7,22 +7,23 @@ from bot.domain.errors import TooManyOpen
 from bot.domain.reload import Asker, Ending, Ping, Reload
 
 STILL_LOOKING_AGE = 15.0
-"""Anyone who asked this recently still looks at the reply: a failure, or a test image, needs no ping."""
+"""Seconds for which somebody who asked still looks at the reply: a failure or a test image needs no ping
+then."""
 PEOPLE_PER_PING = 50
 NONCE_CHARACTERS = 24
-"""Discord takes 25; one more marks the ping of those who joined late."""
+"""The length of a nonce. Discord takes 25 characters; one more marks the ping of those who joined late."""
 OPEN_PER_SERVER = 20
 OPEN_PER_MEMBER = 5
 
 
 def pings(reload: Reload) -> tuple[Ping, ...]:
-    """Whom to ping where, for a reload in ANNOUNCING."""
+    """Return whom to ping where, for a reload in ANNOUNCING."""
     took = (reload.ended_at or 0.0) - reload.asked_at
     still_looking = 0 <= took <= STILL_LOOKING_AGE  # below 0: the clock was set back
     is_ready, tester = reload.ending is Ending.READY, reload.tested_ahead_by
     people = reload.askers if is_ready or not still_looking else reload.askers[1:]
     silent = set(reload.muted)
-    if tester is not None and is_ready:  # they are told what came of their test image
+    if tester is not None and is_ready:  # they hear about their test image instead
         silent.add(tester.user)
     elif tester is not None:
         people, silent = (*people, tester), silent - {tester.user}
@@ -39,19 +40,19 @@ def pings(reload: Reload) -> tuple[Ping, ...]:
 
 
 def ping_nonce(reload: Reload, number: int) -> str:
-    """What Discord knows a ping by, so that it goes out once; another ending's is another one."""
+    """Return what Discord knows a ping by, so that it goes out once; each ending has its own."""
     return f"{reload.id}-{number}{(reload.ending or '')[:1]}"
 
 
 def image_nonce(reload: Reload) -> str:
-    """The same for the ping of a test image: each has one of its own, and so has each thing it comes to."""
+    """Return the nonce for the ping of a test image: each image has its own, and so has each outcome."""
     test = reload.test
     about = f"{reload.id}:{test.at}:{test.outcome}" if test is not None else str(reload.id)
     return hashlib.sha256(about.encode()).hexdigest()[:NONCE_CHARACTERS]
 
 
 def join(reload: Reload, asker: Asker) -> Reload:
-    """Add an asker, who wants to be pinged; the same person in the same channel is added once."""
+    """Add an asker who wants to be pinged; the same person in the same channel is added once."""
     reload = replace(reload, muted=tuple(user for user in reload.muted if user != asker.user))
     if any((known.user, known.channel) == (asker.user, asker.channel) for known in reload.askers):
         return reload
@@ -59,12 +60,12 @@ def join(reload: Reload, asker: Asker) -> Reload:
 
 
 def mute(reload: Reload, user: int) -> Reload:
-    """Ping somebody no more, wherever they asked."""
+    """Stop pinging somebody, wherever they asked."""
     return reload if user in reload.muted else replace(reload, muted=(*reload.muted, user))
 
 
 def check_limits(new: Reload, running: list[Reload]) -> None:
-    """Raise TooManyOpen when the server's `running` reloads leave no place for `new`."""
+    """Raise TooManyOpen if the server's `running` reloads leave no room for `new`."""
     mine = [reload for reload in running if reload.owner.user == new.owner.user]
     if len(running) >= OPEN_PER_SERVER:
         raise TooManyOpen("server", OPEN_PER_SERVER, _first_free(running, new.asked_at))

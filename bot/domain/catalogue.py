@@ -1,4 +1,4 @@
-"""Pure: the API's public models, made searchable; the rows of its list are loose, and of all kinds."""
+"""Pure: the API's public models, made searchable; its list's rows are irregular and of all kinds."""
 
 import itertools
 import zlib
@@ -15,7 +15,7 @@ from bot.domain.word_index import WordIndex, words_of
 MOST_ROWS = 100_000
 _NAME_CHARACTERS = 60
 _TOGETHER = 32
-"""Fewer take more memory, more take longer to read."""
+"""Models that are packed together: fewer take more memory, more take longer to read."""
 _MOST_WORDS, _READINGS = 4, 8
 _MOST_TYPOS = 2
 _NO_MODEL = (
@@ -34,12 +34,12 @@ _NO_MODEL = (
     "locon",
     "upscal",
 )
-"""Kinds that cannot be reloaded, or make no picture; by the fields that say a row's kind."""
+"""Kinds that can't be reloaded or don't make pictures, by the fields that give a row's kind."""
 _READY = "model_ready"
 
 
 class PublicModel(NamedTuple):
-    """A public model; `calls`: how often it was used, as the API counts."""
+    """A public model; `calls`: how often it was used, by the API's count."""
 
     id: str
     name: str
@@ -47,7 +47,7 @@ class PublicModel(NamedTuple):
 
 
 def read_row(raw: Any) -> PublicModel | None:
-    """Read a row of the API's list; None: not an image model, not ready there, or not readable."""
+    """Read a row of the API's list; return None if it is no image model, not ready there, or unreadable."""
     if not isinstance(raw, dict) or not isinstance(raw.get("model_id"), str):
         return None
     try:
@@ -79,7 +79,10 @@ def _count(value: Any) -> int:
 
 
 class Catalogue:
-    """Public models, most used first. A search in 100,000 takes some milliseconds: no need of a thread."""
+    """Public models, most used first.
+
+    A search in 100,000 takes some milliseconds, so it needs no thread.
+    """
 
     def __init__(self, rows: Iterable[PublicModel] = ()) -> None:
         by_id: dict[str, PublicModel] = {}
@@ -92,7 +95,7 @@ class Catalogue:
         self._words = WordIndex(_line(row).lower() for row in in_order)
 
     def search(self, typed: str, most: int) -> list[PublicModel]:
-        """The best matches: beginning with what was typed, holding it, holding its words but for typos."""
+        """Return the best matches: they start with the text, contain it, or contain words like its own."""
         typed = " ".join(typed.lower().split())
         if not typed:
             return list(self.rows[:most])
@@ -105,9 +108,9 @@ class Catalogue:
         return [self.rows[number] for number in found]
 
     def _with_words(self, typed: str) -> Iterator[int]:
-        """Numbers of the rows that hold a text's words in any order, or words close to them; closest first.
+        """Return the numbers of the rows that contain a text's words, or words close to them; closest first.
 
-        Words that no row has, nor anything like them, do not count.
+        The words may be in any order. Words that match nothing in any row don't count.
         """
         words = list(dict.fromkeys(words_of(typed)))[:_MOST_WORDS]
         unknown = [word for word in words if word not in self._words]
@@ -121,19 +124,19 @@ class Catalogue:
             yield from bits(rows)
 
     def _close(self, word: str) -> list[tuple[str, float]]:
-        """A word, or those that are close to it, and how close."""
+        """Return a word, or known words that are close to it, and how close."""
         return [(word, 100.0)] if word in self._words else self._words.close_to(word)
 
 
 class Rows(Sequence[PublicModel]):
-    """Public models in a tenth of the memory that as many objects take: packed, some of them together."""
+    """Public models in a tenth of the memory that separate objects take: packed, several together."""
 
     def __init__(self, rows: Sequence[PublicModel]) -> None:
         self._calls = array("q", (row.calls for row in rows))
         parts = (rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER))
         texts = ("\n".join(map(_line, part)) for part in parts)
         packed = [zlib.compress(text.encode("utf-8", "surrogatepass")) for text in texts]
-        self._packed = b"".join(packed)  # one piece: thousands would lie about in memory, with gaps between
+        self._packed = b"".join(packed)  # one piece: thousands would leave gaps in memory
         self._starts = array("I", itertools.accumulate(map(len, packed), initial=0))
 
     def __len__(self) -> int:
@@ -146,12 +149,12 @@ class Rows(Sequence[PublicModel]):
     def __getitem__(self, place: int | slice) -> PublicModel | list[PublicModel]:
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(len(self)))]
-        calls = self._calls[place]  # raises IndexError, as a sequence does
+        calls = self._calls[place]  # raises IndexError, as a sequence must
         part, line = divmod(place % len(self), _TOGETHER)
         return _row(self._part(part)[line], calls)
 
     def __iter__(self) -> Iterator[PublicModel]:
-        """All of them: each part is unpacked once."""
+        """Iterate over all of them, unpacking each part once."""
         lines = itertools.chain.from_iterable(map(self._part, range(len(self._starts) - 1)))
         return map(_row, lines, self._calls)
 

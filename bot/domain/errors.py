@@ -1,7 +1,7 @@
-"""What can go wrong, one class per thing that somebody can do something about.
+"""What can go wrong, one class for each thing that somebody can act on.
 
 RewarmError
-├── SettingsError            the self-hoster mends a setting; the bot does not start
+├── SettingsError            the self-hoster fixes a setting; the bot does not start
 ├── DiscordRefuses           the self-hoster changes a setting or upgrades; the bot ends
 ├── StoreTrouble             storage did not do what it was asked
 │   ├── StoreSlow            … within the time limit: it may still happen
@@ -22,16 +22,16 @@ RewarmError
     ├── TooManyCalls         the member has had the API called often enough for now
     ├── Restarting           the bot is about to stop
     ├── NotAllowed           the command needs the Manage Server permission
-    ├── NotAllowedHere       the server lets this person not use the command, or not here
-    ├── PermissionsUnknown        Discord did not say whether this person may use the command
+    ├── NotAllowedHere       the server doesn't let this person use the command here
+    ├── PermissionsUnknown   Discord did not say whether this person may use the command
     ├── NotAMember           the server has the commands, but the bot is not a member of it
     ├── TooManyWatched       the server watches as many models as it may
-    ├── TooManyWatchers      as many people watch the model as may
+    ├── TooManyWatchers      the model has as many watchers as it may
     ├── MayNotWrite          the person may not write where they want to be mentioned
-    ├── Forgotten            what the button belongs to is not stored any more
+    ├── Forgotten            what the button belongs to is no longer stored
     ├── AlreadyEnded         the countdown is over
     ├── NoTestsLeft          the member had as many test images made in 24 hours as the server allows
-    ├── OneChannelForBoth    members would read what moderators are told
+    ├── OneChannelForBoth    members would read the moderators' messages
     └── NoTestNow            a test image is being made already, or none can be made, or not yet
 
 The classes carry facts; `bot/words/` words them and `cogs/error_handler.py` shows them.
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class RewarmError(Exception):
-    """The root: catch this for everything that the bot raises on purpose."""
+    """The root of all errors that the bot raises on purpose."""
 
 
 class SettingsError(RewarmError):
@@ -58,7 +58,7 @@ class SettingsError(RewarmError):
 
 
 class DiscordRefuses(RewarmError):
-    """Discord will not have the bot as it is; the message says why and what to do."""
+    """Discord refuses the bot's configuration or version; the message says why and what to do."""
 
 
 class StoreTrouble(RewarmError):
@@ -66,7 +66,7 @@ class StoreTrouble(RewarmError):
 
 
 class StoreSlow(StoreTrouble):
-    """Storage did not answer in time; `landing` is done when the write has landed or failed."""
+    """Storage did not answer in time; `landing` is done once the write has landed or failed."""
 
     def __init__(self, landing: asyncio.Future[Any]) -> None:
         super().__init__("storage did not answer in time")
@@ -78,31 +78,34 @@ class StoreUnusable(StoreTrouble):
 
 
 class StoreAway(StoreUnusable):
-    """It cannot be opened now, and perhaps later: slow, locked, a disk that is full or fails."""
+    """The store can't be opened now, but perhaps later: it is slow or locked, or its disk full or failing."""
 
 
 class DatabaseUnusable(StoreUnusable):
-    """PostgreSQL cannot be used as STORE_URL says; the message says why and what to do, and quotes no URL."""
+    """PostgreSQL can't be used the way STORE_URL says.
+
+    The message says why and what to do, and quotes no URL.
+    """
 
 
 class DatabaseAway(DatabaseUnusable, StoreAway):
-    """It does not answer, or serves nobody at the moment."""
+    """PostgreSQL doesn't answer, or serves nobody at the moment."""
 
 
 class DatabaseEmpty(DatabaseUnusable):
-    """It has no tables."""
+    """The database has no tables."""
 
 
 class Taken(RewarmError):
-    """A reload does not belong to this process any more: nothing may be shown or written here."""
+    """A reload no longer belongs to this process: it may show and write nothing of it."""
 
 
 class SealBroken(RewarmError):
-    """A sealed row does not open: sealed with another key, damaged, or copied from elsewhere."""
+    """A sealed row doesn't open: it was sealed with another key, damaged, or copied from elsewhere."""
 
 
 class Refusal(RewarmError):
-    """A person asked for something that cannot be done as it stands."""
+    """A person asked for something that can't be done in the current state."""
 
 
 class BadModelId(Refusal):
@@ -110,23 +113,23 @@ class BadModelId(Refusal):
 
 
 class NoModelPage(BadModelId):
-    """The text is the address of a page on the vendor's host that is not of one model, as a list is not."""
+    """The text is the address of a page on the vendor's host that isn't about one model, such as a list."""
 
 
 class BadKey(Refusal):
-    """The text cannot be an API key: empty, too long, or with spaces inside."""
+    """The text can't be an API key: it is empty, too long, or contains spaces."""
 
 
 class KeyRefused(Refusal):
-    """The model API says in words that the key is invalid."""
+    """The model API says explicitly that the key is invalid."""
 
 
 class NoKey(Refusal):
-    """The server has stored no API key, or the stored one does not open."""
+    """The server has no API key, or the stored one doesn't open."""
 
 
 class TooManyOpen(Refusal):
-    """As many reloads as allowed are running; `free_at` is when a place frees, if that is known."""
+    """As many reloads as allowed are running; `free_at` is when a place becomes free, if that is known."""
 
     def __init__(self, whose: Literal["server", "member"], limit: int, free_at: float | None) -> None:
         super().__init__(f"{whose} has {limit} reloads open")
@@ -145,7 +148,7 @@ class TooManyCalls(Refusal):
 
 
 class Restarting(Refusal):
-    """The bot stops; it takes on nothing new."""
+    """The bot is stopping and takes on nothing new."""
 
 
 class NotAllowed(Refusal):
@@ -153,15 +156,15 @@ class NotAllowed(Refusal):
 
 
 class NotAllowedHere(Refusal):
-    """By the server's own settings, this person may not use the command here."""
+    """The server's own settings don't let this person use the command here."""
 
 
 class PermissionsUnknown(Refusal):
-    """Discord did not say whether this person may use the command: typing it lets Discord check."""
+    """Discord didn't say whether this person may use the command; if they type it, Discord checks."""
 
 
 class TooManyWatched(Refusal):
-    """As many models as allowed are watched."""
+    """The server watches as many models as it may."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} models are watched")
@@ -169,7 +172,7 @@ class TooManyWatched(Refusal):
 
 
 class TooManyWatchers(Refusal):
-    """As many people as allowed watch a model."""
+    """The model has as many watchers as it may."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} people watch it")
@@ -177,20 +180,22 @@ class TooManyWatchers(Refusal):
 
 
 class MayNotWrite(Refusal):
-    """The person may not send messages in the channel, so the bot is not to do it for them."""
+    """The person may not send messages in the channel, so the bot must not do it for them."""
 
 
 class Forgotten(Refusal):
-    """The reload that a button belongs to is not stored, or not any more."""
+    """The reload that a button belongs to is not stored, or no longer."""
 
 
 class AlreadyEnded(Refusal):
-    """The countdown is over: nobody can be added to it, or taken out."""
+    """The countdown is over: nobody can be added to it or removed from it."""
 
 
 class NoTestNow(Refusal):
-    """No test image can be made: one is `running`; somebody has `asked` for the one at the end; the ending is
-    being told `yet`; or it is not a Ready.
+    """No test image can be made.
+
+    One is `running`; somebody has `asked` for the one at the end; the ending is not announced `yet`; or the
+    reload did not end as Ready.
     """
 
     def __init__(self, why: Literal["running", "asked", "yet", "over"] = "over") -> None:
@@ -199,7 +204,7 @@ class NoTestNow(Refusal):
 
 
 class NoTestsLeft(Refusal):
-    """A member had `limit` test images made in 24 hours; `free_at`: the next one is possible, None: never."""
+    """A member had `limit` test images made in 24 hours; `free_at`: when the next may be; None: never."""
 
     def __init__(self, limit: int, free_at: float | None) -> None:
         super().__init__(f"{limit} test images in 24 hours")
@@ -208,11 +213,14 @@ class NoTestsLeft(Refusal):
 
 
 class OneChannelForBoth(Refusal):
-    """The channel for watched models, which members read, cannot be that for moderators."""
+    """Members read the channel for watched models, so it can't also be the moderators' channel."""
 
 
 class NotAMember(Refusal):
-    """Invited for commands only: it could neither ping nor notice its removal. `invitation`: a link."""
+    """The bot was invited for commands only, so it could neither ping nor notice its removal.
+
+    `invitation`: a link.
+    """
 
     def __init__(self, invitation: str) -> None:
         super().__init__("not a member of this server")

@@ -1,4 +1,4 @@
-"""What moderators are told: changes that people make, and what the API says of the server's key."""
+"""The events that moderators hear about: people's changes, and what the API says about the server's key."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from bot.domain.rows import Event
 EVENTS_AGE = 30 * 86400.0
 EVENTS_KEPT = 10
 TOLD_AGAIN_AGE = 3600.0
-"""So long after one of a kind no other is told; what still holds then is."""
+"""Seconds after an event in which no other of its kind is announced; what still holds then is."""
 
 
 class What(StrEnum):
@@ -36,25 +36,25 @@ _OF_OUTCOME = {
 
 
 def said_by(outcome: Outcome) -> What | None:
-    """What an answer of the API says of the key; None: nothing."""
+    """Return what an answer of the API says about the key; None if nothing."""
     return _OF_OUTCOME.get(outcome)
 
 
 def is_news(known: Iterable[Event], new: Event) -> bool:
-    """Whether it is to be kept: something has changed, or moderators have not heard of it yet."""
+    """Return whether to keep it: something has changed, or moderators have not heard of it yet."""
     known = list(known)
     return _is_change(known, new) or is_due(known, new)
 
 
 def is_due(known: Iterable[Event], new: Event) -> bool:
-    """Whether moderators are to hear of it now: at most one of a kind in an hour."""
+    """Return whether to announce it now: at most one of a kind per hour."""
     heard = [event for event in known if event.told]
     lately = any(event.what == new.what and abs(new.at - event.at) < TOLD_AGAIN_AGE for event in heard)
     return not lately and _is_change(heard, new)
 
 
 def _is_change(known: Iterable[Event], new: Event) -> bool:
-    """Trouble that is known, or no trouble before, is none."""
+    """Return whether it changes anything: known trouble doesn't, nor does "no trouble" after none."""
     if new.what not in (*_TROUBLE, What.WORKS):
         return True
     last = max((event for event in known if event.what in _OF_KEY), key=lambda event: event.at, default=None)
@@ -64,7 +64,7 @@ def _is_change(known: Iterable[Event], new: Event) -> bool:
 
 
 def superfluous(events: Mapping[str, Event]) -> list[str]:
-    """The names of those that are not kept: not of the newest ten, and not what the next is held against."""
+    """Return the names of events to drop: not among the newest ten, and not needed to judge the next one."""
     names = sorted(events, key=lambda name: events[name].at)
     needed = set(names[-EVENTS_KEPT:])
     needed.update({events[name].what: name for name in names if events[name].told}.values())
@@ -73,5 +73,5 @@ def superfluous(events: Mapping[str, Event]) -> list[str]:
 
 
 def name_of(event: Event) -> str:
-    """What an event is known by in its server."""
+    """Return the name of an event in its server."""
     return f"{round(event.at * 1000):015d}-{event.what}"

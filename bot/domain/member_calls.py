@@ -1,4 +1,4 @@
-"""Pure: how often a member may have the model API called with a server's key."""
+"""Pure: limits how often a member may have the model API called with a server's key."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ CALLS_PERIOD = 60.0
 
 
 class MemberCalls:
-    """The calls that members asked for in the last minute, for each server. `now`: seconds since 1970."""
+    """The calls that members asked for in the last minute, for each server; `now`: seconds since 1970."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._calls: dict[tuple[int, int], list[float]] = {}
-        """By server and member; those whose last call is the oldest stand first."""
+        """Calls by server and member; those whose last call is the oldest come first."""
 
     def count(self, server: int, member: int) -> float:
         """Count a call that is about to be made; return its time. Raises TooManyCalls."""
@@ -28,7 +28,7 @@ class MemberCalls:
         return now
 
     def uncount(self, server: int, member: int, at: float) -> None:
-        """Take back a call that was counted and is not made."""
+        """Take back a call that was counted but is not made."""
         if at in (calls := self._calls.get((server, member), [])):
             calls.remove(at)
         if not calls:

@@ -1,4 +1,4 @@
-"""Pure: what a model id is, and how it is read from what a person typed or pasted."""
+"""Pure: recognises a model ID, and reads one from text that a person typed or pasted."""
 
 import re
 from urllib.parse import parse_qs
@@ -10,19 +10,19 @@ _PAGE = re.compile(
     r"(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?(#.*)?",
     re.IGNORECASE,
 )
-"""An address of the vendor; its model pages are at no other place than www, if any."""
+"""An address of the vendor; its model pages are only on the bare host and on www."""
 _MODEL_ID = re.compile(r"[A-Za-z0-9._\-/]{1,100}")
 _LISTS = ("section", "category")
-"""`/models/section/lora` is a list, and `section` no provider."""
+"""Paths of lists: in `/models/section/lora`, `section` is not a provider."""
 
 
 def parse_model_id(text: str) -> str:
-    """Read a model id from what a person typed or pasted: the id, or the model's page on a vendor host.
+    """Read a model ID from text that a person typed or pasted: the ID, or the model's page on a vendor host.
 
-    The case is kept: ids are the uploader's choice. Raises BadModelId; NoModelPage for another page there.
+    The case is kept, since uploaders choose their IDs. Raises BadModelId; NoModelPage for another page there.
     """
     text = text.strip(" \t\r\n\"'`“”‘’")
-    if any(c.isspace() or not c.isprintable() for c in text):  # urlsplit would drop some of them
+    if any(c.isspace() or not c.isprintable() for c in text):  # urlsplit would drop some of these characters
         raise BadModelId
     if page := _PAGE.fullmatch(text):
         text = _model_of(page)
@@ -32,7 +32,7 @@ def parse_model_id(text: str) -> str:
 
 
 def linked_model(text: str) -> str | None:
-    """The id of the model whose page was pasted; None where it is no page."""
+    """Return the ID of the model whose page was pasted; None if it is not a page."""
     try:
         return parse_model_id(text) if _PAGE.fullmatch(text.strip()) else None
     except BadModelId:
@@ -40,7 +40,7 @@ def linked_model(text: str) -> str | None:
 
 
 def _model_of(page: re.Match[str]) -> str:
-    """The model that a page is about: `/models/<id>`, `/models/<provider>/<id>`, or `?model_id=` anywhere."""
+    """Return the model of a page: `/models/<id>`, `/models/<provider>/<id>`, or `?model_id=` anywhere."""
     if page["place"].lower() not in ("", "www."):
         raise NoModelPage
     match [part for part in (page["path"] or "").split("/") if part and part != "llms.txt"]:

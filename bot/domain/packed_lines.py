@@ -1,4 +1,4 @@
-"""Pure: numbered lines as one piece of UTF-8, in which any text is found fast."""
+"""Pure: numbered lines as one piece of UTF-8, in which any text is found quickly."""
 
 from array import array
 from bisect import bisect_right
@@ -6,24 +6,25 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 _BLOCK = 64
-"""Lines that are looked through together."""
+"""Lines that are searched together."""
 _WORTH_FILING = 4096
 _OFTEN = b"\nabcdefghijklmnopqrstuvwxyz0123456789 -._/"
 _OTHERS = 48 - len(_OFTEN)
 _LETTERS = bytes(
     _OFTEN.index(letter) if letter in _OFTEN else len(_OFTEN) + letter % _OTHERS for letter in range(256)
 )
-"""A number below 48 for each byte: its own for one that many names have, and a shared one for the rest."""
+"""Each byte's number below 48: one of its own if it is frequent in names, and a shared one otherwise."""
 _HASHED = 6007
-"""Buckets. A prime spreads well; 8191, next to a power of two, would only shift letters and add them."""
+"""The number of buckets for longer pieces. A prime spreads well; 8191, next to a power of two, would only
+shift letters and add them."""
 _DIGITS = b"01" + bytes(254)
 
 
 class PackedLines:
-    """Numbered lines; their number is their place.
+    """Numbered lines; a line's number is its position.
 
-    What is rare takes longest to find, and two or three letters more than many, as a search cannot skip any.
-    So each block of lines is filed under the pairs, threes and fours of bytes in it.
+    Rare text takes longest to find, and two or three letters longer than many, because a search can't skip
+    anything. So each block of lines is filed under the pairs, threes and fours of bytes in it.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -36,15 +37,15 @@ class PackedLines:
         self._files = [*map(self._filed, _PIECES)] if len(self._starts) > _WORTH_FILING else []
 
     def beginning_with(self, text: str) -> Iterator[int]:
-        """Numbers of the lines that begin with a text."""
+        """Return the numbers of the lines that start with a text."""
         return self._numbers(b"\n" + _packed(text), 1)
 
     def holding(self, text: str) -> Iterator[int]:
-        """Numbers of the lines that hold a text."""
+        """Return the numbers of the lines that contain a text."""
         return self._numbers(_packed(text), 0)
 
     def _numbers(self, packed: bytes, ahead: int) -> Iterator[int]:
-        """`ahead`: so many bytes of what is looked for stand before the line that holds it."""
+        """Return the numbers of lines; `ahead`: bytes of the searched text that precede the line."""
         for begins, ends in self._where(packed):
             at = self._text.find(packed, begins, ends)
             while at >= 0:
@@ -53,7 +54,7 @@ class PackedLines:
                 at = self._text.find(packed, self._starts[number + 1] - 1, ends)
 
     def _where(self, packed: bytes) -> Iterable[tuple[int, int]]:
-        """The parts of the text that may hold this, each with the breaks at both its ends."""
+        """Return the parts of the text that may contain this, each including the line breaks at both ends."""
         if not self._files or len(packed) < 2:
             return [(0, len(self._text))]
         filed = -1
@@ -67,10 +68,10 @@ class PackedLines:
         )
 
     def _filed(self, pieces: Callable[[bytes], set[int]]) -> bytes:
-        """For each bucket of pieces a bitmap of the blocks in it, as many bytes wide as `_width` says."""
+        """Return, for each bucket of pieces, a bitmap of its blocks, `_width` bytes wide."""
         blocks, buckets = range(0, len(self._starts) - 1, _BLOCK), _PIECES[pieces]
         table = bytearray(len(blocks) * buckets)
-        """The blocks' rows, of a byte for each bucket."""
+        """One row per block, with one byte for each bucket."""
         for number, first in enumerate(blocks):
             last = min(len(self._starts) - 1, first + _BLOCK)
             for piece in pieces(self._text[self._starts[first] - 1 : self._starts[last]]):
@@ -80,7 +81,7 @@ class PackedLines:
 
 
 def bits(number: int) -> Iterator[int]:
-    """The places of the bits that are set, lowest first."""
+    """Yield the positions of the bits that are set, lowest first."""
     while number:
         lowest = number & -number
         yield lowest.bit_length() - 1
@@ -88,7 +89,7 @@ def bits(number: int) -> Iterator[int]:
 
 
 def bitmap(chosen: bytes | bytearray) -> int:
-    """The bitmap of bytes that are 0 or 1: bit n stands for the byte at n."""
+    """Return the bitmap of bytes that are 0 or 1: bit n stands for the byte at n."""
     return int(chosen[::-1].translate(_DIGITS), 2)
 
 
@@ -110,8 +111,8 @@ def _fours(text: bytes) -> set[int]:
 
 
 _PIECES: dict[Callable[[bytes], set[int]], int] = {_pairs: 48**2, _threes: _HASHED, _fours: _HASHED}
-"""How many buckets pieces of each length have. Those that share one cost a look in vain."""
+"""The number of buckets for the pieces of each length. If pieces share one, that costs a fruitless look."""
 
 
 def _packed(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # what somebody types may be no Unicode
+    return text.encode("utf-8", "surrogatepass")  # typed text may be invalid Unicode

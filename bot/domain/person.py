@@ -1,4 +1,4 @@
-"""Pure: a person's name as it is stored; and a row without them: their id and their interactions' tokens."""
+"""Pure: a person's name as it is stored; and rows without a person: neither ID nor interactions' tokens."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,12 +11,12 @@ NOBODY = 0
 
 
 def storable(name: str) -> str:
-    """A display name without NULs: PostgreSQL reads no field of a JSON row that holds one."""
+    """Return a display name without NULs: PostgreSQL reads no field of a JSON row that contains one."""
     return name.replace("\0", "")
 
 
 def without(row: Any, person: int) -> Any:
-    """The row itself where it does not name the person; None where nothing of it is anybody else's."""
+    """Return the row itself if it doesn't name the person; None if nothing in it belongs to anybody else."""
     match row:
         case Reload() if _names(row, person):
             return _reload_without(row, person)
@@ -36,7 +36,7 @@ def _names(reload: Reload, person: int) -> bool:
 
 
 def _reload_without(reload: Reload, person: int) -> Reload | None:
-    """The reply stays where its owner asked; the next one's token would answer another interaction."""
+    """Keep the reply where its owner asked, without a token: the next asker's is for another reply."""
     askers = tuple(asker for asker in reload.askers if asker.user != person)
     if not askers:
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture's bytes, and the name under which it is attached."""
+    """A picture's bytes, and the name of its attachment."""
 
     data: bytes
     name: str

@@ -1,4 +1,4 @@
-"""Pure: a server's models, from its reloads."""
+"""Pure: finds a server's models in its reloads."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from bot.domain.model_id import linked_model, parse_model_id
 from bot.domain.reload import JOINABLE, WARM_AGE, Outcome, Reload
 
 MOST_LOOKED_AT = 300
-"""Of a server's reloads, with each letter typed."""
+"""How many of a server's reloads are looked at with each letter typed."""
 _SAY_WHETHER_KNOWN = (Outcome.ACCEPTED, Outcome.UNKNOWN_MODEL)
 _HALF_LIFE = 14 * 86400.0
-"""After two weeks a reload counts half for what is suggested."""
+"""Seconds after which a reload counts half in suggestions."""
 
 
 class Warmth(StrEnum):
-    """How a model stands, as far as the bot has seen; in the order in which they are listed."""
+    """How warm a model is, as far as the bot has seen; in the order of the list."""
 
     RELOADING = "reloading"
     WARM = "warm"
@@ -26,24 +26,24 @@ class Warmth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of a server, with some of its reloads, newest first, and that by which it was last used."""
+    """One model of a server, with some of its reloads, newest first, and the one that last used it."""
 
     id: str
     reloads: tuple[Reload, ...]
 
     @property
     def open(self) -> Reload | None:
-        """The reload that runs."""
+        """The reload that is running."""
         return next((reload for reload in self.reloads if reload.state in JOINABLE), None)
 
     @property
     def used_at(self) -> float | None:
-        """When the bot last saw it used; None: never."""
+        """When the bot last saw it used; None if never."""
         return max((reload.used_at for reload in self.reloads if reload.used_at is not None), default=None)
 
     @property
     def warm_until(self) -> float | None:
-        """When it goes cold, if nobody uses it elsewhere; None: it was not seen warm."""
+        """When it goes cold if nobody uses it elsewhere; None if it was never seen warm."""
         return self.used_at + WARM_AGE if self.used_at is not None else None
 
     @property
@@ -53,16 +53,16 @@ class Model:
         return next(said, None) is not Outcome.UNKNOWN_MODEL
 
     def warmth(self, now: float) -> Warmth:
-        """How it stands at `now`."""
+        """Return how warm it is at `now`."""
         if self.open is not None:
             return Warmth.RELOADING
         return Warmth.WARM if (self.warm_until or 0.0) > now else Warmth.COLD
 
 
 def models_of(reloads: Iterable[Reload], now: float) -> list[Model]:
-    """Models from reloads of a server: reloading, warm, cold; each by which was used last.
+    """Return models from reloads of a server: reloading, warm, cold; in each group the last used first.
 
-    Ids that the API does not know, or not any more, are left out.
+    IDs that the API doesn't know, or no longer knows, are left out.
     """
     by_id: dict[str, list[Reload]] = {}
     for reload in sorted(reloads, key=lambda reload: reload.asked_at, reverse=True):
@@ -74,9 +74,9 @@ def models_of(reloads: Iterable[Reload], now: float) -> list[Model]:
 
 
 def own_models(recent: Iterable[tuple[str, float]], typed: str, now: float) -> list[str]:
-    """Ids of a server's models that match what was typed, those first that are used lately and often.
+    """Return the IDs of a server's models that match what was typed, most recently and frequently used first.
 
-    `recent`: the model of each of the newest MOST_LOOKED_AT reloads, and when it was asked for.
+    `recent`: the model of each of the newest MOST_LOOKED_AT reloads, and when it was requested.
     """
     weight: dict[str, float] = {}
     for model, asked_at in recent:
@@ -87,10 +87,10 @@ def own_models(recent: Iterable[tuple[str, float]], typed: str, now: float) -> l
 
 
 def with_typed(ids: list[str], typed: str, most: int) -> list[str]:
-    """At most so many suggested ids, and among them what was typed, where that can be an id.
+    """Return at most this many suggested IDs, including the typed text if that can be an ID.
 
-    Discord preselects the first: that is what was typed where it is a known id or a model's page, or where
-    none begins with it; else it is the last.
+    Discord preselects the first one. The typed text comes first if it is a known ID or a model's page, or if
+    no ID starts with it; otherwise it comes last.
     """
     try:
         id_ = parse_model_id(typed)

@@ -1,4 +1,4 @@
-"""The steps that are legal between the states of a reload, and what each of them writes."""
+"""The steps that are legal between a reload's states, and what each may write."""
 
 from dataclasses import replace
 from typing import TypedDict, Unpack
@@ -7,8 +7,8 @@ from bot.domain.askers import pings
 from bot.domain.reload import OF_TESTS, Asker, Ending, ImageTest, Outcome, Reload, State
 
 LEGAL: dict[State, frozenset[State]] = {
-    # A step to the same state adds facts: the reply's message id or a wait; the call at the other host; a
-    # ping that was sent.
+    # A step to the same state adds facts: the reply's message ID or a wait; the call at the other host; a
+    # sent ping.
     State.ASKED: frozenset({State.ASKED, State.CALLING, State.ANNOUNCING, State.REMOVED}),
     State.CALLING: frozenset({State.ASKED, State.CALLING, State.COUNTING, State.ANNOUNCING}),
     State.COUNTING: frozenset({State.ANNOUNCING}),
@@ -20,7 +20,7 @@ _LOST = Outcome.INTERRUPTED
 
 
 class Facts(TypedDict, total=False):
-    """What a step may write; the fields are those of Reload."""
+    """The facts that a step may write; the fields are those of Reload."""
 
     message: int | None
     not_before: float | None
@@ -40,15 +40,14 @@ class Facts(TypedDict, total=False):
 
 
 class IllegalStep(ValueError):
-    """A step that the life of a reload does not have: a defect of the caller."""
+    """A step that a reload's life doesn't have: a bug in the caller."""
 
 
 def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
-    """Take one step; a step to ANNOUNCING also fixes who is pinged where.
+    """Take one step; a step to ANNOUNCING also fixes whom to ping where.
 
-    Raises IllegalStep for a step that is not in LEGAL, for an ending without an outcome or time, for
-    removing a reload that somebody joined: they were promised an ending; and for a test image where none can
-    be made.
+    Raises IllegalStep for a step that is not in LEGAL; for an ending without an outcome or time; for removing
+    a reload that somebody joined, as they were promised an ending; and for a test image if none can be made.
     """
     if to not in LEGAL[reload.state]:
         raise IllegalStep(f"{reload.state} → {to}")
@@ -70,9 +69,10 @@ def step(reload: Reload, to: State, **facts: Unpack[Facts]) -> Reload:
 
 
 def _check_test(reload: Reload, facts: Facts) -> None:
-    """What has ended takes no step but those of a test image: begun on a Ready or Confirmed, one at a time.
+    """Check a step of a test image: it starts only on a Ready or Confirmed, one at a time.
 
-    A test is known by its interaction's token: the same one delivered again begins no second.
+    A reload that has ended takes no other steps. A test is known by its interaction's token, so the same one
+    delivered again starts no second test.
     """
     new, known = facts.get("test"), reload.test
     if new is None or set(facts) - {"test", "message", "locale"}:
@@ -86,14 +86,14 @@ def _check_test(reload: Reload, facts: Facts) -> None:
 
 
 def _goes_on(known: ImageTest, new: ImageTest) -> bool:
-    """Whether a note takes nothing back."""
+    """Return whether a note takes nothing back."""
     same = (new.by, new.at, new.called or not known.called) == (known.by, known.at, True)
     kept = known.job in ("", new.job) and known.picture in ("", new.picture)
     return same and kept and known.outcome in (None, new.outcome)
 
 
 def faded(reload: Reload) -> Reload:
-    """What is kept of a reload a day after its end, told or not: no token, channel or message."""
+    """Return what is kept of a reload a day after its end, announced or not: no token, channel or message."""
     people = tuple(Asker(asker.user, 0, "") for asker in reload.askers)
     test = reload.test
     if test is not None:

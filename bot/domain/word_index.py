@@ -1,4 +1,4 @@
-"""Pure: which lines of a long text have a word, and which words are close to one; held in little memory."""
+"""Pure: which lines of a long text contain a word, and which words are close to one, in little memory."""
 
 import itertools
 import math
@@ -13,29 +13,33 @@ from bot.domain.packed_lines import bitmap
 
 _WORD = re.compile(r"[^\W_]+")
 _SHORTEST_TYPO = 4
-"""Of words that are shorter, too many look alike."""
+"""Letters of the shortest word that may have a typo: too many shorter words look alike."""
 _CLOSE = 75
-"""Of 100: so alike are two words that are taken for the same with a typo."""
+"""How alike two words must be to count as the same with a typo, of 100."""
 _GUESSES = 3
 _MOST_LIKE = 30_000
-"""Words, those of the first lines first, that a typo is compared with."""
+"""How many words a typo is compared with; those of the first lines come first."""
 _FEW = 500
-"""Words that are compared sooner than looked at by their letters."""
+"""Up to this many words it is faster to compare them than to look at their letters."""
 _FREQUENT = 64
-"""A word that one line in so many has is kept as a bitmap: that takes less than the lines' numbers do."""
+"""A word that at least one line in this many contains is kept as a bitmap, which is smaller than the lines'
+numbers."""
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, in order."""
+    """Return the words of a text, in order."""
     return _WORD.findall(text)
 
 
 class WordIndex:
-    """The words of numbered lines. A set of lines is a bitmap: bit n stands for line n."""
+    """The words of numbered lines.
+
+    A set of lines is a bitmap: bit n stands for line n.
+    """
 
     def __init__(self, lines: Iterable[str]) -> None:
         known: dict[str, int] = {}
-        """Each word's number, in the order in which they were met."""
+        """Each word's number, in the order of first occurrence."""
         met, ends = array("I"), array("I", [0])
         for line in lines:
             met.extend(known.setdefault(word, len(known)) for word in dict.fromkeys(words_of(line)))
@@ -45,7 +49,7 @@ class WordIndex:
         self._alike = _Alike(known)
 
     def lines_with(self, word: str) -> int:
-        """The lines that have a word; 0: none."""
+        """Return the lines that contain a word; 0 if none."""
         rank = self._rank(word)
         if rank is None:
             return 0
@@ -54,11 +58,11 @@ class WordIndex:
         return _of_lines(self._lines[self._lines_from[rank] : self._lines_from[rank + 1]])
 
     def __contains__(self, word: str) -> bool:
-        """Whether a line has this word."""
+        """Return whether any line contains this word."""
         return self._rank(word) is not None
 
     def close_to(self, word: str) -> list[tuple[str, float]]:
-        """Known words that are close to one that is not, the closest first, and how close, of 100."""
+        """Return known words close to an unknown one, closest first, and how close, of 100."""
         return self._alike.close_to(word)
 
     def _rank(self, word: str) -> int | None:
@@ -93,7 +97,7 @@ class _Alike:
 
 
 class _SameLength:
-    """Words of one length, by their letters: by these alone, most are too far from a word to be compared."""
+    """Words of one length, by their letters, which alone rule out most words before any comparison."""
 
     def __init__(self, length: int, words: list[tuple[int, str]]) -> None:
         self._length = length
@@ -106,14 +110,17 @@ class _SameLength:
         self._with_letter = {letter: bitmap(chosen) for letter, chosen in letters.items()}
 
     def close_to(self, word: str, missing: int) -> list[tuple[float, int, str]]:
-        """The closest words: less how close, number, word. Those lack at most so many of a word's letters."""
+        """Return the closest words, each as negated likeness, number and word.
+
+        They lack at most `missing` of the word's letters.
+        """
         places = self._with_letters(word, missing)
         words = [self._text[place * self._length : (place + 1) * self._length] for place in places]
         close = process.extract(word, words, scorer=fuzz.ratio, score_cutoff=_CLOSE, limit=_GUESSES)
         return [(-score, self._numbers[places[at]], like) for like, score, at in close]
 
     def _with_letters(self, word: str, missing: int) -> Sequence[int]:
-        """The places of the words that have all letters of a word but so many."""
+        """Return the positions of the words that have all but this many of a word's letters."""
         count = len(self._numbers)
         if not self._with_letter:
             return range(count)
@@ -129,7 +136,7 @@ class _SameLength:
 
 
 def _letters(word: str) -> list[tuple[str, int]]:
-    """The letters of a word, each with its number among those like it."""
+    """Return the letters of a word, each with its number among equal ones."""
     return [(letter, word.count(letter, 0, place)) for place, letter in enumerate(word)]
 
 
@@ -137,11 +144,11 @@ _VALUES = bytes(49) + b"\1" + bytes(206)
 
 
 def _sorted(known: dict[str, int]) -> tuple[bytes, "array[int]", "array[int]"]:
-    """All words in order as one text, where each starts in it, and each one's rank by its number."""
+    """Return all words in order as one text, where each starts in it, and each one's rank by its number."""
     by_letter: dict[str, list[str]] = {}
     for word in known:
         by_letter.setdefault(word[0], []).append(word)
-    # Not all in one go: no other thread would have a turn for a tenth of a second.
+    # Sort in parts: in one go, no other thread would have a turn for a tenth of a second.
     in_order = [word for letter in sorted(by_letter) for word in sorted(by_letter[letter])]
     ranks = array("I", bytes(4 * len(known)))
     for rank, word in enumerate(in_order):
@@ -153,7 +160,7 @@ def _sorted(known: dict[str, int]) -> tuple[bytes, "array[int]", "array[int]"]:
 def _postings(
     met: "array[int]", ends: "array[int]", ranks: "array[int]"
 ) -> tuple["array[int]", "array[int]", dict[int, int]]:
-    """The lines of each word by its rank, one word after the other; where each one's begin; bitmaps."""
+    """Return the lines of each word by its rank, one after another; each one's start; the bitmaps."""
     counts = array("I", bytes(4 * len(ranks)))
     for number in met:
         counts[ranks[number]] += 1

@@ -1,1 +1,1 @@
-"""What the bot does by itself, every hour or every day."""
+"""The bot's own jobs, every hour or every day."""

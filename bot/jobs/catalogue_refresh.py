@@ -1,4 +1,4 @@
-"""Keeps the API's public list of models: fetched in the background, on disk with its age, renewed daily."""
+"""Keeps the API's public list of models: fetched in the background, renewed daily, kept on disk."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from bot.store.base import Store
 FILE = "models.json"
 RENEW_AGE = 86400.0
 FIRST_DELAY = 20.0
-"""A start has better things to do."""
+"""Seconds before the first look: a start has better things to do."""
 TRY_INTERVAL = 3600.0
-"""Between two tries, whatever came of the first."""
+"""Seconds between two tries, whatever came of the first."""
 NO_KEY_DELAY = 60.0
-"""Until somebody has stored a key."""
+"""Seconds before the next look while no server has a key."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class CatalogueRefresh:
-    """The newest good copy of the list, as a `catalogue` that can be searched.
+    """The newest good copy of the list, as a searchable `catalogue`.
 
-    It is fetched with one server's key, and is the same for all: nobody's own models are asked for.
+    It is fetched with one server's key and is the same for all: nobody's own models are requested.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class CatalogueRefresh:
         self._turn = asyncio.Lock()
 
     async def suggest(self, typed: str, most: int) -> list[PublicModel]:
-        """Search the catalogue: one search after the other, so that those of a crowd do not add up."""
+        """Search the catalogue, one search at a time, so that those of a crowd don't add up."""
         async with self._turn:
             await asyncio.sleep(0)
             return self.catalogue.search(typed, most)
 
     async def run(self) -> NoReturn:
-        """Read the copy on disk; then renew it, for ever."""
+        """Read the copy on disk; then renew it, forever."""
         await self._read()
         await periodically(FIRST_DELAY, TRY_INTERVAL, self._look, "models.not_listed")
 
     async def _look(self) -> float:
-        """Renew the copy where that is due; return the seconds until the next look."""
+        """Renew the copy if that is due; return the seconds until the next look."""
         if self._is_fresh():
             return TRY_INTERVAL
         servers = sorted([server async for server, _ in self._store.all_keys()])
@@ -79,7 +79,7 @@ class CatalogueRefresh:
         return 0 <= age < RENEW_AGE  # below 0: the clock was set back
 
     async def _renew(self, server: int) -> None:
-        """Fetch the list with a server's key; one that is not whole, or empty, leaves the last good copy."""
+        """Fetch the list with a server's key; keep the last good copy if this one is empty or cut short."""
         try:
             key = await self._keys.open(server)
             async with self._places.turn(server):
@@ -104,7 +104,7 @@ class CatalogueRefresh:
         new = self._path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_bytes(orjson.dumps({"fetched_at": fetched_at, "rows": [list(row) for row in rows]}))
-        new.replace(self._path)  # all of it, or the last one
+        new.replace(self._path)  # the whole new copy, or the last one
 
     async def _read(self) -> None:
         try:
@@ -117,8 +117,9 @@ class CatalogueRefresh:
 
 
 def _kept(path: Path) -> tuple[float, Catalogue]:
-    """The copy on disk. Raises OSError, ValueError, TypeError, KeyError, OverflowError."""
+    """Return the copy on disk. Raises OSError, ValueError, TypeError, KeyError, OverflowError."""
     kept: Any = orjson.loads(path.read_bytes())
-    # All of it is dropped together in the end: what stays would be put into gaps, and keep them from going.
+    # Everything here is dropped together in the end: objects that stay would sit in gaps and keep them from
+    # being freed.
     rows = [PublicModel(str(id_), str(name), int(calls)) for id_, name, calls in kept["rows"]]
     return float(kept["fetched_at"]), Catalogue(rows)

@@ -24,15 +24,15 @@ from bot.words.moderators import event_text
 
 TURN_TIMEOUT = 30.0
 RETRY_DELAYS = (2.0, 10.0, 30.0)
-"""Within the few minutes for which Discord remembers a nonce."""
+"""Seconds before each retry, within the few minutes for which Discord remembers a nonce."""
 LONGEST_WAIT = 60.0
-"""What Discord asks to wait for longer is in `/key status`."""
+"""Seconds of the longest wait that Discord may ask for; beyond that the event is only in `/key status`."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Moderators:
-    """Takes note of events; each is stored before it is told, so that it is told once."""
+    """Records events. Each is stored before it is announced, so that it is announced once."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class Moderators:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def heard(self, server: int, outcome: Outcome) -> None:
-        """Take note of what the API has said to a server's key."""
+        """Record what the API has said about a server's key."""
         if (what := said_by(outcome)) is not None:
             self._note(server, Event(what, self._now()))
 
     def changed(self, server: int, what: What, by: int, by_name: str, detail: str = "") -> None:
-        """Take note of what somebody has changed."""
+        """Record what somebody has changed."""
         self._note(server, Event(what, self._now(), by, storable(by_name), detail))
 
     def _note(self, server: int, event: Event) -> None:
@@ -67,13 +67,16 @@ class Moderators:
         task.add_done_callback(log_failure)
 
     async def stop(self) -> None:
-        """What is stored is in `/key status`."""
+        """Stop announcing; what is stored is in `/key status`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _tell(self, server: int, event: Event) -> None:
-        """What the API says it says again; what somebody has changed is tried until it is stored."""
+        """Store and announce an event.
+
+        Retry until it is stored if somebody changed something; the API repeats what it says anyway.
+        """
         for attempt in itertools.count():
             guild = self._bot.get_guild(server)
             try:
@@ -91,13 +94,13 @@ class Moderators:
         await self._send(server, chosen.news_channel, event_text(event, say), nonce)
 
     async def _keep(self, server: int, event: Event) -> ServerSettings | None:
-        """Store it; return the server's settings if it is to be told. Raises StoreTrouble."""
-        if not is_news(await self._store.events(server), event):  # mostly: a model was reloaded once more
+        """Store it; return the server's settings if it is to be announced. Raises StoreTrouble."""
+        if not is_news(await self._store.events(server), event):  # usual: a model was reloaded once more
             return None
         chosen = await self._store.settings(server)
         try:
             is_due = await self._store.add_event(server, event)
-        except StoreSlow as slow:  # it may land, and then nobody else tells it
+        except StoreSlow as slow:  # it may land, and then nobody else announces it
             is_due = await slow.landing
         return chosen if is_due else None
 

@@ -1,4 +1,4 @@
-"""What every job shares: it looks again and again, and trouble with storage waits for the next look."""
+"""Runs a job again and again; if storage is in trouble, it waits for the next turn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 async def periodically(
     first: float, every: float, work: Callable[[], Awaitable[float | None]], failed: str
 ) -> NoReturn:
-    """Do some work after `first` seconds, then again every so many, or after as many as it returns.
+    """Do some work after `first` seconds, then after `every` seconds or as many as the work returns.
 
     `failed`: the event that is logged when storage is in trouble.
     """

@@ -1,6 +1,7 @@
-"""By age: ended reloads after HISTORY_DAYS; after a day where they were asked for, and calls that cost.
+"""Deletes old data by age and number.
 
-And by number: what a server has beyond its bound.
+Ended reloads go after HISTORY_DAYS; after a day, where they were requested and calls that cost. A server also
+keeps only so many reloads.
 """
 
 from collections.abc import Callable
@@ -15,18 +16,18 @@ from bot.store.base import Store
 FIRST_DELAY = 60.0
 EXPIRE_INTERVAL = 3600.0
 RELOADS_PER_SERVER = 20_000
-"""Kept of a server, where HISTORY_DAYS would keep more."""
+"""Reloads kept per server, even if HISTORY_DAYS would keep more."""
 NEEDED_AGE = 86400.0
-"""What is younger stays, however much it is."""
+"""Seconds for which a reload stays, however many there are."""
 USED_AGE = 2 * WARM_AGE
-"""So long the last use of a model tells whether it is warm, or went cold."""
+"""Seconds for which the last use of a model says whether it is warm or went cold."""
 _DAY = 86400.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Retention:
-    """Looks every hour for what is too old."""
+    """Looks every hour for data that is too old."""
 
     def __init__(
         self, store: Store, now: Callable[[], float], history_days: int, most: int = RELOADS_PER_SERVER
@@ -37,12 +38,12 @@ class Retention:
         self._most = most
 
     async def run(self) -> NoReturn:
-        """Delete what is due, for ever; with storage in trouble, the next hour's turn is another try."""
+        """Delete what is due, forever; if storage is in trouble, try again an hour later."""
         await periodically(FIRST_DELAY, EXPIRE_INTERVAL, self._expire, "reloads.not_expired")
 
     async def _expire(self) -> None:
         expired, now = 0, self._now()
-        while await self._store.sweep():  # where a process ended while it forgot a server
+        while await self._store.sweep():  # a process ended while it was forgetting a server
             pass
         while await self._store.expire_rows(now):
             pass

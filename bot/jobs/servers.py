@@ -1,4 +1,4 @@
-"""Coming and going: a blocked server is left at once; where the bot was removed, the server's data goes."""
+"""Follows joins and removals: a blocked server is left immediately; a removal deletes the server's data."""
 
 import asyncio
 import itertools
@@ -19,32 +19,32 @@ from bot.store.blocklist import Blocklist
 FIRST_DELAY = 600.0
 CHECK_INTERVAL = 6 * 3600.0
 LIST_TIMEOUT = 7200.0
-"""200 servers a call: a million take 5,000 of them, and Discord says how fast."""
+"""Seconds for the list of servers: a call returns 200, so a million take 5,000, and Discord sets the pace."""
 LEAVE_TIMEOUT = 30.0
 CONFIRM_TIMEOUT = 20.0
 MISSING_AGE = 5 * 3600.0
-"""How long ago a server must have been missing already: two checks, hours apart."""
+"""Seconds that a server must have been missing already: two checks, hours apart."""
 SUSPECT_DELAY = 600.0
-"""Until the second check of a server that was missing in an earlier process, too."""
+"""Seconds until the second check of a server that an earlier process missed, too."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Reloads(Protocol):
-    """What is needed of `bot.reloads.runner`."""
+    """The part of `bot.reloads.runner` that is used here."""
 
     def pause(self, server: int) -> None:
         """Stop everything of a server; nothing is deleted."""
 
     async def go_on(self, server: int) -> None:
-        """Take up again what is open of a server. Raises StoreTrouble."""
+        """Resume what is open of a server. Raises StoreTrouble."""
 
     async def forget(self, server: int) -> None:
         """Stop everything of a server and delete its data. Raises StoreTrouble."""
 
 
 class Servers:
-    """Leaves servers that are blocked, and forgets those that removed the bot."""
+    """Leaves blocked servers, and forgets servers that removed the bot."""
 
     def __init__(
         self,
@@ -60,16 +60,16 @@ class Servers:
         self._reloads = reloads
         self._now = now
         self._missed: dict[int, float] = {}
-        """When this process first missed each missing server, by the loop's clock, which nobody sets."""
+        """When this process first missed each missing server, by the loop's clock, which nobody can set."""
         self._suspects: set[int] | None = None
-        """Those that were missing in an earlier process, and at the first check of this one."""
+        """The servers that were missing in an earlier process, and at the first check of this one."""
 
     async def run(self) -> NoReturn:
-        """Look for removals that nobody told us of, for ever."""
+        """Look, forever, for removals that no event reported."""
         await periodically(FIRST_DELAY, CHECK_INTERVAL, self.look_for_missed_removals, "servers.not_compared")
 
     async def leave_if_blocked(self, guilds: Sequence[discord.Guild]) -> None:
-        """Leave those that the owner does not want."""
+        """Leave a server that the owner has blocked."""
         try:
             blocked = await asyncio.to_thread(self._blocked.all)
         except OSError as error:
@@ -85,7 +85,7 @@ class Servers:
                     log.warning("server.not_left", server=guild.id, error=type(error).__name__)
 
     async def look_for_missed_removals(self) -> float | None:
-        """Compare the store with the list of our servers: a removal is not told again to who was away.
+        """Compare the store with the list of our servers: removals while we were offline are not repeated.
 
         Return the seconds until the next look, if that is sooner than usual.
         """
@@ -108,7 +108,7 @@ class Servers:
         since = {server: min(before.get(str(server), now), now) for server in missing}
         self._missed = {server: self._missed.get(server, here) for server in missing}
         gone = {server for server, at in self._missed.items() if here - at >= MISSING_AGE}
-        if self._suspects is None:  # how long ago that was, only the wall clock says: it proves nothing alone
+        if self._suspects is None:  # only the wall clock says how long ago: it proves nothing alone
             self._suspects = {server for server, at in since.items() if now - at >= MISSING_AGE}
         else:
             gone |= self._suspects & missing
@@ -135,14 +135,14 @@ class Servers:
         await self.forget(server)
 
     async def _is_member(self, server: int) -> bool:
-        """Whether the bot is in a server, as Discord's list of its servers says."""
+        """Return whether the bot is in a server, by Discord's list of its servers."""
         async with asyncio.timeout(CONFIRM_TIMEOUT):
             before = discord.Object(server - 1)
             listed = self._bot.fetch_guilds(limit=1, after=before, with_counts=False)
             return server in [guild.id async for guild in listed]
 
     async def forget(self, server: int) -> None:
-        """Delete all that is kept of a server, trying until it works, or until the bot is back in it."""
+        """Delete everything kept about a server, retrying until it works or the bot is back in it."""
         for attempt in itertools.count():
             try:
                 await self._reloads.forget(server)

@@ -1,4 +1,4 @@
-"""Looks through the store once after a start: finishes an upgrade, and finds damage, while the bot runs."""
+"""Goes through the store once after a start, while the bot runs: finishes an upgrade, and finds damage."""
 
 import asyncio
 
@@ -8,14 +8,14 @@ from bot.domain.errors import StoreTrouble
 from bot.store.base import Store
 
 FIRST_DELAY = 5.0
-"""A start has better things to do."""
+"""Seconds before it starts: a start has better things to do."""
 TROUBLE_DELAY = 30.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def look_through(store: Store) -> None:
-    """Go from page to page, and give way to everybody else in between."""
+    """Go from page to page, and let everybody else in between."""
     pause: float | None = FIRST_DELAY
     while pause is not None:
         await asyncio.sleep(pause)

@@ -1,6 +1,6 @@
-"""Watches models: says on the sixth day without use that one goes cold, and after the seventh that it has.
+"""Watches models: after six days without use it warns that one will go cold, after seven that it has.
 
-It never calls the model API. What is to be said is stored before it is sent, so that nothing is said twice.
+It never calls the model API. An announcement is stored before it is sent, so that none is sent twice.
 """
 
 import asyncio
@@ -31,25 +31,26 @@ LOOK_INTERVAL = 3600.0
 FIRST_DELAY = 30.0
 SOON_AGE = WARM_AGE - 86400.0
 TOO_LATE_AGE = 2 * WARM_AGE
-"""So long after its last use nobody wants to hear of a model any more."""
+"""Seconds after its last use in which a model's going cold is still news."""
 MOST_LOOKED_AT = 5
-"""Of a model's reloads, besides the one by which it was last used: the clock may have been set back."""
+"""How many of a model's reloads are looked at, besides the one that last used it: the clock may have been set
+back."""
 TURN_TIMEOUT = 30.0
 RETRY_DELAYS = (2.0, 10.0, 30.0)
-"""Within the few minutes for which Discord remembers a nonce."""
+"""Seconds before each retry, within the few minutes for which Discord remembers a nonce."""
 LONGEST_WAIT = 60.0
-"""Discord may name a longer one: the next look is another try, and must not wait for it."""
+"""Seconds of the longest wait that Discord may ask for; a longer one is left to the next look."""
 MAX_CONCURRENT_TURNS = 10
-"""Announcements in line for the bot's own calls: more of them would hold up pings."""
+"""Announcements in line for the bot's own calls at the same time: more of them would delay pings."""
 Due = Literal["soon", "cold"]
 Say = tuple[Watch, Due, Model | None]
-"""What is to be said: of which watch, that it goes or has gone cold, and its model."""
+"""An announcement: the watch, whether the model goes or has gone cold, and the model."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def due(watch: Watch, now: float) -> Due | None:
-    """Pure: what is to be said of a model at `now`, if it has not been said."""
+    """Pure: return what to announce about a model at `now`, if it has not been announced."""
     if watch.used_at is None:
         return None
     idle, said = now - watch.used_at, watch.said_of == watch.used_at
@@ -61,7 +62,7 @@ def due(watch: Watch, now: float) -> Due | None:
 
 
 class Watches:
-    """Looks at all watched models every hour."""
+    """Checks all watched models every hour."""
 
     def __init__(
         self,
@@ -92,24 +93,24 @@ class Watches:
         await self._store.set_watch(watch, new=True)
 
     async def run(self) -> NoReturn:
-        """Look, for ever; with storage in trouble, the next look is another try."""
+        """Look, forever; if storage is in trouble, try again at the next look."""
         await periodically(FIRST_DELAY, LOOK_INTERVAL, self.look, "ledger.not_looked")
 
     async def look(self) -> None:
-        """Say what is due, and was due at the last look: a clock that jumps and comes back says nothing."""
+        """Announce what is due and was due at the last look: so a clock that jumps and returns is no news."""
         async with self._looking:
             seen: dict[tuple[int, str], tuple[Due, float | None]] = {}
             found: dict[int, list[Say]] = {}
             async for known in self._store.all_watches():
                 if self._store.is_shared and self._bot.get_guild(known.server) is None:
-                    continue  # of another process's shards: it looks
-                await asyncio.sleep(0)  # there may be thousands, and nothing to wait for
+                    continue  # another process's shards: that process checks it
+                await asyncio.sleep(0)  # there may be thousands, with nothing to wait for
                 try:
                     found.setdefault(known.server, []).extend(await self._look_at(known, seen))
-                except StoreTrouble as error:  # one server's row: the others are looked at
+                except StoreTrouble as error:  # one server's row; the others are checked
                     log.warning("ledger.not_looked", server=known.server, error=type(error).__name__)
             self._seen_due = seen
-            async with asyncio.TaskGroup() as group:  # a server's channel in trouble holds up no other's
+            async with asyncio.TaskGroup() as group:  # a server's failing channel delays no other
                 for server, to_say in found.items():
                     if to_say:
                         group.create_task(self._say_all(to_say), name=f"watches-{server}")
@@ -117,18 +118,18 @@ class Watches:
     async def _look_at(
         self, known: Watch, seen: dict[tuple[int, str], tuple[Due, float | None]]
     ) -> Sequence[Say]:
-        """Store when it was used last; return what is to be said of it, if anything."""
+        """Store when it was last used; return what to announce about it, if anything."""
         reloads, model = await self._about(known)
         now, place = self._now(), (known.server, known.model)
         uses = (known.used_at, *((reload.used_at for reload in model.reloads) if model is not None else ()))
         used_at = max((at for at in uses if at is not None and at <= now + LATE_AGE), default=None)
-        was_cold = known.said_cold and known.message is None  # when it was first watched: it waits for a use
+        was_cold = known.said_cold and known.message is None  # when the watch began: wait for a use
         is_old = used_at is not None and now - used_at >= TOO_LATE_AGE and not was_cold
         if (used_at is None and model is None) or is_old:
-            await self._store.remove_watch(*place)  # nobody wants to hear of it any more
+            await self._store.remove_watch(*place)  # it is no longer news to anybody
             return ()
         if model is None and reloads:
-            return ()  # the API does not know it any more: nothing goes cold, and no reload helps
+            return ()  # the API no longer knows it: nothing goes cold, and reloading doesn't help
         watch = replace(known, used_at=used_at)
         if watch != known:
             await self._store.set_watch(watch)
@@ -143,7 +144,7 @@ class Watches:
         return reloads, next(iter(models_of(reloads, self._now())), None)
 
     async def _say_all(self, to_say: Sequence[Say]) -> None:
-        """Say it of the models of one server, one after the other."""
+        """Announce it for the models of one server, one after another."""
         calls = Calls(self._limiter, self._metrics)
         for watch, what, model in to_say:
             try:
@@ -156,7 +157,7 @@ class Watches:
             return await calls.turn(server, place, TURN_TIMEOUT)
 
     async def _say(self, calls: Calls, watch: Watch, what: Due, model: Model | None) -> None:
-        """Store that it is said, then say it: a crash in between loses it, and never says it twice."""
+        """Store the announcement, then make it: a crash in between loses it, but never repeats it."""
         chosen = await self._store.settings(watch.server)
         server = self._bot.get_guild(watch.server)
         say = self._languages.of(chosen.locale(server.preferred_locale if server is not None else None))
@@ -170,14 +171,14 @@ class Watches:
             layout = view.watch_layout(text, last, say, cold=what == "cold")
             result = await self._edit(calls, watch, watch.place, watch.message, layout)
             if result is not Result.LATER:
-                await self._store.set_watch(said)  # an edit may be done twice, so it is stored afterwards
+                await self._store.set_watch(said)  # an edit may be repeated, so it is stored afterwards
             return
         said = replace(said, message=None, place=None)
         buttons = view.watch_buttons(last, say, cold=what == "cold")
         places = (chosen.ledger_channel, *(watcher.channel for watcher in watch.watchers))
         for place in filter(None, dict.fromkeys(places)):
             if not await self._turn(calls, watch.server, place):
-                return  # the next look is another try
+                return  # the next look tries again
             if not await self._store.set_watch(said):
                 return
             tried, message = await self._send(calls, said, place, text, buttons)
@@ -185,14 +186,14 @@ class Watches:
             if message is not None:
                 await self._store.set_watch(replace(said, message=message, place=place))
             elif tried.result is Result.LATER and not (tried.unanswered or tried.broken):
-                await self._store.set_watch(watch)  # nothing was said: the next look is another try
+                await self._store.set_watch(watch)  # nothing was announced: the next look tries again
             if tried.result in (Result.DONE, Result.LATER):
                 return
 
     async def _send(
         self, calls: Calls, watch: Watch, place: int, text: str, buttons: discord.ui.View | None
     ) -> tuple[Tried, int | None]:
-        """Return also the message's id, where it was sent; tried again at once, guarded by a nonce."""
+        """Send a message, retrying under a nonce; return the result and the message's ID, if it was sent."""
         mentions = only(watch.users)
         about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
         nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
@@ -210,7 +211,7 @@ class Watches:
     async def _edit(
         self, calls: Calls, watch: Watch, place: int, message: int, layout: discord.ui.LayoutView
     ) -> Result:
-        """The message of the sixth day; where it is gone, so be it: it has said so before."""
+        """Edit the message of the sixth day; if that is gone, so be it: it did its job."""
         if not await self._turn(calls, watch.server, place):
             return Result.LATER
         named = only(watch.users)
@@ -222,6 +223,6 @@ class Watches:
 
 
 def _last_ready(model: Model | None) -> Reload | None:
-    """The reload that a button can build upon."""
+    """Return the last Ready reload, which a button can build on."""
     reloads = model.reloads if model is not None else ()
     return next((reload for reload in reloads if reload.used_at is not None), None)

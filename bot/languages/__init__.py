@@ -1,4 +1,4 @@
-"""Who hears which language: gettext translations, read once at start."""
+"""Chooses everybody's language: gettext translations, read once at the start."""
 
 import io
 from gettext import GNUTranslations, NullTranslations
@@ -17,7 +17,7 @@ NAMES = {
     "ja": "日本語",
     "pt_BR": "Português (Brasil)",
 }
-"""Each language, in itself; by the name of its file here."""
+"""Each language's own name, by the name of its file here."""
 LOCALES = {
     "de": "de",
     "es-ES": "es",
@@ -26,7 +26,7 @@ LOCALES = {
     "ja": "ja",
     "pt-BR": "pt_BR",
 }
-"""By Discord's name; what is not here hears English (Discord's page on locales)."""
+"""Our codes by Discord's; every other locale gets English (Discord's page on locales)."""
 
 
 class Languages:
@@ -42,7 +42,7 @@ class Languages:
 
 
 def translations(code: str) -> NullTranslations:
-    """The sentences of a language; those that are not sure ("fuzzy") stay English."""
+    """Return the sentences of a language; uncertain ("fuzzy") ones stay English."""
     if code == "en":
         return NullTranslations()
     packed = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Pure: what an answer of the model API means.
+"""Pure: interprets the model API's answers.
 
-Answers are read by body first and status second, as the vendor sends errors inside HTTP 200
-(OpenAPI file of its Reload Model page) and old pages give no statuses at all.
+The body counts before the status, as the vendor sends errors inside HTTP 200 (OpenAPI file of its Reload
+Model page) and its old pages give no statuses at all.
 """
 
 import json
@@ -21,19 +21,21 @@ from bot.model_api.wait import asked_wait, estimate
 DEFAULT_WAIT = 30.0
 LONGEST_NAMED_WAIT = 60.0
 SOONEST_FETCH, LATEST_FETCH = 3.0, 20.0
-"""Seconds after which a picture is first asked for, whatever the API estimates."""
+"""The earliest and the latest number of seconds before a picture is first requested, whatever the API
+estimates."""
 LONGEST_ADDRESS = 2048
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YES = ("success", "processing")
 _RENDERING = ("processing", "queued", "pending")
 _NO = ("error", "failed")
 _READ_CHARACTERS = 2000
-"""Of a text; with 64 KiB of words that nearly match, the patterns would hold up the event loop for 0.6 s."""
+"""Characters of a text that are read: with 64 KiB of near matches, the patterns would block the event loop
+for 0.6 s."""
 _LONGEST_INTEGER = 20
-"""Digits; Python refuses to read thousands of them."""
+"""Digits of the longest integer that is read; Python refuses thousands of them."""
 
-# By words: the texts on the vendor's Error Codes page, its old pages, and those that users of the API met, in
-# the order of how sure they are.
+# Outcomes by wording, most certain first: from the vendor's Error Codes page, its old pages, and answers that
+# users of the API have met.
 _WORDS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), outcome)
     for pattern, outcome in (
@@ -76,11 +78,11 @@ _STATUS_IS_THE_REASON = {
     410: Outcome.ADDRESS_GONE,
 }
 _NOT_DONE = (408, 425, 499)
-"""Refusals that come from what stands before the API: it may have had the request all the same."""
+"""Refusals from in front of the API, which may have received the request anyway."""
 _OF_A_MODEL = re.compile(r"\bmodels?\b|…", re.IGNORECASE)
-"""The second stands for the id that was asked for."""
+"""Words about a model; the … stands for the ID that was requested."""
 
-# What the only public client of the reload endpoint takes for a yes, and no more than that.
+# The wording that the only public client of the reload endpoint takes for a yes, and no more.
 _FRIENDLY = re.compile(
     r"\W*(the |your |this )?model\b( \S+)? is( now| being)* (re)?load(ing|ed)\b.*",
     re.IGNORECASE | re.DOTALL,
@@ -95,15 +97,15 @@ _NO_REQUEST = re.compile(r"\brequest( id)?( was)? not found", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a call. `said`: the API's words, harmless and short; `wait`: seconds it asks for."""
+    """The outcome of a call. `said`: the API's words, harmless and short; `wait`: the seconds it asks for."""
 
     outcome: Outcome
     said: str = ""
     wait: float | None = None
     named: bool = False
-    """The wait was named by a 429 and is short enough to be waited out."""
+    """Whether a 429 named the wait, and it is short enough to be waited out."""
     in_words: bool = False
-    """The outcome is what the API's words say, not only what a status means."""
+    """Whether the API's words give the outcome, rather than only a status."""
 
 
 def classify(
@@ -115,10 +117,10 @@ def classify(
     now: float = 0.0,
     yes: Collection[str] = _YES,
 ) -> Answer:
-    """Say what an answer means; `headers` by lower-case name. Takes any bytes and never raises.
+    """Interpret an answer; `headers` by lower-case name. Takes any bytes and never raises.
 
-    Where the API repeats the `model` that was asked for, its words do not count: they are the asker's.
-    `now`: seconds since 1970; `yes`: the status words that accept.
+    If the API repeats the `model` that was requested, its words don't count: they are the asker's. `now`:
+    seconds since 1970; `yes`: the status words that accept.
     """
     answer = read(body)
     word = word_of(answer)
@@ -143,7 +145,7 @@ def classify(
 
 
 def _by_status(status: int, answer: dict[str, Any] | None, words: str) -> Outcome:
-    """What an answer means whose words do not say it."""
+    """Interpret an answer whose words don't help."""
     if answer is None:
         return Outcome.NO_USABLE_ANSWER
     word = word_of(answer)
@@ -157,7 +159,7 @@ def _by_status(status: int, answer: dict[str, Any] | None, words: str) -> Outcom
 
 
 def _is_friendly(answer: dict[str, Any] | None, words: str) -> bool:
-    """Whether an answer without a status word that we know says that the model is reloading."""
+    """Return whether an answer without a known status word says that the model is reloading."""
     answer = answer or {}
     status = answer.get("status")
     plain = isinstance(status, str) or status in (None, True, 200)
@@ -168,11 +170,11 @@ def _is_friendly(answer: dict[str, Any] | None, words: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What came of asking for a picture: where it is; its `job`, with the seconds to `wait`; or why not."""
+    """The outcome of requesting a picture: its address; or its `job`, with seconds to `wait`; or an error."""
 
     outcome: Outcome
     picture: str = ""
-    """Its address, and after a space a second address of the same picture, if there is one."""
+    """Its address and, after a space, a second address of the same picture, if there is one."""
     job: str = ""
     wait: float = 0.0
     said: str = ""
@@ -181,7 +183,7 @@ class Rendering:
 def read_rendering(
     status: int, headers: dict[str, str], body: bytes, key: SecretStr, model: str, now: float = 0.0
 ) -> Rendering:
-    """Say what an answer about a picture means (Text to Image pages); takes any bytes and never raises."""
+    """Interpret an answer about a picture (Text to Image pages); takes any bytes and never raises."""
     refused = classify(status, headers, body, key, model, now, (*_YES, *_RENDERING))
     answer = read(body) or {}
     if refused.outcome is not Outcome.ACCEPTED:
@@ -204,17 +206,20 @@ def read_rendering(
 
 
 def _first(links: Any) -> str:
-    """The first address in a list of them; empty where there is none."""
+    """Return the first address in a list of them; empty if there is none."""
     return next((one for one in links if isinstance(one, str) and one), "") if isinstance(links, list) else ""
 
 
 def _is_safe(address: str, secret: str) -> bool:
-    """Whether an address can be kept: it will be stored, and stand in a request."""
+    """Return whether an address can be kept: it will be stored, and used in a request."""
     return 0 < len(address) <= LONGEST_ADDRESS and address.isprintable() and not repeats_key(address, secret)
 
 
 def read(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body, or None. One number or letter that cannot be read spoils nothing else."""
+    """Return the JSON object in a body, or None.
+
+    One unreadable number or letter spoils nothing else.
+    """
     raw = body.removeprefix(b"\xef\xbb\xbf")
     try:
         answer = orjson.loads(raw)
@@ -231,7 +236,7 @@ def _integer(digits: str) -> int | float:
 
 
 def word_of(answer: dict[str, Any] | None) -> str | None:
-    """The status word in lower case; None where there is none."""
+    """Return the status word in lower case; None if there is none."""
     word = answer.get("status") if answer else None
     return word.strip().lower() if isinstance(word, str) else None
 
@@ -239,7 +244,7 @@ def word_of(answer: dict[str, Any] | None) -> str | None:
 def _text(
     answer: dict[str, Any] | None, fields: Collection[str] = ("message", "messege", "error", "errors")
 ) -> str:
-    """The text of the fields that carry it, as far as it is looked at; validation failures nest it."""
+    """Return the text of the fields that carry it, up to a limit; validation failures nest it."""
     found: list[str] = []
     rest = deque(answer.get(name) for name in fields) if answer else deque()
     while rest:
@@ -254,7 +259,7 @@ def _text(
 
 
 def _without(model: str, text: str) -> str:
-    """A text in which a dot-dot-dot stands for the model's id."""
+    """Return a text with … in place of the model's ID."""
     if not model:
         return text
     return re.sub(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", "…", text, flags=re.IGNORECASE)
@@ -265,5 +270,5 @@ def _meaning(words: str) -> Outcome | None:
 
 
 def refuses_key(answer: dict[str, Any]) -> bool:
-    """Whether the words of an answer say for sure that the key is wrong."""
+    """Return whether an answer says for sure that the key is wrong."""
     return _meaning(_text(answer)) is Outcome.WRONG_KEY

@@ -1,4 +1,4 @@
-"""Pure: what an answer of the model API says is left to spend."""
+"""Pure: reads the balance from an answer of the model API."""
 
 import math
 import re
@@ -9,19 +9,22 @@ from pydantic import SecretStr
 from bot.model_api.redact import repeats_key
 
 LARGEST_BALANCE = 1e12
-"""What is said to be more is not believed."""
+"""The largest balance that is believed."""
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 class Balance(NamedTuple):
-    """What is left to spend; `currency`: three capital letters, or empty where none is named."""
+    """The balance; `currency`: three capital letters, or empty if none is named."""
 
     amount: float
     currency: str
 
 
 def read_balance(answer: dict[str, Any] | None, key: SecretStr) -> Balance | None:
-    """The balance in an answer, or None: it stands in `data`, or at the top as one client's test has it."""
+    """Return the balance in an answer, or None.
+
+    It is in `data`, or at the top, where one client's test has it.
+    """
     told = (answer or {}).get("data")
     told = told if isinstance(told, dict) else answer or {}
     amount, currency = _number(told.get("balance")), str(told.get("currency")).upper()
@@ -31,7 +34,7 @@ def read_balance(answer: dict[str, Any] | None, key: SecretStr) -> Balance | Non
 
 
 def _number(value: Any) -> float | None:
-    """A number, or None: they come as text, odd, or endless."""
+    """Return a number, or None: they come as text, malformed, or infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

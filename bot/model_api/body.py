@@ -1,4 +1,4 @@
-"""The bodies of the model API's answers: unpacked and bounded, as they come from outside."""
+"""The bodies of the model API's answers, unpacked and limited, as they come from outside."""
 
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -8,12 +8,12 @@ import aiohttp
 
 BODY_BYTES = 64 * 1024
 LIST_BYTES = 96 * 2**20
-"""Of the list of models, unpacked: a row has some 600 bytes, and there are said to be over 50,000."""
+"""Bytes of the list of models, unpacked: a row has about 600, and there are said to be over 50,000."""
 PACKINGS = ("gzip", "deflate")
 _MOST_MEMBERS = 10_000
-"""Of one gzip body: each costs some microseconds, and may be empty."""
+"""Members of one gzip body: each takes some microseconds, and may be empty."""
 _CHUNK = 16 * 1024
-"""A chunk of a list is read in under a millisecond, so that nobody waits behind it."""
+"""Bytes of a list's chunk, which is read in under a millisecond so that nobody waits behind it."""
 
 
 async def bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -25,7 +25,10 @@ async def bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def unpacked(response: aiohttp.ClientResponse, most: int = LIST_BYTES) -> AsyncIterator[bytes]:
-    """A body in chunks, unpacked. Raises ValueError for more than `most` bytes, or a broken packing."""
+    """Yield an unpacked body in chunks.
+
+    Raises ValueError for more than `most` bytes, or broken compression.
+    """
     packing = response.headers.get("Content-Encoding", "identity").strip().lower().removeprefix("x-")
     if packing not in (*PACKINGS, "identity", ""):
         raise ValueError("unknown content encoding")
@@ -48,16 +51,16 @@ class _Unpacker:
     def __init__(self) -> None:
         self._packed: Any = None
         self._rest = b""
-        """The first byte of what comes next: only two tell what it is."""
+        """The first byte of the next part: it takes two to tell what it is."""
         self._members = 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether what has come so far is all of a body."""
+        """Whether the data so far is a whole body."""
         return self._members > 0 and self._packed is None
 
     def feed(self, raw: bytes) -> Iterator[bytes]:
-        """What a piece of the body holds, in pieces of bounded length. Raises ValueError."""
+        """Yield the content of a piece of the body, in pieces of bounded length. Raises ValueError."""
         rest = self._rest + raw
         self._rest, is_full = b"", False
         while rest or is_full:
@@ -74,12 +77,12 @@ class _Unpacker:
             if chunk:
                 yield chunk
             rest = self._packed.unconsumed_tail
-            is_full = len(chunk) == _CHUNK  # zlib may hold more, though it has taken all
+            is_full = len(chunk) == _CHUNK  # zlib may hold more although it has taken everything
             if self._packed.eof:
                 rest, is_full, self._packed = self._packed.unused_data, False, None
 
     def _begin(self, head: bytes) -> bool:
-        """Begin what follows; False: nothing that counts, as after the last member there may be padding."""
+        """Start on the next part; False if nothing counts: padding may follow the last member."""
         is_gzip = head[:2] == b"\x1f\x8b"
         if self._members and not is_gzip:
             return False

@@ -1,4 +1,7 @@
-"""The model API over aiohttp: one POST, and never two that could take effect. Knows nothing of Discord."""
+"""The model API over aiohttp: one POST, never two that could both take effect.
+
+It knows nothing of Discord.
+"""
 
 import asyncio
 import time
@@ -37,7 +40,7 @@ RELOAD_TIMEOUT = 20.0
 CONNECT_TIMEOUT = 5.0
 KEY_CHECK_TIMEOUT = 10.0
 RENDER_TIMEOUT = 60.0
-"""The vendor's own clients wait 30 to 60 s for a picture."""
+"""Seconds to wait for a picture; the vendor's own clients wait 30 to 60."""
 MODEL_LIST_TIMEOUT = 120.0
 RECONNECT_DELAY = 2.0
 
@@ -52,7 +55,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class KeyCheck(Enum):
-    """What the API says of a key."""
+    """The API's verdict on a key."""
 
     VALID = "valid"
     INVALID = "invalid"
@@ -60,27 +63,27 @@ class KeyCheck(Enum):
 
 
 class KeyAnswer(NamedTuple):
-    """What came of asking about a key."""
+    """The outcome of asking about a key."""
 
     check: KeyCheck
     trouble: str = ""
-    """What is wrong with the address, in words for the operator; empty: nothing."""
+    """A problem with the address, in words for the operator; empty if there is none."""
     balance: Balance | None = None
-    """What is left to spend, where the API says so."""
+    """The balance, if the API gives it."""
 
 
 Got = tuple[int, dict[str, str], bytes]
 """An answer as it came: status, headers by lower-case name, body."""
 Hold = Callable[[], Awaitable[None]]
-"""Returns once this process may act on a reload; raises where it may not any more."""
+"""A function that returns once this process may act on a reload, and raises if it no longer may."""
 
 
 async def _free() -> None:
-    """Nobody else could."""
+    """Return immediately: nobody else could act."""
 
 
 class ModelApi:
-    """The model API at one host, over a session that makes a fresh connection for each call."""
+    """The model API at one host. Its session makes a fresh connection for each call."""
 
     def __init__(
         self, session: aiohttp.ClientSession, host: str, version: str, metrics: Metrics | None = None
@@ -94,7 +97,7 @@ class ModelApi:
         self._list_url = host + LIST_PATH
 
     async def reload(self, key: SecretStr, model: str, hold: Hold = _free) -> Answer:
-        """Ask once for a model; asked again, once, only where no connection was made.
+        """Request a model's reload once; repeat it, once, only if no connection was made.
 
         Raises only what `hold` raises, which is awaited before each try.
         """
@@ -114,7 +117,7 @@ class ModelApi:
         return answer
 
     async def render(self, key: SecretStr, model: str, prompt: str, hold: Hold = _free) -> Rendering:
-        """Ask once for one small picture, which costs a generation. Raises only what `hold` raises."""
+        """Request one small picture once, which costs a generation. Raises only what `hold` raises."""
         began = time.monotonic()
         fields = {"model_id": model, "prompt": prompt, **self._version.picture}
         got = await self._once(self.host + self._version.render_path, RENDER_TIMEOUT, key, hold, **fields)
@@ -123,7 +126,7 @@ class ModelApi:
         return answer
 
     async def rendered(self, key: SecretStr, model: str, job: str) -> Rendering:
-        """Ask for a picture that was being rendered; its address is ours, never the one in an answer."""
+        """Ask for a picture that was still rendering; use our own address, never one in an answer."""
         began = time.monotonic()
         url = self.host + self._version.fetch_path
         if self._version.job_in_path:
@@ -141,11 +144,11 @@ class ModelApi:
         return answer
 
     async def picture(self, addresses: str, turn: Turn) -> Picture | None:
-        """Fetch a rendered picture, for most of a minute; None: it cannot be had."""
+        """Fetch a rendered picture, for most of a minute; None if it can't be fetched."""
         return await fetch(self._session, addresses, self.host, turn)
 
     async def models(self, key: SecretStr) -> list[PublicModel] | None:
-        """The public models, read as they come in; None: no list, or not all of it. Never raises."""
+        """Return the public models, read as they arrive; None: no list, or not all of it. Never raises."""
         began = time.monotonic()
         rows, outcome = None, "failed"
         try:
@@ -174,7 +177,10 @@ class ModelApi:
         return rows
 
     async def _once(self, url: str, limit: float, key: SecretStr, hold: Hold, **fields: Any) -> Got | Outcome:
-        """Ask once; again, once, only where no connection was made. An Outcome: why there is no answer."""
+        """Call once; repeat it, once, only if no connection was made.
+
+        An Outcome says why there is no answer.
+        """
         for last in (False, True):
             await hold()
             try:
@@ -190,7 +196,10 @@ class ModelApi:
         return Outcome.NO_CONNECTION
 
     async def check_key(self, key: SecretStr) -> KeyAnswer:
-        """Ask for the key's balance. Never raises: what is not a clear word about the key is no word."""
+        """Ask for the key's balance.
+
+        Never raises; an answer that isn't explicit about the key says nothing.
+        """
         began = time.monotonic()
         answer = await self._check_key(key)
         self._count("check_key", answer.check.value, began)
@@ -211,7 +220,7 @@ class ModelApi:
         if 300 <= got[0] < 400:
             check = KeyCheck.COULD_NOT_CHECK
         elif word_of(answer) == "success" or (word_of(answer) is None and "balance" in answer):
-            check = KeyCheck.VALID  # the latter as one client's test has it
+            check = KeyCheck.VALID  # the latter is how one client's test has it
         else:
             check = KeyCheck.INVALID if refuses_key(answer) else KeyCheck.COULD_NOT_CHECK
         is_gone = got[0] in _GONE and check is KeyCheck.COULD_NOT_CHECK
@@ -219,9 +228,9 @@ class ModelApi:
         return KeyAnswer(check, self._look_at_address(got, key, is_gone=is_gone), left)
 
     def _look_at_address(self, got: Got, key: SecretStr, *, is_gone: bool) -> str:
-        """Tell the operator of a redirect, or of an address that is gone; empty: there is nothing to tell.
+        """Tell the operator about a redirect or an address that is gone; return "" if there is none.
 
-        Of a redirect's target no more than the host: the rest may repeat what was sent.
+        Of a redirect's target only the host is shown: the rest may repeat what was sent.
         """
         status, headers, _ = got
         if not (300 <= status < 400 or is_gone):
@@ -269,9 +278,10 @@ def _host_of(address: str) -> str:
 def open_session() -> aiohttp.ClientSession:
     """Make the session for ModelApi; the caller closes it.
 
-    No connection is kept: on a stale one an outcome would be unknown. Their number is limited in
-    `bot.model_api.places`, not here: one server's calls that hang would hold up another's. No cookie is kept:
-    it would go from one server's call to another's. Bodies are unpacked here, bounded.
+    No connection is kept: on a stale one, an outcome would be unknown. Their number is limited in
+    `bot.model_api.places`, not here, where one server's hanging calls would block another's. No cookie is
+    kept: it would carry over from one server's call to another's. Bodies are unpacked here, with a size
+    limit.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),

@@ -1,4 +1,4 @@
-"""The hosts of the model API that keys may go to, and the places for calls to them."""
+"""The hosts of the model API that keys may be sent to, and the places for calls to them."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from bot.model_api.client import ModelApi
 from bot.model_api.places import MAX_CONCURRENT_CALLS, CallPlaces
 
 OLDEST = "v4"
-"""What a key's row of 0.1.0 means, which names no version."""
+"""The version that a key's row of 0.1.0 means, since it names none."""
 
 
 class Hosts:
@@ -27,13 +27,13 @@ class Hosts:
 
     @property
     def current(self) -> ModelApi:
-        """Where a new key is asked about first."""
+        """The host that is asked first about a new key."""
         return next(iter(self._apis.values()))
 
     def of(self, version: str) -> ModelApi:
-        """Where a key is used whose row names this version; where there is one host only, there."""
+        """The host for a key whose row names this version; if there is only one host, that one."""
         return self._apis.get(version or OLDEST, self.current)
 
     def others(self, api: ModelApi) -> list[ModelApi]:
-        """Where else a key may go."""
+        """The other hosts where a key may belong."""
         return [other for other in self._apis.values() if other is not api]

@@ -1,4 +1,4 @@
-"""Reads the API's list of models as it comes in: megabytes, of which little is kept."""
+"""Reads the API's list of models as it arrives: megabytes, of which little is kept."""
 
 import asyncio
 import decimal
@@ -11,48 +11,48 @@ import ijson
 _WHERE_ROWS_ARE = (["start_array"], ["start_map", "start_array"])
 _DEEPEST = 32
 _NO_TRAPS = decimal.Context(traps=[])
-"""An exponent of 20 digits makes no number, and no error."""
+"""Decimal arithmetic without errors: an exponent of 20 digits makes no number."""
 _MOST_DIGITS = 400
-"""In a row; beyond 4,300 Python refuses a number. No id is that long, and this is beyond any float."""
+"""Digits in a row that are read. Python refuses numbers beyond 4,300; no ID is this long, and no float."""
 _TOO_MANY_DIGITS = re.compile(rb"(?<!\d)\d{%d,}" % _MOST_DIGITS)
 _DIGITS = b"0123456789"
 _ZEROS = bytes.maketrans(_DIGITS, b"0" * len(_DIGITS))
 
 
 async def read_list(chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    """The items of the array in a JSON text, bare or in one wrapper, as they come in; nothing else is kept.
+    """Yield the items of the array in a JSON text, bare or in one wrapper, as they arrive; keep nothing else.
 
-    Raises ValueError for what is not JSON, or not all of it.
+    Raises ValueError for malformed or incomplete JSON.
     """
     events = ijson.sendable_list()
-    parser = ijson.basic_parse_coro(events)  # use_float would refuse the whole list for one long integer
+    parser = ijson.basic_parse_coro(events)  # use_float would reject the whole list for one long integer
     rows, digits, begun = _Rows(), _Digits(), False
     try:
         async for chunk in chunks:
             piece = digits.of(chunk if begun else chunk.removeprefix(b"\xef\xbb\xbf"))
             begun = True
-            if not piece:  # to the parser that would be the end
+            if not piece:  # the parser would take that for the end
                 continue
             with decimal.localcontext(_NO_TRAPS):
                 parser.send(piece)
             for row in rows.of(events):
                 yield row
             del events[:]
-            await asyncio.sleep(0)  # what has arrived already is read without a pause otherwise
+            await asyncio.sleep(0)  # data that has already arrived is otherwise read without a pause
         parser.close()
     except ijson.JSONError:
         raise ValueError("not JSON, or not all of it") from None
 
 
 class _Digits:
-    """Leaves out the digits of a number that are more than Python reads, wherever the chunks are cut."""
+    """Drops the digits of a number beyond what Python reads, wherever the chunks are cut."""
 
     def __init__(self) -> None:
         self._last = b""
-        """Digits at the end of what has come: more of them may follow."""
+        """Digits at the end of the data so far: more may follow."""
 
     def of(self, chunk: bytes) -> bytes:
-        """A chunk without them; the digits at its end come with the next."""
+        """Return a chunk without them; digits at its end come with the next chunk."""
         raw = self._last + chunk
         whole = raw.rstrip(_DIGITS)
         self._last = raw[len(whole) :][:_MOST_DIGITS]
@@ -62,7 +62,7 @@ class _Digits:
 
 
 class _Rows:
-    """Puts parser events together to rows: objects of an array, at the top or one below it."""
+    """Combines parser events into rows: objects in an array, at the top or one level below."""
 
     def __init__(self) -> None:
         self._builder: Any = None
@@ -70,7 +70,7 @@ class _Rows:
         """What is open: an array or an object each."""
 
     def of(self, events: list[tuple[str, Any]]) -> list[Any]:
-        """The rows that these events complete. Raises ValueError for what is nested too deeply."""
+        """Return the rows that these events complete. Raises ValueError for excessive nesting."""
         rows = []
         for event, value in events:
             begins = event == "start_map" and self._inside in _WHERE_ROWS_ARE

@@ -13,13 +13,14 @@ from yarl import URL
 from bot.domain.picture import Picture
 
 MOST_BYTES = 8 * 2**20
-"""Discord takes 10 MiB from anybody."""
+"""Bytes of the largest picture; Discord accepts 10 MiB from anybody."""
 PICTURE_TIMEOUT = 20.0
 PICTURE_PATIENCE = 45.0
-"""Of 1,950 pictures, 587 were not there at once, and 33 not after 16 s (the vendor's own log of 2023)."""
+"""Seconds to wait for a picture: of 1,950, 587 were not there at first, and 33 not after 16 s (the vendor's
+own log of 2023)."""
 PICTURE_RETRY_DELAY = 3.0
 _NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*")
-"""Of a host: no number is one, however it is written."""
+"""A host's name: a bare number is none, however it is written."""
 _OWN_NETWORK = (".local", ".localhost", ".internal", ".lan", ".home")
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
@@ -33,10 +34,10 @@ Turn = Callable[[], AbstractAsyncContextManager[None]]
 async def fetch(
     session: aiohttp.ClientSession, addresses: str, own_host: str, turn: Turn = nullcontext
 ) -> Picture | None:
-    """Fetch a picture of at most MOST_BYTES, without redirects; None: it cannot be had. Never raises.
+    """Fetch a picture of at most MOST_BYTES, without redirects; None if it can't be fetched. Never raises.
 
-    `addresses`: one or more with a space between, tried in turn, as pictures come late. What an address has
-    that is no picture stays none, so that one is left out. Waiting for a turn does not count as patience.
+    `addresses`: one or more, separated by spaces and tried in turn, since pictures come late. An address that
+    returned something other than a picture is not tried again. Waiting for a turn does not use up patience.
     """
     urls = [url for address in addresses.split() if (url := safe(address, own_host)) is not None]
     if not urls:
@@ -56,7 +57,7 @@ async def fetch(
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, too
             log.warning("picture.not_fetched", error=type(error).__name__, attempt=attempt)
             continue
-        except ValueError as error:  # too long, or no address that can be asked
+        except ValueError as error:  # too long, or not an address that can be used
             log.warning("picture.refused", why=type(error).__name__)
             data = b""
         if data is None:
@@ -68,7 +69,7 @@ async def fetch(
 
 
 def safe(address: str, own_host: str) -> URL | None:
-    """The address as a URL: https to a named host at the usual port, or the model API's own host; or None."""
+    """Return the address as a URL: https to a named host on its usual port, or the API's own host."""
     try:
         url = URL(address)
         origin, host = url.origin(), url.raw_host or ""
@@ -83,7 +84,7 @@ def safe(address: str, own_host: str) -> URL | None:
 
 
 async def _read(session: aiohttp.ClientSession, url: URL) -> bytes | None:
-    """The bytes; None: not there yet. Raises ValueError for what is too long."""
+    """Return the bytes; None: not there yet. Raises ValueError if they are too long."""
     headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
     limit = aiohttp.ClientTimeout(total=PICTURE_TIMEOUT, connect=5.0)
     async with session.get(url, headers=headers, allow_redirects=False, timeout=limit) as response:
@@ -99,7 +100,7 @@ async def _read(session: aiohttp.ClientSession, url: URL) -> bytes | None:
 
 
 def _kind(data: bytes) -> str | None:
-    """What the first bytes say: a name of a kind that Discord shows, or None."""
+    """Return the name of a format that Discord shows, by the first bytes, or None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     return next((kind for head, kind in _KINDS.items() if data.startswith(head)), None)

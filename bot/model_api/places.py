@@ -1,7 +1,7 @@
-"""Places for calls to the model API: so many at once, shared fairly between servers.
+"""Places for calls to the model API: a limited number, shared fairly between servers.
 
-Each call holds a file of the process. An API that hangs must leave files for Discord and for the disk, and
-one server's calls that hang must leave room for the others.
+Each call holds one of the process's open files. An API that hangs must leave files for Discord and the disk,
+and one server's hanging calls must leave room for the others.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 MAX_CONCURRENT_CALLS = 256
 PLACE_TIMEOUT = 60.0
 WANTED_FILES = 8192
-"""What the soft limit is raised to; macOS allows 10,240."""
+"""Open files that the soft limit is raised to; macOS allows 10,240."""
 _SHARE = 4
-"""The calls' part of the files, and one server's part of the calls, is one in so many."""
+"""The calls' share of the files, and one server's share of the calls, is one in this many."""
 
 
 def raise_file_limit() -> int:
-    """Raise the soft limit of open files, as far as this process may; return what it is then."""
+    """Raise the soft limit of open files as far as this process may; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = WANTED_FILES if hard == unlimited else min(WANTED_FILES, hard)
@@ -35,14 +35,14 @@ def raise_file_limit() -> int:
 
 
 def concurrent_calls(files: int) -> int:
-    """How many calls there may be at once in a process that may open so many files."""
+    """Return how many calls a process with this many files may have open at once."""
     return max(_SHARE, min(MAX_CONCURRENT_CALLS, files // _SHARE))
 
 
 class CallPlaces:
-    """The places of one process: a free one goes to the server with the fewest calls out.
+    """The places of one process. A free one goes to the server with the fewest open calls.
 
-    Of several, to the one that was served longest ago; in a server, to who came first.
+    Among several servers, the one served longest ago comes first; within a server, whoever came first.
     """
 
     def __init__(self, most: int = MAX_CONCURRENT_CALLS) -> None:
@@ -53,7 +53,7 @@ class CallPlaces:
 
     @contextmanager
     def line(self, server: int) -> Iterator[asyncio.Future[None]]:
-        """Stand in the line for a place; the future is done once there is one, and it is left at the end."""
+        """Join the line for a place; the future is done once there is one, and leaves the line at the end."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line = self._lines.setdefault(server, _Line())
         line.waiting.append(turn)
@@ -80,7 +80,7 @@ class CallPlaces:
             yield
 
     def _fill(self) -> None:
-        """Give free places away."""
+        """Give free places to those who wait."""
         while self._free:
             may = [line for line in self._lines.values() if line.waiting and line.out < self._share]
             if not may:
@@ -94,7 +94,7 @@ class CallPlaces:
 
 @dataclass(slots=True)
 class _Line:
-    """One server's calls: those that are out, those that wait, and when the last one got its place."""
+    """One server's calls: open ones, waiting ones, and when the last one got its place."""
 
     out: int = 0
     served: int = 0

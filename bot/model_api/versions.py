@@ -1,4 +1,4 @@
-"""The versions of the model API: where each does what, and how it writes what a picture is to be."""
+"""The versions of the model API: the paths of each, and how it expects a picture's description."""
 
 from typing import Any, NamedTuple
 
@@ -12,13 +12,14 @@ class Version(NamedTuple):
     render_path: str
     fetch_path: str
     job_in_path: bool
-    """The number of a picture goes into the path as well."""
+    """Whether a picture's number also goes into the path."""
     picture: dict[str, Any]
     """The fields of a request for one small picture."""
 
 
-# v4 writes numbers as text and takes 21 steps at least, v6 20 at most (the vendor's Text to Image pages).
-# For the fetch, v6's schema names a field, and the vendor's own client puts the number into the path: both.
+# v4 writes numbers as text and takes at least 21 steps, v6 at most 20 (the vendor's Text to Image pages). For
+# the fetch, v6's schema names a field and the vendor's own client puts the number into the path, so both are
+# sent.
 VERSIONS = {  # the current one first
     "v6": Version(
         host="https://modelslab.com",
@@ -53,4 +54,4 @@ VERSIONS = {  # the current one first
 }
 BALANCE_PATH = "/api/wallet_balance"
 LIST_PATH = "/api/v4/dreambooth/model_list"
-"""Of both versions: the vendor documents it under its new host, too."""
+"""The path of the model list in both versions: the vendor documents it under its new host, too."""

@@ -1,4 +1,4 @@
-"""Pure: how long an answer of the model API asks to wait, by fields, headers and words."""
+"""Pure: how long an answer of the model API asks us to wait, by fields, headers and words."""
 
 import math
 import re
@@ -15,13 +15,13 @@ _ASKED = re.compile(
     rf"\b(?:wait\w*|again|(?:re)?try\w*)\b[^\d.]{{0,30}}?((?:{_LENGTH.pattern}[\s,]{{0,3}}(?:and\s)?){{1,4}})",
     re.IGNORECASE,
 )
-"""A length of time counts where it is said to wait for it: not in "100 requests in 24 hours"."""
+"""Words that make a length of time a wait: it isn't one in "100 requests in 24 hours"."""
 
 
 def asked_wait(headers: Mapping[str, str], answer: Mapping[str, Any], words: str, now: float) -> float | None:
-    """The longest wait that an answer names, in seconds; None: none that can be believed.
+    """Return the longest wait that an answer names, in seconds; None if none is believable.
 
-    `now` in seconds since 1970, as X-RateLimit-Reset is.
+    `now` in seconds since 1970, like X-RateLimit-Reset.
     """
     waits = (
         _seconds(answer.get("retry_after")),
@@ -33,7 +33,7 @@ def asked_wait(headers: Mapping[str, str], answer: Mapping[str, Any], words: str
 
 
 def estimate(value: Any) -> float:
-    """The seconds that the API estimates; 0 where it does not."""
+    """Return the API's estimate in seconds; 0 if there is none."""
     return _seconds(value) or 0.0
 
 
@@ -50,7 +50,7 @@ def _number(text: str) -> float:
 
 
 def _seconds(value: Any, since: float = 0.0) -> float | None:
-    """A wait that can be believed, in seconds, or None: numbers come as text, odd, or endless."""
+    """Return a believable wait in seconds, or None: numbers come as text, malformed, or infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

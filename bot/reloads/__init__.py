@@ -1,1 +1,1 @@
-"""A reload while it runs: its story, its test image, its countdown."""
+"""Reloads while they run: story, test image and countdown."""

@@ -1,4 +1,4 @@
-"""The calls for test images that a member may have made in 24 hours: reserved before they go out."""
+"""The calls for test images that a member may have made in 24 hours, reserved before they go out."""
 
 import asyncio
 import itertools
@@ -18,15 +18,15 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def look(store: Store, server: int, by: int, now: float) -> None:
-    """Raise NoTestsLeft where a member may have no test image made now; StoreTrouble."""
+    """Raise NoTestsLeft if a member may have no test image made now; StoreTrouble."""
     chosen = await store.settings(server)
     check_allowance(await store.paid_calls(server), by, now, chosen.tests_per_day)
 
 
 async def reserve(store: Store, reload: Reload, test: ImageTest) -> bool:
-    """Store that the call for a test image may go out; False: this very one was stored before.
+    """Store that the call for a test image may go out; return False if this very call was stored before.
 
-    Raises NoTestsLeft, also where moderators allow fewer by now; StoreTrouble.
+    Raises NoTestsLeft, also if moderators now allow fewer; StoreTrouble.
     """
     chosen, call = await store.settings(reload.server), PaidCall(test.by.user, test.at)
     return await store.reserve_call(reload.server, call_name(reload, test), call, chosen.tests_per_day)
@@ -35,7 +35,7 @@ async def reserve(store: Store, reload: Reload, test: ImageTest) -> bool:
 async def give_back(
     store: Store, reload: Reload, test: ImageTest, landing: asyncio.Future[Any] | None = None
 ) -> None:
-    """Take back that a call may have gone out, until it works; `landing`: of what stores it late."""
+    """Withdraw that a call may have gone out, retrying until it works; `landing`: the late write, if any."""
     if landing is not None:
         with suppress(StoreTrouble, NoTestsLeft):
             await landing

@@ -17,9 +17,9 @@ from bot.reloads.life import Life
 from bot.reloads.services import SHOW_CALLING_TIMEOUT, Services
 
 PLACE_PATIENCE = 1.0
-"""How long a call waits for its place before its reply says so."""
+"""Seconds that a call waits for its place before its reply says so."""
 UNCALLED = (Outcome.NO_PLACE, Outcome.KEY_GONE, Outcome.STORAGE)
-"""Why there was no call."""
+"""Outcomes that mean that there was no call."""
 _KEY_IS_TAKEN = (
     Outcome.ACCEPTED,
     Outcome.UNKNOWN_MODEL,
@@ -28,7 +28,7 @@ _KEY_IS_TAKEN = (
     Outcome.SLOW_DOWN,
 )
 _NO_HELP = (Outcome.WRONG_KEY, Outcome.NO_CONNECTION, Outcome.ADDRESS_GONE)
-"""What the other host may answer without having done anything: then the first host's refusal is told."""
+"""Answers of the other host that mean that it did nothing: then the first host's refusal is announced."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -43,12 +43,12 @@ class Calling:
         self._used: ServerKey | None = None
         """The key of the last call."""
         self._has_moved = False
-        """The key was refused, and tried at the other host."""
+        """Whether the key was refused and then tried at the other host."""
 
     async def call(self, message: int | None) -> Answer | None:
-        """Wait for a place, and call. None: a stop came first, and the next start goes on.
+        """Wait for a place, and call.
 
-        An outcome of UNCALLED: nothing was sent.
+        None: a stop came first, and the next start goes on. An outcome in UNCALLED: nothing was sent.
         """
         with self._services.hosts.places.line(self._life.reload.server) as turn:
             has_waited = await self._wait_for(turn, message)
@@ -59,7 +59,7 @@ class Calling:
             )
 
     async def _wait_for(self, turn: asyncio.Future[None], message: int | None) -> bool:
-        """Wait for a place; True: there was none at once, and the reply says so."""
+        """Wait for a place; return True if that took long enough for the reply to say so."""
         if not turn.done():
             await asyncio.wait({turn}, timeout=PLACE_PATIENCE)
         if turn.done() or self._services.is_stopping():
@@ -76,7 +76,7 @@ class Calling:
         return is_shown
 
     async def _show_waiting(self, until: float) -> bool:
-        """Show it within a second: the place may come meanwhile, and would be held for nothing."""
+        """Say so in the reply within a second; waiting longer would hold a place that comes, for nothing."""
         waiting = replace(self._life.reload, outcome=Outcome.NO_PLACE, not_before=until)
         with suppress(TimeoutError):
             async with asyncio.timeout(SHOW_CALLING_TIMEOUT), self._services.ticks:
@@ -92,15 +92,15 @@ class Calling:
         called_before = self._life.reload.called_at
         if not await self._life.step(State.CALLING, message=message, called_at=self._services.now()):
             return Answer(Outcome.STORAGE)
-        if has_waited or self._life.reload.not_before is not None:  # take "starts in 5 s" away
+        if has_waited or self._life.reload.not_before is not None:  # remove "starts in 5 s"
             await self._reply.show(self._life.reload, self._services.now(), SHOW_CALLING_TIMEOUT)
-        if self._services.is_stopping():  # it has begun meanwhile
+        if self._services.is_stopping():  # the stop has begun in the meantime
             await self._life.step(State.ASKED, called_at=called_before)
             return None
         return await self._ask(key)
 
     async def _ask(self, key: ServerKey) -> Answer:
-        """Call; where the key is refused in words, which had no effect, once more at the other host."""
+        """Call; if the key is refused explicitly, which had no effect, call once more at the other host."""
         answer = await self._reload(key)
         is_refused = answer.outcome is Outcome.WRONG_KEY and answer.in_words
         if is_refused and not self._has_moved and not self._services.is_stopping():
@@ -131,7 +131,7 @@ class Calling:
         return answer
 
     async def confirm(self) -> None:
-        """Remember that the API has taken the key."""
+        """Remember that the API has accepted the key."""
         try:
             if self._used is not None:
                 await self._services.keys.confirm(self._life.reload.server, self._used)

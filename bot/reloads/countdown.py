@@ -1,32 +1,33 @@
-"""When each countdown is edited: every few seconds, or as often as this process can carry."""
+"""When each countdown is edited: every few seconds, or as often as this process can manage."""
 
 import math
 from collections import Counter
 from collections.abc import Callable
 
 EDIT_INTERVAL = 5.0
-"""Seconds between two edits: Discord was seen to allow 5 edits in 2 s for a reply; one in 5 s is polite."""
+"""Seconds between two edits. Discord was seen to allow 5 edits in 2 s for a reply; one in 5 s is polite."""
 NEAR_SECONDS = 15.0
-"""This long before its end, a countdown is edited every EDIT_INTERVAL seconds, however many there are."""
+"""Seconds before its end in which a countdown is edited every EDIT_INTERVAL, however many there are."""
 QUIET_SECONDS = 2.0
-"""No edit this shortly before the ending, so that none can land after it."""
+"""Seconds before the ending without an edit, so that none can land after it."""
 _SOONEST = 1.0
 LOAD = 0.6
-"""How much of a core may be used before countdowns are edited less often: the rest is for the unforeseen."""
+"""The part of a core that may be used before countdowns are edited less often; the rest is a reserve."""
 RELOAD_COSTS = 24
-"""What a reload costs beside its countdown, in edits: 11 to 14 ms, an edit 0.5 to 0.6 (measured)."""
+"""The cost of a reload besides its countdown, in edits: 11 to 14 ms, an edit 0.5 to 0.6 (measured)."""
 WAIT_COSTS = 8
-"""The same of a wait before the call: 5 ms with its edits."""
+"""The cost of a wait before the call, in edits: 5 ms including its own edits."""
 EDITS_A_LOOK = 200
 CHEAPEST, DEAREST = 0.0002, 0.005
-"""What an edit may cost, in seconds of CPU: what is measured beyond that is something else."""
+"""The least and the most that an edit may cost, in seconds of CPU: anything else that is measured is not the
+edit."""
 ROUND_SECONDS = 0.25
-"""A shift as short as this leaves round numbers round, also with BATCH_WINDOW on top."""
+"""Seconds of a shift that leaves round numbers round, even with BATCH_WINDOW on top."""
 BATCH_WINDOW = 0.25
-"""An edit is made so much earlier, at most, to be made with others: one that a sleeping process wakes up for
-costs 1.4 ms of CPU, one of fifteen in a row 0.6 (measured)."""
+"""Seconds that an edit may be early in order to join others. One that wakes a sleeping process costs 1.4 ms
+of CPU, one of fifteen in a row 0.6 (measured)."""
 EDIT_BATCH = 16
-"""No more in a row, or whoever asks meanwhile would wait."""
+"""The most edits in a row, so that whoever asks in between need not wait."""
 _BEGIN_WITH = 0.0005
 _SMOOTH = 0.05
 _LONGEST = 60.0
@@ -35,7 +36,7 @@ _GOLDEN = 0.6180339887498949
 
 
 class Countdowns:
-    """Of all countdowns of a process. `cpu`: the CPU time that it has used, in seconds."""
+    """All countdowns of a process; `cpu` returns the seconds of CPU time that it has used."""
 
     def __init__(self, cpu: Callable[[], float]) -> None:
         self._cpu = cpu
@@ -44,22 +45,22 @@ class Countdowns:
         self._looked_at: float | None = None
         self._count = 0
         self._due = Counter[float]()
-        """Edits that are due on each beat."""
+        """How many edits are due on each beat."""
         self._line = 0.0
-        """When whoever comes next in line has a turn."""
+        """When the next one in line has a turn."""
         self.live = 0
         self.near = 0
-        """Of the live ones, those that end within NEAR_SECONDS."""
+        """How many live countdowns end within NEAR_SECONDS."""
 
     @property
     def capacity(self) -> float:
-        """Edits a second that this process could carry if it did nothing else."""
+        """Edits per second that this process could make if it did nothing else."""
         return LOAD / self._cost
 
     @property
     def spare(self) -> float:
-        """Edits a second for countdowns not near their end: what the others and the reloads leave."""
-        ending = self.near / (NEAR_SECONDS - EDIT_INTERVAL / 2)  # each second; as many begin
+        """Edits per second that are left for countdowns not near their end."""
+        ending = self.near / (NEAR_SECONDS - EDIT_INTERVAL / 2)  # per second; as many begin
         left = self.capacity - ending * (RELOAD_COSTS + NEAR_SECONDS / EDIT_INTERVAL)
         return max(left, self.capacity / 4)
 
@@ -70,7 +71,7 @@ class Countdowns:
 
     @property
     def window(self) -> float:
-        """Seconds over which countdowns that began in one instant are spread: as many as their edits take."""
+        """Seconds over which countdowns that began together are spread, as many as their edits take."""
         return max(0, self.live - 1) / self.capacity
 
     @property
@@ -80,7 +81,7 @@ class Countdowns:
     def turn(self, now: float, latest: float) -> float | None:
         """Take the next turn for an edit far from an end, at least EDIT_INTERVAL away; None: after `latest`.
 
-        One after the other: a crowd that edits in waves makes people wait in each of them.
+        They come one after another: if a crowd edited in waves, people would wait during each wave.
         """
         turn = min(max(self._line, now + EDIT_INTERVAL), now + _LONGEST)
         if turn > latest:
@@ -89,15 +90,15 @@ class Countdowns:
         return turn
 
     def beat(self, moment: float, now: float) -> float:
-        """When to make an edit that may be made a little before a moment: with others, but not with too many.
+        """Return when to make an edit that may be made a little early, with others but not too many.
 
-        Takes a place. Both, and the answer: seconds of a monotonic clock.
+        It takes a place on that beat. All times are seconds of a monotonic clock.
         """
         apart, rate = BATCH_WINDOW, self._far / self.every + self.near / EDIT_INTERVAL
         while apart * rate > EDIT_BATCH:
             apart /= 2  # halves, so that old and new beats fall together
         beat = moment // apart * apart
-        if self._due[beat] == EDIT_BATCH:  # many began at once: they are close to each other as it is
+        if self._due[beat] == EDIT_BATCH:  # many began together, so they are close to each other anyway
             return moment
         self._due[beat] += 1
         if len(self._due) > _BEATS_KEPT:
@@ -105,13 +106,13 @@ class Countdowns:
         return beat
 
     def begin(self, costs: int) -> "Countdown":
-        """A countdown begins, which is to be ended; with it goes work that costs as much as so many edits."""
+        """Add a countdown, which has to be ended; its work costs as much as this many edits."""
         self._count += 1
-        place = self._count * _GOLDEN % 1  # neighbours are far from each other, however many there are
+        place = self._count * _GOLDEN % 1  # neighbours are far apart, however many there are
         return Countdown(self, place, costs)
 
     def worked(self, edits: int) -> None:
-        """As much was done as so many edits cost: now and then, look what one does."""
+        """Record work that cost as much as this many edits; measure an edit's cost now and then."""
         self._edits += edits
         if self._edits < EDITS_A_LOOK:
             return
@@ -123,7 +124,7 @@ class Countdowns:
 
 
 class Countdown:
-    """One countdown's part in it; `place`: where it stands among the others, from 0 to 1."""
+    """One countdown's part in it; `place`: its position among the others, from 0 to 1."""
 
     def __init__(self, countdowns: Countdowns, place: float, costs: int) -> None:
         self._countdowns = countdowns
@@ -133,9 +134,9 @@ class Countdown:
         countdowns.live += 1
 
     def next_edit(self, left: float, now: float) -> float | None:
-        """After an edit, with `left` seconds to go: when the next is due; None: only the ending is left.
+        """Return when the next edit is due, with `left` seconds to go; None: only the ending is left.
 
-        `now`, and the answer: seconds of a monotonic clock.
+        `now` and the result: seconds of a monotonic clock.
         """
         countdowns = self._countdowns
         countdowns.worked(1)
@@ -151,17 +152,17 @@ class Countdown:
         return None if pause is None else countdowns.beat(now + pause, now)
 
     def end(self) -> None:
-        """The countdown is over."""
+        """Remove it: the countdown is over."""
         self._countdowns.worked(self._costs)
         self._countdowns.live -= 1
         self._countdowns.near -= self._near
 
 
 def next_edit(left: float, offset: float = 0.0) -> float | None:
-    """Seconds until the next edit, with `left` seconds to go; None when only the ending is left.
+    """Return the seconds until the next edit, with `left` seconds to go; None: only the ending is left.
 
-    Edits fall where the time left is a multiple of EDIT_INTERVAL, so that the numbers read well; or `offset`
-    seconds earlier, so that not all countdowns are edited at once.
+    Edits fall where the time left is a multiple of EDIT_INTERVAL, so that the numbers read well, or `offset`
+    seconds earlier, so that not all countdowns are edited together.
     """
     if not math.isfinite(left):
         return None
@@ -170,9 +171,9 @@ def next_edit(left: float, offset: float = 0.0) -> float | None:
 
 
 def next_edit_near(left: float, place: float) -> float | None:
-    """The same in a crowd, for the last NEAR_SECONDS; with more to go, for the first edit in these.
+    """Do the same in a crowd, for the last NEAR_SECONDS; with more to go, for the first edit in these.
 
-    `place`: where this countdown stands among the others, from 0 to 1: they are spread over EDIT_INTERVAL.
+    `place`: this countdown's position among the others, from 0 to 1: they are spread over EDIT_INTERVAL.
     """
     over = max(0.0, left - _SOONEST - NEAR_SECONDS)
     pause = next_edit(left - over, place * EDIT_INTERVAL)

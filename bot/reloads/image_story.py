@@ -1,6 +1,6 @@
-"""The story of one test image: asked for, rendered, fetched, shown; and how it goes on after a restart.
+"""The story of one test image: requested, rendered, fetched, shown, and continued after a restart.
 
-Asked for once, as it costs a generation; its picture is then asked for again and again, which costs nothing.
+It is requested once, since it costs a generation; its picture is then asked for repeatedly, which is free.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ FETCH_INTERVAL = 8.0
 RENDERING_TIMEOUT = 180.0
 PERMISSION_TRIES = 3
 TOO_LATE_AGE = 600.0
-"""Seconds after the countdown's end: what was asked for ahead is not made any more."""
+"""Seconds after the countdown's end until which an image requested ahead is still made."""
 _NOTHING_SENT = (Outcome.NOT_SENT, Outcome.STORAGE, Outcome.NO_CONNECTION)
-"""Whatever is stored: it says "called" before the call."""
+"""Outcomes with nothing sent, whatever is stored: "called" is stored before the call."""
 _MAY_PASS = (
     Outcome.RENDERING,
     Outcome.NO_USABLE_ANSWER,
@@ -51,18 +51,18 @@ class ImageTestStory:
 
     @property
     def test(self) -> ImageTest:
-        """How it stands."""
+        """Its current state."""
         if self.life.reload.test is None:
             raise ValueError("a reload without a test image")
         return self.life.reload.test
 
     def is_calling(self) -> bool:
-        """Whether the call that costs is out, so that a stop would lose what comes of it."""
+        """Whether the call that costs is out, so that a stop would lose its result."""
         test = self.test
         return test.called and test.outcome is None and not (test.job or test.picture)
 
     async def begin(self, prompt: str) -> None:
-        """Ask for the picture, once; then wait for it and show it."""
+        """Request the picture, once; then wait for it and show it."""
         reload = self.life.reload
         await self._reply.show(reload, self._services.now(), SHOW_CALLING_TIMEOUT)
         answer = await self._ask(prompt)
@@ -74,7 +74,7 @@ class ImageTestStory:
         await self._finish(answer)
 
     async def _ask(self, prompt: str) -> Rendering:
-        """Ask for the picture, in our turn; NO_PLACE, KEY_GONE or STORAGE: nothing was sent."""
+        """Request the picture when our turn comes; NO_PLACE, KEY_GONE or STORAGE: nothing was sent."""
         reload = self.life.reload
         try:
             async with self._services.hosts.places.turn(reload.server):
@@ -90,7 +90,7 @@ class ImageTestStory:
             return Rendering(Outcome.STORAGE)
 
     async def _begin_ahead(self) -> None:
-        """Make what was asked for during the countdown, if that may still be done."""
+        """Make what was requested during the countdown, if that is still allowed."""
         reload, by = self.life.reload, self.test.by
         if self._services.now() - (reload.deadline or 0.0) > TOO_LATE_AGE:
             await self.end(Outcome.TOO_LATE)
@@ -107,7 +107,7 @@ class ImageTestStory:
             return
         try:
             await reserve(self._services.store, reload, self.test)
-        except NoTestsLeft:  # the place was there; moderators allow fewer by now
+        except NoTestsLeft:  # the place was reserved, but moderators now allow fewer
             await self.end(Outcome.NO_TESTS_LEFT)
         except StoreTrouble:
             await self.end(Outcome.STORAGE)
@@ -115,9 +115,9 @@ class ImageTestStory:
             await self.begin(TEST_PROMPT)
 
     async def resume(self) -> None:
-        """Go on where the last process stopped, or where the countdown has ended."""
+        """Resume where the last process stopped, or where the countdown has ended."""
         test = self.test
-        if test.outcome is Outcome.RENDERED:  # it stands in the reply
+        if test.outcome is Outcome.RENDERED:  # it is in the reply
             await self._tell(test)
         elif test.outcome is not None:
             await self.end(test.outcome, test.said)
@@ -141,12 +141,12 @@ class ImageTestStory:
                 key = await self._services.keys.open(self.life.reload.server)
             except NoKey:
                 return Rendering(Outcome.KEY_GONE)
-            except StoreTrouble as error:  # the picture waits
+            except StoreTrouble as error:  # the picture can wait
                 log.warning("image_test.no_key", error=str(error))
                 continue
             answer = await self._look(key, job)
             answer = replace(answer, wait=max(answer.wait, FETCH_INTERVAL))
-        if answer.outcome is Outcome.UNKNOWN_MODEL:  # what it does not find is the picture
+        if answer.outcome is Outcome.UNKNOWN_MODEL:  # it is the picture that it can't find
             return Rendering(Outcome.NO_USABLE_ANSWER)
         return answer
 
@@ -179,7 +179,7 @@ class ImageTestStory:
         return True
 
     async def _tell(self, test: ImageTest, *, is_shown: bool = True) -> None:
-        """Ping whoever asked for it, unless they saw it come; then store that they were told."""
+        """Ping the person who requested it, unless they saw it arrive; then store that they know."""
         waited = self._services.now() - test.at
         saw_it = is_shown and 0 <= waited <= STILL_LOOKING_AGE  # below 0: the clock was set back
         if test.ahead or not saw_it:
@@ -192,7 +192,7 @@ class ImageTestStory:
         await self.life.catch_up()
 
     async def end(self, why: Outcome, said: str = "") -> None:
-        """Store that there is no picture, and why; then show it."""
+        """Store that there is no picture, and why; then show that."""
         if self.test.outcome is None:
             await self.life.step_to_show(State.ENDED, test=replace(self.test, outcome=why, said=said))
         await asyncio.gather(self._show_end(), self._give_back(why))

@@ -1,4 +1,4 @@
-"""All test images that this process makes: one at a time for a reload, and as many at once as reloads."""
+"""All test images that this process makes: one at a time per reload, and as many together as reloads."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,19 +16,18 @@ from bot.reloads.tasks import ReloadTasks, is_defect
 
 
 class ImageTests:
-    """Takes them on, and keeps their stories."""
+    """Starts test images, and keeps their stories."""
 
     def __init__(self, services: Services, tasks: ReloadTasks) -> None:
         self._services = services
         self._tasks = tasks
         self._stories: dict[int, ImageTestStory] = {}
         self._testing: dict[int, tuple[int, int]] = {}
-        """Server and member of each test image that is being made, by reload."""
+        """Server and member of each test image in progress, by reload."""
 
     async def begin(self, reload: Reload, test: ImageTest, message: int, locale: str) -> Reload:
-        """Store a test image that is to be made, so that there is no second one.
+        """Store a test image that is to be made, so that there is no second one; its call counts from now on.
 
-        Its call counts from here on.
         Raises NoTestNow, NoTestsLeft, TooManyOpen, TooManyCalls, Restarting, StoreTrouble.
         """
         self._services.check_taking_on()
@@ -73,9 +72,9 @@ class ImageTests:
         return stored
 
     async def ahead(self, reload: Reload, user: int, test: ImageTest | None) -> Reload | None:
-        """Keep somebody's test image for the end of a countdown; its call counts from here on.
+        """Keep somebody's test image for the end of a countdown; its call counts from now on.
 
-        `test` is None: take theirs back. Return None where the countdown is over. Raises NoTestNow,
+        `test` is None: take theirs back. Returns None if the countdown is over. Raises NoTestNow,
         NoTestsLeft, StoreTrouble.
         """
         store, stored = self._services.store, None
@@ -98,7 +97,7 @@ class ImageTests:
         self._tasks.keep(reload, giving, "give-back")
 
     def _check_limits(self, reload: Reload, test: ImageTest) -> None:
-        """As many test images at once as reloads, and of a reload one."""
+        """Allow as many test images together as reloads, and one per reload."""
         if reload.id in self._testing:
             raise NoTestNow("running")
         places = list(self._testing.values())
@@ -108,7 +107,7 @@ class ImageTests:
             raise TooManyOpen("member", OPEN_PER_MEMBER, None)
 
     async def check_allowance(self, server: int, by: int) -> None:
-        """Raise NoTestsLeft where a member may have no test image made now; StoreTrouble."""
+        """Raise NoTestsLeft if a member may have no test image made now; StoreTrouble."""
         await allowance.look(self._services.store, server, by, self._services.now())
 
     def start(self, reload: Reload, prompt: str) -> None:
@@ -116,15 +115,15 @@ class ImageTests:
         self._spawn(reload, lambda story: story.begin(prompt))
 
     def drop(self, reload: Reload, why: Outcome) -> None:
-        """End a test image that was begun, and for which nothing was sent."""
+        """End a test image that was begun, but for which nothing was sent."""
         self._spawn(reload, lambda story: story.end(why))
 
     def resume(self, reload: Reload) -> None:
-        """Go on with a test image where the last process stopped."""
+        """Resume a test image where the last process stopped."""
         self._spawn(reload, ImageTestStory.resume)
 
     def is_calling(self, reload: Reload) -> bool | None:
-        """Whether the call that costs is out; None where no test image of this reload is being made."""
+        """Return whether the call that costs is out; None if no test image of this reload is in progress."""
         story = self._stories.get(reload.id)
         return story.is_calling() if story is not None else None
 
@@ -147,9 +146,9 @@ class ImageTests:
             task.add_done_callback(lambda task: self._after(task, story))
 
     def _after(self, task: asyncio.Task[None], story: ImageTestStory) -> None:
-        """A defect of ours must not leave anybody waiting for a picture."""
+        """Log a bug of ours, and leave nobody waiting for a picture."""
         reload = story.life.reload
-        if self._stories.get(reload.id) is story:  # the disk may be behind, and the next one begun
+        if self._stories.get(reload.id) is story:  # the disk may be behind, and the next one started
             del self._stories[reload.id], self._testing[reload.id]
         if is_defect(task) and reload.is_testing:
             self._tasks.keep(

@@ -1,4 +1,4 @@
-"""One reload while it lives: in memory, and in the store, which may be slow or failing."""
+"""One live reload, in memory and in the store, which may be slow or failing."""
 
 import asyncio
 import itertools
@@ -21,8 +21,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Life:
     """Holds a reload, and takes its steps in memory first, then in the store.
 
-    Steps that the store could not write are written, in their order, before the next one: memory may run
-    ahead of a failing disk, and a disk that recovers is soon right again.
+    Steps that the store could not write are written, in order, before the next one: memory may run ahead of a
+    failing disk, and once the disk recovers, it is soon up to date.
     """
 
     def __init__(self, store: Store, reload: Reload) -> None:
@@ -30,18 +30,18 @@ class Life:
         self._stored = reload.state
         self._unsaved: deque[tuple[State, Facts]] = deque()
         self._landing: asyncio.Future[Reload | None] | None = None
-        """The first unsaved step, where it is on its way to a slow disk."""
+        """The first unsaved step, if it is on its way to a slow disk."""
         self._ending = False
-        """The step to the ending is on its way, and nobody has been told it yet."""
+        """Whether the step to the ending is on its way, while nobody has heard of it."""
         self._writing = asyncio.Lock()
         self.reload = reload
 
     async def hold(self) -> None:
-        """Return once this process may act on it. Raises Taken where it may not any more."""
+        """Return once this process may act on the reload. Raises Taken if it no longer may."""
         await self._store.hold(self.reload.id)
 
     async def step(self, to: State, **facts: Unpack[Facts]) -> bool:
-        """Take a step; True once it is stored, False where only memory has it. Raises IllegalStep."""
+        """Take a step; return True once it is stored, False if only memory has it. Raises IllegalStep."""
         after = step(self.reload, to, **facts)
         self._ending = to is State.ANNOUNCING and self.reload.state in JOINABLE
         self.reload = after
@@ -50,7 +50,7 @@ class Life:
         self._ending = False
         if not stored:
             if self._landing is not None:
-                log.info("reload.stored_late", to=to)  # should it fail in the end, the store logs an error
+                log.info("reload.stored_late", to=to)  # if it fails in the end, the store logs an error
             else:
                 log.error("reload.not_stored", to=to)
             return False
@@ -58,14 +58,14 @@ class Life:
         return True
 
     async def step_to_show(self, to: State, **facts: Unpack[Facts]) -> None:
-        """Take a step that is shown next; if it cannot be stored, make sure that the reload is still ours.
+        """Take a step that is shown next; if it can't be stored, make sure that the reload is still ours.
 
-        Else another process might go on from what is stored, and show something else. Raises Taken.
+        Otherwise another process might resume from the stored state and show something else. Raises Taken.
         """
         if await self.step(to, **facts):
             return
         holding = asyncio.create_task(self._store.hold(self.reload.id, renew=True), name="hold")
-        try:  # a database that is merely slow takes the step sooner than it renews a lease
+        try:  # a slow database takes the step sooner than it renews a lease
             landing = () if self._landing is None else (self._landing,)
             await asyncio.wait({holding, *landing}, return_when=asyncio.FIRST_COMPLETED)
             if not await self.save():
@@ -76,15 +76,15 @@ class Life:
             await asyncio.gather(holding, return_exceptions=True)
 
     async def catch_up(self) -> None:
-        """Write what is unsaved, however long that takes: a row that is left open would block its model."""
+        """Write what is unsaved, however long that takes: a row that stays open would block its model."""
         for attempt in itertools.count():
             if await self.save() or not self._unsaved:
                 return
             await asyncio.sleep(retry_pause(attempt))
 
     async def save(self) -> bool:
-        """Write what is unsaved, as far as that goes now; True where nothing is."""
-        async with self._writing:  # pings of several channels are marked at once
+        """Write what is unsaved, as far as that is possible now; return True if nothing is left."""
+        async with self._writing:  # pings in several channels are marked together
             while self._unsaved:
                 if not await self._save_next():
                     return False
@@ -108,16 +108,16 @@ class Life:
             row = None
         self._landing = None
         self._unsaved.popleft()
-        if row is None:  # the row is gone or has moved on without us: there is nothing to catch up with
+        if row is None:  # the row is gone or has moved on without us, so there is nothing to catch up with
             return False
         self._stored = to
         self.reload = self._with_askers(row) if self._unsaved else row
         return True
 
     def joined(self, row: Reload) -> None:
-        """Somebody joined, or was muted: take over who asked, and whom to ping.
+        """Take over the askers and pings after somebody joined or was muted.
 
-        Raises StoreTrouble where the ending is told and only the disk does not know it yet.
+        Raises StoreTrouble if the ending has been announced and only the disk does not know it yet.
         """
         if self.reload.state not in JOINABLE and not self._ending:
             raise StoreTrouble("the row of an ended reload is not written yet")

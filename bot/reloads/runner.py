@@ -1,4 +1,4 @@
-"""Runs all reloads of this process: takes them on, keeps their tasks, resumes and stops them."""
+"""Runs all reloads of this process: starts them, keeps their tasks, resumes and stops them."""
 
 import asyncio
 import functools
@@ -17,18 +17,18 @@ from bot.reloads.story import Story
 from bot.reloads.tasks import ReloadTasks, is_defect
 
 ASK_TIMEOUT = 1.0
-"""The store's share of Discord's 3 s."""
+"""Seconds for the store, of Discord's 3 s."""
 RESUME_SPREAD = 4.0
 NEWS_INTERVAL = 0.5
 TAKE_OVER_SPREAD = 1.0
 CALLS_OUT_TIMEOUT = 6.0
-"""How long a stop waits for calls that are out: a cancelled one would end as unknown."""
+"""Seconds that a stop waits for open calls: a cancelled one would end as unknown."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Runner:
-    """All reloads of this process, one task each."""
+    """All reloads of this process, with one task each."""
 
     def __init__(self, services: Services, seconds: float) -> None:
         self._services = services
@@ -38,12 +38,12 @@ class Runner:
         self._tasks = ReloadTasks(services.is_stopping)
         self.image_tests = ImageTests(services, self._tasks)
         self._starting: dict[int, Reload] = {}
-        """Asked and not yet started: their first answer is on its way."""
+        """Requested but not started: their first response is on its way."""
         self._changed: set[tuple[int, int | None]] = set()
-        """Servers, and threads of them, of which other processes may have untold endings."""
+        """Servers, and threads of them, where other processes may have endings that could not be shown."""
 
     async def ask(self, new: Reload) -> Reload | None:
-        """Store a reload, or join the one that runs: then the answer has another id.
+        """Store a reload, or join the one that is running: then the result has another ID.
 
         None: this interaction was delivered before. Raises NoKey, TooManyOpen, TooManyCalls, Restarting,
         StoreTrouble.
@@ -70,7 +70,7 @@ class Runner:
         return stored
 
     async def _count_call(self, new: Reload) -> float | None:
-        """Count the call; None: there will be none, as this joins or was delivered before.
+        """Count the call; None: there will be none, because this joins, or was delivered before.
 
         Raises TooManyCalls, StoreTrouble.
         """
@@ -115,18 +115,18 @@ class Runner:
         elif stored.id in self._starting:
             self._starting[stored.id] = stored
         elif stored.state in JOINABLE and self._services.store.holds(stored.id):
-            self._spawn(stored, Story.resume)  # nobody looks after it: we do
+            self._spawn(stored, Story.resume)  # no process looks after it, so we do
 
     def start(self, reload: Reload, message: int | None) -> None:
-        """Go on with a reload whose first answer is out; None: whether it arrived is to be found out."""
+        """Continue a reload whose first response is out; None: find out whether it arrived."""
         self._spawn(reload, lambda story: story.begin(message))
 
     def withdraw(self, reload: Reload) -> None:
-        """Drop a reload that nobody was shown; if somebody joined it, end it in sight."""
+        """Drop a reload that nobody was shown; if somebody joined it, end it visibly."""
         self._spawn(reload, Story.withdraw)
 
     async def resume(self) -> int:
-        """Go on with everything that the last process left open, most overdue first; return how many."""
+        """Resume everything that the last process left open, most overdue first; return how many."""
         try:
             taken, _, _ = await self._services.store.news()
         except StoreTrouble as error:  # a shared store is asked again soon
@@ -136,7 +136,7 @@ class Runner:
         return len(taken)
 
     async def share(self) -> None:
-        """For ever, where other processes use the store, too: take over what nobody looks after any more."""
+        """Take over, forever, what no process looks after, if other processes use the store, too."""
         while self._services.store.is_shared:
             await asyncio.sleep(NEWS_INTERVAL)
             try:
@@ -149,20 +149,23 @@ class Runner:
             for reload in changed:
                 if reload.state is State.ANNOUNCING:
                     self._services.untold.changed(reload.server)
-                with suppress(StoreTrouble):  # the ending is told already
+                with suppress(StoreTrouble):  # the ending has been announced already
                     self._join(reload)
             self._take_over(taken, TAKE_OVER_SPREAD)
             if taken or lost:
                 log.info("reloads.shared", taken=len(taken), lost=len(lost))
 
     def changed(self, server: int, thread: int | None) -> None:
-        """An ending that could not be shown in a server, or in one of its threads, may be shown now."""
+        """Try again to show endings in a server, or in one of its threads: something changed there."""
         self._services.untold.changed(server, thread)
         if self._services.store.is_shared:
             self._changed.add((server, thread))
 
     async def _pass_on(self) -> None:
-        """Tell those who hold untold endings of servers that have changed. Raises StoreTrouble."""
+        """Notify the processes whose endings could not be shown in servers that have changed.
+
+        Raises StoreTrouble.
+        """
         if self._changed:
             servers = [server for server, thread in self._changed if thread is None]
             threads = [thread for _, thread in self._changed if thread is not None]
@@ -170,12 +173,12 @@ class Runner:
             self._changed.clear()
 
     def _let_go(self, lost: frozenset[int]) -> None:
-        """Stop what another process looks after now; one whose call is out ends when its answer comes."""
+        """Stop what another process looks after now; a reload whose call is out stops once it is answered."""
         self._tasks.cancel(lambda reload: reload.id in lost and not self._is_calling(reload))
 
     def _take_over(self, taken: list[Reload], spread: float) -> None:
         ids = {reload.id for reload in taken}
-        # If it was ours before, it has been another's since: what we knew of it is old.
+        # If it was ours before, another process has had it since, so what we knew of it is outdated.
         self._tasks.cancel(lambda reload: reload.id in ids)
         for place, reload in enumerate(taken):
             if reload.state is State.ENDED:
@@ -189,7 +192,7 @@ class Runner:
         self._tasks.cancel(lambda reload: reload.server == server)
 
     async def go_on(self, server: int) -> None:
-        """Take up again what is open of a server. Raises StoreTrouble."""
+        """Resume what is open of a server. Raises StoreTrouble."""
         mine = await self._services.store.open()
         self._take_over([r for r in mine if r.server == server and self._services.store.holds(r.id)], 0.0)
 
@@ -201,7 +204,7 @@ class Runner:
             pass
 
     async def stop(self) -> None:
-        """Let calls that are out come back, then stop; what is open goes on at the next start."""
+        """Let open calls come back, then stop; what is open goes on at the next start."""
         self._services.stop()
         self._tasks.cancel(lambda reload: not self._is_calling(reload))
         if calling := self._tasks.where(self._is_calling):
@@ -212,7 +215,7 @@ class Runner:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _take_back(self, reload: Reload, landing: asyncio.Future[Reload | None]) -> None:
-        """The person was told that storage is in trouble: a write that lands after all must not run."""
+        """Undo a request whose asker was told that storage is in trouble: its write may land after all."""
         try:
             landed = await landing
         except (StoreTrouble, Refusal):
@@ -223,14 +226,14 @@ class Runner:
             self._starting.pop(reload.id, None)
 
     def _spawn(self, reload: Reload, tell: Callable[[Story], Coroutine[Any, Any, None]]) -> None:
-        newest = self._starting.pop(reload.id, reload)  # somebody may have joined meanwhile
+        newest = self._starting.pop(reload.id, reload)  # somebody may have joined in the meantime
         story = self._stories[reload.id] = Story(self._services, newest)
         task = self._tasks.keep(newest, tell(story), "reload")
         if task is not None:
             task.add_done_callback(lambda task: self._after(task, story))
 
     def _after(self, task: asyncio.Task[None], story: Story) -> None:
-        """A defect of ours must not leave anybody waiting: end in sight, with a reference."""
+        """After a bug of ours, leave nobody waiting: end visibly, with a reference."""
         reload, rescue = story.life.reload, None
         if is_defect(task):
             ref = new_ref()
@@ -241,10 +244,10 @@ class Runner:
             elif reload.state is State.ANNOUNCING:
                 rescue = self._tasks.keep(reload, story.last_words(ref), "rescue")
         if not task.cancelled() and reload.state is State.ENDED and reload.is_testing:
-            self.image_tests.resume(reload)  # asked for during the countdown
+            self.image_tests.resume(reload)  # it was requested during the countdown
         if rescue is None:
             self._close(story)
-        else:  # until then, who joins must not start a second story of it
+        else:  # until then, anyone who joins must not start a second story
             rescue.add_done_callback(lambda _: self._close(story))
 
     def _close(self, story: Story) -> None:

@@ -1,4 +1,4 @@
-"""What every story needs; made once."""
+"""The services that every story needs, made once."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,11 +18,12 @@ from bot.store.base import Store
 
 SHOW_CALLING_TIMEOUT = 1.0
 MAX_CONCURRENT_EDITS = 200
-"""Each call on its way has a connection: a loop that was held up would open one for each countdown."""
+"""Edits in progress at the same time. Each has a connection, and a loop that was held up would open one per
+countdown."""
 
 
 class Services:
-    """What every story needs; made once."""
+    """The services that every story needs, made once."""
 
     def __init__(
         self,
@@ -52,18 +53,18 @@ class Services:
         self.now = now
         self.permissions = permissions
         self.heard = heard
-        """Takes what the API has said to a server's key."""
+        """Receives what the API has said about a server's key."""
         self._stopping = False
 
     def stop(self) -> None:
-        """Call nobody any more."""
+        """Make no more calls."""
         self._stopping = True
 
     def is_stopping(self) -> bool:
-        """Whether what is open is to go on at the next start."""
+        """Return whether what is open must wait for the next start."""
         return self._stopping
 
     def check_taking_on(self) -> None:
-        """Raises Restarting where nothing new may begin: a stop, or a newer version has come."""
+        """Raise Restarting if nothing new may start, because of a stop or a newer version."""
         if self._stopping or self.store.is_outdated:
             raise Restarting

@@ -1,7 +1,7 @@
-"""The story of one reload, top to bottom: begin, call, count, tell; and how it goes on after a restart.
+"""The story of one reload, top to bottom: start, call, count, announce; and its continuation after a restart.
 
-It holds plain data, never an Interaction, and waits only by sleep, so that a live and a resumed reload take
-the same path. It is cancelled, never signalled.
+It holds plain data, never an Interaction, and waits only by sleeping, so that a live and a resumed reload
+take the same path. It is cancelled, never signalled.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from bot.reloads.retries import Retries
 from bot.reloads.services import Services
 
 SPAM_FILTER_LOOK = 20
-"""Of a model's newest reloads: those that never called count for nothing."""
+"""How many of a model's newest reloads are looked at: those that never called don't count."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Story:
-    """One reload's story; `life` is where it stands."""
+    """One reload's story; `life` holds its state."""
 
     def __init__(self, services: Services, reload: Reload) -> None:
         self._services = services
@@ -41,11 +41,11 @@ class Story:
         self._calling = Calling(services, self.life, self._reply)
 
     async def last_words(self, ref: str) -> None:
-        """Where telling itself has failed: one plain message to who asked."""
+        """Send one plain message to those who asked, after announcing itself has failed."""
         await self._reply.last_words(self.life.reload, ref)
 
     async def begin(self, message: int | None) -> None:
-        """Go on after the first answer; None: find out which message it is, if it arrived at all."""
+        """Continue after the first response; None: find out which message it is, if it arrived at all."""
         if message is None:
             try:
                 message = await self._services.responses.find_message(self.life.reload)
@@ -61,7 +61,7 @@ class Story:
         await self._call(message)
 
     async def _call(self, message: int | None) -> None:
-        """Wait for our turn, call, and again where the API names a wait; then count, or end."""
+        """Wait for our turn, call, and call again if the API names a wait; then count, or end."""
         while True:
             if self.life.reload.not_before is not None and not self._services.is_stopping():
                 await self._show_until(self.life.reload.not_before, LONGEST_NAMED_WAIT, WAIT_COSTS)
@@ -100,8 +100,8 @@ class Story:
     async def _show_until(self, moment: float, longest: float, costs: int) -> None:
         """Show the reply, and again every few seconds, until a moment in wall-clock seconds.
 
-        The clock is read once: from then on the loop's counts, as the other may jump. It may have been set
-        back since the moment was fixed: `longest` is what the wait can be, in seconds.
+        The wall clock is read once; from then on the loop's clock counts, as the other may jump. It may have
+        been set back since the moment was fixed, so `longest` limits the wait, in seconds.
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + min(longest, time_left(moment, self._services.now()))
@@ -109,7 +109,7 @@ class Story:
         countdown = self._services.countdowns.begin(costs)
         places = (
             self._services.first_edits
-        )  # of their own: "thinking" need not stand in line with a slow crowd
+        )  # their own edits: "thinking" need not wait in line with a slow crowd
         try:
             while due is not None:
                 await asyncio.sleep(due - loop.time())
@@ -117,7 +117,7 @@ class Story:
                     break
                 await self._show_in_turn(places, moment, ends)
                 places = self._services.ticks
-                if ends - loop.time() > QUIET_SECONDS:  # a restart goes on where the store says
+                if ends - loop.time() > QUIET_SECONDS:  # a restart resumes where the store says
                     await self.life.save()
                 due = countdown.next_edit(ends - loop.time(), loop.time())
             await asyncio.sleep(max(0.0, ends - loop.time()))
@@ -125,9 +125,9 @@ class Story:
             countdown.end()
 
     async def _show_in_turn(self, places: asyncio.Semaphore, moment: float, ends: float) -> None:
-        """Show the countdown, unless so many edits hang that there is no place for it in time."""
+        """Show the countdown, unless so many edits hang that its turn would come too late."""
         loop = asyncio.get_running_loop()
-        latest = max(ends - NEAR_SECONDS, loop.time() + EDIT_TIMEOUT)  # near its end it has turns of its own
+        latest = max(ends - NEAR_SECONDS, loop.time() + EDIT_TIMEOUT)  # near its end it has its own turns
         try:
             async with asyncio.timeout_at(min(ends - QUIET_SECONDS, latest)):
                 await places.acquire()
@@ -160,7 +160,7 @@ class Story:
             retries = Retries(self.life.reload.refused)
             await asyncio.sleep(retries.rest(age))
             is_told = await self._reply.tell(self.life.reload, self._sent)
-            await self.life.catch_up()  # until then people may join by way of another process
+            await self.life.catch_up()  # until then people may join through another process
             if not await self._reply.tell_late(self.life.reload, told):
                 log.error("reload.not_told", late=True)
             is_told = is_told or await self._tell_again(changed, ended_at, retries)
@@ -171,7 +171,10 @@ class Story:
             await self.life.catch_up()
 
     async def _tell_again(self, changed: asyncio.Event, ended_at: float, retries: Retries) -> bool:
-        """Try an ending that could not be shown, for a day; False: that is over. `ended_at`: the loop's."""
+        """Retry, for a day, an ending that could not be shown; return False once that is over.
+
+        `ended_at` is by the loop's clock.
+        """
         loop, is_told = asyncio.get_running_loop(), False
         while not is_told:
             retries.tried(self._reply.refused)
@@ -193,7 +196,7 @@ class Story:
         await self.life.step(State.ANNOUNCING, pinged=(*self.life.reload.pinged, number))
 
     async def resume(self, pause: float = 0.0) -> None:
-        """Go on where the last process stopped, after a pause in seconds."""
+        """Resume where the last process stopped, after a pause in seconds."""
         await asyncio.sleep(pause)
         reload = self.life.reload
         match reload.state:
@@ -209,7 +212,7 @@ class Story:
                 await self._tell()
 
     async def _find_out(self) -> None:
-        """Nothing was sent to the API; find the reply, if there is one, and end it there."""
+        """Find the reply, if there is one, and end it there: nothing was sent to the API."""
         try:
             message = await self._services.responses.find_message(self.life.reload)
         except NeverAcknowledged:
@@ -218,11 +221,11 @@ class Story:
         await self.end(Outcome.NOT_SENT, message=message)
 
     async def withdraw(self) -> None:
-        """Drop a reload that nobody was shown; one that somebody joined ends in sight instead."""
+        """Drop a reload that nobody was shown; if somebody joined it, end it visibly instead."""
         for attempt in itertools.count():
             try:
                 await self._services.store.step(self.life.reload.id, {State.ASKED}, State.REMOVED)
-            except IllegalStep:  # somebody joined, and was promised an ending
+            except IllegalStep:  # somebody joined and was promised an ending
                 await self.end(Outcome.NOT_SENT)
             except StoreTrouble as error:
                 log.error("reload.not_withdrawn", error=str(error))  # noqa: TRY400

@@ -1,4 +1,4 @@
-"""The tasks of reloads: each is kept, named, and its failure seen."""
+"""The tasks of reloads: each is kept and named, and its failure is logged."""
 
 import asyncio
 import contextvars
@@ -14,18 +14,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class ReloadTasks:
-    """All tasks of this process that look after a reload, or after its test image."""
+    """All tasks of this process that look after a reload, or its test image."""
 
     def __init__(self, is_stopping: Callable[[], bool]) -> None:
         self._is_stopping = is_stopping
         self._reloads: dict[asyncio.Task[None], Reload] = {}
 
     def keep(self, reload: Reload, told: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Start a task; None during a stop: the next start goes on with what is stored."""
+        """Start a task; return None during a stop: the next start resumes what is stored."""
         if self._is_stopping():
             told.close()
             return None
-        of_reload = contextvars.copy_context()  # each line that is logged on the way says whose it is
+        of_reload = contextvars.copy_context()  # each line that the task logs says which reload it is about
         of_reload.run(structlog.contextvars.bind_contextvars, reload=reload.id)
         task = asyncio.create_task(told, name=f"{name}-{reload.id}", context=of_reload)
         self._reloads[task] = reload
@@ -33,7 +33,7 @@ class ReloadTasks:
         return task
 
     def where(self, matches: Callable[[Reload], bool]) -> list[asyncio.Task[None]]:
-        """The tasks of the reloads that match."""
+        """Return the tasks of the reloads that match."""
         return [task for task, reload in self._reloads.items() if matches(reload)]
 
     def cancel(self, matches: Callable[[Reload], bool]) -> None:
@@ -52,5 +52,5 @@ class ReloadTasks:
 
 
 def is_defect(task: asyncio.Task[None]) -> bool:
-    """Whether a task failed by a fault of ours, not because its reload is another process's now."""
+    """Return whether a task failed through a bug of ours, not because the reload is now another process's."""
     return not task.cancelled() and not isinstance(task.exception(), Taken | None)

@@ -1,4 +1,4 @@
-"""Endings that could not be shown: what wakes them up when their place may be open again."""
+"""Endings that could not be shown, and what wakes them up when their place may be open again."""
 
 import asyncio
 import math
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 CHANGE_DELAY = 1.0
 """Seconds from a change in a server to the tries: changes come in bursts."""
 CHANGE_INTERVAL = 30.0
-"""Seconds between two times that changes of one server set off tries."""
+"""Seconds between two times that changes in one server set off tries."""
 
 
 class Untold:
-    """Those of this process. Servers of which nothing is being told cost nothing."""
+    """The undelivered endings of this process. Servers without any cost nothing."""
 
     def __init__(self) -> None:
         self._watching: dict[int, dict[asyncio.Event, frozenset[int]]] = {}
@@ -21,7 +21,7 @@ class Untold:
 
     @contextmanager
     def watching(self, server: int, channels: frozenset[int]) -> Iterator[asyncio.Event]:
-        """An event that is set when it is time to try again, as something has changed in the server."""
+        """Yield an event that is set when something has changed in the server, so it is time to try again."""
         changed = asyncio.Event()
         self._watching.setdefault(server, {})[changed] = channels
         try:
@@ -32,9 +32,9 @@ class Untold:
                 del self._watching[server]
 
     def changed(self, server: int, thread: int | None = None) -> None:
-        """What could not be shown in a server may be shown now; or only what is in one thread.
+        """Wake up what could not be shown in a server, or only what is in one thread.
 
-        Threads come to rest all day long in a busy server, and each try costs calls that may be refused.
+        In a busy server threads come to rest all day long, and each try costs calls that may be refused.
         """
         watching = self._watching.get(server, {}).values()
         is_meant = any(thread in (None, *channels) for channels in watching)

@@ -1,4 +1,4 @@
-"""The try-out without a Discord account: the real bot, a stand-in model API, a conversation to see."""
+"""The try-out without a Discord account: the real bot, a stand-in model API, a visible conversation."""
 
 from importlib.util import find_spec
 

@@ -1,8 +1,8 @@
-"""What makes simcord's preview a place to be: live, in Rewarm's clothes. Its private names are only here.
+"""Turns simcord's preview into a live page in Rewarm's style; simcord's private names are used only here.
 
-simcord is pinned, and tests/integration/test_glue.py says what is missing when it changes. As it comes, the
-preview is a developer's tool: it shows a change only on demand, refuses a click on what has changed since,
-and its time stands still.
+simcord is pinned, and tests/integration/test_glue.py says what is missing when it changes. Out of the box,
+the preview is a developer's tool: it shows a change only on demand, refuses a click on what has changed
+since, and its time stands still.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _CLOCK_INTERVAL = 0.5
 
 
 class LiveEnv(simcord.Env):
-    """A Discord in this process whose time is the real one, and where the bot has a name."""
+    """A Discord in this process that runs in real time, and in which the bot has a name."""
 
     def __init__(self, bot: Client, name: str) -> None:
         super().__init__(bot, check_errors=False)
@@ -43,30 +43,33 @@ class LiveEnv(simcord.Env):
         self._began = time.monotonic()
 
     def pass_time(self, seconds: float) -> None:
-        """From now on it is so much later here; nothing that waits goes off, as when a machine has slept."""
+        """Make it this much later; no timer goes off, as when a machine has slept."""
         self.backend.clock._epoch += timedelta(seconds=seconds)
 
     async def catch_up(self) -> None:
-        """Move Discord's clock to where the real one is, and let the bot's timers go off that are due."""
+        """Move Discord's clock to the real time, and fire the bot's timers that are due."""
         behind = time.monotonic() - self._began - self.backend.clock.elapsed
-        if behind > 0:  # in a task of its own: a timer that goes off meanwhile waits until that is done
+        if behind > 0:  # in its own task: a timer that fires in between waits until that is done
             await asyncio.create_task(self.advance_time(behind), name="catch-up")
 
     def _record_error(self, error: BaseException) -> None:
-        """A refusal is answered by the bot: nothing has failed."""
+        """Ignore a refusal: the bot answers it, so nothing has failed."""
         if not isinstance(error, Refusal):
             super()._record_error(error)
 
     async def _settle_internal(self, *, dispatch: str | None = None, **_: Any) -> None:
-        """Give the bot a moment, instead of waiting until it has nothing to do: it counts down."""
+        """Give the bot a moment instead of waiting until it has nothing to do, since it counts down."""
         self._last_dispatch = dispatch
         _run_due_virtual_callbacks(self._settlement_state(), asyncio.get_running_loop().time() + 1)
-        _active_callbacks(self._settlement_state())  # forgets those that are done with
+        _active_callbacks(self._settlement_state())  # forgets those that are done
         await asyncio.sleep(0 if self._advancing else _SETTLE_DELAY)
 
 
 class LivePage(Preview):
-    """The page: shows each change at once, takes every click. `async with` serves it; it lives by `run`."""
+    """The page: shows each change immediately and accepts every click.
+
+    `async with` serves it; `run` keeps it up to date.
+    """
 
     def __init__(
         self,
@@ -98,13 +101,13 @@ class LivePage(Preview):
         self._restarting: asyncio.Task[None] | None = None
         self._is_here, self._days = True, 0
         self._turn = asyncio.Lock()
-        """simcord does one thing at a time, and refuses another meanwhile: here it waits."""
+        """simcord does one thing at a time and refuses others; here they wait."""
         self._changed = asyncio.Event()
         env.backend.subscribers.append(lambda *_: self._changed.set())
 
     @property
     def opener(self) -> str:
-        """An address that leads to `url`, once: others here can see what a browser is started with."""
+        """An address that leads to `url` once: other users can see a browser's arguments."""
         return f"{self._origin}{self._ours.ticket}"
 
     async def run(self) -> None:
@@ -114,7 +117,7 @@ class LivePage(Preview):
             tasks.create_task(self._follow_the_clock(), name="clock")
 
     async def _restart_once(self) -> None:
-        """Restart the bot; who asks for it meanwhile gets the same one."""
+        """Restart the bot; a second request in between gets the same restart."""
         if self._restarting is None or self._restarting.done():
             self._restarting = asyncio.create_task(self._restart_in_turn(), name="restart")
         await asyncio.shield(self._restarting)
@@ -127,7 +130,7 @@ class LivePage(Preview):
             self._changed.set()
 
     def _about(self) -> dict[str, Any]:
-        """What every tab shows: the time here, the date where days have passed; whether the bot is there."""
+        """Return what every tab shows: time, date if days have passed, whether the bot is there."""
         away = self._restarting is not None and not self._restarting.done()
         now = self.env.now()
         return {
@@ -151,7 +154,7 @@ class LivePage(Preview):
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await asyncio.sleep(_PUBLISH_INTERVAL)  # several changes at once are one
+            await asyncio.sleep(_PUBLISH_INTERVAL)  # changes that come together count as one
             self._advance_presentation_time()
             for page in tuple(self._pages.values()):
                 if page.id in self._pages:
@@ -163,12 +166,12 @@ class LivePage(Preview):
             await asyncio.sleep(_CLOCK_INTERVAL)
             async with self._turn:
                 await self._live.catch_up()
-            if len(self.env.http_requests) > known:  # an edit of an answer in private is no event
+            if len(self.env.http_requests) > known:  # an edit of a private answer is not an event
                 known = len(self.env.http_requests)
                 self._changed.set()
 
     async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what was clicked, also where the page has changed since; restart the bot; let a day pass."""
+        """Do what was clicked, even if the page has changed since; restart the bot; let a day pass."""
         if isinstance(body, dict) and (kind := body.get("kind")) in ("about", "restart", "day"):
             self._get_page(context_id)
             if kind == "restart":
@@ -204,7 +207,7 @@ class _Server(PreviewServer):
         self._STATIC_FILES = {**PreviewServer._STATIC_FILES, **ours, self.ticket: "index.html"}  # type: ignore[misc]
 
     async def start(self) -> None:
-        """Serve at the wanted port; at any that is free, where that one is taken."""
+        """Serve at the wanted port, or at any free one if that is taken."""
         try:
             await super().start()
         except simcord.SetupError:
@@ -213,7 +216,7 @@ class _Server(PreviewServer):
             await super().start()
 
     async def close(self) -> None:
-        """Do not wait for who never finishes their request."""
+        """Close without waiting for clients that never finish their requests."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await super().close()
@@ -234,12 +237,12 @@ class _Server(PreviewServer):
 
 
 def dress(html: str, wait: str) -> str:
-    """Put our parts into simcord's page. Raises ValueError where it has no place for one."""
+    """Put our parts into simcord's page. Raises ValueError if it has no place for one."""
     return replaced(html, PLACES).replace("{wait}", wait)
 
 
 def replaced(text: str, parts: Mapping[str, str]) -> str:
-    """Put each part where its key stands. Raises ValueError where that does not stand there exactly once."""
+    """Replace each key with its part. Raises ValueError if a key doesn't occur exactly once."""
     for place, part in parts.items():
         if text.count(place) != 1:
             raise ValueError(f"simcord has changed: there is no single {place!r}")

@@ -1,7 +1,7 @@
-"""A stand-in for the model API: a real HTTP server on 127.0.0.1 with answers that are documented or were met.
+"""A stand-in for the model API: a real HTTP server on 127.0.0.1 with documented or observed answers.
 
-The model id chooses the answer, so that a person can see every ending. Any key works but `wrong-key`. The
-tests' own stand-in answers to these ids in the same way.
+The model ID chooses the answer, so that a person can see every outcome. Any key works except `wrong-key`. The
+tests' own stand-in answers these IDs in the same way.
 """
 
 import asyncio
@@ -63,12 +63,12 @@ _PUBLIC = [
 ]
 _LOST_JOB = 2
 _PAUSES = {"slow": 8.0, "hangs": 60.0}
-"""Seconds before the answer, by model id; and by key."""
+"""Seconds before the answer, by model ID and by key."""
 _CROWD = 120.0
-"""Seconds for which there is no place for a call, once `crowd` was reloaded."""
+"""Seconds without a free place for a call, after `crowd` was reloaded."""
 _RENDER_DELAY = 2.0
 _LATE = 11.0
-"""Seconds after which a picture is where its address says."""
+"""Seconds after which a picture is at its address."""
 
 
 class StandInModelApi(ModelApiBase):
@@ -81,7 +81,7 @@ class StandInModelApi(ModelApiBase):
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The current host and the old one: two names of this one, so that both have its pictures."""
+        """The current and the old host: two names of this server, so both have its pictures."""
         return {"v6": self.url, "v4": self.url.replace("127.0.0.1", "localhost")}
 
     async def _reload(self, request: web.Request) -> web.Response:
@@ -92,7 +92,7 @@ class StandInModelApi(ModelApiBase):
         return answer_about(model, request.path)
 
     def _crowd(self) -> None:
-        """Take all places, as calls of other servers would that hang."""
+        """Take all places, like hanging calls of other servers."""
         calls = ExitStack()
         for server in range(MAX_CONCURRENT_CALLS):
             calls.enter_context(self.places.line(server))
@@ -126,7 +126,7 @@ class StandInModelApi(ModelApiBase):
     async def _picture(self, request: web.Request) -> web.Response:
         if asyncio.get_running_loop().time() < float(request.query.get("from", "0")):
             raise web.HTTPNotFound
-        return web.Response(body=_apple(), content_type="text/plain")  # as it comes at times
+        return web.Response(body=_apple(), content_type="text/plain")  # this form occurs, too
 
     async def _list(self, request: web.Request) -> web.Response:
         await _read(request)
@@ -152,7 +152,7 @@ async def _read(request: web.Request) -> dict[str, str]:
 
 
 def answer_about(model: str, path: str = "") -> web.Response:
-    """What a reload of a model is answered; `path` tells the hosts apart."""
+    """Return the answer to a reload of a model; `path` tells the hosts apart."""
     is_known = model in ANSWERS and not (model == "old-host" and "/v4/" in path)
     status, body = ANSWERS[model if is_known else "works"]
     if isinstance(body, str):
@@ -162,7 +162,7 @@ def answer_about(model: str, path: str = "") -> web.Response:
 
 
 def _apple() -> bytes:
-    """What the form proposes: a red apple on a wooden table."""
+    """Draw what the form proposes: a red apple on a wooden table."""
     picture = Image.new("RGB", (512, 512), "#e9e2d5")
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 340, 512, 512), fill="#9c6b3f")

@@ -1,4 +1,4 @@
-"""The model API's paths, on a port of 127.0.0.1; what is answered there is for those who derive from it."""
+"""The model API's paths on a port of 127.0.0.1; subclasses give the answers."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -38,7 +38,7 @@ class ModelApiBase(ABC):
 
     @property
     def picture_url(self) -> str:
-        """Where a picture is that was rendered."""
+        """The address of a rendered picture."""
         return f"{self.url}/picture.png"
 
     @abstractmethod

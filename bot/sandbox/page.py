@@ -18,13 +18,13 @@ from bot.words.common import span
 PORT = 8017
 _DAY = 86400.0
 AWAY_DELAY = 3.0
-"""How long a restart takes: long enough to see that the bot is away."""
+"""Seconds that a restart takes: long enough to see that the bot is away."""
 
 
 async def serve(seconds: float, port: int = PORT) -> int:
-    """Serve the page until Ctrl-C or SIGTERM; a reload takes so many seconds.
+    """Serve the page until Ctrl-C or SIGTERM; a reload takes this many seconds.
 
-    `port`: the wanted one (0: any); where it is taken, one that is free.
+    `port`: the wanted one (0: any); if it is taken, a free one.
     """
     logs.set_up("WARNING", "console", [])
     told = asyncio.Event()
@@ -51,7 +51,7 @@ class _Sandbox:
         self._env = LiveEnv(bot, "Rewarm")
 
     async def show(self, told: asyncio.Event) -> None:
-        """Open the page, and keep it live until told to stop."""
+        """Open the page, and keep it live until it is stopped."""
         await self._env.start()
         world = World.of(self._env)
         bot = self._bot
@@ -78,19 +78,19 @@ class _Sandbox:
             living.cancel()
 
     async def restart(self) -> None:
-        """Stop the bot, stay away for a moment, and start it anew on the same store."""
+        """Stop the bot, stay away for a moment, and start it again on the same store."""
         await self._close()
         await asyncio.sleep(AWAY_DELAY)
-        await self._env.catch_up()  # while there is no bot: a jump in its time would be a fault of ours
+        await self._env.catch_up()  # while there is no bot: a jump in its time would be our fault
         bot = self._bot = await self._around.build(self._clock)
         await self._env.restart_bot(bot)
 
     async def day(self) -> None:
-        """Let a day pass, and have watched models looked at as they would have been meanwhile."""
+        """Let a day pass, and check watched models as the bot would have done."""
         self._clock.ahead += _DAY
         self._env.pass_time(_DAY)
         if self._bot is not None:
-            for _ in range(2):  # what is due in two looks is said
+            for _ in range(2):  # an announcement is made when it is due in two looks
                 await self._bot.watches.look()
 
     async def stop(self) -> None:
@@ -106,7 +106,7 @@ class _Sandbox:
 
 
 class _Clock:
-    """The time here: the real one, ahead by the days that have passed."""
+    """The time here: the real time plus the days that have passed."""
 
     def __init__(self) -> None:
         self.ahead = 0.0

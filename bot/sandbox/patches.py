@@ -1,4 +1,4 @@
-"""What is changed in simcord's page and scripts: where a text stands there exactly once, it is replaced."""
+"""Replaces texts in simcord's page and scripts; each must occur there exactly once."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ PLACES = {
     ).read_text("utf-8"),
     "</body>": '<script type="module" src="/sandbox.js"></script></body>',
 }
-"""Where our parts go in simcord's page."""
+"""The places for our parts in simcord's page."""
 ACTIONS = {
     "let busyDeferred = false;": """let busyDeferred = false;
   const later = [];
@@ -42,9 +42,9 @@ ACTIONS = {
         "return Boolean(uncertain); }"
     ),
 }
-"""simcord drops a click while another is on its way, and locks the page; here only that click waits."""
+"""simcord drops a click while another is in progress, and locks the page; here only that click waits."""
 APP = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
-"""simcord throws away what is typed when the bot restarts; a person's words are kept."""
+"""simcord throws away typed text when the bot restarts; here it is kept."""
 COMMANDS = {
     "if (active instanceof HTMLElement) { active.click(); return true; }": (
         "if (active instanceof HTMLElement && active.dataset.value !== event.target.value) "
@@ -73,13 +73,14 @@ SELECTS = {
         "currentDrafts(key).delete(key); state.selectDrafts.delete(key); }"
     ),
 }
-"""simcord refuses a choice while a command is on its way, and the same one in that message's next menu."""
+"""simcord refuses a choice while a command is in progress, and the same choice in that message's next menu.
+"""
 TEXT = {
     'const time = node("time", "discord-timestamp", rendered);': """const time
     = node("time", "discord-timestamp", rendered);
   time.toggleAttribute("data-ages", style === "R");""",
 }
-"""simcord leaves "5 seconds ago" as it is until something else changes; sandbox.js lets it age."""
+"""simcord leaves "5 seconds ago" as it is until something else changes; sandbox.js updates it."""
 PATCHES = {
     "/actions.js": ACTIONS,
     "/app.js": APP,

@@ -1,4 +1,4 @@
-"""A conversation played in the terminal: key set → reload → live countdown → ready → ping.
+"""Plays a conversation in the terminal: key set → reload → live countdown → ready → ping.
 
 The bot is the real one, and so is its HTTP to the stand-in model API; Discord is simcord, in this process.
 """
@@ -27,10 +27,10 @@ _NAME_WIDTH = 7
 
 
 async def play(seconds: float) -> int:
-    """Play the conversation with a reload of so many seconds, in real time; 0 if the ping arrived."""
+    """Play the conversation with a reload of this many seconds, in real time; 0 if the ping arrived."""
     logs.set_up("WARNING", "console", [])
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show the bar shows the rest
+        sys.stdout.reconfigure(errors="replace")  # a terminal that can't show the bar shows the rest
     async with surroundings(seconds) as around:
         bot = await around.build(lambda: discord.utils.utcnow().timestamp())
         env = simcord.Env(bot, settle_timeout=1.0)
@@ -79,14 +79,14 @@ class _Stage:
         self._ahead = 0.0
 
     def say(self, who: str, text: str) -> None:
-        """Print what somebody says; further lines stand under the first."""
+        """Print what somebody says; further lines are aligned under the first."""
         clock = time.strftime("%M:%S", time.gmtime(time.perf_counter() - self._began))
         indent = "\n" + " " * (len(clock) + _NAME_WIDTH + 4)
         sys.stdout.write(f"{clock}  {who:<{_NAME_WIDTH}}  {text.replace(chr(10), indent)}\n")
         sys.stdout.flush()
 
     def watch(self, event: str, payload: Any) -> None:
-        """Print a message of the bot when it is posted or edited."""
+        """Print each message of the bot when it is posted or edited."""
         if event not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
             return
         self._ahead = time.time() - discord.utils.utcnow().timestamp()  # the bot's time is virtual
@@ -97,7 +97,7 @@ class _Stage:
         self.pinged = self.pinged or bool(plain)
 
     def _readable(self, text: str) -> str:
-        """As Discord would draw it: names for mentions, times of day, no markup."""
+        """Return a text as Discord would draw it: names for mentions, times of day, no markup."""
         draw: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
             (r"<@(\d+)>", lambda found: "@" + self._people.get(int(found[1]), "someone")),
             (r"<t:(\d+):\w>", lambda found: self._time_of_day(int(found[1]))),

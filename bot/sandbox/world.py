@@ -1,4 +1,4 @@
-"""What both forms of the sandbox share: settings that lead nowhere else, and a server with two people."""
+"""The common part of both sandboxes: settings that lead nowhere else, and a server with two people."""
 
 import tempfile
 import time
@@ -25,7 +25,7 @@ _DAYS_AGO = 8 * 86400.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a bot runs in whose store, key and model API are made up."""
+    """The bot's surroundings: a made-up store, key and model API."""
 
     settings: Settings
     api: StandInModelApi
@@ -39,7 +39,7 @@ class Surroundings:
 
 @asynccontextmanager
 async def surroundings(seconds: float) -> AsyncIterator[Surroundings]:
-    """Make what a bot runs in; gone afterwards."""
+    """Make the surroundings, and delete them afterwards."""
     with tempfile.TemporaryDirectory(prefix="rewarm-") as folder:
         async with StandInModelApi() as api:
             settings = load_settings(
@@ -71,7 +71,7 @@ class World:
 
     @classmethod
     def of(cls, env: simcord.Env) -> "World":
-        """Make it; the bot is a member of the server."""
+        """Make it, with the bot as a member of the server."""
         server = env.create_guild("Sandbox")
         manager = server.create_role("moderators", permissions=discord.Permissions(manage_guild=True))
         return cls(
@@ -82,7 +82,7 @@ class World:
         )
 
     async def remember_models(self, store: Store) -> None:
-        """Let this server have reloaded each of the stand-in's models once, so that `/reload` offers them."""
+        """Pretend that this server has reloaded each of the stand-in's models, for `/reload` to offer."""
         server, user = self.server, self.ana.id
         await store.set_key(server, KeyRow(sealed="", by=user, by_name="", at=0.0))  # no reload without one
         for number, model in enumerate(ANSWERS):

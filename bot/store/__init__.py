@@ -1,1 +1,1 @@
-"""Where reloads, keys and small named values are kept."""
+"""Storage for reloads, keys and small named values."""

@@ -1,4 +1,4 @@
-"""The store's verbs, each atomic, each durable once it has returned."""
+"""The store's verbs: each is atomic, and durable once it has returned."""
 
 import math
 from collections.abc import AsyncIterator, Callable, Collection
@@ -9,31 +9,31 @@ from bot.domain.rows import Event, KeyRow, PaidCall, ServerSettings, Watch
 from bot.domain.steps import Facts
 
 MISSING_SERVERS = "missing_servers"
-"""The name of the value that holds which servers were missing from Discord's list, and since when."""
+"""The name of the value with the servers that were missing from Discord's list, and since when."""
 
 
 ENCRYPTION_CHECK = "encryption_check"
-"""The name of the value that tells whether the encryption keys are those of this store."""
+"""The name of the value that shows whether the encryption keys are this store's."""
 
 
 HISTORY_MOST = 1000
-"""Reloads that are read at once."""
+"""Reloads that are read together."""
 
 
 class News(NamedTuple):
-    """What a process has to know of reloads that it shares with others."""
+    """News for a process about reloads that it shares with others."""
 
     taken: list[Reload]
-    """Nobody looked after these: now this process does. Most overdue first."""
+    """Reloads that nobody looked after and that this process has now taken over, most overdue first."""
     changed: list[Reload]
-    """Its own, which somebody joined, or was muted in, by way of another process; or whose ending another
-    process wants tried again."""
+    """Its own reloads that changed through another process: somebody joined or was muted, or the ending is to
+    be tried again."""
     lost: frozenset[int]
-    """Ids of those that it had: another process has taken them over."""
+    """IDs of reloads that it had, and that another process has taken over."""
 
 
 class PageOfModels(NamedTuple):
-    """What a page of a server's models shows of those that are reloading, and which others it needs."""
+    """A page of a server's models: those that are reloading, and which others it needs."""
 
     running: list[str]
     """All models that are reloading."""
@@ -43,7 +43,7 @@ class PageOfModels(NamedTuple):
 
 
 def page_of_models(running: list[Reload], first: int, most: int) -> PageOfModels:
-    """Pure: those that are reloading come first, the newest of them on top."""
+    """Pure: lay out a page; those that are reloading come first, newest first."""
     running = sorted(running, key=lambda reload: reload.asked_at, reverse=True)
     shown = running[first : first + most]
     return PageOfModels(
@@ -52,7 +52,7 @@ def page_of_models(running: list[Reload], first: int, most: int) -> PageOfModels
 
 
 class Store(Protocol):
-    """What the bot needs kept. All verbs raise StoreTrouble when storage fails."""
+    """The bot's storage. All verbs raise StoreTrouble when storage fails."""
 
     @property
     def is_shared(self) -> bool:
@@ -61,16 +61,16 @@ class Store(Protocol):
 
     @property
     def fault(self) -> str:
-        """What is wrong with what is stored, as a sentence for the self-hoster; empty: nothing is known."""
+        """A problem with the stored data, as a sentence for the self-hoster; empty: none is known."""
         ...
 
     @property
     def is_outdated(self) -> bool:
-        """Whether a newer version uses it by now: then nothing more is taken on here."""
+        """Whether a newer version is using it: then this process takes on nothing new."""
         ...
 
     async def news(self) -> News:
-        """Take over open reloads that nobody looks after; and what has happened to our own."""
+        """Take over open reloads that nobody looks after; return them, and what has happened to our own."""
         ...
 
     async def hold(self, id_: int, /, *, renew: bool = False) -> None:
@@ -81,30 +81,30 @@ class Store(Protocol):
         ...
 
     def holds(self, id_: int, /) -> bool:
-        """Whether an open reload is ours to look after, and `news` has told of it if it was claimed."""
+        """Return whether an open reload is ours to look after: a claimed one only once `news` has said so."""
         ...
 
     async def release(self) -> None:
-        """Leave what is open to others; nothing more may be shown of it here."""
+        """Leave open reloads to others; nothing more of them may be shown here."""
         ...
 
     async def ask(self, new: Reload, limit: float) -> Reload | None:
         """Store `new`, or add its asker to the reload of the same server and model that can be joined.
 
-        Returns the stored reload: another id than `new.id` means joined. None: this very interaction was
-        seen before. Raises NoKey, TooManyOpen, and StoreSlow after `limit` seconds.
+        Returns the stored reload: an ID other than `new.id` means that it was joined. None: this very
+        interaction was seen before. Raises NoKey, TooManyOpen, and StoreSlow after `limit` seconds.
         """
         ...
 
     async def notify(self, id_: int, asker: Asker, *, wanted: bool) -> Reload | None:
-        """Add an asker to a reload that can be joined, or have somebody not pinged; None if it cannot."""
+        """Add an asker to a reload that can be joined, or stop pinging one; None if it can't be."""
         ...
 
     async def test_ahead(self, id_: int, user: int, test: ImageTest | None) -> Reload | None:
         """Keep somebody's test image for the end of a reload that can be joined; None: take theirs back.
 
-        Of several of the same person the first stays. The place of one that is taken back, or that a step
-        drops, is given back. None if it cannot be joined. Raises NoTestNow where somebody else has asked.
+        If the same person asks several times, the first stays. The place of one that is taken back, or that a
+        step drops, is given back. None if it can't be joined. Raises NoTestNow if somebody else has asked.
         """
         ...
 
@@ -118,59 +118,59 @@ class Store(Protocol):
         ...
 
     async def try_again(self, servers: Collection[int], threads: Collection[int]) -> None:
-        """Have other processes try the endings that could not be shown there again: theirs have news."""
+        """Have other processes retry their endings that could not be shown there: theirs become news."""
         ...
 
     async def open(self) -> list[Reload]:
-        """All reloads of which something has yet to be shown, of all servers: an ending, a test image."""
+        """Return all reloads of all servers with something still to be shown: an ending, a test image."""
         ...
 
     async def find(self, server: int, id_: int) -> Reload | None:
-        """A reload of this server, or None."""
+        """Return a reload of this server, or None."""
         ...
 
     async def history(self, server: int, model: str | None = None, most: int = HISTORY_MOST) -> list[Reload]:
-        """The newest reloads of a server, or those of one model, newest first."""
+        """Return the newest reloads of a server, or of one of its models, newest first."""
         ...
 
     async def recent(self, server: int, most: int) -> list[tuple[str, float]]:
-        """The model and the time of a server's newest reloads, without those that the API does not know."""
+        """Return model and time of a server's newest reloads, without models that the API doesn't know."""
         ...
 
     async def models(self, server: int, first: int, most: int) -> tuple[int, list[Reload]]:
-        """How many models a server has, and what to list of `most` of them, from number `first` on.
+        """Return how many models a server has, and the `most` to list, from number `first` on.
 
-        First those that are reloading, then by last use. Of each the newest reload, and that by which it was
-        last used; ids that the API does not know are left out.
+        First those that are reloading, then by last use. Each comes with its newest reload and the one that
+        last used it; IDs that the API doesn't know are left out.
         """
         ...
 
     async def about(self, server: int, model: str, most: int) -> list[Reload]:
-        """The newest `most` reloads of a server's model, and what `models` has of it; newest first."""
+        """Return the newest `most` reloads of a server's model and what `models` has of it; newest first."""
         ...
 
     async def key(self, server: int) -> KeyRow | None:
-        """The server's sealed key, or None."""
+        """Return the server's sealed key, or None."""
         ...
 
     def all_keys(self) -> AsyncIterator[tuple[int, KeyRow]]:
-        """All servers that have a key, with it; there may be very many."""
+        """Yield all servers that have a key, with it; there may be very many."""
         ...
 
     async def set_key(self, server: int, row: KeyRow) -> None:
-        """Store a key; the bytes of the one it replaces are gone from disk."""
+        """Store a key; the bytes of the one it replaces are removed from disk."""
         ...
 
     async def replace_key(self, server: int, was: KeyRow, row: KeyRow) -> bool:
-        """Store a key in the place of another; False: that is not there any more, and nothing happens."""
+        """Store a key in place of another; return False, and change nothing, if that is no longer there."""
         ...
 
     async def remove_key(self, server: int, set_until: float = math.inf) -> bool:
-        """Delete a key set until then so that its bytes are gone from disk; False if there was none."""
+        """Delete a key that was set by then, its bytes on disk included; return False if there was none."""
         ...
 
     async def settings(self, server: int) -> ServerSettings:
-        """What the server's moderators chose; the usual where they chose nothing."""
+        """Return what the server's moderators chose; the defaults if they chose nothing."""
         ...
 
     async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
@@ -178,15 +178,15 @@ class Store(Protocol):
         ...
 
     async def watch(self, server: int, model: str) -> Watch | None:
-        """Who watches a model of this server and what was said of it, or None."""
+        """Return who watches a model of this server and what was announced about it, or None."""
         ...
 
     def all_watches(self) -> AsyncIterator[Watch]:
-        """All watched models, of all servers; there may be very many."""
+        """Yield all watched models of all servers; there may be very many."""
         ...
 
     async def set_watch(self, watch: Watch, *, new: bool = False) -> bool:
-        """Store what was said of a watched model; who watches it stays as it is stored.
+        """Store what was announced about a watched model; its watchers stay as they are stored.
 
         `new`: begin the watch, or have its first watcher join it. False: nothing was stored. Raises
         TooManyWatched, TooManyWatchers.
@@ -194,13 +194,13 @@ class Store(Protocol):
         ...
 
     async def remove_watch(self, server: int, model: str, users: Collection[int] | None = None) -> bool:
-        """Have these people watch a model no more, or nobody any more; False if none of them did."""
+        """Remove these people from a model's watchers, or all; return False if none of them watched it."""
         ...
 
     async def reserve_call(self, server: int, name: str, call: PaidCall, most: int | None) -> bool:
-        """Store a call that costs before it goes out; False: this one was stored before.
+        """Store a call that costs before it goes out; return False if this one was stored before.
 
-        Raises NoTestsLeft where its member has made `most` others in 24 hours; None: as many as they like.
+        Raises NoTestsLeft if its member has made `most` others in 24 hours; None: no limit.
         """
         ...
 
@@ -209,33 +209,33 @@ class Store(Protocol):
         ...
 
     async def paid_calls(self, server: int) -> list[PaidCall]:
-        """The calls that cost of a server, those of the last 24 hours and perhaps some before."""
+        """Return a server's calls that cost: those of the last 24 hours, and perhaps some earlier ones."""
         ...
 
     async def expire_rows(self, now: float) -> int:
-        """Delete the calls that do not count any more, and the events that are too old.
+        """Delete calls that no longer count, and events that are too old.
 
-        A part of them at once; return how many, 0 when all is done.
+        It deletes a part of them at a time; return how many, 0 when all is done.
         """
         ...
 
     async def add_event(self, server: int, event: Event) -> bool:
-        """Keep what moderators are told; False: it is no news, or cannot be told again so soon."""
+        """Store an event for moderators; return False if it is no news, or too soon to announce again."""
         ...
 
     async def events(self, server: int) -> list[Event]:
-        """What moderators of a server were told, newest first."""
+        """Return a server's events for moderators, newest first."""
         ...
 
     async def servers(self) -> set[int]:
-        """All servers of which anything is stored."""
+        """Return all servers about which anything is stored."""
         ...
 
     async def expire(self, ended_before: float, fade_before: float) -> int:
-        """Delete reloads that ended before a time, and take tokens and channels out of those before another.
+        """Delete reloads that ended before a time, and strip tokens and channels from those before another.
 
-        A test image counts as an end.
-        A part of them at once, so that nobody waits long behind it; return how many, 0 when all is done.
+        A test image counts as an end. It does a part of them at a time, so that nobody waits long behind it;
+        return how many, 0 when all is done.
         """
         ...
 
@@ -247,32 +247,33 @@ class Store(Protocol):
         ...
 
     async def sweep(self) -> int:
-        """Delete some of the reloads of servers that were forgotten; return how many, 0 when all is done.
+        """Delete some reloads of servers that were forgotten; return how many, 0 when all is done.
 
         Then their bytes are gone from disk.
         """
         ...
 
     async def crowded(self, most: int) -> list[int]:
-        """The servers with more than so many reloads."""
+        """Return the servers with more than this many reloads."""
         ...
 
     async def trim(self, server: int, most: int, asked_before: float, used_before: float) -> int:
-        """Delete some of the oldest reloads of a server beyond `most`; return how many, 0 when all is done.
+        """Delete some of a server's oldest reloads beyond `most`; return how many, 0 when all is done.
 
-        What is open or was asked for later stays, and each by which a model was last used later than a time.
+        Open reloads stay, and so do those requested after `asked_before`, and each that last used a model
+        after `used_before`.
         """
         ...
 
     async def inspect(self) -> float | None:
-        """Look through a page of what is stored, and bring it up to date where an older version wrote it.
+        """Check a page of what is stored, and bring it up to date if an older version wrote it.
 
-        Return how many seconds later the next page may follow; None when all has been looked at.
+        Return how many seconds later the next page may follow; None when all has been checked.
         """
         ...
 
     async def value(self, name: str) -> Any:
-        """A small named value, or None."""
+        """Return a small named value, or None."""
         ...
 
     async def set_value(self, name: str, value: Any) -> None:

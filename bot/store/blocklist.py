@@ -1,4 +1,4 @@
-"""Servers that the owner does not want: in a file of their own, so that it can change while the bot runs."""
+"""Servers that the owner has blocked, in a separate file so that it can change while the bot runs."""
 
 import os
 import re
@@ -10,16 +10,16 @@ NAME = "blocked"
 
 
 class Blocklist:
-    """The list in DATA_DIR, one id a line; read anew each time. All raise OSError.
+    """The list in DATA_DIR, one ID per line, read again each time. All methods raise OSError.
 
-    Readable by all: root may write it for a service that has a user of its own.
+    Everybody may read it: root may write it for a service that runs as its own user.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
 
     def all(self) -> set[int]:
-        """The ids of all blocked servers."""
+        """Return the IDs of all blocked servers."""
         try:
             text = self._path.read_text("utf-8-sig", errors="replace")
             return {int(found) for found in re.findall(r"\b[0-9]{15,20}\b", text)}
@@ -31,7 +31,7 @@ class Blocklist:
         self._write(self.all() | {server})
 
     def remove(self, server: int) -> None:
-        """Let a server in again."""
+        """Unblock a server."""
         self._write(self.all() - {server})
 
     def _write(self, servers: set[int]) -> None:

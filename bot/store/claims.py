@@ -1,4 +1,4 @@
-"""Which open reloads are this process's: claimed where unowned, followed while others change them."""
+"""Decides which open reloads are this process's: claims unowned ones, and follows changes by others."""
 
 import time
 from collections import Counter
@@ -22,17 +22,17 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Claims:
-    """What this process's lease holds, kept in step with the database."""
+    """The reloads of this process's lease, kept in step with the database."""
 
     def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
         self._lease = lease
         self._unreadable: set[int] = set()
         self._claimed: list[Reload] = []
-        """What was claimed, and nobody has asked for: the answer may come late."""
+        """Claimed reloads that nobody has asked for yet: the answer may come late."""
         self._compared_at = 0.0
         self.under_way: Counter[int] = Counter()
-        """Ids of reloads that are being written."""
+        """IDs of reloads that are being written."""
 
     def holds(self, id_: int) -> bool:
         return id_ in self._lease.held and all(reload.id != id_ for reload in self._claimed)
@@ -51,7 +51,7 @@ class Claims:
             if time.monotonic() - self._compared_at > COMPARE_INTERVAL:
                 await self._compare()
                 self._compared_at = time.monotonic()
-        except StoreTrouble as error:  # what was claimed is to be looked after all the same
+        except StoreTrouble as error:  # claimed reloads must be looked after anyway
             log.warning("store.no_news", error=str(error))
         lost, lease.lost = frozenset(lease.lost), set()
         taken, self._claimed = self._claimed, []
@@ -71,7 +71,7 @@ class Claims:
             async with transaction(connection):
                 locked = [record["id"] for record in await connection.fetch(sql.LOCK, lease_id, ids)]
                 records = await connection.fetch(sql.CLAIM, lease_id, locked)
-            if self._lease.id != lease_id:  # it is over, and others may claim them
+            if self._lease.id != lease_id:  # the lease is over, and others may claim them
                 return
             taken = [self.take(record, reload) for record, reload in sql.readable(records)]
             self._claimed += taken
@@ -87,7 +87,7 @@ class Claims:
         return [self.take(record, reload) for record, reload in sql.readable(known)]
 
     async def _compare(self) -> None:
-        """Leave what is ours without our knowledge (an answer was lost), and what is not ours any more."""
+        """Release reloads that are ours without our knowledge (a lost answer), drop those no longer ours."""
         lease_id, before = self._lease.id, self._lease.held.keys() | self.under_way.keys()
         mine = {record["id"] for record in await self._database.fetch(STEP_TIMEOUT, sql.MINE, lease_id)}
         if self._lease.id != lease_id or self._lease.tried:  # they may belong to a newer lease by now
@@ -101,7 +101,7 @@ class Claims:
             await self._database.fetch(STEP_TIMEOUT, sql.LEAVE, lease_id, list(unknown))
 
     def take(self, record: asyncpg.Record, reload: Reload) -> Reload:
-        """Return what is known of it now: an answer that came later may have been read earlier."""
+        """Return what is known of it now: a later answer may have been read earlier."""
         known = self._lease.held.get(reload.id)
         if known is None or known.version <= record["version"]:
             known = self._lease.held[reload.id] = Held(reload, record["version"])

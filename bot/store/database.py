@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: each use has a time limit, and trouble is StoreTrouble."""
+"""Connections to PostgreSQL: each use has a time limit, and trouble becomes StoreTrouble."""
 
 import asyncio
 import ipaddress
@@ -19,16 +19,16 @@ from bot.store.schema import Connection, migrate, transaction
 
 CONNECT_TIMEOUT = 1.0
 LANDING_TIMEOUT = 5.0
-"""So long a late write is waited for before its connection is cut."""
+"""Seconds that a late write is waited for before its connection is cut."""
 MIGRATION_TIMEOUT = 300.0
-"""With the wait for another replica's."""
+"""Seconds for a migration, including the wait for another replica's."""
 CONNECTIONS = 10
 _BOUNDS = """
 SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
 SET tcp_user_timeout = '5s'
 """
 DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""All that was seen while a database was killed and came back; OSError: TimeoutError, too."""
+"""Errors that were seen while a database was killed and came back; OSError includes TimeoutError."""
 
 _MAY_PASS = (
     *(OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError),
@@ -59,15 +59,15 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
 )
 OLDEST = 13
 _NO_TRANSACTIONS = "statement pooling mode"
-"""What PgBouncer says of them as it hangs up."""
+"""PgBouncer's words about transactions as it hangs up."""
 _POOL_TRIES = 3
-"""Between two looks whether a session is kept, another process may have taken what the pooler gave away."""
+"""How often to check that a session is kept: another process may have used the connection in between."""
 _SAID_CHARACTERS = 200
 _T = TypeVar("_T")
 
 
 class Database:
-    """A pool of connections to a database whose tables are up to date."""
+    """A pool of connections to a database with current tables."""
 
     def __init__(self, url: str, pool: "asyncpg.Pool[asyncpg.Record]", metrics: Metrics) -> None:
         self._url = url
@@ -97,23 +97,23 @@ class Database:
         return cls(url, pool, metrics)
 
     async def connect(self) -> Connection:
-        """Make a connection beside the pool. Raises what is in DATABASE_ERRORS."""
+        """Make a connection outside the pool. Raises the errors in DATABASE_ERRORS."""
         try:
             connection = await _connect(self._url)
         except FileNotFoundError:
             if _host(self._url).startswith("/"):
                 raise
-            raise OSError("a certificate is missing") from None  # which says nothing of the server
+            raise OSError("a certificate is missing") from None  # this says nothing about the server
         await _bound(connection)
         return connection
 
     async def settle(self, seconds: float) -> None:
-        """Wait a while for what is under way."""
+        """Wait a while for work in progress."""
         if self._landings:
             await asyncio.wait(self._landings, timeout=seconds)
 
     async def do(self, limit: float, work: Callable[[Connection], Awaitable[_T]]) -> _T:
-        """Do something with a connection; what is late goes on for a while, and may land.
+        """Use a connection; late work goes on for a while, and may land.
 
         Raises StoreTrouble; StoreSlow after `limit` seconds.
         """
@@ -132,7 +132,7 @@ class Database:
         return await self.do(limit, lambda connection: connection.fetch(query, *args))
 
     async def write(self, limit: float, work: Callable[[Connection], Awaitable[_T]]) -> _T:
-        """The same, and it is measured."""
+        """Write and read records, and measure how long that takes. Raises as `fetch` does."""
         began = time.monotonic()
         done = await self.do(limit, work)
         self._metrics.store_seconds.observe(time.monotonic() - began)
@@ -148,7 +148,7 @@ class Database:
                 try:
                     return await work(connection)
                 except asyncio.CancelledError:
-                    connection.terminate()  # a polite end would wait for who does not answer
+                    connection.terminate()  # a polite end would wait for the other side, which doesn't answer
                     raise
         except DATABASE_ERRORS as error:  # its words may quote a row
             self._metrics.store_failures.inc()
@@ -157,11 +157,11 @@ class Database:
     def _landed(self, landing: asyncio.Task[Any]) -> None:
         self._landings.discard(landing)
         if not landing.cancelled():
-            landing.exception()  # who called has been told, or that it is late
+            landing.exception()  # the caller knows already, or was told that it is late
 
 
 async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
-    """Read from a database as it is. Raises DatabaseUnusable, saying what to do."""
+    """Read from a database without changing it. Raises DatabaseUnusable, saying what to do."""
     try:
         async with asyncio.timeout(LANDING_TIMEOUT):
             connection = await _connect(url)
@@ -186,7 +186,10 @@ async def rehearse(url: str) -> None:
 
 
 def named(error: Exception) -> str:
-    """An error's class, and what the server said as it hung up. Its own words may quote a row, or the URL."""
+    """Return an error's class, and the server's last words.
+
+    The error's own words may quote a row, or the URL.
+    """
     name, why = type(error).__name__, error.__cause__
     if not isinstance(error, asyncpg.ConnectionDoesNotExistError) or why is None:
         return name
@@ -202,9 +205,9 @@ def _unusable(error: Exception) -> DatabaseUnusable:
 
 
 def is_fixed(url: str) -> bool:
-    """Whether a URL leads everybody to the same server: by a socket, "localhost" or an IP address.
+    """Return whether a URL leads everybody to the same server: a socket, "localhost" or an IP address.
 
-    A name may lead others elsewhere, after a fail-over say, and so may several hosts.
+    A name may lead others elsewhere, after a fail-over for example, and so may several hosts.
     """
     host = _host(url)
     try:
@@ -214,7 +217,7 @@ def is_fixed(url: str) -> bool:
 
 
 def _host(url: str) -> str:
-    """The host that a URL names, as a name, an IP address or a socket's folder; several with commas."""
+    """Return the host in a URL: a name, an IP address or a socket's folder; several with commas."""
     parts = urlsplit(url)
     in_netloc = parts.netloc.rpartition("@")[2]
     in_query = parse_qs(parts.query).get("host", [""])
@@ -224,7 +227,7 @@ def _host(url: str) -> str:
 
 
 async def _connect(url: str) -> Connection:
-    """Never to a standby: of several hosts, asyncpg takes the one that can be written."""
+    """Connect, but never to a standby: of several hosts, asyncpg takes the one that can be written."""
     connection: Connection = await asyncpg.connect(
         url, timeout=CONNECT_TIMEOUT, target_session_attrs=SessionAttribute.primary
     )
@@ -232,7 +235,7 @@ async def _connect(url: str) -> Connection:
 
 
 async def _suits(connection: Connection, url: str) -> None:
-    """Raises DatabaseUnusable."""
+    """Raise DatabaseUnusable if the server doesn't suit us."""
     if connection.get_server_version().major < OLDEST:
         raise DatabaseUnusable(f"the database is too old: PostgreSQL {OLDEST} or newer is needed")
     if await connection.fetchval("SHOW server_encoding") != "UTF8":
@@ -244,9 +247,10 @@ async def _suits(connection: Connection, url: str) -> None:
 
 
 async def _keeps_session(connection: Connection, pid: int, url: str) -> bool:
-    """Whether a pooler, which shows a process id of its own making, leaves a session its server: `pid`.
+    """Return whether a pooler leaves a session its server connection, `pid`.
 
-    One that does not gives it to another session's transaction, or has to give this one another.
+    A pooler shows a process ID of its own making. One that doesn't keep sessions gives the connection to
+    another session's transaction, or has to give this session another.
     """
     other = await _connect(url)
     try:
@@ -264,9 +268,9 @@ async def _keeps_session(connection: Connection, pid: int, url: str) -> bool:
 
 
 async def _bound(connection: Connection) -> None:
-    """What we gave up must not land much later, and who stalls in a transaction must not hold its locks."""
+    """Set time limits: abandoned work must not land much later, nor a stalled transaction hold its locks."""
     await connection.execute(_BOUNDS)
 
 
 async def _keep_as_it_is(_: object) -> None:
-    """A connection that comes back has nothing to be reset: our locks end with their transaction."""
+    """Reset nothing when a connection comes back: our locks end with their transaction."""

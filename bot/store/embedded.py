@@ -1,4 +1,4 @@
-"""The embedded store: one file, one thread; sqlitedict on disk, what is open mirrored in memory.
+"""The embedded store: one file, one thread; sqlitedict on disk, open reloads mirrored in memory.
 
 With `synchronous=FULL` a write has been fsynced when it returns. The default pickle of sqlitedict is never
 used (CVE-2024-35515): rows are JSON.
@@ -63,21 +63,21 @@ class EmbeddedStore(Upkeep):
         return await self._call(STEP_TIMEOUT, self._memory.test_ahead, id_, user, test)
 
     async def news(self) -> News:
-        """All that is open is ours; `changed` and `lost` are for what is shared."""
+        """Return nothing but what is open, which is ours: `changed` and `lost` are for shared stores."""
         mine = sorted(await self.open(), key=lambda reload: reload.turn_at)
         return News(mine, [], frozenset())
 
     async def hold(self, _: int, /, *, renew: bool = False) -> None:
-        """At once: nobody else has the file."""
+        """Return immediately: nobody else has the file."""
 
     def holds(self, _: int, /) -> bool:
         return True
 
     async def try_again(self, servers: Collection[int], threads: Collection[int]) -> None:
-        """Nobody else has any."""
+        """Do nothing: no other process has any."""
 
     async def release(self) -> None:
-        """Nobody else has the file."""
+        """Do nothing: nobody else has the file."""
 
     async def open(self) -> list[Reload]:
         return [reload for reload in list(self._memory.reloads.values()) if reload.is_open]
@@ -193,11 +193,11 @@ class EmbeddedStore(Upkeep):
         return await self._call(WRITE_TIMEOUT, self._memory.change_value, name, change)
 
     def close(self) -> None:
-        """Wait for what is queued, then close. Blocks for as long as the disk does."""
+        """Wait for queued work, then close. Blocks for as long as the disk does."""
         self._stop_watching()
         self._thread.shutdown()
         if self._is_lost:
-            self._lock.close()  # to close the file as well would write into it
+            self._lock.close()  # closing the file as well would write into it
             return
         if self._db is not None and self._db.conn.is_alive():
             self._wipe()

@@ -20,20 +20,19 @@ from bot.store.rows import VALUE, StoredRow, kind_of, unpack
 
 NAME = "rewarm.db"
 FORMAT = 3
-"""The version of the rows; a store of a newer one is refused.
-
-Before 3 there was no index, and no row of a call that costs or of an event.
-"""
+"""The version of the rows; a store of a newer version is refused. Before 3 there was no index, and no row for
+a call that costs or for an event."""
 FORMAT_ADDRESS = VALUE.address(name="format")
 UPGRADED = "upgraded"
-"""The name of the value that says from where on an older file is in the index; gone once it all is."""
+"""The name of the value that says from where on an older file is in the index; deleted once it all is."""
 UPGRADED_ADDRESS = VALUE.address(name=UPGRADED)
 CHECKED_AS_A_WHOLE = 16 * 2**20
-"""Bytes; takes some 20 ms. Of a larger file the newest rows are checked at a start."""
+"""Bytes of the largest file that is checked whole, in some 20 ms; of a larger one, a start checks the newest
+rows."""
 NEWEST_ROWS = 500
 PAGE_ROWS = 500
 PROGRESS_STEPS = 100_000
-"""Of SQLite's virtual machine; some milliseconds."""
+"""Steps of SQLite's virtual machine between two signs of progress; they take some milliseconds."""
 
 _MAY_PASS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE}
 _MAY_PASS_IN_SQLITE = {
@@ -41,15 +40,15 @@ _MAY_PASS_IN_SQLITE = {
     *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL),
 }
 _TABLE = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
-"""As sqlitedict makes it."""
+"""The table as sqlitedict makes it."""
 _VALUE = "SELECT value FROM kv WHERE key = ? AND value IS NOT NULL"
 _NO_RELOADS = "SELECT key, value FROM kv WHERE (key < ? OR key >= ?) AND value IS NOT NULL"
 _PAGE = "SELECT key, value FROM kv WHERE key > ? AND value IS NOT NULL ORDER BY key LIMIT ?"
-"""A row of format 1 that is gone may have no value."""
+"""A page of rows; in format 1 a deleted row may have no value."""
 
 
 class Found(NamedTuple):
-    """What belongs in memory, and the newest reloads, which may have ended."""
+    """The rows that belong in memory, and the newest reloads, some of which may have ended."""
 
     rows: dict[str, StoredRow]
     newest: list[Reload]
@@ -57,7 +56,7 @@ class Found(NamedTuple):
 
 @contextmanager
 def trouble(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong while opening into StoreUnusable, which says what to do."""
+    """Turn errors while opening into StoreUnusable, whose message says how to fix it."""
     path = folder / NAME
     try:
         yield
@@ -73,9 +72,9 @@ def trouble(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path) -> TextIO:
-    """Make the folder and the file if need be, readable by their owner only; return the lock.
+    """Make the folder and the file if necessary, readable only by their owner; return the lock.
 
-    Raises StoreUnusable, OSError; BlockingIOError where another process holds it.
+    Raises StoreUnusable, OSError; BlockingIOError if another process holds it.
     """
     held = lock(folder)
     try:
@@ -87,7 +86,7 @@ def claim(folder: Path) -> TextIO:
 
 
 def lock(folder: Path) -> TextIO:
-    """Make the folder if need be, and lock it. Raises as `claim` does."""
+    """Make the folder if necessary, and lock it. Raises as `claim` does."""
     _make(folder)
     held = _private(folder / f"{NAME}.lock")
     try:
@@ -99,7 +98,7 @@ def lock(folder: Path) -> TextIO:
 
 
 def lock_again(held: TextIO, folder: Path) -> TextIO:
-    """The lock that is held, if its file is still there; else a new one. Raises as `claim` does."""
+    """Return the lock that is held if its file is still there, else a new one. Raises as `claim` does."""
     try:
         is_there = os.fstat(held.fileno()).st_ino == (folder / f"{NAME}.lock").stat().st_ino
     except FileNotFoundError:
@@ -108,7 +107,7 @@ def lock_again(held: TextIO, folder: Path) -> TextIO:
 
 
 def new_part(path: Path) -> Path:
-    """Make an empty file beside another, which nobody else may read. Raises OSError."""
+    """Make an empty file next to another, which nobody else may read. Raises OSError."""
     part = path.with_name(f"{path.name}.copy")
     part.unlink(missing_ok=True)
     _private(part).close()
@@ -116,7 +115,7 @@ def new_part(path: Path) -> Path:
 
 
 def put(part: Path, path: Path) -> None:
-    """Give a finished file its name, durably. Raises FileExistsError where something has it; OSError."""
+    """Give a finished file its name, durably. Raises FileExistsError if the name is taken; OSError."""
     _sync(part)
     path.touch(mode=0o600, exist_ok=False)
     part.replace(path)
@@ -132,10 +131,10 @@ def _sync(path: Path) -> None:
 
 
 def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
-    """Check the file, bring it up to date, read what belongs in memory, and see that it can be written.
+    """Check the file, upgrade it, read what belongs in memory, and make sure that it can be written.
 
-    With plain sqlite3: sqlitedict can hang on a damaged one. `progress` is called now and then, from this
-    thread. Raises StoreUnusable.
+    This uses plain sqlite3, as sqlitedict can hang on a damaged file. `progress` is called now and then, from
+    this thread. Raises StoreUnusable.
     """
     damaged = f"{path} is damaged: restore a backup, or move it out of the way to start over"
     try:
@@ -150,10 +149,12 @@ def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
             found = _read(db, path)
             if not store_id(db):
                 db.execute(f"PRAGMA application_id={secrets.randbelow(2**31 - 1) + 1}")
-            # Also shows that the disk can be written: if not, each start would tell the same endings anew.
+            # This also shows that the disk can be written: if not, each start would announce the same endings
+            # again.
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("REPLACE INTO kv VALUES (?, ?)", (FORMAT_ADDRESS, orjson.dumps(FORMAT)))
-            # Tells this file from a copy that somebody puts over it while the bot runs (`bot.store.place`).
+            # This tells the file apart from a copy that somebody puts over it while the bot runs
+            # (`bot.store.place`).
             db.execute(f"PRAGMA user_version={secrets.randbelow(2**31)}")
         return found
     except sqlite3.OperationalError as error:  # locked, or not permitted: not the file's fault
@@ -164,7 +165,7 @@ def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
 
 
 def _format(db: sqlite3.Connection, path: Path) -> int:
-    """Raises StoreUnusable for that of a newer version."""
+    """Return the file's format. Raises StoreUnusable for a newer version's."""
     (found,) = db.execute(_VALUE, (FORMAT_ADDRESS,)).fetchone() or (b"0",)
     if (number := int(orjson.loads(found))) > FORMAT:
         raise StoreUnusable(f"{path} was written by a newer version: upgrade the bot")
@@ -172,7 +173,7 @@ def _format(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _upgrade(db: sqlite3.Connection) -> None:
-    """Make the index; enter what is open, and the newest. `inspect` enters the rest while the bot runs."""
+    """Make the index; enter open and the newest reloads. `inspect` enters the rest while the bot runs."""
     db.execute("BEGIN IMMEDIATE")
     for statement in index.SCHEMA:
         db.execute(statement)
@@ -196,9 +197,9 @@ def _read(db: sqlite3.Connection, path: Path) -> Found:
 
 
 def rows(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]:
-    """All rows with their names, in pages: a reader would keep what is deleted meanwhile on the disk.
+    """Yield all rows with their names, in pages: a single reader would keep deleted rows on disk.
 
-    Raises StoreUnusable for those of another version; sqlite3.Error, ValueError.
+    Raises StoreUnusable for another version's rows; sqlite3.Error, ValueError.
     """
     _format(db, path)
     after = ""
@@ -208,13 +209,13 @@ def rows(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]:
 
 
 def page(path: Path, below: str, most: int) -> list[tuple[str, bytes]]:
-    """Reloads as they are written, from an address downwards. Raises sqlite3.Error."""
+    """Return reloads as written, from an address downwards. Raises sqlite3.Error."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute(index.PAGE, (below, most)).fetchall()
 
 
 def unpacked(page: list[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, StoredRow]]:
-    """Rows from their JSON. Raises StoreUnusable for those of another version; ValueError."""
+    """Return rows from their JSON. Raises StoreUnusable for another version's rows; ValueError."""
     try:
         for name, value in page:
             yield name, unpack(kind_of(name), name, orjson.loads(value))
@@ -224,7 +225,7 @@ def unpacked(page: list[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, S
 
 
 def store_id(db: sqlite3.Connection) -> int:
-    """A random number in the file's header, and in its copies; 0 until this version has opened it."""
+    """Return the random number in the file's header and its copies; 0 until this version has opened it."""
     return int(db.execute("PRAGMA application_id").fetchone()[0])
 
 
@@ -237,9 +238,9 @@ def _make(folder: Path) -> None:
 
 
 def create(path: Path, mode: int) -> int:
-    """Make a file that is not there, and open it for writing; it belongs to whoever owns the folder.
+    """Make a new file and open it for writing; it belongs to the folder's owner.
 
-    So root leaves nothing that the bot's own user cannot open. Raises FileExistsError, also for a link.
+    So root leaves nothing that the bot's own user can't open. Raises FileExistsError, also for a link.
     """
     made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     folder = path.parent.stat()
@@ -250,13 +251,13 @@ def create(path: Path, mode: int) -> int:
 
 
 def _private(path: Path) -> TextIO:
-    """Open a file that only its owner may read, making it if need be."""
+    """Open a file that only its owner may read; make it if necessary."""
     with suppress(FileExistsError):
         return os.fdopen(create(path, 0o600), "r+")
     opened = path.open("r+")
     found = os.fstat(opened.fileno())
-    # One that others may read is a backup that was restored. Where a link leads is not ours to change.
+    # A file that others may read is a restored backup. A link's target is not ours to change.
     if found.st_mode & 0o077 and os.path.samestat(found, path.lstat()):
-        with suppress(PermissionError):  # somebody else's file, that we may write
+        with suppress(PermissionError):  # somebody else's file that we may write
             os.fchmod(opened.fileno(), 0o600)
     return opened

@@ -1,11 +1,11 @@
-"""What finds ended reloads in the embedded store's file: tables and triggers beside its rows, and queries.
+"""Finds ended reloads in the embedded store's file: tables and triggers next to its rows, and queries.
 
-`reloads` and `models` repeat what the rows say, so that they can be made again. Triggers keep them, in the
-same statement as the row: what is written is found, whoever writes it.
+`reloads` and `models` repeat what the rows say, so they can be made again. Triggers keep them up to date in
+the same statement as the row: what is written is found, whoever writes it.
 """
 
 FIRST, LAST = "reload:", "reload;"
-"""All addresses of reloads lie between these."""
+"""The range that contains all addresses of reloads."""
 
 _IS_RELOAD = "{row}.key >= 'reload:' AND {row}.key < 'reload;'"
 _ID = "CAST(substr({key}, 8) AS INTEGER)"
@@ -32,7 +32,7 @@ SELECT id, server, model, asked_at, outcome,
 FROM (SELECT id, {_READ} FROM (SELECT {{id}} AS id,
     iif(json_valid(CAST({{value}} AS TEXT)), CAST({{value}} AS TEXT), '{{{{}}}}') AS v {{source}}))
 """
-"""The line of a reload, as its properties say. What cannot be read counts as open: a start looks at it."""
+"""A reload's entry, from its properties. An unreadable one counts as open, so that a start looks at it."""
 
 TABLES = (
     """
@@ -52,7 +52,8 @@ TABLES = (
     """,
     "CREATE INDEX models_by_use ON models (server, used_at, newest)",
 )
-"""A line of `models` is of reloads whose outcome is known, and not that the API does not know the model."""
+"""The tables. `models` contains only reloads whose outcome is known and is not that the API doesn't know the
+model."""
 TRIGGERS = (
     f"""
     CREATE TRIGGER row_entered AFTER INSERT ON kv
@@ -80,7 +81,7 @@ TRIGGERS = (
         DELETE FROM reloads WHERE id = {_ID.format(key="OLD.key")};
     END
     """,
-    # No ON CONFLICT here: a trigger's is overruled by that of the statement that fires it, a REPLACE.
+    # No ON CONFLICT here: the clause of the statement that fires a trigger (REPLACE) overrules the trigger's.
     """
     CREATE TRIGGER model_seen AFTER INSERT ON reloads
     WHEN NEW.last_at IS NOT NULL AND NEW.outcome <> 'unknown_model'
@@ -110,9 +111,11 @@ PERHAPS_OPEN = """
 SELECT key FROM kv WHERE value IS NOT NULL AND substr(key, 1, 7) = 'reload:'
 AND (instr(value, CAST('"state":"ended"' AS BLOB)) = 0 OR instr(value, CAST('"shown":false' AS BLOB)) > 0)
 """
-"""Of a file that has no index yet: by its text, since reading a million rows as JSON takes much longer."""
+"""For a file that has no index yet: search its text, since reading a million rows as JSON takes much longer.
+"""
 _OF_KV = {"id": _ID.format(key="key"), "value": "value"}
-# One bound above and one below in each: SQLite uses no more of an index, and would walk through the rest.
+# Each query has one bound above and one below: SQLite uses no more of an index, and would walk through the
+# rest.
 ENTER_THESE = "REPLACE INTO reloads " + _ENTRY.format(
     source="FROM kv WHERE key IN (SELECT value FROM json_each(?))", **_OF_KV
 )
@@ -120,10 +123,11 @@ ENTER_RANGE = "REPLACE INTO reloads " + _ENTRY.format(
     source="FROM kv WHERE key BETWEEN ? AND ? AND value IS NOT NULL", **_OF_KV
 )
 PAGE = "SELECT key, value FROM kv WHERE key >= 'reload:' AND key < ? ORDER BY key DESC LIMIT ?"
-"""From the newest down: ids grow with time, and have the same length for years."""
+"""From the newest down: IDs grow with time, and will have the same length for years."""
 OPEN = "SELECT key, value FROM kv WHERE key IN (SELECT 'reload:' || id FROM reloads WHERE is_open)"
 
-# Each of the following returns one row with one value, JSON: an error between two ends sqlitedict's thread.
+# Each of the following returns one row with one JSON value: an error between two rows ends sqlitedict's
+# thread.
 _VALUE = "(SELECT value FROM kv WHERE key = 'reload:' || {id})"
 _ROWS = "SELECT CAST('[' || coalesce(group_concat(CAST(value AS TEXT)), '') || ']' AS BLOB) FROM ({rows})"
 _IDS = "SELECT CAST(json_group_array(id) AS BLOB) FROM ({ids})"
@@ -159,7 +163,7 @@ SELECT CAST('[' || (SELECT count(*) FROM {_OTHERS}) || coalesce((
     FROM (SELECT newest AS id FROM page UNION SELECT used_by FROM page WHERE used_by > ?2)), '')
     || ']' AS BLOB)
 """
-"""How many there are, and rows of a page of them: of each the newest, and that by which it was last used."""
+"""The number of models, and a page of them: of each the newest row, and the one that last used it."""
 SERVERS = """
 WITH RECURSIVE known (server) AS (
     VALUES (?1)
@@ -167,7 +171,7 @@ WITH RECURSIVE known (server) AS (
     FROM known WHERE server IS NOT NULL LIMIT ?2 + 1)
 SELECT CAST(json_group_array(server) AS BLOB) FROM known WHERE server > ?1
 """
-"""From one to the next by the index: a server may have a long history."""
+"""Servers, found one after the other by the index: a server may have a long history."""
 DUE = _IDS.format(ids="SELECT id FROM reloads WHERE last_at < ? ORDER BY last_at LIMIT ?")
 FADING = _ROWS.format(
     rows=f"SELECT {_VALUE.format(id='id')} AS value FROM reloads "
@@ -185,7 +189,7 @@ SELECT CAST(json_array(
     (SELECT json_group_array(server) FROM known WHERE server > ?1
         AND EXISTS (SELECT 1 FROM reloads r WHERE r.server = known.server LIMIT 1 OFFSET ?3))) AS BLOB)
 """
-"""The last of some servers, and those of them with more reloads than a number."""
+"""The last of some servers, and those with more than a number of reloads."""
 SURPLUS = _IDS.format(
     ids="""
     SELECT id FROM reloads r WHERE server = ?1 AND NOT is_open AND asked_at < min(?3, (
@@ -195,4 +199,4 @@ SURPLUS = _IDS.format(
     ORDER BY asked_at LIMIT ?5
     """
 )
-"""The oldest, but for those by which a model was used lately."""
+"""The oldest reloads, except those that last used a model after a time."""

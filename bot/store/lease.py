@@ -1,6 +1,6 @@
-"""A replica's lease: a row that it renews while it is well.
+"""A replica's lease: a row that it renews while it is healthy.
 
-A lease that has expired is never renewed: the process takes a new one, with a new id. So an id is a fence.
+A lease that has expired is never renewed: the process takes a new one, with a new ID. So an ID is a fence.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ RENEW_TIMEOUT = 1.0
 BEGIN_TIMEOUT = 2.5
 """Seconds to connect and take a new lease: a dozen round trips."""
 REFUSED_DELAY = 0.5
-"""So long nobody asks again after a refusal."""
+"""Seconds after a refusal during which nobody asks again."""
 
 _SEEN = """
 (SELECT max(number) FROM migrations) AS newest, pg_backend_pid() AS pid,
@@ -61,9 +61,10 @@ class Held:
 
 
 class Lease:
-    """The lease of this process, and the reloads that it holds.
+    """This process's lease, and the reloads that it holds.
 
-    `is_fixed`: whether all who connect reach the same address. `clock`: monotonic seconds, suspends included.
+    `is_fixed`: whether everyone who connects reaches the same address. `clock`: monotonic seconds, including
+    suspends.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Lease:
         self._connect = connect
         self.clock = clock
         self._is_sole = is_fixed
-        """Whether there is no other database that could serve others while ours refuses us."""
+        """Whether no other database could serve others while ours refuses us."""
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._good_until = 0.0
@@ -85,54 +86,54 @@ class Lease:
         self._tried_at = -math.inf
         self.id = uuid.uuid4()
         self.tried: list[uuid.UUID] = []
-        """Leases that were to begin, and may have: the answer was lost."""
+        """Leases that were being taken, and may exist: the answer was lost."""
         self.held: dict[int, Held] = {}
         self.lost: set[int] = set()
-        """Those that another lease has claimed, until somebody asks."""
+        """Reloads that another lease has claimed, until somebody asks."""
         self.is_outdated = False
-        """A newer version has changed the tables: this process has released what it held."""
+        """Whether a newer version has changed the tables: then this process has released what it held."""
 
     @property
     def is_good(self) -> bool:
-        """Whether nobody can have taken over what is ours, by our own clock."""
+        """Whether, by our own clock, nobody can have taken over what is ours."""
         return self.clock() < self._good_until
 
     @property
     def is_settled(self) -> bool:
-        """Whether the database has been well for so long that every live replica has renewed its lease."""
+        """Whether the database has been healthy long enough for every live replica to have renewed."""
         return self.clock() - self._well_since > LEASE_TIMEOUT
 
     async def make_sure(self, since: float = 0.0) -> None:
-        """Return once `held` is what is ours; or at once where the database serves nobody else either.
+        """Return once `held` is what is ours, or immediately if the database serves nobody else either.
 
-        `since`: it counts only if the database was asked after this moment, by `clock`.
+        `since`: only an answer of the database after this moment, by `clock`, counts.
         """
         while not self._is_sure(since):
             await self._try(since)
             if self._is_refused or self.is_outdated:
                 return
-            if not self._is_sure(since):  # it is silent: we may be cut off alone
+            if not self._is_sure(since):  # it is silent: perhaps only we are cut off
                 await asyncio.sleep(RENEW_INTERVAL)
 
     def _is_sure(self, since: float) -> bool:
         return self.is_good and self._good_until - LEASE_TIMEOUT >= since
 
     async def keep(self) -> NoReturn:
-        """Renew for ever."""
+        """Renew forever."""
         while True:
             await self.renew()
             await asyncio.sleep(RENEW_INTERVAL)
 
     async def renew(self) -> None:
-        """Renew the lease, or take a new one where it has expired; trouble is logged."""
+        """Renew the lease, or take a new one if it has expired; trouble is logged."""
         await self._try(math.inf)
 
     async def _try(self, since: float) -> None:
-        """Renew, unless somebody else has meanwhile, after the moment `since`: never, if that is infinite."""
+        """Renew, unless another task has done so since the moment `since`: always, if that is infinite."""
         async with self._turn:
             began = self.clock()
             was_refused = self._is_refused and began - self._tried_at < REFUSED_DELAY
-            if self._is_sure(since) or (was_refused and since < math.inf):  # many wait for the same
+            if self._is_sure(since) or (was_refused and since < math.inf):  # many wait for the same answer
                 return
             self._tried_at = began
             try:
@@ -140,7 +141,7 @@ class Lease:
                     await self._renew(await self._connected())
             except DATABASE_ERRORS as error:
                 self._well_since = math.inf
-                # A connection that breaks says nothing yet: the next try to connect will.
+                # A broken connection proves nothing yet; the next attempt to connect will.
                 self._is_refused = self._is_sole and _refuses(error)
                 log.warning("lease.not_renewed", error=named(error), refused=self._is_refused)
                 self._disconnect()
@@ -150,11 +151,11 @@ class Lease:
                 self._well_since = min(self._well_since, self.clock())
 
     async def end(self) -> None:
-        """Set free what is open, so that others take it over at once."""
+        """Release open reloads, so that others take them over immediately."""
         async with self._turn:
             self._good_until = 0.0
             self.held = {}
-            with suppress(*DATABASE_ERRORS):  # then it runs out by itself
+            with suppress(*DATABASE_ERRORS):  # then it expires by itself
                 async with asyncio.timeout(RENEW_TIMEOUT):
                     await self._release(await self._connected())
             self._disconnect()
@@ -177,7 +178,7 @@ class Lease:
         seen = await connection.fetchrow(_RENEW, self.id, LEASE_TIMEOUT)
         if seen is None:
             seen = await self._take_new(connection)
-        # While ours refuses us, a standby may be promoted; and a pooler, which shows a process id of its own
+        # While ours refuses us, a standby may be promoted; and a pooler, which shows a process ID of its own
         # making, may refuse by itself.
         if seen["has_standby"] or seen["pid"] != connection.get_server_pid():
             self._is_sole = False
@@ -185,7 +186,7 @@ class Lease:
             await self._give_way(connection)
 
     async def _give_way(self, connection: Connection) -> None:
-        """A newer version has come: its replicas read our rows, but we would lose what only it knows."""
+        """Step back: a newer version's replicas can read our rows, but we would lose what only they know."""
         if not self.is_outdated:
             log.error("lease.outdated", why="a newer version has changed the database: upgrade the bot")
         self.is_outdated = True
@@ -194,7 +195,7 @@ class Lease:
         await self._release(connection)
 
     async def _take_new(self, connection: Connection) -> asyncpg.Record:
-        """A new lease inherits what the last one held, but for what others have claimed meanwhile.
+        """Take a new lease, which inherits what the last one held, except what others have claimed since.
 
         Return what was seen of the database.
         """
@@ -215,13 +216,14 @@ class Lease:
 
 
 def _refuses(error: Exception) -> bool:
-    """Whether a database serves nobody: nobody listens there, it says that it starts, or its disk is full.
+    """Return whether a database serves nobody: nothing listens there, it is starting, or its disk is full.
 
-    While it stops, others may still have a connection. What is read-only may be so for us alone: a standby.
+    While it stops, others may still have a connection. If it is read-only, that may be so only for us: a
+    standby.
     """
     if isinstance(error, asyncpg.CannotConnectNowError):
         return any(said in str(error) for said in _STARTS)
     if isinstance(error, ConnectionRefusedError | FileNotFoundError | asyncpg.DiskFullError):
         return True
-    each = set(re.findall(r"\[Errno (\d+)\]", str(error)))  # of a name with several addresses
+    each = set(re.findall(r"\[Errno (\d+)\]", str(error)))  # for a name with several addresses
     return type(error) is OSError and str(errno.ECONNREFUSED) in each and each <= _NOBODY_LISTENS

@@ -1,4 +1,4 @@
-"""Pure: what a store holds in memory; its verbs, and what they have changed since the last write."""
+"""Pure: the part of a store in memory; its verbs, and what they have changed since the last write."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -14,28 +14,28 @@ from bot.store.rows import FORGOTTEN, RELOAD
 from bot.store.server_verbs import ServerVerbs
 
 REDELIVERY_AGE = 900.0
-"""How long Discord's token answers an interaction, and how long one may be delivered again."""
+"""Seconds for which Discord's token answers an interaction, and for which one may be delivered again."""
 
 
 class Memory(ServerVerbs):
-    """The verbs that change what is in memory.
+    """The verbs that change memory; one runs at a time.
 
-    One runs at a time. A verb finds what has ended if it was remembered, or between `load` and `settle`.
+    A verb finds an ended reload if it was remembered, or between `load` and `settle`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._joined: dict[int, None] = {}
-        """Reloads that somebody joined, and that have ended: a join may be delivered again."""
+        """Ended reloads that somebody joined: a join may be delivered again."""
 
     def load(self, reloads: Iterable[Reload]) -> None:
-        """Hold what was read for the verbs of this turn."""
+        """Hold what was read for this turn's verbs."""
         for reload in reloads:
             self._touched.add(reload.id)
             self.remember(RELOAD.address(reload.id), reload)
 
     def settle(self) -> None:
-        """Let go of what has ended; what somebody joined stays for a while."""
+        """Drop ended reloads; those that somebody joined stay for a while."""
         for id_ in self._touched:
             known = self.reloads.get(id_)
             if known is None or known.is_open:
@@ -48,7 +48,7 @@ class Memory(ServerVerbs):
         self._touched.clear()
 
     def hidden(self, server: int) -> int:
-        """The highest id that does not count any more of a server's reloads."""
+        """Return the highest ID of a server's reloads that no longer count."""
         return self.forgotten.get(server, -1)
 
     def ask(self, new: Reload) -> Reload | None:
@@ -83,7 +83,7 @@ class Memory(ServerVerbs):
             return None
         if known.test is not None and known.test.by.user != user:
             raise NoTestNow("asked")
-        if (known.test is None) is (test is None):  # their first press stands
+        if (known.test is None) is (test is None):  # their first press counts
             return known
         return self._put(known, replace(known, test=test))
 
@@ -98,7 +98,7 @@ class Memory(ServerVerbs):
         return self._put(known, after)
 
     def _put(self, known: Reload, after: Reload) -> Reload:
-        """A test image that is not asked for any more leaves its place to another."""
+        """Store a reload; if its test image is no longer wanted, give the image's place back."""
         self.change(RELOAD.address(after.id), after)
         if (name := freed(known, after)) is not None:
             self.give_back_call(after.server, name)
@@ -114,7 +114,7 @@ class Memory(ServerVerbs):
                 self.remember(RELOAD.address(id_), None)
 
     def expire(self, old: Iterable[int], fading: Iterable[Reload], ended_before: float) -> int:
-        """Delete and fade what was found on disk, unless memory knows better; return how many."""
+        """Delete and strip what was found on disk, unless memory knows better; return how many."""
         done = 0
         for id_ in old:
             known = self.reloads.get(id_)
@@ -129,14 +129,14 @@ class Memory(ServerVerbs):
         return done
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Delete reloads, but for those that are open; return how many."""
+        """Delete reloads, except open ones; return how many."""
         ended = [id_ for id_ in ids if id_ not in self.reloads or not self.reloads[id_].is_open]
         for id_ in ended:
             self.change(RELOAD.address(id_), None)
         return len(ended)
 
     def forget(self, server: int, ids: Iterable[int], highest: int) -> None:
-        """Delete all of a server but its reloads, of which these; up to the highest id they are hidden."""
+        """Delete everything about a server, and these of its reloads; hide the rest up to the highest ID."""
         self.forget_rows(server)
         for id_ in dict.fromkeys((*ids, *self.of_server.get(server, {}))):
             self.change(RELOAD.address(id_), None)
@@ -144,7 +144,7 @@ class Memory(ServerVerbs):
 
 
 def _joined(twin: Reload, new: Reload) -> Reload:
-    """Where only who presses *Notify me* is pinged, a second asker is not."""
+    """Add an asker; a second one is not pinged if only people who press *Notify me* are."""
     known = any(asker.user == new.owner.user for asker in twin.askers)
     muted = new.muted and (not known or new.owner.user in twin.muted)
     after = join(twin, new.owner)

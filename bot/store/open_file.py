@@ -1,4 +1,4 @@
-"""The embedded store's file while it is open: by sqlitedict; a copy is put back if somebody deletes it."""
+"""The embedded store's file while it is open in sqlitedict. A copy is put back if somebody deletes it."""
 
 import math
 import time
@@ -18,11 +18,11 @@ BUSY_TIMEOUT_MS = 3000
 _PRAGMAS = (
     "synchronous=FULL",
     "secure_delete=ON",
-    "wal_autocheckpoint=200",  # pages: everybody waits for a checkpoint; of SQLite's 1,000, 60 to 90 ms
+    "wal_autocheckpoint=200",  # pages; everybody waits for a checkpoint: 60 to 90 ms at SQLite's 1,000
     f"busy_timeout={BUSY_TIMEOUT_MS}",
 )
 PUT_BACK_SHOWN = 60.0
-"""How long /readyz says so: whoever watches it must see it once."""
+"""Seconds for which /readyz reports it, long enough for a monitor to see it once."""
 _PUT_BACK = "{path} was deleted or moved while the bot ran, and a copy was put back: see who does that"
 _LOST = (
     "{path} was replaced or cut off while the bot ran, and nothing is stored any more: stop the bot, "
@@ -34,7 +34,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class OpenFile:
-    """The connection to the file; all but `fault` is for the store's own thread."""
+    """The connection to the file; everything except `fault` is for the store's own thread."""
 
     def __init__(self, path: Path, lock: TextIO) -> None:
         self._path = path
@@ -65,17 +65,17 @@ class OpenFile:
 
     @property
     def fault(self) -> str:
-        """The one of `bot.store.base`."""
+        """The fault of `bot.store.base`."""
         if self._is_lost:
             return _LOST.format(path=self._path)
         is_new = time.monotonic() < self._put_back_at + PUT_BACK_SHOWN
         return self._damage or (_PUT_BACK.format(path=self._path) if is_new else "")
 
     def _execute(self, statement: str, *args: Any) -> Any:
-        """Do one statement; return its first row."""
+        """Run one statement; return its first row."""
         if self._is_lost:
             raise StoreTrouble(self.fault)
-        if self._db is None or not self._db.conn.is_alive():  # it would be waited for, for ever
+        if self._db is None or not self._db.conn.is_alive():  # otherwise the wait would never end
             raise StoreTrouble("the storage thread has died: restart the bot")
         return self._db.conn.select_one(statement, args)
 
@@ -83,14 +83,14 @@ class OpenFile:
         return self._execute(f"PRAGMA {text}")
 
     def _guard(self) -> None:
-        """See that the file is there, and still ours; where it is gone, put a copy back.
+        """Make sure that the file is there and still ours; if it is gone, put a copy back.
 
         Raises StoreTrouble, OSError, sqlite3.Error: then nothing that was written counts.
         """
         found = Whereabouts.ANOTHER if self._is_lost else self._place.look()
         if found is Whereabouts.GONE:
             log.error("store.file_gone", path=str(self._path), todo="a copy of it is put back")
-            with suppress(FileExistsError, BlockingIOError):  # somebody else has come meanwhile
+            with suppress(FileExistsError, BlockingIOError):  # another process has come in the meantime
                 self._put_back()
                 found = Whereabouts.WELL
         if found is not Whereabouts.WELL and not self._is_lost:
@@ -101,9 +101,9 @@ class OpenFile:
             raise StoreTrouble(self.fault)
 
     def _put_back(self) -> None:
-        """Copy what the open connection sees, and go on with the copy.
+        """Copy what the open connection sees, and continue with the copy.
 
-        Raises FileExistsError, BlockingIOError where another has taken the place; OSError, sqlite3.Error.
+        Raises FileExistsError, BlockingIOError if another has taken the place; OSError, sqlite3.Error.
         """
         with ExitStack() as undo:
             lock = file.lock_again(self._lock, self._path.parent)
@@ -113,7 +113,7 @@ class OpenFile:
             undo.callback(part.unlink)
             self._execute("VACUUM INTO ?", str(part))
             undo.pop_all()
-        # From here on the copy is all that there is: whatever fails, it stays.
+        # From here on the copy is all that exists: whatever fails, it stays.
         self._db.close()
         self._place.remove_helpers()
         file.put(part, self._path)

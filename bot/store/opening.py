@@ -13,13 +13,13 @@ from bot.store.embedded import EmbeddedStore
 from bot.store.progress import while_it_moves
 
 OPEN_TIMEOUT = 30.0
-"""Without any progress: to upgrade a million reloads takes a while, and a disk that hangs never answers."""
+"""Seconds without progress: upgrading a million reloads takes a while, and a hanging disk never answers."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def open_store(url: SecretStr, folder: Path, metrics: Metrics) -> Store:
-    """Open the database of a URL, or where that is empty the file in a folder. Raises StoreUnusable."""
+    """Open a URL's database or, if the URL is empty, the file in a folder. Raises StoreUnusable."""
     if url.get_secret_value():
         from bot.store.postgres import PostgresStore  # noqa: PLC0415  # a file needs none of its libraries
 

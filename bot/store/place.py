@@ -1,4 +1,4 @@
-"""Where the store's file lies, and whether it is the one that is open: it may be deleted or replaced."""
+"""Checks whether the store's file is still the one that is open: it may be deleted or replaced."""
 
 import os
 import struct
@@ -7,26 +7,25 @@ from enum import Enum
 from pathlib import Path
 
 _HEADER = struct.Struct(">16sH10xI28xI36x")
-"""How an SQLite file begins: its kind, bytes of a page (1: 65,536), pages, `user_version`.
-
-https://www.sqlite.org/fileformat2.html
-"""
+"""The start of an SQLite file: its type, bytes per page (1: 65,536), pages, `user_version`.
+https://www.sqlite.org/fileformat2.html"""
 _KIND = b"SQLite format 3\0"
 
 
 class Whereabouts(Enum):
-    """What was found at the file's path."""
+    """The result of looking at the file's path."""
 
     WELL = "well"
     GONE = "gone"
     ANOTHER = "another"
-    """Replaced, truncated, or written over."""
+    """The file was replaced, truncated, or overwritten."""
 
 
 class Place:
-    """The file at a path, as it was when this was made: before SQLite opened it. It is closed after that.
+    """The file at a path, as it was when this was made: before SQLite opened it.
 
-    Closing any descriptor of a file ends all POSIX locks that the process has on it.
+    It must be closed after SQLite: closing any descriptor of a file ends all POSIX locks that the process has
+    on it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +38,7 @@ class Place:
         self._helpers: dict[Path, int | None] = {}
 
     def look(self) -> Whereabouts:
-        """Compare what is there with what was. Raises OSError."""
+        """Compare the file that is there with the one that was. Raises OSError."""
         try:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -58,9 +57,9 @@ class Place:
         return kind == _KIND and mark in self._marks and (size >= self._size or is_tidied)
 
     def is_open(self, mark: int) -> None:
-        """Note what SQLite, which is open by now, keeps beside it, and what it has as `user_version`.
+        """Record SQLite's helper files, now that it has opened the file, and its `user_version`.
 
-        With a reader in the way that number is not in the file yet.
+        While a reader is in the way, that number is not in the file yet.
         """
         header = os.pread(self._descriptor, _HEADER.size, 0)
         self._marks = {mark, _HEADER.unpack(header)[3]}
@@ -68,14 +67,14 @@ class Place:
         self._helpers = {name: _number(name) for name in names}
 
     def remove_helpers(self) -> None:
-        """Delete what SQLite keeps beside the file, if it is ours: it would be taken for another file's."""
+        """Delete SQLite's helper files if they are ours: they would be taken for another file's."""
         for name, number in self._helpers.items():
             if number is not None and number == _number(name):
                 with suppress(OSError):
                     name.unlink()
 
     def close(self) -> None:
-        """Let go of it, after SQLite has."""
+        """Close the file, after SQLite has."""
         os.close(self._descriptor)
 
 

@@ -1,7 +1,7 @@
 """The PostgreSQL store: shared by many processes, with the pure verbs and the rows of the embedded one.
 
-A step is one statement, which compares the row's version and owner. What looks at several rows of a server
-takes the server's turn first: an advisory lock that ends with its transaction.
+A step is one statement, which compares the row's version and owner. A verb that looks at several rows of a
+server first takes the server's turn: an advisory lock that ends with its transaction.
 """
 
 import asyncio
@@ -33,16 +33,16 @@ from bot.store.schema import Connection, transaction
 from bot.store.server_rows import STEP_TIMEOUT
 
 BEGIN_TRIES = 3
-"""At a start: to take a lease is given 2.5 s."""
+"""Tries at a start; each takes up to 2.5 s for a lease."""
 SETTLE_TIMEOUT = 1.0
-"""A stop waits so long for writes that are under way: they would belong to a lease that has ended."""
+"""Seconds that a stop waits for writes in progress: later they would belong to an expired lease."""
 __all__ = ["EXPIRE_BATCH", "SERVERS_BATCH", "PostgresStore"]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class PostgresStore(Past):
-    """The store of `bot.store.base` in a database, of which this process has a part (`bot.store.lease`)."""
+    """The store of `bot.store.base` in a database that this process shares (`bot.store.lease`)."""
 
     is_shared = True
 
@@ -58,7 +58,7 @@ class PostgresStore(Past):
     ) -> "PostgresStore":
         """Connect, bring the tables up to date, take a lease. Raises DatabaseUnusable, saying what to do.
 
-        `clock`: monotonic seconds, suspends included.
+        `clock`: monotonic seconds, including suspends.
         """
         database = await Database.open(url, metrics or Metrics())
         lease = Lease(database.connect, is_fixed=is_fixed(url), clock=clock)
@@ -70,7 +70,7 @@ class PostgresStore(Past):
             database.close()
             raise DatabaseUnusable("the database is slow or rejects our writes: check its log")
         store = cls(database, lease)
-        with suppress(StoreTrouble):  # the newest first, before anybody looks; it is tried again
+        with suppress(StoreTrouble):  # the newest first, before anybody looks; it is retried
             await store.inspect()
         return store
 
@@ -96,7 +96,7 @@ class PostgresStore(Past):
         self._database.close()
 
     def close(self) -> None:
-        """Nothing is left to be let go of: see `release`."""
+        """Close the connections: `release` has let go of everything else."""
 
     # Reloads
 
@@ -120,7 +120,7 @@ class PostgresStore(Past):
     async def _ask(
         self, connection: Connection, new: Reload, lease_id: uuid.UUID
     ) -> tuple[Reload | None, int | None]:
-        """Return the stored reload, and its version where it is ours."""
+        """Return the stored reload, and its version if it is ours."""
         found = await connection.fetch(sql.ABOUT_TO_ASK, new.server, new.asked_at - REDELIVERY_AGE)
         records = {reload.id: (record, reload) for record, reload in sql.readable(found)}
         memory = sql.memory_of(reload for _, reload in records.values())
@@ -163,14 +163,14 @@ class PostgresStore(Past):
         async def work(connection: Connection) -> Reload | None:
             with self._writing(id_):
                 may_be_done = True
-                if (known := self._lease.held.get(id_)) is not None:  # mostly nobody has changed it since
+                if (known := self._lease.held.get(id_)) is not None:  # usually nobody has changed it since
                     after = sql.memory_of([known.row]).step(id_, from_, to, facts)
                     if after is not None and await self._replace(connection, known, after):
                         return after
                     may_be_done = after is not None
                 while (known := await self._read(connection, id_)) is not None:
                     if may_be_done and id_ in self._lease.held and sql.is_done(known.row, to, facts):
-                        return known.row  # by us, and the answer was lost
+                        return known.row  # we did, and the answer was lost
                     after = sql.memory_of([known.row]).step(id_, from_, to, facts)
                     if after is None or await self._replace(connection, known, after):
                         return after
@@ -180,7 +180,7 @@ class PostgresStore(Past):
         return await self._write(STEP_TIMEOUT, work)
 
     async def _read(self, connection: Connection, id_: int) -> Held | None:
-        """A row that is ours, or nobody's as it is closed. Raises Taken."""
+        """Return a row that is ours, or nobody's because it is closed. Raises Taken."""
         record = await connection.fetchrow(sql.FIND, id_)
         if record is not None and record["owner"] == self._lease.id:
             self._claims.take(record, sql.reload_of(record))
@@ -196,7 +196,7 @@ class PostgresStore(Past):
         return Held(row, record["version"])
 
     async def _replace(self, connection: Connection, was: Held, after: Reload) -> bool:
-        """Write a step of ours; False: the row is not any more as it `was`."""
+        """Write a step of ours; return False if the row is no longer as it `was`."""
         owner = self._lease.id if was.row.is_open else None
         if after.state is State.REMOVED:
             version = await connection.fetchval(sql.REMOVE, after.id, was.version, owner)
@@ -210,7 +210,7 @@ class PostgresStore(Past):
         return version is not None
 
     async def _change(self, connection: Connection, was: asyncpg.Record, after: Reload) -> bool:
-        """Write who asked; whoever looks after it is told. False: the row is not any more as it `was`."""
+        """Write who asked, and notify its process; return False if the row is no longer as it `was`."""
         owner, mine = was["owner"], was["owner"] == self._lease.id
         known = Held(sql.reload_of(was), was["version"])
         version = await _put(connection, known, after, owner, owner, news=not mine)
@@ -220,7 +220,10 @@ class PostgresStore(Past):
 
     @contextmanager
     def _writing(self, id_: int) -> Iterator[None]:
-        """What fails here may have been done all the same: it is read again, or found by `_compare`."""
+        """Mark a write in progress.
+
+        If it fails, it may still have been done; it is then read again, or found by `_compare`.
+        """
         self._claims.under_way[id_] += 1
         try:
             yield
@@ -235,7 +238,7 @@ class PostgresStore(Past):
         await self._fetch(sql.TRY_AGAIN, self._lease.id, servers, [str(thread) for thread in threads])
 
     async def open(self) -> list[Reload]:
-        """All that is open, whoever looks after it."""
+        """Return all open reloads, whoever looks after them."""
         return [
             sql.reload_of(record)
             for record in await self._fetch("SELECT id, body FROM reloads WHERE is_open")
@@ -251,7 +254,7 @@ async def _put(
     *,
     news: bool,
 ) -> int | None:
-    """Write a reload; a test image that is not asked for any more leaves its place to another."""
+    """Write a reload; if its test image is no longer wanted, give the image's place back."""
     if (name := freed(was.row, after)) is None:
         return await sql.update(connection, after, was.version, was_owner, owner, news=news)
     async with transaction(connection):

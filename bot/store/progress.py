@@ -1,4 +1,4 @@
-"""A limit on progress, not on time: work on a large store takes long, and a disk that hangs never answers."""
+"""A limit on progress instead of time: work on a large store takes long, and a hanging disk never answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 async def while_it_moves(work: Callable[[Callable[[], None]], T], seconds: float) -> T:
-    """Do work in a thread, which calls what it is given now and then.
+    """Run work in a thread that regularly calls the function it is given.
 
-    Raises TimeoutError when it has not for so many seconds: the thread is left to itself.
+    Raises TimeoutError if it has not called for this many seconds; the thread is then left alone.
     """
     loop, moved = asyncio.get_running_loop(), asyncio.Event()
 

@@ -111,14 +111,14 @@ MIGRATIONS = (
     """,
 )
 _LOCK = 0x7265_7761_726D
-"""Any number, so long as every replica takes the same."""
+"""The advisory lock's number: any would do if all replicas use the same."""
 
 
 @asynccontextmanager
 async def transaction(connection: Connection) -> AsyncIterator[None]:
-    """A transaction; where it is cut short, so is its connection.
+    """A transaction; if it is cut short, so is its connection.
 
-    asyncpg's own would wait for the answer to its ROLLBACK, for ever where the other side has gone silent.
+    asyncpg's own would wait for the answer to its ROLLBACK, forever if the other side has gone silent.
     """
     inner = connection.transaction()
     await inner.start()
@@ -139,7 +139,7 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
 async def migrate(connection: Connection) -> None:
     """Bring the tables up to date, one replica at a time.
 
-    Raises DatabaseUnusable where a newer version has been here; asyncpg's errors.
+    Raises DatabaseUnusable if a newer version has been here; asyncpg's errors.
     """
     async with transaction(connection):
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")

@@ -18,15 +18,15 @@ from bot.store.rows import EVENT, KEY, PAID, SETTINGS, VALUE, WATCH, Kind
 from bot.store.schema import Connection
 
 WRITE_TIMEOUT = 5.0
-"""A call that takes longer is in trouble; its write may still land."""
+"""Seconds after which a call is in trouble; its write may still land."""
 STEP_TIMEOUT = 1.0
-"""The same for a step, and for a reading: neither an ending nor a first answer is held up."""
+"""The same for a step or a read, so that neither an ending nor a first response is held up."""
 READ_BATCH = 500
 T = TypeVar("T")
 
 
 class ServerRows:
-    """These verbs of `bot.store.base`."""
+    """The verbs of `bot.store.base` about servers."""
 
     def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
@@ -36,7 +36,7 @@ class ServerRows:
         return await self._database.fetch(limit, query, *args)
 
     async def _write(self, limit: float, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Write, unless a newer version has been here: it would lose what only that one knows."""
+        """Write, unless a newer version has been here: we would lose what only that one knows."""
         if self._lease.is_outdated:
             raise StoreTrouble("the database has been taken over by a newer version: upgrade the bot")
         return await self._database.write(limit, work)
@@ -177,7 +177,7 @@ class ServerRows:
         return await self._database.do(STEP_TIMEOUT, lambda c: sql.find_row(c, kind, server, name))
 
     async def _all(self, kind: Kind[T]) -> AsyncIterator[tuple[int, T]]:
-        """All rows of a kind with their servers: a million are neither read at once nor held in memory."""
+        """Yield all rows of a kind with their servers: a million fit neither one query nor memory."""
         after = (0, "")
         while page := await self._fetch(sql.ROWS, kind.word, *after, READ_BATCH):
             for record in page:
@@ -194,7 +194,7 @@ class ServerRows:
 
 
 async def _write_watch(connection: Connection, memory: Memory, server: int, model: str) -> None:
-    """Write what a verb has changed of a watch."""
+    """Write what a verb has changed in a watch."""
     for watch in memory.changed.values():
         place = (WATCH.word, server, model)
         if watch is None:

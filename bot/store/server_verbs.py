@@ -1,4 +1,4 @@
-"""Pure: a store's verbs on what is kept of a server besides its reloads, and on small values."""
+"""Pure: a store's verbs about a server's other data, and about small values."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ from bot.store.tables import Tables
 
 
 class ServerVerbs(Tables):
-    """These verbs of `bot.store.base`."""
+    """The verbs of `bot.store.base` about servers."""
 
     def set_key(self, server: int, row: KeyRow) -> None:
         self.change(KEY.address(server), row)
@@ -58,7 +58,7 @@ class ServerVerbs(Tables):
         known = self.watches.get((watch.server, watch.model))
         if known is not None and new:
             after = joined(known, Watcher(watch.by, watch.channel))
-        elif known is not None:  # somebody may have come or gone meanwhile
+        elif known is not None:  # watchers may have come or gone in the meantime
             after = watched_by(watch, known.watchers[0], known.others)
         elif not new:
             return False
@@ -116,7 +116,7 @@ class ServerVerbs(Tables):
         return event.told
 
     def forget_rows(self, server: int) -> None:
-        """Delete all that is kept of a server besides its reloads."""
+        """Delete everything about a server except its reloads."""
         if server in self.settings:
             self.change(SETTINGS.address(server), None)
         for name in list(self.paid_calls.get(server, {})):

@@ -1,4 +1,4 @@
-"""What the PostgreSQL store says to the database, and how its rows become ours."""
+"""The PostgreSQL store's statements, and how its records become our rows."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -41,11 +41,9 @@ UPDATE replicas SET lease_until = '-infinity' WHERE id IN (
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now()
             AND (since < now() - make_interval(secs => $2) OR since > now()))
 """
-"""A lease that has run out expires for good before its reloads are claimed: a renewal may be under way.
-
-A replica whose own lease is younger than the seconds given claims nothing, so that after an outage the
-previous owners come first. A lease that began in the future: the clock was set back.
-"""
+"""Leases that have run out expire for good before their reloads are claimed: a renewal may be in progress. A
+replica whose own lease is younger than the seconds given claims nothing, so that after an outage the previous
+owners come first. If a lease began in the future, the clock was set back."""
 _UNOWNED = """
 is_open AND NOT EXISTS (SELECT FROM replicas p WHERE p.id = r.owner AND p.lease_until > '-infinity')
 AND EXISTS (SELECT FROM replicas WHERE id = $1 AND lease_until > now())
@@ -56,7 +54,8 @@ CLAIM = f"""
 UPDATE reloads r SET owner = $1, has_news = false WHERE {_UNOWNED} AND id = ANY($2)
 RETURNING id, body, version
 """
-"""Twice, as the first sees leases as they were when it began: the row may belong to a newer one by now."""
+"""The owner is checked twice, as the first query sees leases as they were when it began: the row may belong
+to a newer one by now."""
 NEWS = """
 UPDATE reloads r SET has_news = false
 FROM (SELECT id FROM reloads WHERE owner = $1 AND has_news ORDER BY id FOR UPDATE SKIP LOCKED) mine
@@ -100,7 +99,7 @@ WITH page AS (SELECT newest, used_by FROM {_OTHERS} ORDER BY used_at DESC, newes
 SELECT id, body FROM reloads WHERE server = $1 AND id > {_HIDDEN}
 AND id = ANY (ARRAY(SELECT newest FROM page UNION SELECT used_by FROM page))
 """
-"""Of a page of models the newest reloads, and those by which they were last used."""
+"""The newest reloads of a page of models, and those that last used them."""
 ABOUT = f"""
 SELECT id, body FROM reloads WHERE server = $1 AND id > {_HIDDEN} AND id = ANY (ARRAY(
     SELECT newest FROM models WHERE server = $1 AND model = $3
@@ -144,7 +143,7 @@ WITH RECURSIVE known (server) AS (
     FROM known WHERE server IS NOT NULL)
 SELECT server FROM known WHERE server > $1 LIMIT $2
 """
-"""From one to the next by the index: a server may have a long history (8 us each, measured)."""
+"""Servers, found one after the other by the index: a server may have a long history (8 us each, measured)."""
 CROWDED = f"""
 SELECT server, EXISTS (SELECT FROM reloads r WHERE r.server = known.server OFFSET $3) AS is_crowded
 FROM ({SERVERS}) known
@@ -174,7 +173,7 @@ HIDE = """
 INSERT INTO rows SELECT 'forgotten', $1, '', to_json(max(id)) FROM reloads HAVING count(*) > 0
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
 """
-"""Ids grow with time: what is asked for later lies above all that there are."""
+"""IDs grow with time: later requests get IDs above all existing ones."""
 FORGET_FIRST = """
 DELETE FROM reloads WHERE id = ANY (ARRAY(
     SELECT id FROM reloads WHERE server = $1 AND is_open
@@ -190,7 +189,7 @@ RETURNING id
 TO_SEE = """
 SELECT id, body FROM reloads WHERE id < $1 AND last_at IS NOT NULL ORDER BY id DESC LIMIT $2 FOR SHARE
 """
-"""Locked, so that none is deleted between what is read of it and what is written."""
+"""Rows are locked, so that none is deleted between reading and writing."""
 SEE_MODELS = """
 SELECT sum(see_model(server, model, id, outcome, used_at)) FROM unnest(
     $1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::double precision[])
@@ -200,7 +199,7 @@ AS these (server, model, id, outcome, used_at)
 
 @asynccontextmanager
 async def servers_turn(connection: Connection, server: int) -> AsyncIterator[None]:
-    """A transaction in which nobody else changes what several rows of a server say together."""
+    """Open a transaction in which nobody else changes what several rows of a server say together."""
     async with transaction(connection):
         await connection.execute(SERVERS_TURN, server)
         yield
@@ -209,7 +208,7 @@ async def servers_turn(connection: Connection, server: int) -> AsyncIterator[Non
 async def update(
     connection: Connection, after: Reload, version: int, was_owner: Any, owner: Any, *, news: bool
 ) -> int | None:
-    """Write a row that has this version and owner; return its new version, or None where it has not."""
+    """Write a row that has this version and owner; return its new version, or None if none has."""
     id_, _, _, state, is_open, is_joinable, may_fade, _, *rest = columns(after)
     what = (state, is_open, is_joinable, may_fade, *rest)
     now: int | None = await connection.fetchval(UPDATE, id_, version, was_owner, *what, owner, news)
@@ -217,13 +216,13 @@ async def update(
 
 
 async def find_row(connection: Connection, kind: Kind[T], server: int, name: str = "") -> T | None:
-    """A key, settings, a watch or a value, or None."""
+    """Return a key, settings, a watch or a value, or None."""
     value = await connection.fetchval(ROW, kind.word, server, name)
     return None if value is None else _read(kind, kind.address(server, name), value)
 
 
 def columns(reload: Reload) -> tuple[Any, ...]:
-    """The values of COLUMNS."""
+    """Return the values of COLUMNS."""
     return (
         *(reload.id, reload.server, reload.model, reload.state, reload.is_open),
         reload.state in JOINABLE,
@@ -234,22 +233,22 @@ def columns(reload: Reload) -> tuple[Any, ...]:
 
 
 def packed(row: StoredRow) -> str:
-    """A row as the database keeps it."""
+    """Return a row as the database keeps it."""
     return orjson.dumps(row).decode()
 
 
 def row_of(kind: Kind[T], record: asyncpg.Record) -> T:
-    """A key, settings or a watch from the record of its server, name and value."""
+    """Return a key, settings or a watch from the record of its server, name and value."""
     return _read(kind, kind.address(record["server"], record["name"]), record["value"])
 
 
 def reload_of(record: asyncpg.Record) -> Reload:
-    """A reload from the record of its id and body."""
+    """Return a reload from the record of its ID and body."""
     return _read(RELOAD, RELOAD.address(record["id"]), record["body"])
 
 
 def readable(records: Iterable[asyncpg.Record]) -> Iterator[tuple[asyncpg.Record, Reload]]:
-    """Those that this version can read: a newer one may have written the others, which stop nobody."""
+    """Return those that this version can read: a newer one may have written the others, which stop nobody."""
     for record in records:
         try:
             yield record, reload_of(record)
@@ -258,7 +257,7 @@ def readable(records: Iterable[asyncpg.Record]) -> Iterator[tuple[asyncpg.Record
 
 
 def _read(kind: Kind[T], address: str, value: str) -> T:
-    """Raises StoreTrouble: a newer version may have written it."""
+    """Return a row. Raises StoreTrouble: a newer version may have written it."""
     try:
         return unpack(kind, address, orjson.loads(value))
     except ValueError:
@@ -266,7 +265,7 @@ def _read(kind: Kind[T], address: str, value: str) -> T:
 
 
 def memory_of(reloads: Iterable[Reload]) -> Memory:
-    """A part of the store in memory, for a pure verb."""
+    """Return a part of the store in memory, for a pure verb."""
     memory = Memory()
     for reload in reloads:
         memory.remember(RELOAD.address(reload.id), reload)
@@ -274,5 +273,5 @@ def memory_of(reloads: Iterable[Reload]) -> Memory:
 
 
 def is_done(row: Reload, to: State, facts: Facts) -> bool:
-    """Whether a step has been taken already."""
+    """Return whether a step has been taken already."""
     return row.state is to and all(getattr(row, name) == value for name, value in facts.items())

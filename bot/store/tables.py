@@ -1,4 +1,4 @@
-"""Pure: rows in memory, and what has changed of them since the last write."""
+"""Pure: rows in memory, and their changes since the last write."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Tables:
     """Rows by address ("reload:<id>", "key:<server>", "value:<name>" …).
 
-    `changed` is what the disk does not have yet; `undo` takes it back.
+    `changed` is what the disk doesn't have yet; `undo` takes it back.
     """
 
     def __init__(self) -> None:
@@ -34,20 +34,20 @@ class Tables:
         self.settings: dict[int, ServerSettings] = {}
         self.watches: dict[tuple[int, str], Watch] = {}
         self.paid_calls: dict[int, dict[str, PaidCall]] = {}
-        """By server and name; one without any has none."""
+        """By server and name; a server without any has no entry."""
         self.events: dict[int, dict[str, Event]] = {}
-        """The same."""
+        """Events in the same form."""
         self.values: dict[str, Any] = {}
         self.forgotten: dict[int, int] = {}
-        """Servers whose reloads up to this id are hidden, until all of them are deleted."""
+        """Servers whose reloads up to this ID are hidden, until all of them are deleted."""
         self.changed: dict[str, Any] = {}
-        """None: deleted."""
+        """Changed rows by address; None: deleted."""
         self._before: dict[str, Any] = {}
         self._touched: set[int] = set()
         """Reloads that were changed, or read for a verb."""
 
     def begin(self) -> None:
-        """What has changed so far is on disk."""
+        """Begin: everything changed so far is on disk."""
         self.changed, self._before = {}, {}
 
     def undo(self) -> None:
@@ -56,10 +56,10 @@ class Tables:
             self.remember(address, value)
 
     def _table(self, address: str) -> tuple[dict[Any, Any], Any]:
-        """Where the row of an address stands."""
+        """Return the table for an address."""
         kind = kind_of(address)
         number, name = kind.place(address)
-        if kind in (PAID, EVENT):  # few of a server, and read with each answer of the API
+        if kind in (PAID, EVENT):  # a server has few; they are read with each answer of the API
             of_servers: dict[int, Any] = self.paid_calls if kind is PAID else self.events
             return of_servers.setdefault(number, {}), name
         tables: dict[Kind[Any], tuple[dict[Any, Any], Any]] = {
@@ -73,14 +73,14 @@ class Tables:
         return tables[kind]
 
     def known(self, address: str) -> StoredRow | None:
-        """The row at an address, or None."""
+        """Return the row at an address, or None."""
         table, place = self._table(address)
         return table.get(place)
 
     def remember(self, address: str, value: StoredRow | None) -> None:
-        """Hold a row that the disk has; None: it has none."""
+        """Hold a row as the disk has it; None: it has none."""
         table, place = self._table(address)
-        if value is not None:  # in one go: the other thread reads meanwhile
+        if value is not None:  # in one go: the other thread reads in the meantime
             table[place] = value
         elif isinstance(gone := table.pop(place, None), Reload):
             of_server = self.of_server[gone.server]
@@ -93,7 +93,7 @@ class Tables:
             self.of_server.setdefault(value.server, {})[value.id] = value
 
     def change(self, address: str, value: StoredRow | None) -> None:
-        """Change memory, and note it for the disk; None deletes. Undone if the disk fails."""
+        """Change memory, and record it for the disk; None deletes. It is undone if the disk fails."""
         self._before.setdefault(address, self.known(address))
         self.changed[address] = value
         self.remember(address, value)

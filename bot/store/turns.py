@@ -1,4 +1,4 @@
-"""The embedded store's thread: verbs take turns there, and those that wait are written together."""
+"""The embedded store's thread: verbs take turns there, and waiting ones are written together."""
 
 import asyncio
 import functools
@@ -25,25 +25,25 @@ from bot.store.open_file import BUSY_TIMEOUT_MS, OpenFile
 from bot.store.rows import RELOAD, pack, unpack
 
 WRITE_TIMEOUT = 5.0
-"""A call that takes longer is in trouble; its write may still land."""
+"""Seconds after which a call is in trouble; its write may still land."""
 STEP_TIMEOUT = 1.0
-"""The same for a step, and for a reading: neither an ending nor a first answer is held up by a slow disk."""
+"""The same for a step or a read, so that a slow disk holds up neither an ending nor a first response."""
 WIPE_TIMEOUT_MS = 25
-"""Everybody's writes wait behind it; with a reader in the way the next write is another try."""
+"""Milliseconds to wait for readers: everybody's writes wait behind it, and the next write tries again."""
 
 GUARD_INTERVAL = 20.0
-"""Between two looks at where the file is, besides those before and after each write."""
+"""Seconds between two checks of the file, besides those before and after each write."""
 _WRITE = (
     "REPLACE INTO kv SELECT json_extract(value, '$[0]'), CAST(json_extract(value, '$[1]') AS BLOB) "
     "FROM json_each(?)"
 )
-"""Any number of rows in one statement, and one parameter."""
+"""Writes any number of rows in one statement, with one parameter."""
 _T = TypeVar("_T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Turns(OpenFile):
-    """What is in memory, the connection to the file, and the thread in which both change."""
+    """Memory, the connection to the file, and the thread in which both change."""
 
     def __init__(self, metrics: Metrics, memory: Memory, path: Path, lock: TextIO) -> None:
         super().__init__(path, lock)
@@ -57,7 +57,7 @@ class Turns(OpenFile):
         self._watching.start()
 
     def _watch(self) -> None:
-        """Runs in a thread of its own, by real time: nothing is written for hours, perhaps."""
+        """Check the file, in a thread of its own and by real time: there may be no write for hours."""
         while not self._is_closing.wait(GUARD_INTERVAL):
             self._thread.submit(self._look_after)
 
@@ -65,17 +65,17 @@ class Turns(OpenFile):
         self._is_closing.set()
         self._watching.join()
 
-    # What follows runs in the store's own thread, one verb at a time: that makes each of them atomic.
+    # The following runs in the store's own thread, one verb at a time, which makes each of them atomic.
 
     def _select(self, query: str, *args: Any) -> Any:
-        """The JSON that a query of `bot.store.index` returns. Raises sqlite3.Error, StoreTrouble."""
+        """Return the JSON of a query in `bot.store.index`. Raises sqlite3.Error, StoreTrouble."""
         return orjson.loads(self._execute(query, *args)[0])
 
     def _reloads(self, query: str, *args: Any) -> list[Reload]:
         return self._read(self._select(query, *args))
 
     def _read(self, values: Iterable[Any]) -> list[Reload]:
-        """Those that this version can read. One that it cannot stops nobody: `inspect` tells of it."""
+        """Return those that this version can read. An unreadable one stops nobody: `inspect` reports it."""
         found = []
         for value in values:
             try:
@@ -85,7 +85,7 @@ class Turns(OpenFile):
         return found
 
     def _take_turn(self, call: "_Call") -> Any:
-        """Whoever's turn comes first writes for all who wait: one fsync for a crowd."""
+        """Write for all who wait, in the turn of whoever comes first: one fsync for a crowd."""
         if not call.done:
             self._write_together([self._waiting.popleft() for _ in range(len(self._waiting))])
         if call.error is not None:
@@ -114,7 +114,7 @@ class Turns(OpenFile):
             call.done = True
 
     def _load(self, calls: list["_Call"]) -> None:
-        """Have in memory the ended reloads that verbs are about, by one query for all."""
+        """Load into memory the ended reloads that verbs are about, by one query for all."""
         needed = {id_ for call in calls for id_ in call.about if id_ not in self._memory.reloads}
         if needed:
             addresses = orjson.dumps([RELOAD.address(id_) for id_ in needed]).decode()
@@ -122,7 +122,7 @@ class Turns(OpenFile):
             self._memory.load(row for row in found if row.id > self._memory.hidden(row.server))
 
     def _write(self) -> None:
-        """Bring what has changed to the disk, all or nothing: one statement, with a NULL for what is gone."""
+        """Write changes to the disk, all or nothing: one statement, with NULL for deleted rows."""
         packed = {name: pack(value) for name, value in self._memory.changed.items()}
         rows = [[name, value.decode() if value is not None else None] for name, value in packed.items()]
         if rows:
@@ -133,7 +133,7 @@ class Turns(OpenFile):
             self._wipe(0)
 
     def _wipe(self, patience: int = WIPE_TIMEOUT_MS) -> None:
-        """Take what is gone off the disk; with a reader in the way it is due again with the next write."""
+        """Erase deleted bytes from the disk; with a reader in the way, the next write tries again."""
         self._wipe_due = True
         try:
             self._pragma(f"busy_timeout={patience}")
@@ -141,7 +141,7 @@ class Turns(OpenFile):
                 self._wipe_due = self._pragma("wal_checkpoint(TRUNCATE)")[0] != 0
             finally:
                 self._pragma(f"busy_timeout={BUSY_TIMEOUT_MS}")
-        except (sqlite3.Error, StoreTrouble) as error:  # what was to be written has been: only that waits
+        except (sqlite3.Error, StoreTrouble) as error:  # the write itself has succeeded: only this must wait
             log.warning("store.not_wiped", error=type(error).__name__)
 
     def _look_after(self) -> None:
@@ -153,23 +153,23 @@ class Turns(OpenFile):
             except (OSError, sqlite3.Error) as error:
                 log.warning("store.not_looked_at", error=type(error).__name__)
 
-    # What follows runs on the event loop.
+    # The following runs on the event loop.
 
     async def _call(
         self, limit: float, verb: Callable[..., _T], *args: Any, about: tuple[int, ...] = ()
     ) -> _T:
-        """Have a verb take its turn; `about`: ids of reloads that it needs, also if they have ended."""
+        """Have a verb take its turn; `about`: IDs of reloads that it needs, even ended ones."""
         call = _Call(functools.partial(verb, *args), about)
         self._waiting.append(call)
         done: _T = await self._in_thread(limit, self._take_turn, call)
         return done
 
     async def _call_and_wipe(self, limit: float, verb: Callable[..., _T], *args: Any) -> _T:
-        """Wipe in a turn of its own: who waits for another write need not wait for that."""
+        """Erase in a separate turn: others who wait for their write need not wait for that."""
         try:
             done = await self._call(limit, verb, *args)
         except StoreSlow:
-            self._thread.submit(self._wipe)  # behind the write that is late
+            self._thread.submit(self._wipe)  # after the late write
             raise
         await self._in_thread(limit, self._wipe)
         return done
@@ -188,7 +188,7 @@ class Turns(OpenFile):
             async with asyncio.timeout(limit):
                 return await asyncio.shield(landing)
         except TimeoutError:
-            if landing.done():  # it was the loop that was held up, and it looks at its clock first
+            if landing.done():  # the loop was held up, and it checks the clock first
                 return landing.result()
             landing.add_done_callback(_log_late)
             self._metrics.store_failures.inc()
@@ -200,7 +200,7 @@ class Turns(OpenFile):
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A verb that waits for its turn, and what came of it."""
+    """A verb that waits for its turn, and its result."""
 
     verb: Callable[[], Any]
     about: tuple[int, ...] = ()
@@ -209,7 +209,7 @@ class _Call:
     done: bool = False
 
     def make(self) -> None:
-        """Do it, and keep what came of it for whoever waits: a verb checks before it changes anything."""
+        """Run it, and keep the result for the caller: a verb checks before it changes anything."""
         try:
             self.result = self.verb()
         except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""What takes long in the embedded store, in pages: deletion, the rest of an upgrade, looking for damage."""
+"""Long work in the embedded store, done in pages: deletion, the rest of an upgrade, the search for damage."""
 
 import asyncio
 import sqlite3
@@ -17,16 +17,17 @@ from bot.store.turns import WRITE_TIMEOUT, Turns
 
 FIRST_BATCH, SMALLEST_BATCH = 100, 25
 PAGE_SECONDS = 0.006
-"""What a page is to take, so that nobody waits long behind it; after twice that, the next is halved."""
+"""Seconds that a page should take, so that nobody waits long behind it; after twice that, the next is halved.
+"""
 SERVERS_BATCH = 200
 CHECK_PAUSE = 0.25
-"""Between two pages of rows that are only looked at: a million take ten minutes, and 3 % of a core."""
+"""Seconds between two pages of rows that are only checked: a million take ten minutes, and 3 % of a core."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Upkeep(Turns):
-    """These verbs of `bot.store.base`."""
+    """The verbs of `bot.store.base` that take long."""
 
     def __init__(
         self, metrics: Metrics, memory: Memory, path: Path, lock: TextIO, largest_batch: int
@@ -40,7 +41,7 @@ class Upkeep(Turns):
         return file.UPGRADED in self._memory.values
 
     def _paced(self, began: float, done: int) -> int:
-        """Make the next page as large as the time for one allows."""
+        """Make the next page as large as the time allows."""
         took = time.monotonic() - began
         if took > 2 * PAGE_SECONDS:
             self._batch = max(SMALLEST_BATCH, self._batch // 2)
@@ -60,7 +61,7 @@ class Upkeep(Turns):
         return self._memory.expire(old, fading, ended_before)
 
     async def _wiped(self, done: int) -> int:
-        """Once nothing is left to be deleted, what is gone goes off the disk."""
+        """Erase deleted bytes from the disk once nothing is left to delete."""
         if not done:
             await self._in_thread(WRITE_TIMEOUT, self._wipe)
         return done
@@ -71,7 +72,7 @@ class Upkeep(Turns):
         return self._paced(began, done)
 
     def _forget(self, server: int) -> int:
-        (highest,) = self._select(index.HIGHEST)  # ids grow with time: what is asked for later lies above
+        (highest,) = self._select(index.HIGHEST)  # IDs grow with time: later requests are above
         ids: list[int] = self._select(index.NEWEST, server, highest, self._batch)
         self._memory.forget(server, ids, highest)
         return len(ids)
@@ -106,7 +107,7 @@ class Upkeep(Turns):
         return self._memory.remove(self._select(index.SURPLUS, server, *limits, self._batch))
 
     async def inspect(self) -> float | None:
-        """The verb of `bot.store.base`: what an older version wrote is entered in the index here."""
+        """The verb of `bot.store.base`: it enters in the index what an older version wrote."""
         began = time.monotonic()
         is_upgrading = self._is_upgrading
         below = self._memory.values[file.UPGRADED] if is_upgrading else self._looked_below
@@ -118,7 +119,7 @@ class Upkeep(Turns):
         if fault and not self._damage:
             self._damage = fault
             log.error("store.damaged", why=fault)
-        if fault and not page:  # it cannot be read any further
+        if fault and not page:  # the rest can't be read
             return None
         if is_upgrading:
             began = time.monotonic()
@@ -130,7 +131,7 @@ class Upkeep(Turns):
         return time.monotonic() - began if is_upgrading else CHECK_PAUSE
 
     def _enter(self, page: list[str]) -> None:
-        """Enter these in the index; killed before the value is written, it is done again."""
+        """Enter these in the index; if this is killed before the value is written, it is repeated."""
         if page:
             self._execute(index.ENTER_RANGE, page[-1], page[0])
         else:
@@ -139,7 +140,7 @@ class Upkeep(Turns):
 
 
 def _look_through(path: Path, below: str, most: int) -> tuple[list[str], str]:
-    """The addresses of a page of reloads, and what is wrong with one of them; none, where all is over.
+    """Return the addresses of a page of reloads, and a fault in one of them; no addresses at the end.
 
     Raises sqlite3.OperationalError.
     """

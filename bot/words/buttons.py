@@ -1,4 +1,4 @@
-"""The buttons of a reply, what is said after pressing them, and the form of the test image."""
+"""The buttons of a reply, the answers to pressing them, and the form of the test image."""
 
 from bot.domain.reload import Reload
 from bot.words.common import span
@@ -22,16 +22,16 @@ def not_notified_text(reload: Reload, say: Language) -> str:
 NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
 TEST_TOO, YES, TAKE_BACK = n_("Test it too"), n_("Yes, test it"), n_("Cancel the test")
 RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
-"""What stands on the buttons of a reply."""
+"""The labels of a reply's buttons."""
 TEST_TITLE = n_("Test image")
 TEST_ALT = n_("Test image made with {model}")
 TEST_LABEL = n_("Prompt")
 TEST_PROMPT = "a red apple on a wooden table, soft light"
-"""English in any language: it goes to the model."""
+"""English in every language, because it is sent to the model."""
 
 
 def test_cost(reload: Reload, say: Language) -> str:
-    """What the form of a test image says first."""
+    """The first text in the form of a test image."""
     return say(
         "This makes one picture with {model} and shows it to everyone here, in the reply. It **uses "
         "one generation** from this server's API account.",

@@ -1,7 +1,7 @@
-"""What sentences are made of.
+"""The parts of sentences.
 
-Model ids and the API's own words stand in code spans: there they cannot ping, format or link, and neither can
-hold a backtick.
+Model IDs and the API's own words are put in code spans: there they can't ping, format or link, and neither
+can contain a backtick.
 """
 
 import re
@@ -11,10 +11,10 @@ from bot.words.language import Language
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _PUSHED_ID_CHARACTERS = 30
-"""A phone shows about 60 characters of a push: the model's id, and what happened."""
+"""Characters of a model ID that leave room for the news: a phone shows about 60 characters of a push."""
 _MARKUP = re.compile(r"[\\`*_~|<>\[\]()#-]")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Control characters, and those that turn the direction of text around."""
+"""Control characters, and those that reverse the direction of text."""
 
 
 def span(seconds: float, say: Language) -> str:
@@ -30,13 +30,13 @@ def span(seconds: float, say: Language) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A display name as text that can neither format, ping, link nor turn what stands beside it around."""
+    """A display name as text that can't format, ping, link, or reverse the text around it."""
     bare = " ".join(_UNSEEN.sub("", name).split()).replace("://", ": //").replace("@", "@\u200b")
     return _MARKUP.sub(r"\\\g<0>", bare)
 
 
 def message_link(server: int, channel: int, message: int | None) -> str:
-    """A link to a message, or to what is known of where it is: its channel, its server."""
+    """A link to a message, or to the closest known place: its channel, its server."""
     place = f"https://discord.com/channels/{server}"
     if not channel:
         return place
@@ -44,7 +44,7 @@ def message_link(server: int, channel: int, message: int | None) -> str:
 
 
 def pushed_id(model: str) -> str:
-    """A model id as the first word of a push; a long one is cut in its middle."""
+    """A model ID as the first word of a push; a long one is cut in the middle."""
     if len(model) > _PUSHED_ID_CHARACTERS:
         half = _PUSHED_ID_CHARACTERS // 2
         model = f"{model[: half - 1]}…{model[-half:]}"

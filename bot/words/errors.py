@@ -1,4 +1,4 @@
-"""Private answers to what cannot be done: what was refused and why, trouble on our side."""
+"""Private answers to what can't be done: what was refused and why, or trouble on our side."""
 
 import math
 
@@ -34,7 +34,7 @@ def broken(ref: str, say: Language) -> str:
 
 
 def storage_trouble(ref: str, say: Language, *, of_reload: bool) -> str:
-    """Storage failed: before anything was sent for a reload; with a key, who knows."""
+    """Storage failed: before anything was sent, for a reload; with a key, that is unclear."""
     if of_reload:
         text = n_(
             "Something is wrong with our storage (ref {ref}). Nothing was sent to the API. Try again in a "
@@ -94,7 +94,7 @@ _NO_TEST = {
 
 
 def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
-    """One sentence or two for something that the person can change."""
+    """One or two sentences about something that the person can change."""
     match error:
         case NoKey() if may_manage:
             return say("This server has no API key yet. Set one with {key_set}; it will be stored encrypted.")

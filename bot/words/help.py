@@ -5,7 +5,7 @@ from bot.words.language import Language
 
 
 def help_text(say: Language, support_url: str, seconds: float, *, may_manage: bool) -> str:
-    """What the bot does, and its commands; a reload takes so many seconds."""
+    """The bot's purpose and its commands; a reload takes `seconds`."""
     about = span(seconds, say)
     lines = [
         say(

@@ -1,4 +1,4 @@
-"""What is said of a server's API key, in private."""
+"""Private messages about a server's API key."""
 
 from bot.model_api.balance import Balance
 from bot.words.language import Language, n_
@@ -17,7 +17,7 @@ def key_stored(say: Language, *, checked: bool) -> str:
 
 
 def key_status(by_name: str, at: float, tail: str, host: str, say: Language, *, checked: bool) -> str:
-    """Who set the key and when, and where it goes; `by_name` must be escaped already; empty: forgotten."""
+    """Who set the key and when, and where it is sent; `by_name` must already be escaped; empty: forgotten."""
     time = f"<t:{round(at)}:f>"
     if by_name:
         who = say("This server has an API key, set by {person} on {time}.", person=by_name, time=time)
@@ -31,23 +31,23 @@ def key_status(by_name: str, at: float, tail: str, host: str, say: Language, *, 
 
 
 def balance_text(left: Balance, at: float, say: Language) -> str:
-    """What is left to spend, as the API says; `at`: when."""
+    """The balance, by the API; `at`: when."""
     amount = f"{left.amount:.2f} {left.currency}".rstrip()
     return say("The API says {amount} is left, as of {time}.", amount=amount, time=f"<t:{round(at)}:t>")
 
 
 def key_unreadable(say: Language) -> str:
-    """A key is stored, and does not open."""
+    """A key is stored but doesn't open."""
     return say("The stored API key can't be decrypted. Set it again with {key_set}.")
 
 
 def no_key(say: Language) -> str:
-    """There is no key, said to somebody who may set one."""
+    """There is no key, for somebody who may set one."""
     return say("This server has no API key yet. Set one with {key_set}.")
 
 
 def key_removed(say: Language, *, existed: bool | None) -> str:
-    """The key is gone; `existed` is None: as soon as storage works again."""
+    """The key has been removed; `existed` is None if that happens once storage works again."""
     if existed is None:
         return say(
             "The API key is no longer used, but something is wrong with our storage, so it hasn't been "

@@ -1,4 +1,4 @@
-"""A server's models, told: the list, and one of them."""
+"""A server's models in words: the list, and one of them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from bot.words.language import Language, n_
 from bot.words.reload import state_word
 
 CHOICE_CHARACTERS = 100
-"""Discord takes no more."""
+"""The most characters that Discord takes in a choice."""
 NO_MODELS = n_("Nobody has reloaded a model in this server yet.")
 CHOOSE_MODEL = n_("Choose a model")
 EARLIER, LATER = n_("Previous"), n_("Next")
@@ -26,7 +26,7 @@ _SMALL_PRINT = n_(
 
 
 def choice_text(row: PublicModel) -> str:
-    """What is offered for a public model: its id, and its name where that says more."""
+    """The choice for a public model: its ID, and its name if that says more."""
     same = row.name.lower().replace(" ", "-") == row.id.lower()
     return row.id if same or not row.name else f"{row.id} · {row.name}"[:CHOICE_CHARACTERS]
 
@@ -53,7 +53,7 @@ def models_text(
 
 
 def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
-    """How many test images members had made in 24 hours: each one's id and how many."""
+    """How many test images members had made in 24 hours: each one's ID and number."""
     people = ", ".join(f"<@{user}> {number}" for user, number in made[:SHOWN_PEOPLE])
     if len(made) > SHOWN_PEOPLE:
         people = say("{people} and {number} more", people=people, number=len(made) - SHOWN_PEOPLE)
@@ -62,7 +62,7 @@ def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
 
 
 def model_text(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
-    """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where it is announced."""
+    """One model: its state and last reloads; `who`: also by whom; `watched`: where it is announced."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
     before = n_("Watched: {channel} will be told before the model goes cold.")
@@ -75,7 +75,7 @@ def model_text(model: Model, now: float, say: Language, *, who: bool, watched: i
 
 
 def warmth_word(model: Model, now: float, say: Language) -> str:
-    """How a model stands, in two words."""
+    """A model's warmth, in two words."""
     return say(_HEADINGS[model.warmth(now)])
 
 

@@ -1,4 +1,4 @@
-"""What moderators are told of the key, the API and the settings."""
+"""Messages to moderators about the key, the API and the settings."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from bot.words.language import Language, n_
 from bot.words.settings import CHANNEL, LANGUAGE, NEWS, PINGS, TESTS
 
 SETTINGS = {"ping": PINGS, "language": LANGUAGE, "tests": TESTS, "channel": CHANNEL, "news": NEWS}
-"""The settings by what a menu's custom id calls them."""
+"""The settings' names by what a menu's custom ID calls them."""
 LONGEST_EVENTS = 1500
-"""Characters; Discord takes 2,000 in all."""
+"""Characters of the list of events; Discord takes 2,000 in all."""
 _SAID = {
     What.KEY_SET: n_("{person} set this server's API key."),
     What.KEY_REPLACED: n_("{person} replaced this server's API key."),
@@ -31,7 +31,7 @@ def event_text(event: Event, say: Language) -> str:
 
 
 def events_text(events: Sequence[Event], say: Language) -> str:
-    """The newest events with their times, a line each; empty where there are none."""
+    """The newest events with their times, one per line; empty if there are none."""
     text = ""
     for event in events[:EVENTS_KEPT]:
         more = f"{text}\n-# <t:{round(event.at)}:f> {event_text(event, say)}".strip()

@@ -1,4 +1,4 @@
-"""A reload, told: its reply, its ping, its test image, and what a second asker hears."""
+"""A reload in words: its reply, its ping, its test image, and the answer to a second asker."""
 
 import math
 
@@ -8,7 +8,7 @@ from bot.words.language import Language, n_
 
 REPLY_CHARACTERS = 300
 _BAR_CELLS = 8
-"""So that bar and "1 min 45 s left" share a line on a phone."""
+"""Cells of the bar, so that it and "1 min 45 s left" share a line on a phone."""
 _NAMED_ASKERS = 3
 _HALF_A_DAY = 43200
 _STATES = {
@@ -21,7 +21,7 @@ _STATES = {
 
 
 def _whole_minutes(reload: Reload) -> int | None:
-    """The promised time, where it is a number of minutes that reads well."""
+    """The promised time, if it is a whole number of minutes that reads well."""
     minutes, rest = divmod(round(reload.seconds), 60)
     return minutes if not rest and minutes < 60 else None
 
@@ -46,7 +46,7 @@ def reply_text(reload: Reload, now: float, say: Language) -> str:
 
 
 def _warmth_word(reload: Reload, now: float, say: Language) -> str:
-    """For a Ready of last week, which says nothing of today."""
+    """The word for a Ready of last week, which says nothing about today."""
     warm = now - (reload.used_at or 0.0) < WARM_AGE
     return say("Warm") if warm else say("Cold")
 
@@ -72,7 +72,7 @@ def _body(reload: Reload, now: float, say: Language) -> str:
 
 
 def named_in(reload: Reload) -> list[int]:
-    """Whom its reply may mention."""
+    """The people its reply may mention."""
     tested = [reload.test.by.user] if reload.test is not None else []
     return list(dict.fromkeys(_people(reload)[:_NAMED_ASKERS] + tested))
 
@@ -121,7 +121,7 @@ def _passed(reload: Reload, say: Language) -> str:
 
 
 def _test(test: ImageTest, say: Language) -> str:
-    """How a test image stands that has not confirmed the model."""
+    """The state of a test image that has not confirmed the model."""
     if test.outcome is None:
         making = say("Making a test image for {person} …", person=f"<@{test.by.user}>")
         return f"\n{making}"
@@ -238,14 +238,14 @@ def _again_at(reload: Reload, say: Language) -> str:
 
 
 def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: bool) -> str:
-    """The new message that mentions those who asked; plain text with the news first, as phones show that.
+    """The new message that mentions those who asked: plain text with the news first, for phones.
 
     `alone`: the reply could not be edited, so the ping carries the whole ending.
     """
     people = mentions(ping.users)
     if alone:
         ending = _ending(reload, now, say)
-        if reload.ending in (Ending.FAILED, Ending.UNKNOWN):  # a Ready says so by itself
+        if reload.ending in (Ending.FAILED, Ending.UNKNOWN):  # a Ready says so itself
             ending += _comes_late(reload, now, say)
         return f"**{state_word(reload, say)}** {pushed_id(reload.model)}\n{ending}{people}"
     here = ping.channel == reload.owner.channel
@@ -254,7 +254,7 @@ def ping_text(reload: Reload, ping: Ping, now: float, say: Language, *, alone: b
 
 
 def image_ping_text(reload: Reload, test: ImageTest, say: Language) -> str:
-    """The new message to whoever asked for a test image, once it has come to something."""
+    """The new message to the person who requested a test image, once it has an outcome."""
     model, people = pushed_id(reload.model), mentions((test.by.user,))
     if test.outcome is None or test.outcome is Outcome.RENDERED:
         return say("{model} is confirmed: it made your test image.", model=model) + people
@@ -285,7 +285,7 @@ def _comes_late(reload: Reload, now: float, say: Language) -> str:
 
 
 def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
-    """The private answer to a user who joined a reload that runs, or who had asked already."""
+    """The private answer to a user who joined a running reload, or had requested it already."""
     model, link = f"`{reload.model}`", message_link(reload.server, reload.owner.channel, reload.message)
     if (left := reload.left(now)) is not None:
         text = say("{model} is already reloading: {span} left.", model=model, span=span(left, say))

@@ -16,7 +16,11 @@ TESTS, NO_TESTS, NO_LIMIT = n_("Test images per member per day"), n_("None"), n_
 
 
 def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool, may_tell: bool = True) -> str:
-    """The head of the panel; `may_write` for watched models, `may_tell` moderators: in the channel chosen."""
+    """The head of the panel.
+
+    `may_write`, `may_tell`: whether the bot may post about watched models, or to moderators, in the chosen
+    channel.
+    """
     lines = [say("**Server settings**")]
     for channel, is_open in ((chosen.ledger_channel, may_write), (chosen.news_channel, may_tell)):
         if channel is not None and not is_open:

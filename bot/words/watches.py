@@ -1,4 +1,4 @@
-"""What a channel is told of a watched model: that it goes cold, that it has gone cold."""
+"""Announcements about a watched model: that it will go cold, that it has gone cold."""
 
 from bot.domain.rows import Watch
 from bot.words.common import mentions, pushed_id
@@ -8,7 +8,7 @@ KEEP_WARM = n_("Keep it warm")
 
 
 def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:
-    """On the sixth day without use."""
+    """The announcement after six days without use."""
     cold = say(
         "{model} will go cold tomorrow: as far as the bot knows, it was last used {time}.",
         model=pushed_id(watch.model),
@@ -19,7 +19,7 @@ def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool)
 
 
 def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
-    """After the seventh day."""
+    """The announcement after the seventh day."""
     cold = say(
         "{model} has gone cold: as far as the bot knows, it was last used {time}. {reload} wakes it up.",
         model=pushed_id(watch.model),

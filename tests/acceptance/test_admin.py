@@ -53,19 +53,19 @@ async def run(
 
 @pytest.fixture
 async def used(wire: Wire) -> AsyncIterator[Wire]:
-    """A bot that runs, with a key and an ended reload."""
+    """A running bot with a key and an ended reload."""
     wire.environment["RELOAD_SECONDS"] = "1"
     async with wire.process():
         await wire.set_key()
         await wire.reload()
-        await wire.logged("to=ended")  # stored after the ping: from now on the bot writes nothing by itself
+        await wire.logged("to=ended")  # stored after the ping: from now on the bot writes nothing unasked
         yield wire
 
 
 # check
 
 
-async def test_check_with_all_well_beside_a_running_bot(used: Wire) -> None:
+async def test_check_with_all_well_next_to_a_running_bot(used: Wire) -> None:
     used.api.balances = [INVALID]
     before = [path for path in (used.folder / "data").iterdir() if path.suffix != ".db-shm"]
     content = {path: path.read_bytes() for path in before}
@@ -114,7 +114,7 @@ async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
 
 
 async def test_check_of_a_server_says_what_it_can_know(used: Wire) -> None:
-    """Discord leaves out the channels that the bot may not view; one is of a type that discord.py refuses."""
+    """Discord leaves out channels that the bot may not view; discord.py rejects types it doesn't know."""
     used.api.balances = [INVALID, INVALID]
     used.art.may_view = False
     used.server.add_channel(used.guild, "new", 99)
@@ -282,7 +282,7 @@ async def test_backup_overwrites_nothing(used: Wire) -> None:
 
 
 async def test_a_daily_backup_is_restored_as_the_page_says(wire: Wire) -> None:
-    """Its commands themselves run, with another folder and a `systemctl` that does nothing."""
+    """The page's commands run as they are, with another folder and a `systemctl` that does nothing."""
     folder = wire.folder / "backups"
     folder.mkdir()
     async with wire.process() as process:
@@ -417,12 +417,12 @@ async def test_a_blocked_server_is_left_whenever_it_comes_back(used: Wire) -> No
     assert f"{used.guild.id}  blocked" in (await run(used, "servers")).out
     await run(used, "servers", "unblock", str(used.guild.id))
     used.server.add_back(used.guild)
-    await used.set_key()  # who sets a key again is served again
+    await used.set_key()  # a server that sets a key again is served again
     assert not used.guild.removed
 
 
 async def test_a_server_that_came_while_nobody_looked_is_left(wire: Wire) -> None:
-    """Blocklist, and invited while the bot is away; and again where leaving meets trouble at first."""
+    """It was blocked, and invited while the bot was away; the first attempt to leave fails, too."""
     other = wire.server.add_guild("Another server")
     async with wire.process() as process:
         await wire.ready()
@@ -475,7 +475,7 @@ async def test_init_asks_writes_and_invites(wire: Wire) -> None:
     assert "scope=bot+applications.commands" in said.out
     wire.environment.pop("DISCORD_TOKEN")
     wire.environment.pop("KEY_ENCRYPTION_KEYS")
-    async with wire.process():  # the bot runs with what was written
+    async with wire.process():  # the bot runs with what init wrote
         await wire.set_key()
 
 

@@ -1,4 +1,4 @@
-"""*Test it too*: asked for during the countdown, made at its end; taken back, refused, restarted."""
+"""*Test it too*: requested during the countdown, made at its end; taken back, refused, restarted."""
 
 from collections.abc import Awaitable, Callable
 
@@ -37,12 +37,12 @@ async def ask(world: World, who: MemberActor) -> InteractionResult:
 
 
 async def later(world: World, seconds: int = 100) -> None:
-    for _ in range(0, seconds, 10):  # simcord wants to be asked often where sockets are waited for
+    for _ in range(0, seconds, 10):  # simcord must be polled often while sockets are waited for
         await world.pass_time(10)
 
 
 def pings(world: World) -> set[tuple[str, frozenset[int]]]:
-    """What was said to whom, each once."""
+    """Return each message and its recipients, once each."""
     found = [(ping.text.partition(" <@")[0], ping.pinged) for ping in world.pings()]
     assert len(set(found)) == len(found)
     return set(found)
@@ -73,7 +73,7 @@ def only(*people: MemberActor) -> frozenset[int]:
 
 
 async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiServer) -> None:
-    """Also where they did not want to hear of the reload."""
+    """Even if they did not want to hear about the reload."""
     await counting.press(counting.ana, "Don't notify me")
     await ask(counting, counting.ana)
     api.renders = [Answer(NO_CREDITS, 402)]

@@ -1,4 +1,4 @@
-"""The buttons of a reply: who is pinged, asking again; permissions and state are checked with each press."""
+"""The buttons of a reply: pings, and reloading again; each press checks permissions and state."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -143,12 +143,12 @@ async def test_reload_again_works_after_a_restart_and_days_later(
 
 
 def pressed_late(world: World) -> Seen:
-    """The countdown as it stands on somebody's screen that has not been drawn anew."""
+    """Show the countdown as an outdated screen still shows it."""
     return next(seen for seen in world.replies() if seen.word == "Reloading")
 
 
 async def press_stale(world: World, who: MemberActor, custom_id: str) -> str:
-    """Press what stood there a moment ago: the click is on its way while the message changes."""
+    """Press a button of a moment ago: the click is in flight while the message changes."""
     message = world.last()
     stored = world.env.backend.get_message(message.channel, message.message)
     row = {"type": 1, "components": [{"type": 2, "style": 2, "label": "old", "custom_id": custom_id}]}

@@ -1,4 +1,4 @@
-"""The command line, as a process: what a self-hoster meets first."""
+"""The command line as a process: a self-hoster's first contact."""
 
 import asyncio
 import base64
@@ -51,7 +51,7 @@ async def test_usage_names_the_command_that_was_called(tmp_path: Path) -> None:
 
 
 async def test_help_loads_no_bot(tmp_path: Path) -> None:
-    """Half a second and 80 MB, for a line of text."""
+    """That would take half a second and 80 MB for a line of text."""
     bare = await processes.run("-c", _BARE, cwd=tmp_path, env=PATH, forked=False)
     for command in (*COMMANDS, ""):
         arguments = (*([command] if command else []), "--help")
@@ -89,7 +89,7 @@ async def test_bad_settings_show_no_secret_and_no_traceback(tmp_path: Path) -> N
 
 
 async def test_wrong_encryption_key_is_refused_before_discord(tmp_path: Path) -> None:
-    """The address of Discord leads nowhere: a bot that got that far would try for ever."""
+    """Discord's address leads nowhere: a bot that got that far would retry forever."""
     settings = {"DISCORD_TOKEN": "made-up", "DISCORD_API_URL": "http://127.0.0.1:9/api/v10"}
     env = {**PATH, "KEY_ENCRYPTION_KEYS": new_encryption_key(), **settings}
     with (tmp_path / "log").open("wb") as log:

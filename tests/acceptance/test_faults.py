@@ -1,6 +1,6 @@
-"""What goes wrong between the bot and Discord: what the person sees, how many calls are made, and after.
+"""Faults between the bot and Discord: what people see, how many calls are made, and what follows.
 
-Each fault begins 20 s before the ending and lasts for a minute, or for ever where nobody can mend it.
+Each fault begins 20 s before the ending and lasts a minute, or forever if nobody can fix it.
 """
 
 import asyncio
@@ -21,29 +21,29 @@ BY_TOKEN, BY_CHANNEL = r"^/webhooks/.*/messages/", r"^/channels/.*/messages/"
 FOLLOW_UP, PING = r"^/webhooks/\d+/[^/]+$", r"^/channels/\d+/messages$"
 SECONDS, BEFORE, LASTS = 120.0, 20.0, 60.0
 CLEARED = LASTS + 10.0
-"""The next try comes at most 8 s after the fault has gone."""
+"""Seconds until the endings are out: the next try comes at most 8 s after the fault is gone."""
 ALWAYS = 10**9
 _REFUSED = (401, 403, 404)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One fault, and what comes of it."""
+    """One fault and its consequences."""
 
     happens: Callable[[Wire, Interaction], object] = lambda *_: None
     faults: tuple[Fault, ...] = ()
     shown: str | None = "Ready"
     """The reply's last word; None: nobody can see it."""
     shown_within: float = 1.0
-    """Seconds after the deadline."""
+    """Seconds from the deadline until it is shown."""
     pinged: int = 1
     pinged_within: float = 1.5
     alone: bool = False
-    """The ping carries the whole ending."""
+    """Whether the ping carries the whole ending."""
     most_refused: dict[int, int] = field(default_factory=dict)
-    """How many answers of 401, 403 and 404 are drawn at most."""
+    """The most answers of 401, 403 and 404 that are caused."""
     most_calls: int = 75
-    """Edits and pings in all, with those of the next reload; undisturbed, it would be 31."""
+    """The most edits and pings, including the next reload's; without a fault there are 31."""
 
 
 def every(method: str, path: str, **how: object) -> Fault:

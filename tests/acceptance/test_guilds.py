@@ -1,4 +1,4 @@
-"""Servers that remove the bot: forgotten at once, or found later, cautiously; outages keep everything."""
+"""Servers that remove the bot: forgotten immediately, or found later, with care; outages delete nothing."""
 
 import asyncio
 import sqlite3
@@ -18,14 +18,14 @@ HOUR, YEAR = 3600.0, 365 * 86400.0
 
 
 async def left_of(wire: Wire, bot: Rewarm) -> list[str]:
-    """What the store still has of the server."""
+    """Return what the store still has about the server."""
     kept = ["key"] if await bot.store.key(wire.guild.id) else []
     return kept + ["reload" for _ in await bot.store.history(wire.guild.id)]
 
 
 @pytest.fixture
 async def stored(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key and a countdown, and a bot that has been stopped."""
+    """A key, a countdown, and a stopped bot."""
     async with running(wire.settings(), monkeypatch):
         await wire.set_key()
         await wire.reload()
@@ -60,7 +60,7 @@ async def test_checks_before_and_after_a_restart_count_together(
 async def test_clock_that_is_set_ahead_between_two_checks_proves_nothing(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A small computer, which has no clock of its own while it is off, was a year behind in its last life."""
+    """A small computer without a battery-backed clock was a year ahead during its previous run."""
     wire.server.remove_guild(wire.guild)
     async with running(wire.settings(), monkeypatch, ahead=-YEAR):
         await asyncio.sleep(HOUR)
@@ -152,7 +152,7 @@ async def test_many_servers_are_listed_page_by_page(wire: Wire, monkeypatch: pyt
     assert wire.server.violations == []
 
 
-async def test_removal_in_sight_stops_its_countdowns_at_once(
+async def test_removal_seen_live_stops_its_countdowns_immediately(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(wire.settings(), monkeypatch) as bot:
@@ -237,7 +237,7 @@ async def test_ask_in_the_instant_of_a_removal_leaves_nothing(
 async def test_key_is_not_taken_where_the_bot_has_only_its_commands(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It could neither ping by channel nor notice a removal, and would forget the key within a day."""
+    """The bot could neither ping by channel nor notice a removal, and would forget the key within a day."""
     wire.server.guilds.remove(wire.guild)
     async with running(wire.settings(), monkeypatch):
         await wire.ready()

@@ -1,4 +1,4 @@
-"""A model API that hangs: who waits is told, others are served, and the process keeps files for the rest."""
+"""A hanging model API: people who wait know why, others are served, and the process has files left."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def hang(wire: Wire) -> None:
-    """Have the API hang on models that say so."""
+    """Make the API hang on models whose IDs say so."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(60 if wire.api.calls[-1].body["model_id"].startswith("hang") else 0)

@@ -1,4 +1,4 @@
-"""Which host of the model API a key belongs to: the bot finds out, with no second call that could count."""
+"""The model API's host that a key belongs to: found by the bot, without a second call that could count."""
 
 import asyncio
 import functools
@@ -48,7 +48,7 @@ async def bot(wire: Wire, old: ModelApiServer, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def set_key(wire: Wire, says: str = "been stored") -> str:
-    """Store the key; what the moderator is told."""
+    """Store the key; return the moderator's answer."""
     modal = await wire.server.slash(wire.mod, wire.general, "key set")
     form = await wire.server.submit_modal(modal, {0: CANARY})
     await wire.server.wait_for(lambda: says in wire.reply(form).text, 30)
@@ -356,7 +356,7 @@ async def test_gone_address_is_told_to_both(wire: Wire, bot: Rewarm) -> None:
 
 
 def _lists(wire: Wire, choices: Interaction) -> bool:
-    """The model is not taken for one that does not exist."""
+    """The model is not mistaken for one that doesn't exist."""
     return choices.message_id is not None and "sdxl-turbo" in wire.reply(choices).text
 
 
@@ -375,7 +375,7 @@ async def test_key_check_that_hangs_at_the_old_host_refuses_the_key(
 
 
 async def checked(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What `check` says of the model API."""
+    """Return what `check` says about the model API."""
     monkeypatch.setitem(VERSIONS, "v6", VERSIONS["v6"]._replace(host=wire.api.url))
     try:
         return await check._model_api(wire.settings(model_api_url="", model_api_version="auto"))

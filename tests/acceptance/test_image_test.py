@@ -1,4 +1,4 @@
-"""The test image: its form, its picture, what else can come of it; restarts in its midst."""
+"""The test image: its form, its picture, its other outcomes, and restarts while it is made."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +19,7 @@ AGAIN, TEST = "Reload again", "Test image"
 
 @pytest.fixture
 async def ready(world: World) -> World:
-    """A reload of ana's has just ended as Ready."""
+    """A reload of ana's that has just ended as Ready."""
     await world.reload(world.ana)
     await world.env.advance_time(125)
     return world
@@ -28,19 +28,19 @@ async def ready(world: World) -> World:
 async def try_it(
     world: World, who: MemberActor | None = None, prompt: str = TEST_PROMPT
 ) -> InteractionResult:
-    """Press *Test image* and send the form."""
+    """Press *Test image* and submit the form."""
     who = who or world.ana
     form = await world.press(who, TEST)
     return await who.submit_modal(form, {"prompt": prompt})
 
 
 async def send(form: InteractionResult, who: MemberActor) -> InteractionResult:
-    """Send the form as it is."""
+    """Submit the form unchanged."""
     return await who.submit_modal(form, {"prompt": TEST_PROMPT})
 
 
 async def later(world: World, seconds: int = 30) -> None:
-    for _ in range(0, seconds, 10):  # simcord wants to be asked often where sockets are waited for
+    for _ in range(0, seconds, 10):  # simcord must be polled often while sockets are waited for
         await world.env.advance_time(10)
 
 
@@ -222,16 +222,16 @@ async def test_an_address_that_is_not_safe_is_not_asked(
     assert "no picture that we can show" in ready.last().text
 
 
-# --- Whoever waited for it is pinged ----------------------------------------------------------------------
+# --- People who waited for it are pinged --------------------------------------------------------------------
 
 
 def told(world: World) -> list[Seen]:
-    """The pings of test images: those after the reload's own."""
+    """Return the pings about test images: those after the reload's own."""
     return world.pings()[1:]
 
 
 async def test_who_waited_for_a_picture_is_pinged_once(ready: World, api: ModelApiServer) -> None:
-    """Whatever they chose to hear of reloads: pressing the button is asking to be told."""
+    """Whatever they chose to hear about reloads: pressing the button asks for a ping."""
     await bot_of(ready).store.change_settings(ready.guild.id, quiet=True)
     reply = ready.last()
     api.renders = [Answer(api.rendering(eta=20))]

@@ -1,4 +1,4 @@
-"""Whole conversations with the real bot: what people type, see and are pinged for."""
+"""Whole conversations with the real bot: typed text, visible messages and pings."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -73,7 +73,7 @@ async def test_ping_is_a_reply_with_a_nonce_and_mentions_only_who_asked(world: W
 
 
 async def test_edits_may_mention_only_whom_they_name(world: World) -> None:
-    """Discord notifies nobody of an edit; a name that an edit may not mention reads as @unknown-user."""
+    """Discord notifies nobody of an edit; a name that the edit may not mention reads as @unknown-user."""
     await world.reload()
     await world.env.advance_time(125)
     edits = [body(r) for r in world.env.http_requests if r.method == "PATCH"]
@@ -111,7 +111,7 @@ async def test_each_refusal_has_its_own_ending(world: World, api: ModelApiServer
     assert world.pings() == [], "who asked a moment ago is still looking"
 
 
-async def test_named_wait_is_waited_out_in_sight(world: World, api: ModelApiServer) -> None:
+async def test_named_wait_is_waited_out_visibly(world: World, api: ModelApiServer) -> None:
     api.reloads = [refused("Rate limit exceeded", 429, retry_after=12), Answer(ACCEPTED)]
     await world.reload()
     assert world.last().word == "Waiting"
@@ -399,7 +399,7 @@ async def test_removed_key_is_gone(world: World, api: ModelApiServer) -> None:
 async def test_members_neither_see_nor_may_run_the_key_commands(world: World, command: str) -> None:
     with pytest.raises(simcord.SetupError, match="not visible"):
         await world.ana.slash(world.general, command)
-    # An administrator may open the command to everybody: then the bot itself refuses.
+    # An administrator may open the command to everybody, so the bot itself must refuse.
     bot = world.env.bot
     assert isinstance(bot, Rewarm)
     [key] = [command for command in await bot.tree.fetch_commands() if command.name == "key"]

@@ -1,4 +1,4 @@
-"""/models and /help: what people see there, on any page, before and after a restart."""
+"""/models and /help on any page, before and after a restart."""
 
 from collections.abc import Awaitable, Callable
 
@@ -21,7 +21,7 @@ async def models(world: World, who: MemberActor | None = None) -> InteractionRes
 
 
 def shown(result: InteractionResult) -> str:
-    """What a private layout says."""
+    """Return the text of a private layout."""
     assert result.response is not None
     assert result.response.ephemeral
     return texts(result.response.components)
@@ -75,7 +75,7 @@ async def test_one_model_and_its_reload(world: World, api: ModelApiServer) -> No
 
 
 async def test_the_same_model_can_be_looked_at_twice(world: World) -> None:
-    """Discord's app remembers what was chosen in a menu by its id, and sends nothing for the same again."""
+    """Discord's app remembers a menu's choice by its ID, and sends nothing for the same one again."""
     await world.reload()
     await world.env.advance_time(125)
     listed = await models(world)

@@ -1,4 +1,4 @@
-"""Logins that Discord does not take: few are made, and the bot comes back by itself."""
+"""Logins that Discord refuses: the bot makes few of them, and recovers by itself."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ KINDS: tuple[str | int, ...] = ("invalid", "resumable", 4000, "cut", "silent", "
 
 
 def logins(wire: Wire, seconds: float) -> int:
-    """How many there were in the first so many seconds."""
+    """Return how many there were in the first `seconds`."""
     times = wire.server.login_times
     return sum(at < times[0] + seconds for at in times)
 
@@ -155,7 +155,7 @@ async def test_more_shards_are_made_where_discord_wants_them(
     server = wire.server
 
     class Outgrown(list[str | int]):
-        """The first login is one too many for so few shards."""
+        """The first login is one too many for this number of shards."""
 
         def pop(self, *which: Any) -> Any:
             server.shards = 5

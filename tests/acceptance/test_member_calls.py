@@ -11,7 +11,7 @@ REFUSED = Answer({"status": "error", "message": "No credits"})
 
 @pytest.fixture
 async def busy(world: World, api: ModelApiServer) -> World:
-    """Ana has asked ten times; each was refused by the API at once, so that none is open."""
+    """Ana has made ten requests; the API refused each immediately, so none is open."""
     api.reloads = [REFUSED]
     for number in range(CALLS_PER_MEMBER):
         await world.reload(world.ana, f"model-{number}")
@@ -105,7 +105,7 @@ async def test_test_images_and_reload_again_count_too(world: World, api: ModelAp
 
 
 async def test_keys_that_are_tried_out_count(world: World, api: ModelApiServer) -> None:
-    """The moderator has stored one already: nine more are looked at, and the tenth is not."""
+    """The moderator has stored one already: nine more are checked, and the tenth is not."""
     for number in range(CALLS_PER_MEMBER - 1):
         await world.set_key(f"a-guess-of-many-{number}")
     assert len(api.balance_calls) == CALLS_PER_MEMBER

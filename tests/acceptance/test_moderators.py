@@ -1,4 +1,4 @@
-"""Moderators hear what only they can mend, in a channel of their own; `/key status` has the last ten."""
+"""Moderators hear what only they can fix, in a channel of their own; `/key status` has the last ten."""
 
 import asyncio
 from typing import Any

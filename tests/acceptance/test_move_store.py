@@ -20,7 +20,7 @@ MANY = 1200
 
 
 async def filled(folder: Path) -> EmbeddedStore:
-    """A store with something of each kind, and more reloads than are copied at once."""
+    """A store with rows of each kind, and more reloads than are copied in one page."""
     store = EmbeddedStore(folder)
     await store.set_key(100, KeyRow("sealed", 7, "a ‘moderator’", 1.0))
     await store.change_settings(100, quiet=True, language="pt-BR")

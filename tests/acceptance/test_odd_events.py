@@ -25,7 +25,7 @@ OTHER_TYPES: tuple[Any, ...] = (None, 7, "x", "999999999999999999", [], [None], 
 
 
 def events(wire: Wire) -> dict[str, Json]:
-    """One event of each kind that Discord sends to a bot of our intents, whole."""
+    """Return one complete event of each kind that Discord sends to a bot with our intents."""
     server = wire.guild
     guild = wire.server._guild_payload(server)
     channel, role = channel_payload(wire.art), guild["roles"][0]
@@ -87,7 +87,7 @@ def events(wire: Wire) -> dict[str, Json]:
 
 
 def interaction(wire: Wire) -> Json:
-    """A form with a key in it, as somebody sends it."""
+    """Return a submitted form with a key in it."""
     box = {"type": 4, "id": 2, "custom_id": "key", "value": SECRET}
     label = {"type": 18, "id": 1, "component": box}
     return {
@@ -113,7 +113,7 @@ def interaction(wire: Wire) -> Json:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where there is a field, at any depth."""
+    """Return the places of all fields, at any depth."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, inner in inside:
         yield (*path, name)
@@ -121,7 +121,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def changed(event: Json, path: tuple[Any, ...], how: Any) -> Json:
-    """An event with one field that is another one; or, with `how` being "removed", gone."""
+    """Return an event with one field changed or, if `how` is "removed", missing."""
     odd = copy.deepcopy(event)
     at: Any = odd
     for name in path[:-1]:
@@ -141,7 +141,7 @@ async def still_well(wire: Wire, asked: Any, pings: int = 1) -> None:
 
 @pytest.fixture
 async def counting(wire: Wire, bot: Rewarm) -> Any:
-    """A reload that counts."""
+    """Start a reload that counts down."""
     bot.runner.seconds = 120.0
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
@@ -234,7 +234,7 @@ async def test_any_bytes_may_come(wire: Wire, bot: Rewarm, frame: bytes, raw: bo
 async def test_a_stream_that_breaks_again_and_again_is_asked_for_more_and_more_rarely(
     wire: Wire, bot: Rewarm
 ) -> None:
-    """What breaks it is sent again after each resume; a new login leaves it behind."""
+    """Discord resends what breaks it after each resume; a new login leaves it behind."""
     await wire.ready()
     wire.server.emit("READY", None)
     await asyncio.sleep(600)

@@ -1,4 +1,4 @@
-"""The sandbox's page in a real Chromium: what a newcomer sees in the first minute."""
+"""The sandbox's page in a real Chromium: a newcomer's first minute."""
 
 import asyncio
 import re
@@ -18,26 +18,26 @@ from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # as the browser, which lives in one loop
 EDIT_MILLISECONDS = 7000
-"""An edit each 5 s, and the page asks twice a second."""
+"""Milliseconds to wait for an edit: one comes every 5 s, and the page polls twice a second."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium(has_chromium: None) -> AsyncIterator[Browser]:
-    """One browser for all tests here that a worker runs: each visitor is new to it."""
+    """One browser for all tests here that a worker runs; each visitor is new to it."""
     async with browser() as chromium:
         yield chromium
 
 
 @pytest.fixture(autouse=True)
 def _patient() -> Iterator[None]:
-    """A busy machine is no defect."""
+    """Wait longer: a busy machine is no bug."""
     expect.set_options(timeout=20_000)
     yield
     expect.set_options(timeout=None)
 
 
 async def states(person: Person, until: str) -> list[str]:
-    """What the reply said, in the order of its edits, while the page was watched."""
+    """Return the reply's states in the order of its edits while the page was watched."""
     seen: list[str] = []
     async with asyncio.timeout(60):
         while not seen or until not in seen[-1]:
@@ -99,7 +99,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
 
 
 async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
-    """A member may not set the key, sees what the moderator started, joins it, and is pinged too."""
+    """A member may not set the key, sees what the moderator started, joins it, and gets pinged, too."""
     async with (
         sandbox(tmp_path, seconds=12) as it,
         visitor(chromium, it.url) as mod,
@@ -129,11 +129,11 @@ async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
 
         await ana.become("mod")
         await expect(ana.messages.last).to_contain_text("should be ready")
-        await ana.set_key()  # whoever switches has the other person's permissions
+        await ana.set_key()  # after switching they have the other person's permissions
 
 
 async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> None:
-    """On a phone: who asks for a ping gets it, and a picture confirms the model; also after a restart."""
+    """On a phone: people who ask for a ping get it, a picture confirms the model, also after a restart."""
     async with (
         sandbox(tmp_path, seconds=8) as it,
         visitor(chromium, it.url, DESKTOP) as mod,
@@ -167,7 +167,7 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await expect(picture).to_have_js_property("naturalWidth", 512)
         await ana.fits()
 
-        listed = await mod.send("/models")  # each time a menu opens, the page draws all anew
+        listed = await mod.send("/models")  # each time a menu opens, the page redraws everything
         menu, cold = listed.get_by_role("combobox"), listed.get_by_role("option", name="slow")
         await expect(menu).to_be_in_viewport(ratio=1)
         for _ in range(2):
@@ -205,7 +205,7 @@ async def test_a_list_of_models_on_a_phone(chromium: Browser, tmp_path: Path) ->
 
 
 async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp_path: Path) -> None:
-    """A model is watched; six days later it is said, and a day after that the message changes."""
+    """A watched model is announced six days later, and a day after that the message changes."""
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
@@ -283,7 +283,7 @@ async def test_form_and_clicks_survive_edits(chromium: Browser, tmp_path: Path) 
         await person.page.mouse.wheel(0, -2000)
         await expect(answers.first).to_be_in_viewport()
         await expect(person.messages.last).to_contain_text("should be ready")
-        await expect(answers.first).to_be_in_viewport()  # who reads further up is left alone
+        await expect(answers.first).to_be_in_viewport()  # a person who reads further up is left alone
 
 
 async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
@@ -395,7 +395,7 @@ async def test_a_restart_that_fails_is_said(chromium: Browser, tmp_path: Path) -
 
 
 async def test_a_link_to_a_message_leads_to_it(chromium: Browser, tmp_path: Path) -> None:
-    """Not to the real Discord."""
+    """It does not lead to the real Discord."""
     async with sandbox(tmp_path, seconds=8) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         await person.reload("works")
@@ -456,10 +456,10 @@ async def test_command_in_a_message_can_be_tapped(chromium: Browser, tmp_path: P
 
 
 async def test_page_says_why_it_shows_nothing(chromium: Browser, tmp_path: Path) -> None:
-    """Half an address; a sandbox that has stopped; and then another one, whose address is another."""
+    """Half an address; a sandbox that has stopped; then another sandbox with another address."""
     async with sandbox(tmp_path, seconds=5) as it, AsyncExitStack() as visitors:
         page = it.url.partition("#")[0]
-        people = [  # who may complain of what is refused
+        people = [  # the page may complain about refused requests
             await visitors.enter_async_context(visitor(chromium, address, may_complain=True))
             for address in (it.url, it.url, page, f"{page}#guessed")
         ]

@@ -24,7 +24,7 @@ async def reload_in(wire: Wire, channel: Channel) -> Interaction:
 
 
 async def picture_in(wire: Wire, channel: Channel) -> dict[str, Any]:
-    """Make a test image there; the picture as it is shown."""
+    """Make a test image there; return the picture as shown."""
     message = wire.reply(await reload_in(wire, channel))
     await shows(wire, message, "Ready")
     await ended(wire)
@@ -84,7 +84,7 @@ async def settings_panel(wire: Wire) -> Message:
 
 
 async def choose_channel(wire: Wire, panel: Message, channel: Channel) -> str:
-    """Choose where cold models are announced; what the panel says then."""
+    """Choose where cold models are announced; return what the panel then says."""
     await wire.server.choose(wire.mod, panel, str(channel.id), "rewarm:set:channel")
     await asyncio.sleep(0.1)
     return panel.text
@@ -107,7 +107,7 @@ async def test_settings_with_a_channel_that_is_hidden_or_becomes_so(wire: Wire, 
 
 
 async def test_what_discord_says_with_the_choice_counts_more_than_the_cache(wire: Wire, bot: Rewarm) -> None:
-    """No event has come of what was changed: the cache still believes the opposite."""
+    """No event has reported the change, so the cache still says the opposite."""
     panel = await settings_panel(wire)
     wire.art.may_send = False
     assert f"{CANNOT_WRITE} <#{wire.art.id}>" in await choose_channel(wire, panel, wire.art)

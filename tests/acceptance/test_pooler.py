@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("has_pgbouncer")
 async def test_one_that_keeps_no_session_is_refused_by_check_and_at_the_start(
     wire: Wire, postgres_to_stop: postgres.Server, mode: str
 ) -> None:
-    """Also by the first process, which would not notice until a second one comes."""
+    """This includes the first process, which would not notice until a second one comes."""
     with postgres.pooled(postgres_to_stop, mode) as url:
         for command in (("check",), ()):
             said = await run(wire, *command, STORE_URL=url)
@@ -43,7 +43,7 @@ async def test_one_that_keeps_sessions_serves_two_replicas(postgres_to_stop: pos
 async def test_behind_one_a_database_that_goes_is_silence_and_the_log_says_what_was_said(
     postgres_to_stop: postgres.Server,
 ) -> None:
-    """PgBouncer itself may refuse, or be gone, for this replica alone."""
+    """PgBouncer itself may refuse this replica, or be gone, while others are served."""
     clock = Clock()
     with postgres.pooled(postgres_to_stop, "session") as url, capture_logs() as logs:
         async with replica(url, clock) as store:

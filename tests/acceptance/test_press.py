@@ -1,4 +1,4 @@
-"""Presses over real sockets with the real discord.py: what is sent, what goes wrong on the way, restarts."""
+"""Presses over real sockets with the real discord.py: what is sent, faults on the way, restarts."""
 
 import asyncio
 import time
@@ -462,7 +462,7 @@ async def test_a_day_without_the_bot_in_mid_test(wire: Wire, monkeypatch: pytest
 
 
 async def test_a_ready_that_is_still_being_told(wire: Wire, bot: Rewarm) -> None:
-    """Its ping is stuck: it has ended all the same."""
+    """Its ping is stuck, but it has ended."""
     wire.server.faults.append(Fault("POST", PING, times=10**6, status=500))
     message = wire.reply(await wire.reload())
     await shows(wire, message, "Ready")
@@ -539,7 +539,7 @@ async def test_a_long_prompt_is_cut(wire: Wire, bot: Rewarm) -> None:
 
 @contextmanager
 def slow_disk(bot: Rewarm, seconds: float) -> Iterator[None]:
-    """Writes take so long."""
+    """Make writes take this many seconds."""
     store = cast("EmbeddedStore", bot.store)
     write = store._write
 

@@ -1,4 +1,4 @@
-"""The bot as a process of its own, against stand-ins for Discord and the model API over real sockets."""
+"""The bot as a separate process, against stand-ins for Discord and the model API over real sockets."""
 
 import asyncio
 import re

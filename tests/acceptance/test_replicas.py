@@ -26,13 +26,13 @@ from tests.world import CANARY
 
 TAKEN_OVER_SECONDS = 5.0
 COUNTDOWN_SECONDS = 8
-"""Long enough for another replica to take over in its middle."""
+"""Seconds that leave time for another replica to take over halfway."""
 AWAY_SECONDS = float(os.environ.get("AWAY", "9"))
-"""How long the database is away at least; `make crowd` has a minute."""
+"""Seconds for which the database is away at least; `make crowd` uses a minute."""
 
 
 class Line:
-    """One replica's way to the database. Cut, nothing gets through, and nothing is refused."""
+    """One replica's way to the database. When it is cut, nothing gets through and nothing is refused."""
 
     _SOCKET = ".s.PGSQL.5432"
 
@@ -58,7 +58,7 @@ class Line:
         self._open.set()
 
     def lead_to(self, server: postgres.Server) -> None:
-        """Break what is connected; whoever connects again comes out at another server."""
+        """Break connections; new ones lead to another server."""
         self._socket = server.folder / self._SOCKET
         for writer in self._writers:
             writer.transport.abort()
@@ -89,7 +89,7 @@ def database(postgres_to_stop: postgres.Server) -> postgres.Server:
 
 @pytest.fixture
 async def wire(api: ModelApiServer, tmp_path: Path, database: postgres.Server) -> AsyncIterator[Wire]:
-    """Two shards, and two servers: the usual one, and `other` on the other shard."""
+    """Two shards and two servers: the usual one, and `other` on the other shard."""
     async with DiscordServer(shards=2) as server:
         wire = Wire(server, api, tmp_path)
         wire.environment |= {"STORE_URL": database.url(), "SHARD_COUNT": "2"}
@@ -103,14 +103,14 @@ def shard_of(guild: Guild) -> int:
 
 @asynccontextmanager
 async def both(wire: Wire, **of_first: str) -> AsyncIterator[tuple[Started, Started]]:
-    """The replica that has the server's shard, and the other one."""
+    """Return the replica that has the server's shard, and the other one."""
     mine = shard_of(wire.guild)
     async with AsyncExitStack() as stack:
         folders = {"first": str(wire.folder / "first"), "other": str(wire.folder / "other")}
         other = await stack.enter_async_context(
             wire.process(SHARD_IDS=str(1 - mine), DATA_DIR=folders["other"])
         )
-        # One after the other: a lease must begin within 2.5 s, also over a slow line on a busy machine.
+        # One after another: a lease must begin within 2.5 s, even over a slow line on a busy machine.
         await wire.server.wait_for(lambda: len(wire.server.identifies) == 1, 30)
         first = await stack.enter_async_context(
             wire.process(SHARD_IDS=str(mine), DATA_DIR=folders["first"], **of_first)
@@ -127,7 +127,7 @@ async def counting(wire: Wire, model: str = "sdxl-turbo") -> Interaction:
 
 
 def edits(wire: Wire, asked: Interaction) -> list[float]:
-    """When the reply changed."""
+    """Return when the reply changed."""
     return [at for at, _ in wire.reply(asked).history]
 
 
@@ -190,7 +190,7 @@ async def test_a_replica_that_stops_hands_over_at_once(wire: Wire, database: pos
 
 
 async def rendering(wire: Wire, database: postgres.Server) -> Message:
-    """A reply that is Ready, and whose test image has been asked for."""
+    """A reply that is Ready, and whose test image has been requested."""
     asked = await wire.reload()
     await settled(wire, database)
     message = wire.reply(asked)
@@ -311,7 +311,7 @@ async def test_a_replica_that_is_led_to_a_standby_stops_and_another_goes_on(
 async def test_an_ending_that_a_replica_cut_off_alone_could_not_store_is_not_told(
     wire: Wire, database: postgres.Server
 ) -> None:
-    """Its lease is good for 3 s, its step is given up after 1 s; another goes on from what is stored."""
+    """Its lease is good for 3 s, and its step is given up after 1 s; another process then takes over."""
     wire.environment["RELOAD_SECONDS"] = "5"
     wait = Answer({"status": "error", "message": "Rate limit exceeded"}, 429, {"Retry-After": "3"})
     wire.api.reloads = [wait, Answer(ACCEPTED)]
@@ -356,10 +356,10 @@ async def test_an_ending_that_waits_is_told_where_another_replica_hears_that_its
 
 
 async def test_a_database_in_another_town_is_near_enough(wire: Wire, database: postgres.Server) -> None:
-    """A round trip takes 80 ms."""
+    """Each round trip takes 80 ms."""
     line = Line(database, delay=0.04)
     async with await line.listen(), both(wire, STORE_URL=line.url):
-        for number in range(5):  # a machine that is busy with other tests may be over the second for one
+        for number in range(5):  # on a busy machine, one may take longer than the second
             with contextlib.suppress(TimeoutError, AssertionError):
                 await counting(wire, f"model-{number}")
                 break
@@ -440,7 +440,7 @@ async def test_who_joins_while_the_told_ending_is_unwritten_is_pinged_too(
 async def test_a_transaction_with_who_has_gone_silent_is_given_up(
     wire: Wire, database: postgres.Server
 ) -> None:
-    """Else the connection, and the lease or a place in the pool, is gone for good."""
+    """Otherwise the connection, and the lease or a place in the pool, would be gone for good."""
     line = Line(database)
     async with await line.listen():
         connection = await asyncpg.connect(line.url)

@@ -1,4 +1,4 @@
-"""What a restart finds in the store, and what people then see: each state the last process may leave."""
+"""Restarts: for each state that the last process may leave in the store, what people then see."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("case", LEFT)
-async def test_every_state_left_by_a_crash_ends_in_sight(
+async def test_every_state_left_by_a_crash_ends_visibly(
     crash: Callable[..., Awaitable[Reload]], world: World, api: ModelApiServer, case: str
 ) -> None:
     left = LEFT[case]

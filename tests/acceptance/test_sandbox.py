@@ -1,4 +1,4 @@
-"""The sandbox around its page: who is let in, what it leaves behind, what its models show."""
+"""The sandbox around its page: access control, what it leaves behind, the outcomes its models show."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ ENDINGS = {
     "old-host": ("Reloading", "Ready"),
     "crowd": ("Reloading", "Ready"),
 }
-"""What people see on the way, by model id."""
+"""The states that people see, by model ID."""
 
 
 async def ask(url: str, method: str = "GET", **how: Any) -> aiohttp.ClientResponse:
@@ -85,7 +85,7 @@ async def test_strangers_are_refused(tmp_path: Path) -> None:
 
 
 async def test_without_a_number_a_reload_takes_half_a_minute_and_says_so(tmp_path: Path) -> None:
-    """No browser opens where nobody sees it start."""
+    """No browser opens when nobody is there to see it."""
     free = _is_free(PORT)
     opened = tmp_path / "opened"
     it = await start(tmp_path, port=None, BROWSER=f"touch {opened} %s", DISPLAY=":0")
@@ -145,7 +145,7 @@ async def test_stop_does_not_wait_for_who_never_finishes(tmp_path: Path) -> None
 
 
 async def test_on_a_desktop_the_browser_opens(tmp_path: Path) -> None:
-    """With an address that works once: a browser's arguments can be seen by others."""
+    """The address works only once: other users can see a browser's arguments."""
     opened = tmp_path / "opened"
     opener = tmp_path / "browser"
     opener.write_text(f'#!/bin/sh\necho "$1" > {opened}.part && mv {opened}.part {opened}\n')

@@ -1,4 +1,4 @@
-"""/settings: one private panel; who is pinged, the language, where a watched model is announced."""
+"""/settings: one private panel for pings, the language, and where a watched model is announced."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -31,7 +31,7 @@ async def choose(
 
 
 def chosen(result: InteractionResult) -> dict[str, list[str]]:
-    """What stands chosen in each menu."""
+    """Return the current choice of each menu."""
     assert result.response is not None
     menus = [part for part in flat(result.response.components) if part["type"] in (3, 8)]
     return {

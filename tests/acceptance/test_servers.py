@@ -1,4 +1,4 @@
-"""Servers do not hurt one another: by a flood, a slow API, broken permissions; none reads another's."""
+"""Servers don't affect one another: not by a flood, a slow API or broken permissions; data stays apart."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -87,7 +87,7 @@ async def test_flood_in_one_server_does_not_delay_another(wire: Wire, other: Oth
 
 
 async def test_form_of_one_server_sets_no_key_in_another(wire: Wire, other: Other, bot: Rewarm) -> None:
-    """Its custom id names no server: the server is that of whoever submits it, and so is the right."""
+    """Its custom ID names no server: the submitter's server counts, and so do their permissions."""
     modal = await wire.server.slash(wire.mod, wire.general, "key set")
     modal.member, modal.channel = other.cleo, other.channel
     refused = await wire.server.submit_modal(modal, {0: "stolen-place-0123456789"})

@@ -159,7 +159,7 @@ async def test_gateway_is_back_within_a_minute_of_an_outage(
 async def test_defect_of_ours_at_start_ends_it(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, defect: str, expected: type[Exception]
 ) -> None:
-    """Trying again for ever would hide it."""
+    """Retrying forever would hide it."""
     if defect == "a cog is missing":
         monkeypatch.setattr(app, "COGS", ("cogs.error_handler", "cogs.no_such"))
     else:
@@ -243,8 +243,8 @@ async def test_token_that_is_reset_is_one_line(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_while_a_shard_logs_in_anew_stops_it(wire: Wire, number: signal.Signals) -> None:
-    """discord.py takes a cancellation there for its own affair."""
+async def test_signal_while_a_shard_logs_in_again_stops_it(wire: Wire, number: signal.Signals) -> None:
+    """discord.py would handle a cancellation there itself."""
     async with wire.process() as process:
         await wire.ready()
         await wire.server.kick_gateway(forget=True)

@@ -1,4 +1,4 @@
-"""What `/reload` suggests: this server's models first, then the API's public ones, through typos."""
+"""Suggestions of `/reload`: this server's models first, then the API's public ones, forgiving typos."""
 
 from collections.abc import Awaitable, Callable
 
@@ -56,7 +56,7 @@ async def test_a_typo_is_understood_in_both(listed: World) -> None:
 
 
 async def test_what_is_typed_is_never_replaced(listed: World) -> None:
-    """Discord preselects the first: Enter, Enter would reload another model than the one that was typed."""
+    """Discord preselects the first: Enter, Enter would reload a model other than the typed one."""
     await listed.reload(model="another-model")
     assert await suggested(listed, "my-own-model-v2") == ["my-own-model-v2", "another-model"]
     await listed.reload(model="my-own")

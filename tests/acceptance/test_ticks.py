@@ -60,7 +60,7 @@ class Reply:
 
 
 class Crowd:
-    """Countdowns, and a store that takes every step at once."""
+    """Countdowns, and a store that takes every step immediately."""
 
     def __init__(self, takes: Callable[[int], float]) -> None:
         self.countdowns = Countdowns(lambda: 0.0)
@@ -93,7 +93,7 @@ class Crowd:
 
 
 async def test_edits_that_hang_do_not_make_a_crowds_endings_late() -> None:
-    """They take 200 places for 5 s each: 40 a second, where 200 a second want one. Some 17 a second begin."""
+    """They take 200 places for 5 s each: 40 a second, where 200 a second are due. About 17 a second begin."""
     crowd = Crowd(lambda _: math.inf)
     await asyncio.gather(*(crowd.count(number, number * SECONDS / CROWD) for number in range(CROWD)))
     due, replies = crowd.due, crowd.replies

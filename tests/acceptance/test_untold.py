@@ -1,4 +1,4 @@
-"""An ending that could not be shown at its moment: told soon after its place is open, late, and once."""
+"""An ending that could not be shown in time: announced once, soon after its place opens, as late."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from tests.wire import Wire, running
 pytestmark = pytest.mark.usefixtures("virtual")
 SECONDS, HOUR = 120.0, 3600.0
 SOON, QUIET = 2.0, 605.0
-"""How long after its place is open an ending is told: after an event, and without one."""
+"""Seconds from the opening of its place to the announcement: after an event, and without one."""
 EVENTS = ("CHANNEL_UPDATE", "THREAD_UPDATE", "THREAD_LIST_SYNC", "GUILD_ROLE_UPDATE", "GUILD_MEMBER_UPDATE")
 
 
@@ -48,7 +48,7 @@ def reopen(wire: Wire) -> None:
 
 
 def changed(wire: Wire, event: str, user: int | None = None) -> None:
-    """Discord tells that something has changed in the server; of a member, of the bot itself."""
+    """Send the event that something has changed in the server, about a member or the bot itself."""
     user = user or wire.server.application_id
     about: dict[str, Any] = {"user": user_payload(user, "x")} if event == "GUILD_MEMBER_UPDATE" else {}
     if event == "THREAD_UPDATE":
@@ -63,7 +63,7 @@ async def counting(wire: Wire) -> Interaction:
 
 
 async def opened(wire: Wire, way: Callable[[Wire], None], event: str | None, within: float) -> Message:
-    """Open the place; answers the one ping that comes, and prints when it came."""
+    """Open the place; return the one ping that comes, and print when it came."""
     assert wire.pings() == []
     way(wire)
     at = now()
@@ -215,7 +215,7 @@ async def test_joiner_in_an_open_channel_is_pinged_in_time_and_once(wire: Wire, 
 
 
 def refused(wire: Wire) -> list[float]:
-    """When a call for a reply or a ping was refused."""
+    """Return when calls for a reply or a ping were refused."""
     return [
         r.at for r in wire.server.requests if re.search("messages|^/webhooks", r.path) and r.status >= 400
     ]

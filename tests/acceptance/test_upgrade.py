@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote goes on working: its store, as a file and in PostgreSQL, `.env`, buttons."""
+"""Version 0.1.0's data still works: its store, as a file and in PostgreSQL, `.env`, buttons."""
 
 import asyncio
 import functools
@@ -22,7 +22,7 @@ from tests.wire import Wire, running
 
 OLD = ROOT / "tests" / "written_by_0_1_0"
 KILLED_AT = 1_795_000_000.0
-"""When that bot was killed, with a countdown that had 20 s to go."""
+"""When that bot was killed, in seconds since 1970, with a countdown that had 20 s to go."""
 SERVER, GENERAL, ART = 200000000000000001, 210000000000000001, 210000000000000002
 MOD, ANA, BEN = 220000000000000001, 220000000000000002, 220000000000000003
 REPLY = 230000000000000020
@@ -45,13 +45,13 @@ def old(wire: Wire) -> Wire:
 
 @pytest.fixture(params=["file", "postgres"])
 def url(request: pytest.FixtureRequest) -> str | None:
-    """Of PostgreSQL; None for the file."""
+    """PostgreSQL's URL; None for the file."""
     return request.getfixturevalue("postgres_url") if request.param == "postgres" else None
 
 
 @pytest.fixture
 async def settings(old: Wire, url: str | None) -> Settings:
-    """Those of that `.env`, on the stand-ins, with a store that it left."""
+    """That `.env`'s settings, pointed at the stand-ins and at a store that it left."""
     env = load_settings(OLD / "settings.env").model_dump(exclude={"model_api_url", "discord_api_url"})
     given = {**env, "discord_token": old.server.token, "data_dir": old.folder / "data", "shard_count": 1}
     given |= {"model_api_url": old.api.url, "discord_api_url": old.server.url}
@@ -67,7 +67,7 @@ async def settings(old: Wire, url: str | None) -> Settings:
 
 @pytest.fixture
 def left() -> float:
-    """How many seconds the countdown has to go when this version starts."""
+    """The seconds that the countdown has left when this version starts."""
     return 18.0
 
 
@@ -146,7 +146,7 @@ async def test_its_menus_work(old: Wire, bot: Rewarm) -> None:
 
 
 def is_shown(old: Wire, pressed: Interaction, text: str) -> bool:
-    """Whether a press led to it: in a new message, or in the one that was pressed in."""
+    """Return whether a press led to it: in a new message, or in the pressed one."""
     return text in old.server.messages[pressed.message_id or REPLY + 1].text
 
 

@@ -1,4 +1,4 @@
-"""Watched models: on the sixth day one message, which changes after the seventh; and nothing twice."""
+"""Watched models: after six days one message, which changes after the seventh; and nothing twice."""
 
 import asyncio
 import sqlite3
@@ -127,7 +127,7 @@ async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     assert api.render_calls == []
 
 
-async def test_a_use_begins_anew(watched: World) -> None:
+async def test_a_use_starts_over(watched: World) -> None:
     await watched.days(5)
     await watched.reload(watched.ben)
     await watched.env.advance_time(125)
@@ -361,7 +361,7 @@ PATCH = r"^/channels/\d+/messages/\d+$"
 
 
 async def idle_reload(wire: Wire, bot: Rewarm, days_: float) -> None:
-    """The same by the reload itself, as a test image is about that."""
+    """Check the same for the reload itself, since a test image refers to it."""
     [old] = await bot.store.history(wire.guild.id)
     used_at = bot.now() - days_ * DAY
     await bot.store.forget(wire.guild.id)
@@ -374,7 +374,7 @@ async def idle_reload(wire: Wire, bot: Rewarm, days_: float) -> None:
 
 
 async def idle(wire: Wire, bot: Rewarm, days_: float) -> None:
-    """A watched model was last used so many days ago, and the bot looks twice."""
+    """A watched model was last used this many days ago, and the bot checks twice."""
     [known] = await watches(bot.store)
     await bot.store.set_watch(replace(known, used_at=bot.now() - days_ * DAY))
     for _ in range(2):
@@ -455,7 +455,7 @@ async def test_in_a_channel_that_is_gone_it_speaks_where_watch_was_pressed(
 
 
 async def test_a_picture_that_fails_keeps_the_warning(watching: Wire, bot: Rewarm) -> None:
-    """Last week's Ready is no news of today, neither while the picture is made nor afterwards."""
+    """Last week's Ready says nothing about today, neither while the picture is made nor afterwards."""
     watching.api.renders = [Answer(watching.api.rendering(eta=5))]
     watching.api.fetches = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
     await idle_reload(watching, bot, 6.2)
@@ -502,7 +502,7 @@ async def test_two_looks_at_once_say_it_once(watching: Wire, bot: Rewarm) -> Non
 
 
 async def watch_elsewhere(wire: Wire, bot: Rewarm, server: int, channel: int) -> None:
-    """A model of another server, which is due."""
+    """Watch a model of another server, which is due."""
     used_at = bot.now() - 6.2 * DAY
     await bot.store.set_watch(Watch(server, "m", wire.ben.id, channel, used_at=used_at), new=True)
 
@@ -554,7 +554,7 @@ async def test_it_is_said_in_the_servers_language(watching: Wire, bot: Rewarm) -
 
 
 async def test_trouble_with_the_disk_is_made_up_for_by_the_next_looks(watching: Wire, bot: Rewarm) -> None:
-    """It is locked while one is written that nobody wants to hear of any more; the other has to wait."""
+    """The disk is locked while an outdated watch is removed; the other has to wait."""
     [known] = await watches(bot.store)
     known = replace(known, said_cold=False)  # it was not cold when it was watched
     await bot.store.set_watch(replace(known, used_at=bot.now() - 15 * DAY))

@@ -119,7 +119,7 @@ async def test_without_read_history_as_discord_says_it_since_2026_the_ping_has_n
 async def test_edits_of_an_old_message_that_are_refused_are_tried_more_and_more_rarely(
     wire: Wire, bot: Rewarm
 ) -> None:
-    """30046 names no wait: a picture for a reply that is older than an hour, say."""
+    """30046 names no wait, for example for a picture in a reply that is older than an hour."""
     await ended(wire, bot, await wire.reload())
     [known] = await bot.store.history(wire.guild.id)
     body = {"message": "Maximum number of edits to messages older than 1 hour reached.", "code": 30046}
@@ -260,7 +260,7 @@ async def test_storage_in_trouble_is_said_in_time_and_nothing_runs_later(wire: W
 
 @contextmanager
 def trouble(wire: Wire, bot: Rewarm, how: str) -> Iterator[None]:
-    """The disk takes nothing for a while."""
+    """Have the disk take nothing for a while."""
     store = cast("EmbeddedStore", bot.store)
     other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
     if how == "locked":
@@ -513,7 +513,7 @@ async def test_bot_that_stops_takes_on_nothing_new(wire: Wire, bot: Rewarm) -> N
 
 
 async def test_crowd_in_one_channel_ends_on_time_without_tokens(wire: Wire, bot: Rewarm) -> None:
-    """Twenty countdowns by channel, which Discord limits: ticks are dropped, endings are not late."""
+    """Twenty countdowns by channel, which Discord limits: ticks are dropped, endings are on time."""
     people = [wire.server.add_member(wire.guild, f"member-{number}") for number in range(20)]
     asked = [await wire.reload(person, f"model-{number}") for number, person in enumerate(people)]
     for made in asked:
@@ -532,7 +532,7 @@ async def test_crowd_in_one_channel_ends_on_time_without_tokens(wire: Wire, bot:
 
 @pytest.fixture
 def slow_disk(wire: Wire, bot: Rewarm, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Each write takes so many seconds: what stands for the disk waits before it writes."""
+    """Make each write take this many seconds, by delaying it."""
     select_one = bot.store._db.conn.select_one  # type: ignore[attr-defined]
 
     def slow(seconds: float) -> None:
@@ -673,7 +673,7 @@ async def test_stop_while_the_call_is_being_stored_calls_nobody(
     assert [reload.state for reload in await bot.store.open()] == [State.ASKED]
 
 
-async def test_outage_of_an_hour_ends_in_sight_all_the_same(wire: Wire, bot: Rewarm) -> None:
+async def test_outage_of_an_hour_still_ends_visibly(wire: Wire, bot: Rewarm) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
     out = [Fault(method, "", times=10**9, status=503) for method in ("PATCH", "POST")]
@@ -759,7 +759,7 @@ async def test_channels_limit_is_learned_from_its_headers(wire: Wire, bot: Rewar
 
 
 async def test_process_that_stood_still_does_not_send_all_at_once(wire: Wire, bot: Rewarm) -> None:
-    """60 calls whose turns have come, at once; Discord allows 50 a second."""
+    """It sends 60 calls whose turns have come together; Discord allows 50 a second."""
     channels = [wire.server.add_channel(wire.guild, f"channel {number}") for number in range(60)]
     quiet = discord.AllowedMentions.none()
     places = [bot.get_partial_messageable(channel.id) for channel in channels]
@@ -799,7 +799,7 @@ async def test_no_follow_up_becomes_the_reply_of_a_deferral(wire: Wire, bot: Rew
 
 
 async def test_countdown_that_is_cut_short_is_no_part_of_the_crowd(wire: Wire, bot: Rewarm) -> None:
-    """Or the others would be edited less often for ever."""
+    """Otherwise the others would be edited less often forever."""
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
     countdowns = bot.runner._services.countdowns
@@ -810,7 +810,7 @@ async def test_countdown_that_is_cut_short_is_no_part_of_the_crowd(wire: Wire, b
 
 
 async def test_picture_is_let_go_of_once_it_is_shown(wire: Wire, bot: Rewarm) -> None:
-    """The collector counts objects, not megabytes, and comes by after ninety pictures."""
+    """The garbage collector counts objects, not megabytes, and would run only after ninety pictures."""
     await ended(wire, bot, await wire.reload())
     [known] = await bot.store.history(wire.guild.id)
     png = b"\x89PNG\r\n\x1a\n".ljust(300_000, b"\0")
@@ -837,7 +837,7 @@ async def test_picture_is_sent_whole_again_after_trouble(wire: Wire, bot: Rewarm
 
 
 async def test_an_ending_that_turned_out_otherwise_pings_again(wire: Wire, bot: Rewarm) -> None:
-    """A process that was cut off told one; another took over, and tells what came of it."""
+    """A process that was cut off announced one ending; another took over, and announces the real one."""
     asked = await wire.reload()
     await ended(wire, bot, asked)
     [known] = await bot.store.history(wire.guild.id)
@@ -855,7 +855,7 @@ async def test_an_ending_that_turned_out_otherwise_pings_again(wire: Wire, bot: 
 
 
 async def test_who_was_refused_in_private_is_not_told_of_a_failure_in_public(wire: Wire, bot: Rewarm) -> None:
-    """The write landed, and nobody could take it back before somebody else found it."""
+    """The write landed, and nobody could take it back before another process found it."""
     asked = await wire.reload(model="not a model")
     await wire.server.wait_for(lambda: asked.message_id is not None)
     refused = wire.reply(asked).text

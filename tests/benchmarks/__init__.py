@@ -1,1 +1,1 @@
-"""The benchmark: `make bench` runs it, `docs/benchmarks.md` is what it writes."""
+"""The benchmark: `make bench` runs it and writes `docs/benchmarks.md`."""

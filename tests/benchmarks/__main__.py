@@ -26,7 +26,7 @@ WRITTEN = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure what the arguments ask for."""
     arguments = _parser().parse_args()
     plan = QUICK if arguments.quick else FULL
     if arguments.loads:

@@ -1,4 +1,4 @@
-"""What the benchmark's own Discord carries: it must not be what is measured."""
+"""The capacity of the benchmark's own Discord: it must not be the bottleneck."""
 
 import asyncio
 import time
@@ -31,11 +31,11 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
                 cpu = await discord.ask("cpu") - before
                 figures.append(Figure(f"{done / plan.writes:,.0f} ({1e6 * cpu / done:.0f} µs)"))
     said = """
-    Edits a second that it answers, from so many connections that each wait for their answer; and its CPU
-    for one.
+    Edits per second it answers, by number of connections that each wait for their answer; in brackets its
+    CPU for one.
     """
     columns = ["connections", *map(str, CONNECTIONS)]
-    return [Table("The benchmark's own Discord", said, columns, [("edits a second", figures)])]
+    return [Table("The benchmark's own stand-in for Discord", said, columns, [("edits a second", figures)])]
 
 
 async def _edit(port: int, until: float) -> int:

@@ -1,4 +1,4 @@
-"""HTTP as far as the benchmark needs it, at little cost."""
+"""Just enough HTTP for the benchmark, at little cost."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 Answer = tuple[int, Any]
-"""The status, and what JSON makes of the rest."""
+"""The status, and the decoded JSON body."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nVia: 1.1 google%b\r\nContent-Length: %d\r\n\r\n"
 _REASONS = {200: b"200 OK", 404: b"404 Not Found", 429: b"429 Too Many Requests"}

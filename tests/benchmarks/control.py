@@ -1,4 +1,4 @@
-"""The processes of the benchmark, and how they are told what to do: a line of JSON in, a line of JSON out."""
+"""The benchmark's processes and how they are controlled: a line of JSON in, a line of JSON out."""
 
 import asyncio
 import inspect
@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 300.0
 
 
 def part(values: Sequence[float], share: float) -> float:
-    """The value below which this share of them lies; NaN where there are none."""
+    """Return the value below which this share of them lies; NaN if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
@@ -98,7 +98,7 @@ class Child:
         self._log = log
 
     async def ask(self, what: str, **how: Any) -> Any:
-        """Have it do something; return what came of it. Raises RuntimeError with its log where it failed."""
+        """Have it do something; return the result. Raises RuntimeError with its log if that failed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(ConnectionError):
@@ -112,7 +112,7 @@ class Child:
 
 @asynccontextmanager
 async def child(folder: Path, module: str, *arguments: str, **environment: str) -> AsyncIterator[Child]:
-    """Run a module as a process of its own, with nothing in its environment but what it is given."""
+    """Run a module as a separate process, whose environment contains only what it is given."""
     log = folder / f"{module}-{'-'.join(arguments)}.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
@@ -128,5 +128,5 @@ async def child(folder: Path, module: str, *arguments: str, **environment: str) 
         yield Child(process, log)
     finally:
         with suppress(ProcessLookupError):
-            process.kill()  # what is open would be kept for a next start: there is none
+            process.kill()  # otherwise open reloads would be kept for a next start, which never comes
         await process.wait()

@@ -1,4 +1,4 @@
-"""What a reload and an edit cost: our bot and others, in turns, each alone with a Discord."""
+"""The cost of a reload and an edit: our bot and others take turns, each alone with a Discord."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ BOTS = {
     BARE: "every 5 s, bare aiohttp",
 }
 MARGIN_SECONDS = 5.0
-"""Between the last command and the phase in which all only count; and between that and the first ending."""
+"""Seconds between the last command and the phase of counting only, and between that and the first ending."""
 PATIENCE_SECONDS = 60.0
 BARE_SECONDS = 45.0
-"""A bare reload is shorter: only what an edit costs is asked of it."""
+"""Seconds of a bare bot's reload: shorter, since only the cost of an edit is measured."""
 SHORT_SECONDS, SHORT_ROUNDS = 30.0, 3
-"""A reload that is mostly beginning and end: what it costs beside its edits shows."""
+"""Seconds and rounds of a short reload, mostly start and end, which shows its cost besides edits."""
 SETTLE_SECONDS = 3.0
 IDLE_SERVERS, IDLE_ROUNDS = 100, 3
 
@@ -36,11 +36,11 @@ class Cost:
     reload: float
     edit: float
     edits: int
-    """Of each reload."""
+    """Edits per reload."""
 
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
-    """One bot at a time, in turns: so that none has to share the caches with the others."""
+    """Measure one bot at a time, in turns, so that none has to share the caches with the others."""
     rounds = await _rounds(tuple(BOTS), plan, plan.lasts, plan.compared, say)
     short = await _rounds((OURS, FIVE), plan, SHORT_SECONDS, min(SHORT_ROUNDS, plan.compared + 1), say)
     return [_table(rounds, plan), _short_table(short, plan), await _idle(say)]
@@ -60,7 +60,7 @@ async def _rounds(
 
 
 async def _idle(say: Callable[[str], None]) -> Table:
-    """How much memory each takes that is connected, and has nothing to do."""
+    """Return how much memory each takes that is connected and idle."""
     memory: dict[str, list[float]] = {OURS: [], FIVE: []}
     for _ in range(IDLE_ROUNDS):
         for which, taken in memory.items():
@@ -73,15 +73,15 @@ async def _idle(say: Callable[[str], None]) -> Table:
     goal = under(f"{ratio:.2f}", ratio, 1.5, "≤ 1.5")
     said = f"""
     Connected, in {IDLE_SERVERS} servers, before the public models are fetched: resident memory, medians of
-    {IDLE_ROUNDS} rounds in turns. Without what only the development's tools bring in (rich).
+    {IDLE_ROUNDS} alternating rounds, without packages that only the development's tools need (rich).
     """
     columns = ["bot", *(BOTS[which] for which in memory)]
     rows = [("memory", row), ("ours by theirs", [goal, Figure("")])]
-    return Table("Memory when idle, beside another", said, columns, rows)
+    return Table("Memory when idle, compared with another bot", said, columns, rows)
 
 
 async def _cost(which: str, plan: Plan, lasts: float) -> Cost:
-    """Ask for all, and read the clocks: at first, while all count, and when all have ended."""
+    """Request all, and read the clocks: at first, while all count down, and when all have ended."""
     lasts = min(lasts, BARE_SECONDS) if which == BARE else lasts
     async with stage(which, places.servers_for(plan.reloads), seconds=lasts) as on:
         await asyncio.sleep(SETTLE_SECONDS)
@@ -129,14 +129,15 @@ def _table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
         ("edits of a reload", [Figure(f"{rounds[0][which].edits}") for which in BOTS]),
     ]
     said = f"""
-    {plan.reloads} reloads of {plan.lasts:.0f} s (bare: {BARE_SECONDS:.0f} s at most), asked for over
-    {plan.over:.0f} s, by one bot after the other, in turns; each is a process, alone with a Discord. Median,
-    and lowest to highest of {plan.compared} rounds. Per reload: all CPU from the first command to the last
-    ping, less idle. Per edit: CPU while all count and none begins or ends, less idle, by the edits that
-    arrived. Ours logs into a file, as it comes, and stores every step. The others store nothing, try nothing
-    again, and know no limits. Bare aiohttp sends a body as long as ours, made once, and reads the answer.
+    {plan.reloads} reloads of {plan.lasts:.0f} s (bare: {BARE_SECONDS:.0f} s at most), requested over
+    {plan.over:.0f} s. The bots take turns; each is a process, alone with a Discord. Median, and lowest to
+    highest of {plan.compared} rounds. Per reload: all CPU from the first command to the last ping, minus
+    idle. Per edit: CPU while all count down and none starts or ends, minus idle, divided by the edits that
+    arrived. Ours logs to a file, as it does by default, and stores every step. The others store nothing,
+    retry nothing, and know no limits. Bare aiohttp sends a body as long as ours, made once, and reads the
+    answer.
     """
-    return Table("What a reload costs, beside others", said, columns, rows)
+    return Table("The cost of a reload, compared with others", said, columns, rows)
 
 
 def _short_table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
@@ -147,10 +148,10 @@ def _short_table(rounds: list[dict[str, Cost]], plan: Plan) -> Table:
         ("edits of a reload", [Figure(f"{rounds[0][which].edits}") for which in reload]),
     ]
     said = f"""
-    As above with {plan.reloads} reloads of {SHORT_SECONDS:.0f} s, {len(rounds)} rounds: few edits, so that
-    the six durable steps and all else that a reload costs beside its countdown show.
+    As above with {plan.reloads} reloads of {SHORT_SECONDS:.0f} s, {len(rounds)} rounds: few edits, which
+    shows the cost of the six durable steps and of everything else besides the countdown.
     """
-    return Table("What a short reload costs", said, ["bot", *(BOTS[which] for which in reload)], rows)
+    return Table("The cost of a short reload", said, ["bot", *(BOTS[which] for which in reload)], rows)
 
 
 def _range(values: list[float]) -> str:
@@ -159,7 +160,7 @@ def _range(values: list[float]) -> str:
 
 
 def _ratios(costs: dict[str, list[float]], goals: dict[str, float], leave: str = "") -> list[Figure]:
-    """Round by round: what disturbs a round for a while disturbs its neighbours, too."""
+    """Compare round by round: whatever disturbs a round also disturbs its neighbours."""
     figures = []
     for which, theirs in costs.items():
         ratio = median(ours / their for ours, their in zip(costs[OURS], theirs, strict=True))

@@ -1,6 +1,6 @@
-"""A lean Discord and model API, a process of their own: they answer, and note what arrived when.
+"""A lean Discord and model API in a separate process: they answer, and note when what arrived.
 
-Strictness is the business of `tests/stand_ins`; here a thousand edits a second must cost little.
+Strictness is the job of `tests/stand_ins`; here a thousand edits a second must cost little.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from tests.benchmarks.gateway import APPLICATION, Gateway, reload_typed, user
 
 BASE = "/api/v10"
 BOT_CALLS_PER_SECOND = 50
-"""What Discord allows a bot in all; calls by an interaction's token do not count."""
+"""Calls per second that Discord allows a bot; calls by an interaction's token don't count."""
 _READY = b"**Ready**"
-"""How each bot here begins its last edit."""
+"""The start of every bot's last edit here."""
 _REFERENCE = re.compile(rb'"message_id": ?"?(\d+)')
 _MODEL = re.compile(rb'"model-(\d+)"')
 
 
 class Kind(IntEnum):
-    """What happened to a reload."""
+    """Events in a reload's life."""
 
     LOGIN = 0
     ASKED = 1
@@ -40,11 +40,11 @@ class Kind(IntEnum):
     PINGED = 6
     LIMITED = 7
     REFUSED = 8
-    """Its first answer was no countdown."""
+    """The first response was no countdown."""
 
 
 class Discord:
-    """What is answered to each call; `events` are (kind, the reply's message id, seconds since 1970)."""
+    """Answers each call; `events` are (kind, the reply's message ID, seconds since 1970)."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -62,11 +62,11 @@ class Discord:
         self.counted[kind.name.lower()] += 1
 
     def late(self, path: str) -> float:
-        """Seconds for which the answer to a call is held back; the model API's is not."""
+        """Return the seconds for which the answer to a call is held back; the model API's is not."""
         return self.delay if path.startswith(BASE) else 0.0
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
-        """Do one call; return the status and what JSON makes of the rest."""
+        """Handle one call; return the status and the JSON body."""
         parts = path.partition("?")[0].split("/")
         if not path.startswith(BASE):
             return self._model_api(path, body)
@@ -142,7 +142,7 @@ class Discord:
         wait = round(self._second + 1 - now, 3)
         return {"message": "You are being rate limited.", "retry_after": max(wait, 0.001), "global": True}
 
-    # What the benchmark asks for
+    # The benchmark's requests
 
     async def ready(self) -> None:
         """Wait until the bot is connected and its commands are there."""
@@ -150,7 +150,7 @@ class Discord:
         await self.commands.wait()
 
     def flow(self, first: int, count: int, rate: float, after: float) -> None:
-        """Let so many people ask, `rate` a second, beginning in `after` seconds; numbers from `first` on."""
+        """Let people ask, `rate` a second, starting in `after` seconds; their numbers start at `first`."""
         self._flow = asyncio.create_task(self._ask(first, count, rate, time.time() + after), name="flow")
 
     async def _ask(self, first: int, count: int, rate: float, began: float) -> None:
@@ -163,7 +163,7 @@ class Discord:
             await self.gateway.dispatch("INTERACTION_CREATE", event)
 
     def slow_down(self, delay: float) -> None:
-        """From now on every answer of Discord takes so many seconds."""
+        """From now on, delay every answer of Discord by this many seconds."""
         self.delay = delay
 
     def save(self, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The gateway of the benchmark's Discord: one bot's websocket, and the commands that people type."""
+"""The gateway of the benchmark's Discord: one bot's websocket, and people's commands."""
 
 import asyncio
 import zlib
@@ -30,7 +30,7 @@ class Gateway:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Listen on a port of its own."""
+        """Listen on a separate port."""
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"ws://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -78,7 +78,7 @@ class Gateway:
 
 
 def user(number: int, name: str) -> Json:
-    """A person as Discord tells of one."""
+    """Return a person as Discord describes one."""
     return {"id": str(number), "username": name, "discriminator": "0", "avatar": None, "global_name": name}
 
 

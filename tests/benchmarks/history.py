@@ -19,7 +19,7 @@ from tests.benchmarks import places
 
 DAYS = 90.0
 MODELS = 50
-"""Of each server."""
+"""Models per server."""
 BATCH = 50_000
 _ACCEPTED = str(Outcome.ACCEPTED)
 _MODELS_OF_ALL = """
@@ -35,18 +35,18 @@ _CHANNEL, _MESSAGE, _TOKEN = 10**18, 10**18, "x" * 200
 
 
 class Line(NamedTuple):
-    """What differs between ended reloads."""
+    """The differences between ended reloads."""
 
     id: int
     server: int
     model: str
     at: float
     fresh: bool
-    """With what goes after a day."""
+    """Whether it still has what is removed after a day."""
 
 
 def lines(servers: Mapping[int, int], now: float, models: int = MODELS) -> Iterator[Line]:
-    """So many reloads for each server, in the order of their time, evenly over the 90 days before `now`."""
+    """Yield reloads for each server, in order of time, evenly over the 90 days before `now`."""
     total = sum(servers.values())
     each = [itertools.repeat(server, count) for server, count in servers.items()]
     in_turn = itertools.chain.from_iterable(

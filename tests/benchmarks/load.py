@@ -1,4 +1,4 @@
-"""What a bot with so many live countdowns does: how soon it answers, how late it ends, what that costs."""
+"""A bot with many live countdowns: how soon it answers, how late it ends, what that costs."""
 
 import asyncio
 import itertools
@@ -20,11 +20,11 @@ from tests.benchmarks.stage import HEAD_SECONDS, Stage, stage
 
 SETTLE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
-"""What was due at the end of a window has arrived so long after it."""
+"""Seconds after a window within which everything that was due in it must have arrived."""
 FEWEST_PER_SECOND = 5.0
-"""People who ask, where there is no load."""
+"""People who ask per second if there is no load."""
 SHORT_SECONDS = 1.0
-"""How long a reload takes there, so that there is none."""
+"""Seconds of a reload if there is no load, so that no countdown is live."""
 SLOW = 0.1
 IDLE_SECONDS = 4.0
 
@@ -38,7 +38,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """What was seen in a part of a run in which Discord took `delay` seconds to answer."""
+    """Measurements from a part of a run in which Discord took `delay` seconds to answer."""
 
     delay: float
     answer: Spread
@@ -50,11 +50,11 @@ class Window:
     edits: float
     endings: int
     missing: int
-    """First answers, endings and pings that had not arrived."""
+    """First responses, endings and pings that had not arrived."""
     limited: int
     """Answers of 429."""
     refused: int
-    """First answers that were no countdown: too many are open, or the store is slow."""
+    """First responses that were no countdown: too many are open, or the store is slow."""
     cpu: float
     """Of the bot, in seconds per second."""
     fakes_cpu: float
@@ -62,7 +62,7 @@ class Window:
 
     @property
     def overloaded(self) -> bool:
-        """Whether the bot did less than it was to do."""
+        """Whether the bot did less than it should have."""
         return bool(self.missing or self.refused)
 
 
@@ -74,7 +74,7 @@ class Load:
     resumed: float
     """Seconds from the login to the last first edit."""
     memory: int
-    """Bytes, with all of them live."""
+    """Bytes, with all countdowns live."""
     limited: int
     """Answers of 429, from the login on."""
     windows: tuple[Window, ...]
@@ -98,7 +98,7 @@ async def run(live: int, seconds: float) -> Load:
 
 
 class Idle(NamedTuple):
-    """A bot that has nothing to do."""
+    """An idle bot."""
 
     memory: int
     """Bytes."""
@@ -109,7 +109,7 @@ class Idle(NamedTuple):
 
 
 async def idle(live: int) -> Idle:
-    """See what a bot needs that is in the servers for so many countdowns, and has none."""
+    """Measure an idle bot that is in the servers for this many countdowns."""
     async with stage("rewarm", places.servers_for(live)) as on:
         await asyncio.sleep(SETTLE_SECONDS)
         cpu = await _rate(on.bot, IDLE_SECONDS)
@@ -130,7 +130,7 @@ class _Mark(NamedTuple):
 
 
 async def _window(on: Stage, delay: float, seconds: float) -> _Mark:
-    """In its first half CPU is measured, in its second half the loops' lag, which costs some CPU."""
+    """Measure CPU in the first half, and the loops' lag, which costs some CPU, in the second."""
     await on.discord.ask("slow_down", delay=delay)
     await asyncio.sleep(SETTLE_SECONDS)
     began = time.time()
@@ -156,7 +156,7 @@ Events = dict[Kind, dict[int, list[float]]]
 
 
 async def _events(on: Stage) -> Events:
-    """When what happened to which message, in order."""
+    """Return when each event happened to each message, in order."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "events"
         await on.discord.ask("save", path=str(path))
@@ -172,7 +172,7 @@ def _seen(mark: _Mark, events: Events, on: Stage) -> Window:
         return mark.began <= at < mark.ended
 
     def first(kind: Kind) -> dict[int, float]:
-        """When it first happened to each message, where that was in the window."""
+        """Return when it first happened to each message, within the window."""
         return {message: times[0] for message, times in events[kind].items() if within(times[0])}
 
     called = {message: times[0] + on.seconds for message, times in events[Kind.CALLED].items()}

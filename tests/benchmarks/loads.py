@@ -11,15 +11,15 @@ from tests.benchmarks.report import Figure, Table, both, ms, under
 from tests.benchmarks.seed import SECONDS
 
 COMPARED_WITH = 500
-"""The load, or the next larger one, with whose cost per reload larger ones are compared."""
+"""The load, or the next larger one, whose cost per reload is the reference for larger ones."""
 MANY = 1000
-"""Up to here the tighter goals hold."""
+"""The largest load for which the tighter goals hold."""
 MOST_ENDINGS = 40.0
 KIB = 1024
 
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
-    """All loads, in turns; then what a bot without countdowns is."""
+    """Measure all loads, in turns; then a bot without countdowns."""
     runs: dict[int, list[Load]] = {live: [] for live in plan.loads}
     for number in range(plan.rounds):
         for live in plan.loads:
@@ -61,18 +61,18 @@ def _windows(runs: dict[int, list[Load]]) -> list[Table]:
 
 _AT_ONCE = f"""
 Medians / 99th percentiles. First answer: from the moment the command is written to the gateway's websocket
-until the callback arrives. Late: from the deadline until the edit or the ping arrives. Countdowns that were
-in the store when the bot started, with deadlines spread over two minutes; meanwhile new ones are asked for
-at the same rate. At 0 it is {load.FEWEST_PER_SECOND:.0f} a second, and a reload takes
-{load.SHORT_SECONDS:.0f} s, so that none stays. Of what never arrived no time is known: where the row of it
-is not 0, the times above are better than people saw. The bot's own limit for pings is {MOST_ENDINGS:.0f} a
-second: where more than that end, pings have no goal. In the first half of a window CPU is measured, in the
-second half the lag, by a task that sleeps for 10 ms. Between two edits: the median of what fell into the
-window, so that long intervals are left out; the edits a second have them.
+until the callback arrives. Late: from the deadline until the edit or the ping arrives. The countdowns were
+in the store when the bot started, with deadlines spread over two minutes; new ones are requested at the same
+rate. At 0 that is {load.FEWEST_PER_SECOND:.0f} per second, and a reload takes {load.SHORT_SECONDS:.0f} s, so
+that none stays. There are no times for what never arrived: if that row is not 0, the real times were worse
+than shown above. The bot's own limit for pings is {MOST_ENDINGS:.0f} per second: if more than that end, pings
+have no goal. CPU is measured in the first half of a window, the lag, by a task that sleeps for 10 ms, in the
+second half. Between two edits: the median within the window, which leaves out long intervals; the edits per
+second include them.
 """
 _AFTER = """
-As above, but each answer is held back; the call itself arrives at once. So the ending arrives as above, and
-the ping, which waits for the answer to the ending, one round trip later.
+As above, but each answer is held back, while the call itself arrives immediately. So the ending arrives as
+above, and the ping, which waits for the answer to the ending, one round trip later.
 """
 
 
@@ -90,15 +90,15 @@ def _whole(runs: dict[int, list[Load]], idle: dict[int, Idle]) -> Table:
     ]
     said = f"""
     Resumed: from the last call of the login until every countdown has been edited once. Idle: connected to
-    as many servers, with no countdown. Per countdown: memory with all of them live, less idle. Per reload:
-    CPU while Discord answers at once, less idle, by the reloads that begin and end meanwhile. Its goal: at
-    most 1.15 times that at {small:,}.
+    as many servers, with no countdown. Per countdown: memory with all of them live, minus idle. Per reload:
+    CPU while Discord answers immediately, minus idle, divided by the reloads that start and end in that time.
+    Its goal: at most 1.15 times that at {small:,}.
     """
-    return Table("What a countdown costs", said, ["live countdowns", *(f"{n:,}" for n in runs)], rows)
+    return Table("The cost of a countdown", said, ["live countdowns", *(f"{n:,}" for n in runs)], rows)
 
 
 def _cost(run: Load, idle: Idle) -> float:
-    """CPU of a reload: as many begin and end as there are deadlines."""
+    """Return the CPU of a reload: as many start and end as there are deadlines."""
     return (run.windows[0].cpu - idle.cpu) * SECONDS / (run.live or math.inf)
 
 

@@ -1,10 +1,10 @@
-"""Who asks where: servers, channels, members and ids, by number; the same in every process."""
+"""Numbered people and places: servers, channels, members and IDs, the same in every process."""
 
 import time
 
 EPOCH_MS = 1420070400000
 OPEN_IN_SERVER = 12
-"""Live countdowns of one server: some come and go at a time, and the bot allows 20."""
+"""Live countdowns per server: the number varies over time, and the bot allows 20."""
 CHANNELS = 4
 FEWEST_SERVERS = 10
 _SERVERS, _MEMBERS = 10**18, 2 * 10**18
@@ -15,7 +15,7 @@ _TOKEN_LENGTH = 200
 
 
 def servers_for(live: int) -> int:
-    """How many servers so many live countdowns are in."""
+    """Return the number of servers for this many live countdowns."""
     return max(FEWEST_SERVERS, -(-live // OPEN_IN_SERVER))
 
 
@@ -25,12 +25,12 @@ def server(place: int) -> int:
 
 
 def channel(place: int, number: int) -> int:
-    """The channel in which the reload of a number is asked for."""
+    """Return the channel in which a numbered reload is requested."""
     return server(place) + 1 + number % CHANNELS
 
 
 def member(number: int) -> int:
-    """Who asks: each reload is somebody else's."""
+    """Return the asker: each reload has a different one."""
     return _MEMBERS + number
 
 
@@ -46,5 +46,5 @@ def message(interaction_id: int) -> int:
 
 
 def token(interaction_id: int, in_channel: int) -> str:
-    """The token of an interaction; what Discord must know of it stands in it."""
+    """Return an interaction's token, which contains what Discord must know about it."""
     return f"{interaction_id}.{in_channel}.".ljust(_TOKEN_LENGTH, "x")

@@ -1,4 +1,4 @@
-"""How much is measured: in full, or quickly."""
+"""The size of the measurement: full, or quick."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ class Plan:
     window: float
     """How long each of a load's two windows is."""
     reloads: int
-    """Of each bot, where bots are compared."""
+    """Reloads of each bot when bots are compared."""
     over: float
-    """The time in which they are asked for."""
+    """The time over which they are requested."""
     lasts: float
     compared: int
-    """Rounds of that."""
+    """Rounds of that comparison."""
     writes: float
     """How long a store is written to."""
     kept: int
-    """Reloads of a store with a long history."""
+    """Reloads in a store with a long history."""
 
 
 FULL = Plan((0, 100, 500, 1000, 5000), 2, 18.0, 300, 10.0, 120.0, 2, 4.0, 1_000_000)

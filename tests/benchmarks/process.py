@@ -43,7 +43,7 @@ async def peer(name: str) -> None:
 
 
 async def _while_it_runs(running: Coroutine[Any, Any, None]) -> NoReturn:
-    """Obey until the benchmark is gone; then leave at once, as nothing here is worth a tidy stop."""
+    """Obey until the benchmark is gone; then exit immediately, as nothing here is worth a tidy stop."""
     bot = asyncio.create_task(running, name="bot")
     told = asyncio.create_task(obey({}), name="obey")
     await asyncio.wait((bot, told), return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What was measured as tables of Markdown: on the terminal, and in docs/benchmarks.md."""
+"""Shows measurements as Markdown tables, on the terminal and in docs/benchmarks.md."""
 
 import math
 import os
@@ -16,14 +16,14 @@ LIBRARIES = ("discord.py", "aiohttp", "orjson", "sqlitedict")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as it is read; `goal` in the same unit, empty where there is none."""
+    """A figure as text; `goal` in the same unit, empty if there is none."""
 
     text: str
     goal: str = ""
     met: bool = True
 
     def __str__(self) -> str:
-        """With the goal, and whether it is met."""
+        """Return it with the goal, and whether that is met."""
         if not self.goal:
             return self.text
         return f"{self.text} ({self.goal}: {'met' if self.met else '**missed**'})"
@@ -31,7 +31,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title, and sentences that say how it was measured."""
+    """A table with a title, and sentences about how it was measured."""
 
     title: str
     said: str
@@ -53,17 +53,17 @@ def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
 
 
 def under(text: str, value: float, limit: float, goal: str) -> Figure:
-    """A figure that is to stay at or below a limit; one that is not a number does not."""
+    """Return a figure that should stay at or below a limit; NaN does not."""
     return Figure(text, goal, value <= limit)
 
 
 def both(p50: float, p99: float) -> str:
-    """Two times in seconds, as they are read."""
+    """Return two times, given in seconds, as text."""
     return f"{ms(p50)} / {ms(p99)}"
 
 
 def ms(seconds: float) -> str:
-    """A time in seconds, as it is read; not a number: nothing arrived."""
+    """Return a time, given in seconds, as text; NaN means that nothing arrived."""
     if math.isnan(seconds):
         return "none"
     milliseconds = 1000 * seconds
@@ -71,7 +71,7 @@ def ms(seconds: float) -> str:
 
 
 def page(tables: Sequence[Table], took: float) -> str:
-    """All of it: when, on what, which goals are missed, then the tables."""
+    """Return the whole page: when, on what, which goals are missed, then the tables."""
     goals = [
         (f"- {table.title}; {table.columns[0]}: {column}; {name}: {figure.text} ({figure.goal})", figure.met)
         for table in tables
@@ -85,8 +85,8 @@ def page(tables: Sequence[Table], took: float) -> str:
             "# Benchmarks",
             "",
             f"Written by `make bench` on {time.strftime('%Y-%m-%d')}, in {took / 60:.0f} minutes.",
-            "Medians of rounds that took turns. The bot is a process of its own; Discord and the model API",
-            "are one more, lean and on the same machine. In brackets: the goal, and whether it is met.",
+            "Medians of alternating rounds. The bot is one process; Discord and the model API are another,",
+            "lean and on the same machine. In brackets: the goal, and whether it is met.",
             "",
             *_machine(),
             "",

@@ -13,12 +13,12 @@ from bot.vault import Vault
 from tests.benchmarks import places
 
 SECONDS = 120.0
-"""What the API promises, in the bot's settings and here."""
+"""Seconds of a reload, in the bot's settings and here."""
 _CALLED_AFTER = 0.3
 
 
 def counting(live: int, first_deadline: float) -> Iterator[Reload]:
-    """So many countdowns whose deadlines lie evenly in two minutes, as if people had asked one by one."""
+    """Make countdowns with deadlines spread evenly over two minutes, as if asked for one by one."""
     servers = places.servers_for(live)
     for number in range(live):
         place, deadline = number % servers, first_deadline + SECONDS * number / live
@@ -41,7 +41,7 @@ def counting(live: int, first_deadline: float) -> Iterator[Reload]:
 
 
 def fill(folder: Path, vault: Vault, servers: int, reloads: list[Reload]) -> None:
-    """Make a store that holds each server's key, and these reloads."""
+    """Make a store that contains each server's key, and these reloads."""
     store = EmbeddedStore(folder)
     store._memory.begin()
     for place in range(servers):

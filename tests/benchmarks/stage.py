@@ -1,4 +1,4 @@
-"""A bot and its Discord, started and set going."""
+"""A bot and its Discord, started for a measurement."""
 
 import asyncio
 import shutil
@@ -17,7 +17,7 @@ from tests.benchmarks import seed
 from tests.benchmarks.control import Child, child
 
 HEAD_SECONDS = 12.0
-"""From the start of a bot to the first deadline: by then it has resumed everything."""
+"""Seconds from the start of a bot to the first deadline: by then it has resumed everything."""
 
 
 class Stage(NamedTuple):
@@ -28,7 +28,7 @@ class Stage(NamedTuple):
     deadlines: dict[int, float]
     seconds: float
     started: float
-    """Seconds from the start of the bot's process until it is up."""
+    """Seconds from the start of the bot's process until it is connected."""
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Start Discord and a bot; ours finds keys and countdowns in its store, on the disk of this clone.
 
-    `store`: a file that is copied, and holds more.
+    `store`: a file with more content, which is copied.
     """
     with TemporaryDirectory(prefix=".bench-", dir=ROOT) as made:
         folder = Path(made)

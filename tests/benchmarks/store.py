@@ -49,7 +49,7 @@ async def postgresql(_: Path) -> AsyncIterator[Store]:
 STORES: list[tuple[str, Opener]] = [("embedded", embedded)]
 if postgres.programs() is not None:
     STORES.append(("PostgreSQL", postgresql))
-"""Each gets an empty folder of its own, which it may use or not."""
+"""The stores. Each gets an empty folder of its own, which it may use or not."""
 
 
 async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
@@ -62,15 +62,15 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
                 await _fill(store)
                 rows.append((name, [await _write(store, at_once, plan.writes) for at_once in AT_ONCE]))
     said = """
-    Steps of reloads a second, each durable when it returns; in brackets how long one takes, and the lag of
-    the event loop, which waits for nothing else meanwhile: medians / 99th percentiles.
-    In trouble: given up after 1 s, as a step is; it may land later.
+    Steps of reloads per second, each durable when it returns; in brackets the time for one, and the lag of
+    the event loop, which has nothing else to wait for: medians / 99th percentiles. In trouble: given up after
+    1 s, like any step; it may land later.
     """
     return [Table("Writes to the store", said, ["at once", *map(str, AT_ONCE)], rows)]
 
 
 async def _fill(store: Store) -> None:
-    """As many reloads as write at once."""
+    """Store as many reloads as write together."""
     for number in range(max(AT_ONCE)):
         place = number // places.OPEN_IN_SERVER
         if number % places.OPEN_IN_SERVER == 0:

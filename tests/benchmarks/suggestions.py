@@ -1,4 +1,4 @@
-"""Suggestions among 100,000 public models: how long they take, what waits for them, their memory."""
+"""Suggestions from 100,000 public models: how long they take, how long others wait, how much memory."""
 
 import asyncio
 import random
@@ -38,11 +38,11 @@ TYPED = {
     "like nothing": ["zzzzzzzz", "qqqqqqqq qqqqqqqz", "xq" * 20, "a" * 100, "日本語のモデル"],
     "like very many": ["bacadafa", "kalamare tarimola", "saremito delanoka", "bebabibo cucacico"],
 }
-"""The worst of what was tried, by what makes it so."""
+"""The slowest texts that were tried, by what makes them slow."""
 
 
 def models(rows: int = MOST_ROWS) -> Iterator[PublicModel]:
-    """The same models each time: common words, names of their own, numbers; capitals, some not Latin."""
+    """Make the same models each time: common words, made-up names, numbers; capitals, some not Latin."""
     chance = random.Random(7)  # noqa: S311
     names = ["".join(chance.choices(_SYLLABLES, k=chance.randint(2, 5))) for _ in range(40_000)]
     for number in range(rows):
@@ -66,9 +66,9 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
             await bot.ask("crowd", seconds=plan.writes)
             lag = await bot.ask("lag")
     said = f"""
-    {MOST_ROWS:,} models, read from the disk in {read["took"]:.1f} s of a thread's time; a search for the
-    worst that we could think of: medians / 99th percentiles. Then all of that by {PEOPLE} people at once, and
-    how late the event loop wakes up meanwhile. Memory: of the process, once the list is there, less before.
+    {MOST_ROWS:,} models, read from the disk in {read["took"]:.1f} s of a thread's time; searches for the
+    worst texts we could think of: medians / 99th percentiles. Then all of them by {PEOPLE} people together,
+    and how late the event loop wakes up. Memory: of the process, with the list minus without.
     """
     figures = {
         f"search for {what}": under(both(one["p50"], one["p99"]), one["p99"], 0.008, "≤ 8 ms")

@@ -1,4 +1,4 @@
-"""The benchmark's bots and its Discord understand each other: what is counted there happens."""
+"""The benchmark's bots and its Discord understand each other: whatever it counts really happens."""
 
 import asyncio
 

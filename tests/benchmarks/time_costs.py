@@ -1,4 +1,4 @@
-"""What a long history costs: memory, a start, a press, and what everybody waits for while much is deleted."""
+"""The costs of a long history: memory, a start, a press, and everybody's wait while much is deleted."""
 
 import asyncio
 import shutil
@@ -61,21 +61,20 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
         for name, (few, many) in presses.items()
     ]
     few, many = median(alone), median(beside)
-    rows.append(
-        ("first answers elsewhere meanwhile", [Figure(ms(few)), *_figures(ms(many), many / few, 1.5)])
-    )
+    rows.append(("first answers elsewhere", [Figure(ms(few)), *_figures(ms(many), many / few, 1.5)]))
     said = f"""
-    With {plan.kept:,} reloads, {big:,} of them of one server, by a store with none: medians of {ROUNDS}.
-    Presses: what the store does for it, in that server, by one with {SMALL}: 99th percentiles of {PRESSES}.
-    First answers elsewhere: a reload is stored while that server presses /models ten times a second.
+    {plan.kept:,} reloads, {big:,} of them in one server, compared with an empty store: medians of {ROUNDS}.
+    Presses: the store's work for them in that server, compared with one of {SMALL}: 99th percentiles of
+    {PRESSES}. First answers elsewhere: a reload is stored while that server presses /models ten times a
+    second.
     """
-    table = Table("What time costs", said, ["what", "without", "with", "by it"], rows)
-    said = "The longest that the event loop, and that a write of somebody else's, waited meanwhile."
+    table = Table("The cost of a long history", said, ["what", "without", "with", "by it"], rows)
+    said = "The longest wait of the event loop, and of anybody else's write, during each kind of work."
     longest = [
         (name, [_longest(lag), _longest(write), Figure(f"{took:.1f} s")])
         for name, (lag, write, took) in waits.items()
     ]
-    return [table, Table("What everybody waits for", said, ["while", "loop", "a write", "it takes"], longest)]
+    return [table, Table("Waits for everybody", said, ["while", "loop", "a write", "it takes"], longest)]
 
 
 def _servers(kept: int) -> dict[int, int]:
@@ -124,7 +123,7 @@ async def _opened(folder: Path) -> AsyncIterator[EmbeddedStore]:
 
 
 async def _sort_out(store: EmbeddedStore) -> None:
-    """A first look at each page reads it from the disk."""
+    """Look at each page once, which reads it from the disk."""
     for server in (BIG_SERVER, SMALL_SERVER):
         for press in PRESSES_OF.values():
             await press(store, server)
@@ -204,7 +203,7 @@ async def _idle(_: EmbeddedStore, __: Path) -> None:
 
 
 async def _expire(store: EmbeddedStore, _: Path) -> None:
-    """A tenth of all."""
+    """Delete a tenth of all reloads."""
     now = time.time()
     while await store.expire(now - 0.9 * history.DAYS * 86400.0, 0.0):
         pass
@@ -236,7 +235,7 @@ WORK: dict[str, Callable[[EmbeddedStore, Path], Awaitable[None]]] = {
 async def _wait(
     work: Callable[[EmbeddedStore, Path], Awaitable[None]], full: Path, made: Path
 ) -> tuple[float, float, float]:
-    """The longest lag of the loop, the longest write, and how long the work took, on a copy of the store."""
+    """Return the loop's longest lag, the longest write, and the work's duration, on a copy of the store."""
     folder = made / "copy"
     await asyncio.to_thread(shutil.copytree, full, folder)
     try:

@@ -2,5 +2,5 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Once for all folders that need it: a server is started for the whole of a run."""
+    """Load the fixtures once for all folders that need them: one server runs for a whole run."""
     config.pluginmanager.import_plugin("tests.fixtures")

@@ -8,7 +8,7 @@ from tests.wire import Wire
 
 KEPT = int(os.environ.get("KEPT_RELOADS", "0"))
 _OTHERS = 100
-"""Servers that keep half of it; the other half is of the server that is looked at."""
+"""Servers that share half of it; the other half belongs to the server that is watched."""
 
 
 def begin_with_a_history(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""A crowd: many servers at once, against limits that a stand-in of Discord enforces; a stop in its midst.
+"""A crowd: many servers together, against limits that a stand-in for Discord enforces, and a stop halfway.
 
 A short version runs with the other tests; `make crowd` has 40, and 1,000, and also looks at the clock. How
 soon a start goes on with countdowns is measured by `make bench`, as "resumed".
@@ -21,7 +21,7 @@ from tests.wire import Wire
 IS_TIMED = "CROWD" in os.environ
 CROWD = int(os.environ.get("CROWD", "100"))
 SECONDS = 6 + CROWD / 70
-"""Long enough for everybody to have asked before the first ending."""
+"""Seconds of a reload, long enough for everybody to have asked before the first ending."""
 SETTLE = CROWD / 30 + 30
 LIVES_ON = 10
 """Seconds more for what is not overdue, for three edits: one that a busy machine holds up is dropped."""
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 
 
 async def a_crowd_asks(wire: Wire, per_server: int = OPEN_PER_SERVER) -> Asked:
-    """Servers are made as needed, each with four channels and a key; then everybody asks at once."""
+    """Make servers as needed, each with four channels and a key; then everybody asks together."""
     places = []
     for number in range(0, CROWD, per_server):
         guild = wire.server.add_guild(f"server {number}")
@@ -95,7 +95,7 @@ async def test_a_crowd_is_answered_ends_on_time_and_is_pinged(wire: Wire) -> Non
 
 
 async def test_a_crowd_goes_on_after_a_stop(wire: Wire) -> None:
-    """Half of it is overdue when the bot is back."""
+    """Half of it is overdue when the bot returns."""
     begin_with_a_history(wire)
     wire.environment |= {"RELOAD_SECONDS": "60", "LOG_LEVEL": "WARNING"}
     async with wire.process() as process:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0.2"))
 LEAST_ENDED = 10 * MINUTES
-"""Reloads without which nothing was looked at; a slow machine takes longer for them."""
+"""Reloads without which nothing was tested; a slow machine takes longer for them."""
 SETTLE_SECONDS = 90.0
 BYTES_PER_RELOAD = 4096
-"""What an ended reload takes in memory, where it is kept for the suggestions: measured are 2 to 3 KB."""
+"""Bytes of memory that an ended reload may take for the suggestions; 2 to 3 KB were measured."""
 SLACK_BYTES = 16 * 2**20
 _ROUTES = (
     ("POST", "/callback$"),
@@ -54,7 +54,7 @@ _SAID: tuple[object, ...] = (
 
 
 class Load:
-    """People who keep doing things, and a world that keeps failing."""
+    """People who keep doing things, while faults keep happening."""
 
     def __init__(self, wire: Wire, dice: random.Random) -> None:
         self.wire = wire

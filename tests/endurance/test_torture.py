@@ -1,7 +1,7 @@
-"""`kill -9` at random moments: every acknowledged reload ends once, in sight, with at most one POST.
+"""`kill -9` at random moments: every acknowledged reload ends once, visibly, with at most one POST.
 
-So does every test image that was asked for at the end of one, and nobody has more of them made than they may.
-A short version runs with the other tests; `make torture` kills a hundred times.
+So does every test image that was requested for the end of one, and nobody gets more of them than they may. A
+short version runs with the other tests; `make torture` kills a hundred times.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ KILLS = int(os.environ.get("TORTURE_KILLS", "6"))
 DEFERRED = 5
 TOO, YES = "Test it too", "Yes, test it"
 TESTED = 0.4
-"""Of the reloads."""
+"""The share of the reloads that are tested."""
 RUN = """
 import bot.discord_api.login_turns
 bot.discord_api.login_turns.STAYED_AGE = 0.001  # one that crashes again and again logs in ever more rarely
@@ -39,17 +39,17 @@ ENDINGS = tuple(f"**{ending.capitalize()}**" for ending in Ending)
 
 @dataclass
 class Crowd:
-    """Who asks for what, by model."""
+    """The crowd's requests, by model."""
 
     wire: Wire
     dice: random.Random
     asked: dict[str, Interaction] = field(default_factory=dict)
     testers: dict[str, Member] = field(default_factory=dict)
     promised: set[str] = field(default_factory=set)
-    """Their testers have read that they are pinged."""
+    """Models whose testers have read that they will be pinged."""
 
     async def keep_asking(self) -> None:
-        """A member comes by every tenth of a second or so, each with a model of their own."""
+        """Have a member come by every tenth of a second or so, each with a different model."""
         async with asyncio.TaskGroup() as tests:
             while True:
                 await asyncio.sleep(self.dice.uniform(0.02, 0.2))
@@ -63,7 +63,7 @@ class Crowd:
                         tests.create_task(self.test_it_too(model))
 
     async def test_it_too(self, model: str) -> None:
-        """One of two people asks for a test image at its end, and says yes."""
+        """Have every other person request a test image at the end, and confirm."""
         who = self.testers[model] = self.dice.choice((self.wire.ana, self.wire.ben))
         with suppress(TimeoutError, ValueError):  # it was killed, or the button has just gone
             made = self.asked[model]
@@ -83,20 +83,20 @@ def labels(wire: Wire, made: Interaction) -> list[str]:
 
 
 async def sooner_or_later(dice: random.Random, _: web.Request) -> web.StreamResponse:
-    """So that some are killed in mid-call."""
+    """Wait at random, so that some are killed in mid-call."""
     await asyncio.sleep(dice.uniform(0.0, 1.5))
     return web.json_response(ACCEPTED)
 
 
 def told(wire: Wire, made: Interaction) -> bool:
-    """The ending is in sight; and the ping is out, if it is Ready: others need one only after a while."""
+    """Return whether the ending is visible, and the ping out if it is Ready: others may need none."""
     text = wire.reply(made).text
     pinged = any(made.member.id in message.mentions for message in wire.pings())
     return text.startswith(ENDINGS) and (pinged or not text.startswith("**Ready**"))
 
 
 def model_in(message: Message) -> str:
-    """A ping begins with the model, an ending that stands in one with its state."""
+    """Return the model: a ping starts with it, an ending that contains one starts with its state."""
     return message.text.split("`")[1]
 
 

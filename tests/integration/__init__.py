@@ -1,1 +1,1 @@
-"""One room with what it stands on: sockets, stores, files."""
+"""One module with everything it builds on: sockets, stores, files."""

@@ -110,7 +110,7 @@ async def test_a_store_keeps_its_id_also_when_it_is_restored(tmp_path: Path, int
 
 
 def test_a_backup_is_of_one_moment_however_much_the_bot_writes(tmp_path: Path) -> None:
-    """It has many parts, and something is written between any two."""
+    """It consists of many parts, and something is written between each two."""
     server, written = places.server(1), 0
     history.fill_file(tmp_path, {server: 10_000}, time.time())
     with closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as bot:

@@ -64,7 +64,7 @@ class Place:
             await self.keys.set(server, key, 1, "mod", Checked("v4", works=True))
 
     async def run(self, seconds: float) -> None:
-        """Let it run for so long."""
+        """Let it run for this many seconds."""
         if self.task is None:
             self.task = asyncio.create_task(self.catalogue_refresh.run())
         await asyncio.sleep(seconds)
@@ -218,7 +218,7 @@ async def test_a_list_that_hangs_is_given_up(place: Place) -> None:
 @pytest.mark.parametrize(
     "junk", [b"", b"{", b"[]", b'{"fetched_at": "x", "rows": []}', b'{"rows": [[1]]}', b"\xff"]
 )
-async def test_a_damaged_copy_is_fetched_anew(place: Place, junk: bytes) -> None:
+async def test_a_damaged_copy_is_fetched_again(place: Place, junk: bytes) -> None:
     (place.folder / FILE).write_bytes(junk)
     await place.set_keys()
     await place.run(FIRST_DELAY + 5)

@@ -17,7 +17,7 @@ COMPOSE = (ROOT / "deploy" / "compose.yaml").read_text()
 
 
 def value(name: str) -> str:
-    """What the unit says once."""
+    """Return the value of a key that the unit contains once."""
     [found] = re.findall(rf"^{name}=(.*)$", UNIT, re.MULTILINE)
     return str(found)
 
@@ -36,7 +36,7 @@ def analyze(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_systemd_understands_the_unit(systemd_analyze: str, unit: Path) -> None:
-    """But for the two keys that are said to be ignored before systemd 254."""
+    """The two keys that docs say are ignored before systemd 254 are left out."""
     result = analyze(systemd_analyze, "verify", "--man=no", str(unit))
     new = re.compile(r"Unknown key.* '(RestartSteps|RestartMaxDelaySec)' in section")
     assert [line for line in result.stderr.splitlines() if not new.search(line)] == []
@@ -94,7 +94,7 @@ def test_each_secret_is_a_setting_that_is_kept_secret() -> None:
     "page", ["docs/DEPLOY.md", "Makefile", "deploy/Containerfile", "tests/tools/dist.py"]
 )
 def test_nothing_is_installed_without_its_hash(page: str) -> None:
-    """Else pip fetches the newest setuptools to build sqlitedict, and runs it, often as root."""
+    """Otherwise pip fetches the newest setuptools to build sqlitedict, and runs it, often as root."""
     text = (ROOT / page).read_text().replace("\\\n", " ")
     installs = re.compile(r"-r\W+(ROOT / lock|/?requirements)")
     lines = [line for line in text.splitlines() if "pip-audit" not in line and installs.search(line)]

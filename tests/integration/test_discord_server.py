@@ -1,4 +1,4 @@
-"""The stand-in for Discord, driven by a small real bot: what it accepts, refuses and notes."""
+"""The stand-in for Discord, driven by a small real bot: what it accepts, refuses and records."""
 
 import asyncio
 import contextlib
@@ -330,7 +330,7 @@ async def test_a_kicked_gateway_resumes_and_catches_up(place: Place) -> None:
     assert (place.server.resumes, len(place.server.identifies)) == (1, 1)
 
 
-async def test_a_forgotten_session_logs_in_anew(place: Place) -> None:
+async def test_a_forgotten_session_logs_in_again(place: Place) -> None:
     await place.server.kick_gateway(forget=True)
     await asyncio.wait_for(place.server.connected.wait(), 20)
     assert len(place.server.identifies) == 2

@@ -1,4 +1,4 @@
-"""What is written about the bot agrees with the bot."""
+"""The documents agree with the bot."""
 
 import pkgutil
 import re

@@ -1,4 +1,4 @@
-"""The embedded store on a real disk: atomic verbs, nothing lost to kill -9, and damage that is said."""
+"""The embedded store on a real disk: atomic verbs, nothing lost to kill -9, and damage that is reported."""
 
 import asyncio
 import os
@@ -158,7 +158,7 @@ async def test_a_file_that_is_there_keeps_its_owner(tmp_path: Path) -> None:
 
 
 async def test_a_link_leads_nobody_out_of_the_folder(tmp_path: Path) -> None:
-    """Else the service's user could have root make files, or change modes, anywhere."""
+    """Otherwise the service's user could have root make files, or change modes, anywhere."""
     folder, outside = tmp_path / "data", tmp_path / "outside"
     folder.mkdir()
     lock = folder / f"{FILE_NAME}.lock"
@@ -232,7 +232,7 @@ async def test_row_that_is_not_ours_is_refused_not_run(tmp_path: Path, row: byte
 
 
 async def test_locked_file_is_not_called_damaged(tmp_path: Path) -> None:
-    """Somebody who is told to move a sound file away would lose it."""
+    """Somebody who follows advice to move a sound file away would lose it."""
     EmbeddedStore(tmp_path).close()
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, timeout=0)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -350,7 +350,7 @@ async def test_what_cannot_be_written_fails_for_all_it_was_to_be_written_with(tm
 
 
 def fill(folder: Path, rows: int, state: State = State.ENDED) -> None:
-    """So many reloads of server 100, as if somebody else had written them."""
+    """Store many reloads of server 100, as if somebody else had written them."""
     ended = replace(make(7_654_321), state=state, outcome=Outcome.NOT_SENT, ended_at=2000.0)
     row = pack(ended) or b""  # packed once: a hundred thousand times would cost seconds
     with sqlite3.connect(folder / FILE_NAME) as db:
@@ -421,7 +421,7 @@ async def test_reader_in_the_way_of_wiping_a_key_delays_nobody_else(
 
 
 async def test_disk_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -> None:
-    """Otherwise each start would tell the same endings anew, and take on reloads that it cannot keep."""
+    """Otherwise each start would announce the same endings again, and take on reloads that it can't keep."""
     (await opened(tmp_path)).close()
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

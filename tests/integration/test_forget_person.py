@@ -129,7 +129,7 @@ async def test_what_is_open_is_left_alone_and_counted(filled: Settings) -> None:
     await shut(store)
 
 
-async def test_beside_a_bot_on_the_file_it_is_refused_and_on_a_database_it_works(filled: Settings) -> None:
+async def test_next_to_a_bot_on_the_file_it_is_refused_and_on_a_database_it_works(filled: Settings) -> None:
     store = await opened(filled)
     if isinstance(store, EmbeddedStore):
         with pytest.raises(StoreUnusable, match="in use by another bot"):

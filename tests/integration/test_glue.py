@@ -1,4 +1,4 @@
-"""What the sandbox uses of simcord that simcord does not promise: another version fails here, by name."""
+"""The parts of simcord that the sandbox uses without a promise: another version fails here, by name."""
 
 import tomllib
 from importlib.metadata import version
@@ -53,7 +53,7 @@ def test_page_has_a_place_for_each_part() -> None:
 
 
 def test_their_scripts_have_a_place_for_each_patch() -> None:
-    """What these do is tested in the browser."""
+    """Their effect is tested in the browser."""
     for path, parts in patches.PATCHES.items():
         theirs = (THEIRS / path[1:]).read_text()
         assert glue.replaced(theirs, parts) != theirs

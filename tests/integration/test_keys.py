@@ -307,7 +307,7 @@ async def test_a_change_of_keys_survives_a_restart(folder: Path) -> None:
 
 
 async def test_a_change_of_keys_that_was_cut_off_goes_on_at_the_next_start(store: EmbeddedStore) -> None:
-    """The check is sealed anew last: until then the old key cannot be dropped."""
+    """The check is sealed last: until then the old key can't be dropped."""
     vault = await rotated(store)
     await store.set_value("encryption_check", Vault([K1]).seal("encryption_check", "", SecretStr("rewarm")))
     late = KeyRow(Vault([K1]).seal("api key", "333", SecretStr(KEY)), MODERATOR, "ana", NOW)

@@ -150,7 +150,7 @@ async def test_a_slow_write_that_landed_is_gone_on_from(life: Life, store: Troub
 async def test_a_slow_write_that_failed_in_the_end_is_made_up_for(
     life: Life, store: TroubledStore, place: int
 ) -> None:
-    """Otherwise the row stays behind for ever, and the next start tells the ending of a reload long told."""
+    """Otherwise the row stays behind forever, and the next start announces an ending that is long over."""
     store.plan = [WORKS] * place + [SLOW_FAILS]
     await live(life)
     assert replace(life.reload, pings=()) == after(STEPS), "memory forgets nothing either"
@@ -158,7 +158,7 @@ async def test_a_slow_write_that_failed_in_the_end_is_made_up_for(
 
 
 async def test_an_ending_reaches_the_disk_although_the_call_did_not(life: Life, store: TroubledStore) -> None:
-    """What the runner does when the step to CALLING cannot be stored."""
+    """The runner does this when the step to CALLING can't be stored."""
     store.plan = [SLOW_FAILS]
     await life.step(State.CALLING, message=99, called_at=1010.0)
     await live(
@@ -218,7 +218,7 @@ async def test_who_is_muted_while_the_disk_is_behind_is_not_pinged(life: Life, s
 async def test_who_joins_while_the_ending_is_being_written_is_pinged_whatever_becomes_of_that(
     life: Life, store: TroubledStore, how: str
 ) -> None:
-    """They were told that they will be."""
+    """They were promised that they will be."""
     await live(life, STEPS[:5])
     row = await store.ask(replace(ASKED, id=20, askers=(BEN,)), 5)
     assert row is not None

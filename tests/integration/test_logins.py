@@ -25,7 +25,7 @@ Life = Callable[[int], float]
 
 @dataclass
 class Token:
-    """A bot's token at Discord: what it says of logins, and the logins there were."""
+    """A bot's token at Discord: its login limits, and the logins made."""
 
     life: Life
     limits: Limits = PLENTY
@@ -118,7 +118,7 @@ async def test_a_process_that_crashes_again_and_again_waits_longer_and_longer(tm
 
 
 async def test_restarts_while_logins_are_refused_change_nothing(tmp_path: Path) -> None:
-    """The supervisor's, and whoever looks after it: every 7 s."""
+    """Restarts by the supervisor and by the operator, every 7 s."""
     token, began = Token(never), clock()
     while clock() - began < 1200:
         store = EmbeddedStore(tmp_path)

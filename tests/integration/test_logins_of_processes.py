@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Elsewhere:
-    """A loop in a thread of its own, and so in real time, as the database is; this test's time is virtual."""
+    """A loop in a separate thread and so in real time, like the database; this test's time is virtual."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -43,7 +43,7 @@ class Elsewhere:
 
 
 class StoreElsewhere:
-    """What `Logins` needs of a real store that lives there."""
+    """The part of a real store there that `Logins` needs."""
 
     def __init__(self, store: Store, elsewhere: Elsewhere) -> None:
         self._store, self._elsewhere = store, elsewhere

@@ -83,7 +83,7 @@ async def test_only_packings_are_offered_that_can_be_unpacked(
 async def test_each_call_makes_its_own_connection(
     api: ModelApiServer, session: aiohttp.ClientSession
 ) -> None:
-    """On a connection that the server closes just now, nobody could tell what happened to the call."""
+    """If the server closes a connection at that moment, nobody could tell what happened to the call."""
     peers = []
 
     async def note(request: web.Request) -> web.StreamResponse:
@@ -99,7 +99,7 @@ async def test_each_call_makes_its_own_connection(
 
 
 async def reload_from(session: aiohttp.ClientSession, talk: raw.Talk, *, reads: bool = True) -> Answer:
-    """Ask a raw server, and make sure that it was asked no more than once."""
+    """Ask a raw server, and make sure that it got no more than one request."""
     async with RawServer(talk, reads=reads) as server:
         answer = await ModelApi(session, server.url, "v4").reload(KEY, "m")
         assert server.connections == 1, "a call that may have had an effect must not be repeated"
@@ -134,7 +134,7 @@ async def test_a_slow_body_is_read_while_it_keeps_within_the_20_seconds(
 
 
 @pytest.mark.looptime
-async def test_a_body_that_drips_for_ever_is_cut_after_20_seconds(session: aiohttp.ClientSession) -> None:
+async def test_a_body_that_drips_forever_is_cut_after_20_seconds(session: aiohttp.ClientSession) -> None:
     started = asyncio.get_running_loop().time()
     answer = await reload_from(session, dripping(YES, every=3))
     assert answer.outcome is Outcome.NO_USABLE_ANSWER
@@ -505,7 +505,7 @@ async def test_calls_that_hang_do_not_hold_up_another_servers(session: aiohttp.C
 
 
 async def test_no_cookie_goes_from_one_servers_call_to_anothers(api: ModelApiServer) -> None:
-    """Under a name: for an address, aiohttp's jar would keep none anyway."""
+    """It uses a host name: for an address, aiohttp's jar would keep none anyway."""
     api.reloads = [
         stand_in.Answer({"status": "success"}, headers={"Set-Cookie": "session=of-server-a; Path=/"})
     ]
@@ -529,7 +529,7 @@ async def test_no_cookie_goes_from_one_servers_call_to_anothers(api: ModelApiSer
 async def test_a_picture_is_asked_for_as_documented(
     api: ModelApiServer, session: aiohttp.ClientSession, version: str, render: str, fetch: str
 ) -> None:
-    """What is in the body is checked by the stand-in."""
+    """The stand-in checks the body."""
     ours = ModelApi(session, api.url, version)
     api.renders = [stand_in.Answer(api.rendering(eta=7))]
     assert await ours.render(KEY, "m", "a cup") == Rendering(Outcome.RENDERING, job="7", wait=7.0)

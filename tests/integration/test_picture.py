@@ -1,4 +1,4 @@
-"""A picture from an address that came from outside: what is asked, and what is taken for a picture."""
+"""A picture from an address that came from outside: the request, and what counts as a picture."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ async def test_what_is_no_picture_is_none(
 
 
 def late(seconds: float) -> Answer:
-    """A picture that is not there before so many seconds have passed."""
+    """Make a picture appear only after this many seconds."""
     begun = asyncio.get_running_loop().time()
 
     async def answer(_: web.Request) -> web.StreamResponse:
@@ -78,7 +78,7 @@ def late(seconds: float) -> Answer:
 async def test_a_picture_that_comes_late_is_waited_for(
     api: ModelApiServer, session: aiohttp.ClientSession, seconds: float
 ) -> None:
-    """As 33 of 1,950 in the vendor's own log, which were not there after 16 s."""
+    """In the vendor's own log, 33 of 1,950 were not there after 16 s."""
     api.pictures = [late(seconds)]
     assert await fetch(session, f"{api.url}/picture.png", api.url) == Picture(PNG, "test-image.png")
 

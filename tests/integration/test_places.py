@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("virtual")
 
 
 class Crowd:
-    """Calls of servers that last as long as they say; notes who got a place when."""
+    """Calls of servers that last as long as they say; notes when each got a place."""
 
     def __init__(self, places: CallPlaces) -> None:
         self.places = places

@@ -1,4 +1,4 @@
-"""What only the shared store does: leases, taking over, a database that goes and comes back."""
+"""Features of the shared store only: leases, taking over, a database that goes and comes back."""
 
 import asyncio
 import signal
@@ -64,12 +64,12 @@ async def two(postgres_url: str) -> AsyncIterator[Two]:
 
 
 def die(store: PostgresStore) -> None:
-    """As in kill -9: nothing is renewed, and nothing is said."""
+    """Act like kill -9: renew nothing, report nothing."""
     store._keeper.cancel()
 
 
 async def taken(store: PostgresStore, seconds: float = SOON) -> list[Reload]:
-    """What a replica takes over, once there is something."""
+    """Return the reloads that a replica takes over, once there are some."""
     async with asyncio.timeout(seconds):
         while not (reloads := (await store.news()).taken):
             await asyncio.sleep(0.1)
@@ -172,7 +172,7 @@ async def test_one_that_stalled_reads_again_before_it_does_anything(two: Two) ->
 
 
 async def test_one_whose_machine_slept_knows_that_its_lease_is_over(postgres_url: str) -> None:
-    """Linux's CLOCK_MONOTONIC stands still in a suspend: by that the lease would be good for 3 s more."""
+    """Linux's CLOCK_MONOTONIC stands still in a suspend: by that, the lease is good for 3 s more."""
     clock, others = Clock(), Clock()
     async with replica(postgres_url, clock) as one, replica(postgres_url, others) as other:
         await one.set_key(100, KeyRow("sealed", 7, "mod", 1.0))
@@ -223,7 +223,7 @@ async def test_a_join_by_way_of_another_replica_is_told_to_who_looks_after_it(tw
     [changed] = (await two.one.news()).changed
     assert [asker.user for asker in changed.askers] == [7, 8]
     await two.other.notify(1, Asker(9, 11, "token-9"), wanted=True)
-    stepped = await two.one.step(1, {State.ASKED}, State.CALLING, message=5)  # before it has heard of it
+    stepped = await two.one.step(1, {State.ASKED}, State.CALLING, message=5)  # before it has heard about it
     assert stepped is not None
     assert [asker.user for asker in stepped.askers] == [7, 8, 9]
 
@@ -484,7 +484,7 @@ async def test_a_server_that_is_gone_with_its_socket_refuses_whatever_the_url_sa
 
 
 async def test_an_ending_that_is_stored_slowly_is_told_as_soon_as_it_is(two: Two) -> None:
-    """Each commit takes longer than a renewal may: no lease is renewed meanwhile."""
+    """Each commit takes longer than a renewal may, so no lease is renewed in the meantime."""
     row = await two.one.ask(make(1), LIMIT)
     assert row is not None
     life = Life(two.one, row)
@@ -509,7 +509,7 @@ async def test_an_ending_that_is_stored_slowly_is_told_as_soon_as_it_is(two: Two
 
 
 async def test_a_certificate_that_is_missing_says_nothing_of_the_database(server: postgres.Server) -> None:
-    """It was renewed, say, just as the connection broke: others may have taken over."""
+    """A renewal may have succeeded just as the connection broke: others may have taken over since."""
     async with on_a(server) as store:
         nowhere = server.folder / "root.crt"
         store._database._url = f"postgresql://localhost/postgres?sslmode=verify-full&sslrootcert={nowhere}"
@@ -543,7 +543,7 @@ async def test_with_the_databases_clock_set_back_the_dead_are_replaced_all_the_s
 
 
 async def test_while_the_database_shuts_down_others_may_still_be_served(server: postgres.Server) -> None:
-    """It refuses who comes anew until the last one has gone: that says nothing of what others do."""
+    """It refuses new connections until the last one has gone, which says nothing about the others."""
     async with on_a(server) as store:
         staying = await asyncpg.connect(server.url())
         server.signal_main(signal.SIGTERM)
@@ -603,7 +603,7 @@ async def test_a_row_that_is_further_than_was_known_is_read_again(two: Two) -> N
 async def test_a_write_that_fails_while_rows_are_compared_stops_no_comparing(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was under way when the comparing began, and is not ours afterwards."""
+    """It was in progress when the comparison began, and is no longer ours afterwards."""
     monkeypatch.setattr(claims, "STEP_TIMEOUT", 10.0)  # that it is quick is not asked here
     admin, waiting = await asyncpg.connect(two.url), "FROM pg_locks WHERE NOT granted"
     async with admin.transaction():
@@ -688,7 +688,7 @@ async def test_one_that_cannot_be_reached_is_said_without_its_password(url: str)
 
 
 async def a_newer_version_comes(url: str) -> None:
-    """It brings the tables up to date, and nothing more of it is seen here."""
+    """A newer version updates the tables, and does nothing more here."""
     db = await asyncpg.connect(url)
     await db.execute("INSERT INTO migrations (number) VALUES ($1)", len(MIGRATIONS) + 1)
     await db.close()

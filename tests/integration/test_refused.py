@@ -1,4 +1,4 @@
-"""Everybody is refused: few calls are, however many countdowns there are, and all endings come afterwards."""
+"""Everybody is refused: few calls are made, however many countdowns there are, and all endings follow."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("virtual")
 COUNTDOWNS, PER_CHANNEL = int(os.environ.get("CROWD", "60")), 5
 # CROWD=500 takes minutes: what matters is that the number of refused calls does not grow with it.
 BEGINS, LASTS = 10.0, 90.0
-"""When the refusals begin, and how long they last; the first deadline is in their midst."""
+"""When the refusals begin, and how long they last, in seconds; the first deadline is in between."""
 DUE = 40.0
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 BY_TOKEN, OWN, ALL = "^/(webhooks|interactions)/", "^/channels/", "^/"
@@ -32,7 +32,7 @@ EDGE: dict[str, Any] = {"status": 429, "edge": True}
 
 
 def seed(wire: Wire, *, spread: float) -> list[Interaction]:
-    """A stopped bot's countdowns, as its store and Discord have them: due at DUE, and so much later."""
+    """Store the countdowns of a stopped bot, in its store and in Discord: due from DUE on."""
     server, asked = wire.server, []
     store = EmbeddedStore(wire.folder / "data")
     store._memory.begin()
@@ -115,7 +115,7 @@ async def test_few_calls_are_refused_and_all_endings_come(
 
 
 async def test_pauses_grow_and_one_call_tries(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For an hour, with what the bot does by itself, and people who ask."""
+    """It lasts an hour, with the bot's own jobs and people who ask."""
     monkeypatch.setattr(Route, "BASE", wire.server.url)
     async with running(wire.settings(discord_api_url="", shard_count=None), monkeypatch):
         await wire.set_key()
@@ -138,7 +138,7 @@ async def test_pauses_grow_and_one_call_tries(wire: Wire, monkeypatch: pytest.Mo
 async def test_a_limit_on_all_stops_calls_by_token_only_where_one_of_these_met_it(
     wire: Wire, method: str, met_by: str
 ) -> None:
-    """Two reloads: the first one's ending meets the limit, while the second one counts."""
+    """Of two reloads, the first one's ending meets the limit while the second one counts."""
     first = await wire.reload(model="first")
     await wire.server.wait_for(lambda: "left" in wire.reply(first).text)
     await asyncio.sleep(1)

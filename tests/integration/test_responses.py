@@ -1,4 +1,4 @@
-"""First answers, and what a deferral was for: tried again within Discord's 3 s, and never left "thinking"."""
+"""First responses, and the resolution of deferrals: retried within Discord's 3 s, never left "thinking"."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A replica that is led to a standby, or refused where another may be served, shows nothing."""
+"""A replica that is led to a standby, or refused while others may be served, shows nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,12 +26,12 @@ class Held(NamedTuple):
     clock: Clock
 
     def led_to(self, url: str) -> None:
-        """Its name leads elsewhere, and its connections have broken."""
+        """Lead its name elsewhere, and break its connections."""
         self.store._database._url = url
         self.store._lease._disconnect()
 
     async def shows_nothing(self) -> bool:
-        """Whether it waits once its lease is over, for several tries to renew it."""
+        """Return whether it waits once its lease is over, for several attempts to renew it."""
         self.clock.ahead += LEASE_TIMEOUT
         holding = asyncio.create_task(self.store.hold(1))
         done, _ = await asyncio.wait([holding], timeout=2.5 * RENEW_INTERVAL)
@@ -95,7 +95,7 @@ async def news(store: PostgresStore) -> list[Reload]:
 
 
 async def test_what_is_read_only_for_one_alone_is_silence(postgres_to_stop: postgres.Server) -> None:
-    """New sessions of a database are made read-only: old ones go on writing."""
+    """New sessions of a database are read-only, while old ones go on writing."""
     url = postgres_to_stop.url()
     async with holding(url) as held, replica(url) as other:
         admin = await asyncpg.connect(url)

@@ -1,4 +1,4 @@
-"""What every store must do, on a real disk and in a real PostgreSQL: atomic verbs, nothing lost."""
+"""The promises of every store, on a real disk and in a real PostgreSQL: atomic verbs, nothing lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,13 +36,13 @@ def make(id_: int = 1, user: int = 7, model: str = "sdxl-turbo", server: int = 1
 
 @pytest.fixture(params=["embedded", "postgres"])
 def url(request: pytest.FixtureRequest) -> str | None:
-    """Of PostgreSQL; None for the embedded store."""
+    """PostgreSQL's URL; None for the embedded store."""
     return request.getfixturevalue("postgres_url") if request.param == "postgres" else None
 
 
 @pytest.fixture
 async def open_store(url: str | None, tmp_path: Path) -> AsyncIterator[OpenStore]:
-    """Opens a store, and again what the last one left; servers 100 and 101 have a key."""
+    """Open a store, and again what the last one left; servers 100 and 101 have a key."""
     stores: list[AnyStore] = []
 
     async def shut() -> None:

@@ -40,7 +40,7 @@ def db() -> sqlite3.Connection:
 
 
 def as_it_may_be(row: Reload) -> Reload:
-    """What ended has an outcome and a time, and only a Ready a test image."""
+    """An ended reload has an outcome and a time, and only a Ready has a test image."""
     row = replace(row, id=row.id % 2**62, server=row.server % 2**62)
     if row.state not in (State.ANNOUNCING, State.ENDED):
         return replace(row, outcome=None, ended_at=None, confirmed_at=None, test=None)
@@ -63,7 +63,7 @@ def test_the_index_says_what_a_row_says(db: sqlite3.Connection, row: Reload) -> 
 
 
 async def end(store: AnyStore, id_: int, model: str, at: float, outcome: Outcome = Outcome.ACCEPTED) -> None:
-    """A reload that ended at a time."""
+    """Return a reload that ended at a time."""
     await store.ask(make(id_, model=model), LIMIT)
     await store.step(id_, {State.ASKED}, State.CALLING, message=5)
     if outcome is Outcome.ACCEPTED:
@@ -179,7 +179,7 @@ def old(id_: int, **facts: object) -> Reload:
 
 
 def found(store: EmbeddedStore) -> int:
-    """How many reloads of the server the index knows."""
+    """Return how many reloads of the server the index knows."""
     [count] = store._select("SELECT json_array(count(*)) FROM reloads WHERE server = 100")
     return int(count)
 

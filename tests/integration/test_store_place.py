@@ -77,7 +77,7 @@ async def test_it_is_noticed_while_nothing_is_written(folder: Path, monkeypatch:
 
 
 def copy_over(folder: Path, backup: Path) -> None:
-    """As `cp` does: the same file with other bytes."""
+    """Copy as `cp` does: the same file with other bytes."""
     (folder / NAME).write_bytes(backup.read_bytes())
 
 
@@ -136,7 +136,7 @@ async def test_file_that_was_cut_off_gets_nothing_more(store: EmbeddedStore, fol
     assert (folder / NAME).read_bytes() == b""
 
 
-async def test_a_file_that_is_tidied_or_opened_beside_a_reader_is_ours(
+async def test_a_file_that_is_tidied_or_opened_next_to_a_reader_is_ours(
     store: EmbeddedStore, folder: Path
 ) -> None:
     for number in range(300):

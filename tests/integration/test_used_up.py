@@ -20,7 +20,7 @@ SECONDS = 62
 
 
 def used_up(wire: Wire, method: str, path: str, reset: float) -> None:
-    """Each call of this kind is done, and uses its bucket up."""
+    """Let each call of this kind succeed and use its bucket up."""
     headers = {
         "X-RateLimit-Limit": "5",
         "X-RateLimit-Remaining": "0",
@@ -92,7 +92,7 @@ async def test_the_next_ping_of_a_channel_waits_for_its_bucket(wire: Wire, bot: 
         await wire.reload(model=model)
         await asyncio.sleep(0.7)
     await wire.server.wait_for(lambda: len(wire.pings()) == 2, 60)
-    if reset < 2:  # else the second one goes as a follow-up
+    if reset < 2:  # otherwise the second one goes as a follow-up
         first, second = calls(wire, "POST", "/channels/")
         assert reset <= second - first < reset + AT_ONCE
     assert [r for r in wire.server.requests if r.status == 429] == []

@@ -1,4 +1,4 @@
-"""What systemd's watchdog hears, on a datagram socket: that the event loop turns; nothing once it hangs."""
+"""systemd's watchdog hears on a datagram socket that the event loop is running, and nothing once it hangs."""
 
 import asyncio
 import signal
@@ -30,7 +30,7 @@ asyncio.run(run())
 
 @pytest.fixture(params=["by its path", "abstract"])
 def systemd(wire: Wire, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[socket.socket]:
-    """Where the bot reports to, twice in 0.1 s."""
+    """A socket for the bot's reports, twice in 0.1 s."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         is_abstract = request.param == "abstract"

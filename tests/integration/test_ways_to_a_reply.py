@@ -1,4 +1,4 @@
-"""The ways to a reply and its channels: what opens and closes them, seen from who waits for a ping."""
+"""The routes to a reply and its channels: what opens and closes them, for people who wait for a ping."""
 
 import asyncio
 import functools
@@ -141,7 +141,7 @@ async def test_follow_up_that_is_limited_is_sent_when_the_wait_is_over(wire: Wir
 async def test_owner_who_is_pinged_instead_of_an_edit_is_pinged_once_over_restarts(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Failed at once, the reply gone; a joiner can be told nowhere, so the row stays open."""
+    """The edit fails immediately, the reply is gone, and a joiner can't be reached: the row stays open."""
 
     async def answer(_: object) -> web.StreamResponse:
         joined = await wire.server.slash(wire.ben, wire.art, "reload", {"model_id": "sdxl-turbo"})
@@ -248,7 +248,7 @@ async def test_who_joined_late_is_pinged_once_the_trouble_is_over(wire: Wire, bo
 async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_own(
     wire: Wire, bot: Rewarm, trouble: bool
 ) -> None:
-    """Told by a process that died before it could store that; then somebody joined."""
+    """A process died before it could store the ping; then somebody joined."""
     await wire.reload()
     await wire.server.wait_for(wire.pings)
     [row] = await bot.store.history(wire.guild.id)
@@ -266,7 +266,7 @@ async def test_who_was_not_in_a_ping_that_is_not_sent_again_gets_one_of_their_ow
 
 
 @pytest.mark.usefixtures("bot")
-async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_for_ever(wire: Wire) -> None:
+async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_forever(wire: Wire) -> None:
     wire.general.may_send = False
     wire.server.faults.append(Fault("POST", FOLLOW_UP, times=10**9, done_and_status=504))
     await wire.reload()
@@ -275,7 +275,7 @@ async def test_follow_ups_that_are_done_and_called_broken_are_not_repeated_for_e
 
 
 async def test_people_whom_an_edit_names_are_in_what_discord_says_of_it(wire: Wire, bot: Rewarm) -> None:
-    """Else they may read as @unknown-user; and nobody is notified by it."""
+    """Otherwise they may read as @unknown-user; and nobody is notified by it."""
     asked = await wire.reload()
     await wire.server.wait_for(wire.pings)
     reply = wire.reply(asked)

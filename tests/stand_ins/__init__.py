@@ -1,1 +1,1 @@
-"""Stand-ins for what is outside our walls: Discord and the model API."""
+"""Stand-ins for the outside world: Discord and the model API."""

@@ -1,4 +1,4 @@
-"""A stand-in for the model API whose answers a test chooses; strict about what it is asked."""
+"""A stand-in for the model API whose answers a test chooses; it is strict about requests."""
 
 import asyncio
 import struct
@@ -35,7 +35,7 @@ PNG = (
     + _chunk(b"IEND", b"")
 )
 """One red pixel."""
-# As the vendor's Text to Image pages have them: v4 as text and with 21 steps at least, v6 with 20 at most.
+# By the vendor's Text to Image pages: v4 as text and with at least 21 steps, v6 with at most 20.
 _V4 = {"width", "height", "samples", "num_inference_steps", "safety_checker", "enhance_prompt"}
 _STEPS = {"v4": ("21", "31", "41", "51"), "v6": tuple(range(1, 21))}
 
@@ -61,11 +61,11 @@ class Call:
 
 
 class ModelApiServer(ModelApiBase):
-    """Answers each kind of call with what stands in its list, the last one for ever.
+    """Answers each kind of call from its list, and repeats the last one forever.
 
-    A test that leaves `reloads` as it is gets the sandbox's answers to the sandbox's model ids.
-    `reloads`, `balances`; of a picture: `renders` (asked for), `fetches` (is it there?), `pictures` (files);
-    `lists` (the public models).
+    A test that leaves `reloads` unchanged gets the sandbox's answers to the sandbox's model IDs. `reloads`,
+    `balances`; for a picture: `renders` (requests), `fetches` (is it there?), `pictures` (files); `lists`
+    (the public models).
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A bare TCP server whose every byte a test chooses: what no HTTP library would send."""
+"""A bare TCP server that sends any bytes a test chooses, even those no HTTP library would send."""
 
 import asyncio
 import socket
@@ -35,12 +35,12 @@ async def reset(request: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 async def hang(request: bytes, writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side has gone."""
+    """Send nothing until the other side has gone."""
     await writer.wait_closed()
 
 
 class RawServer:
-    """Counts connections and keeps the requests that it read in full."""
+    """Counts connections, and keeps requests that it has read in full."""
 
     def __init__(self, talk: Talk, port: socket.socket | None = None, *, reads: bool = True) -> None:
         self._port = free_port() if port is None else port

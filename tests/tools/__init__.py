@@ -1,1 +1,1 @@
-"""No tests: what `make` calls."""
+"""Tools for `make`, not tests."""

@@ -1,6 +1,7 @@
 """A small Debian in a folder, and what the bot needs as files: for `make systemd-test` and `make image-test`.
 
-Both run as root, outside the checks of each change. Without a program they say what was not tested, and pass.
+Both run as root, outside the checks of each change. If a program is missing they say what was not tested, and
+pass.
 """
 
 import asyncio

@@ -73,7 +73,7 @@ def install(wheel: Path, folder: Path) -> Path:
 def deploy(source: Path, folder: Path) -> None:
     """Install by the commands of docs/DEPLOY.md, into an empty environment, with nothing unhashed.
 
-    What pip fetches by itself to build a package gets the same environment, and would be refused.
+    Anything that pip fetches on its own to build a package gets the same environment, and would be refused.
     """
     page = (ROOT / "docs" / "DEPLOY.md").read_text().partition("## With systemd")[2]
     commands = page.partition("```sh\n")[2].partition("```")[0].replace("/opt/rewarm", str(folder))

@@ -1,7 +1,8 @@
-"""How tall the house is: its rooms, their floors, the arrows between them; `make rooms` prints it.
+"""Counts the rooms of the house (the packages under `bot/`), their floors, and the imports between them.
 
-A room is an entry directly under `bot/`, and `cogs`. An arrow: one room imports another. A room stands one
-floor above the highest that it imports, so the floors are the longest chain of imports.
+`make rooms` prints it. A room is an entry directly under `bot/`, and `cogs`. An arrow means that one room
+imports another. A room is one floor above the highest that it imports, so the floors are the longest chain of
+imports.
 """
 
 import ast
@@ -12,7 +13,7 @@ from tests import ROOT
 
 
 def arrows(root: Path = ROOT) -> dict[str, set[str]]:
-    """What each room imports, by room; imports for types only do not count."""
+    """Return each room's imports; those for types only don't count."""
     found: dict[str, set[str]] = {}
     for path in sorted([*(root / "bot").rglob("*.py"), *(root / "cogs").rglob("*.py")]):
         room = _room(".".join(path.relative_to(root).with_suffix("").parts))
@@ -58,7 +59,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING:`."""
+    """Yield all nodes except those under `if TYPE_CHECKING:`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
@@ -67,7 +68,7 @@ def _run(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def report() -> str:
-    """The house from its roof down."""
+    """Return the house as text, from its roof down."""
     imports = arrows()
     stands = floors(imports)
     lines = []

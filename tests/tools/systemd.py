@@ -41,7 +41,7 @@ class Machine:
         return await run(*self._inside, path, *pip, "sh", "-ec", script, typed=typed, check=check)
 
     async def show(self, name: str) -> str:
-        """What systemd says of the unit."""
+        """Return systemd's state of the unit."""
         return (await self.sh(f"systemctl show rewarm --value -p {name}")).strip()
 
 
@@ -105,7 +105,7 @@ async def install(machine: Machine, wire: Wire) -> None:
 
 
 async def ready(wire: Wire, asked: Interaction, calls: int) -> None:
-    """A reload ends as Ready, with one ping, and so many calls in all."""
+    """A reload ends as Ready, with one ping, and this many calls in all."""
     before = len(wire.pings())
     await wire.server.wait_for(lambda: len(wire.pings()) > before, PATIENCE)
     assert wire.reply(asked).text.startswith("**Ready**")

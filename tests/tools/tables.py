@@ -1,4 +1,4 @@
-"""The tables of the documents that are made from the code: `make tables` writes them."""
+"""Writes the documents' tables from the code: `make tables`."""
 
 import ast
 import importlib
@@ -42,7 +42,7 @@ def settings() -> str:
 
 
 def commands() -> str:
-    """Each slash command, who sees it by default, and what it says of itself."""
+    """Return each slash command, who sees it by default, and its description."""
     rows = []
     for cog in cogs_with_commands():
         for command in cog(cast("Rewarm", None)).walk_app_commands():
@@ -56,27 +56,25 @@ def commands() -> str:
 
 
 def packages() -> str:
-    """What is directly under `bot/`, and `cogs`, from top to bottom as the first contract has it."""
+    """Return the packages under `bot/`, and `cogs`, from top to bottom in the order of the first contract."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
     layers: list[str] = contracts[0]["layers"]
     files = [_file(name) for layer in layers for name in layer.split(" | ")]
-    rows = [
-        (_shown(file), _purpose(file) or "What people can do: commands, buttons, forms") for file in files
-    ]
+    rows = [(_shown(file), _purpose(file)) for file in files]
     return _table(("package", "what it is for"), rows)
 
 
 def modules() -> str:
-    """Each file that says what it is for."""
+    """Return each file with its purpose."""
     files = [file for package in ("bot", "cogs") for file in sorted((INSTALLED / package).rglob("*.py"))]
     rows = [(_shown(file), purpose) for file in files if (purpose := _purpose(file))]
     return _table(("file", "what it is for"), rows)
 
 
 def numbers() -> str:
-    """Each number that was agreed on, with its constant."""
+    """Return each agreed number, with its constant."""
     rows = [(name, f"{agreed:,} {unit}".strip(), f"`{at}`") for name, (at, agreed, unit) in NUMBERS.items()]
     return _table(("what", "number", "constant"), rows)
 
@@ -109,12 +107,12 @@ PLACES = re.compile(r"(?<=<!-- )(\w+)(: by `make tables` -->\n).*?(<!-- end -->)
 
 
 def named(text: str) -> Iterator[str]:
-    """The tables that a page has a place for."""
+    """Return the tables that a page has a place for."""
     return (found[1] for found in PLACES.finditer(text))
 
 
 def written(text: str) -> str:
-    """A page with its tables as the code has them. Raises KeyError for a table that there is not."""
+    """Return a page with its tables as the code has them. Raises KeyError for an unknown table."""
     return PLACES.sub(lambda found: f"{found[1]}{found[2]}{TABLES[found[1]]()}\n{found[3]}", text)
 
 

@@ -1,4 +1,4 @@
-"""The translations in `bot/languages`: `make translations` brings them up to date with what the code says."""
+"""Brings the translations in `bot/languages` up to date with the code: `make translations`."""
 
 import io
 import re
@@ -32,7 +32,7 @@ def said() -> Catalog:
 
 
 def read(code: str) -> Catalog:
-    """One language's sentences, as they stand in its file."""
+    """Return one language's sentences, as they are in its file."""
     with (FOLDER / f"{code}.po").open("rb") as file:
         return read_po(file, locale=code)
 

@@ -1,1 +1,1 @@
-"""The pure rooms, as in bot/: seconds."""
+"""The pure modules, laid out as in bot/; takes seconds."""

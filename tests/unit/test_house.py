@@ -1,4 +1,4 @@
-"""What is promised of the code's shape; `make rooms` counts rooms, floors and arrows, which bind nobody."""
+"""The promises about the code's shape; `make rooms` counts rooms, floors and arrows, which bind nobody."""
 
 import ast
 import re
@@ -36,7 +36,7 @@ def test_broad_excepts_are_four_and_each_has_its_reason() -> None:
 
 
 def broad_excepts(text: str) -> Iterator[str]:
-    """The lines of those that take any error: by name, alone or among others, or without a name."""
+    """Return the lines of excepts that take any error: by name, alone or among others, or without a name."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ExceptHandler):
             taken = ast.unparse(node.type) if node.type is not None else "Exception"

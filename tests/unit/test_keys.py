@@ -1,4 +1,4 @@
-"""What may be a key."""
+"""Which texts can be a key."""
 
 import pytest
 

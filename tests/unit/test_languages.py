@@ -1,4 +1,4 @@
-"""Each language says everything, with the same placeholders, within Discord's limits; and who hears which."""
+"""Each language has every sentence, with its placeholders, within Discord's limits; and who gets which."""
 
 import os
 import re
@@ -136,7 +136,7 @@ COLD = Watch(5, LONG, FIFTY[0], 70, others=tuple(Watcher(user, 70) for user in F
 
 
 def pushes(say: Language) -> Iterator[str]:
-    """Everything that notifies somebody, of the longest model and with the most people."""
+    """Return everything that notifies somebody, for the longest model and the most people."""
     for outcome in OF_RELOADS:
         done = replace(ended(outcome), model=LONG)
         yield from (ping_text(done, Ping(70, FIFTY), NOW, say, alone=alone) for alone in (True, False))

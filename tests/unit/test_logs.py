@@ -1,4 +1,4 @@
-"""What is logged is masked as it is written, whatever the line is made of."""
+"""Log lines are masked as they are written, whatever they consist of."""
 
 import logging
 import warnings

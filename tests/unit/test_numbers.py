@@ -1,4 +1,4 @@
-"""The numbers that were agreed on: none changes but on purpose, with a word; `make tables` lists them."""
+"""The agreed numbers: none changes by accident; `make tables` lists them."""
 
 import pkgutil
 
@@ -49,7 +49,7 @@ NUMBERS = {
     "reloads kept of a server": ("bot.jobs.retention.RELOADS_PER_SERVER", 20_000, ""),
     "between two looks for missed removals": ("bot.jobs.servers.CHECK_INTERVAL", 6 * 3600, "s"),
 }
-"""What each is, its constant, what was agreed on, and its unit."""
+"""Each number's meaning, constant, agreed value, and unit."""
 
 
 @pytest.mark.parametrize("name", NUMBERS)

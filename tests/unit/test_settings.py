@@ -1,4 +1,4 @@
-"""Settings: defaults, what is refused and in which words, where they come from; secrets stay hidden."""
+"""Settings: defaults, refusals and their wording, where they come from; secrets stay hidden."""
 
 import base64
 from ipaddress import IPv4Address, IPv6Address
@@ -16,7 +16,7 @@ from bot.settings import Settings, load_settings
 from bot.vault import KEY_BYTES
 
 TOKEN = "MTA5.canary-token.abc"
-# Fixed: they stand in the names of tests, which must be the same in every worker.
+# Fixed keys: they are part of test names, which must be the same in every worker.
 K1, K2 = (base64.urlsafe_b64encode(bytes([fill] * KEY_BYTES)).decode() for fill in (1, 2))
 
 
@@ -259,7 +259,7 @@ def test_a_dotenv_file_that_is_not_text_is_refused_like_any_other_fault(load: An
 
 
 def test_a_dotenv_that_is_no_file_is_said(tmp_path: Path) -> None:
-    """What a missing mount leaves behind; it would be taken for no settings at all."""
+    """A missing mount leaves this behind; it would otherwise pass for no settings at all."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("folder", "link"):
@@ -345,7 +345,7 @@ def test_a_file_that_cannot_be_read_is_one_line(credentials: Path, tmp_path: Pat
 
 
 def test_a_folder_of_credentials_that_is_none_is_said(load: Any, tmp_path: Path) -> None:
-    """What a missing mount leaves behind."""
+    """A missing mount leaves this behind."""
     for no_folder in (tmp_path / "nowhere", Path(__file__)):
         assert refused(load, CREDENTIALS_DIRECTORY=str(no_folder)) == [
             "CREDENTIALS_DIRECTORY isn't a folder."

@@ -1,4 +1,4 @@
-"""Sealing: what went in comes out, only where it belongs, and a sealed row tells nothing."""
+"""Sealing: a secret comes out as it went in, only where it belongs, and a sealed row reveals nothing."""
 
 import base64
 import pickle

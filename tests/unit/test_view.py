@@ -1,4 +1,4 @@
-"""The layout of a reply: what Discord takes, with nothing in it that lives on."""
+"""The layout of a reply: Discord accepts it, and nothing in it lives on."""
 
 from dataclasses import replace
 from typing import Any
@@ -73,7 +73,7 @@ def test_a_picture_stands_in_the_reply_that_it_confirms() -> None:
 
 @pytest.mark.parametrize("state", [State.COUNTING, State.ENDED])
 async def test_the_layout_leaves_nothing_behind_in_discord_py(state: State) -> None:
-    """A view that can be clicked would stay in its store for ever, unless it is over."""
+    """A view with a button would stay in its store forever, unless it is stopped."""
     view = render(replace(ended(Outcome.ACCEPTED), state=state), NOW, say).as_view()
     assert isinstance(view, discord.ui.LayoutView)
     assert view.has_components_v2()

@@ -1,4 +1,4 @@
-"""Every sentence that a person reads: there is one for each case, it is short, and it is honest."""
+"""Every sentence that a person reads: there is one for each case, and it is short and honest."""
 
 import math
 import re
@@ -167,7 +167,7 @@ def test_a_slow_down_says_when_it_works_again() -> None:
 
 
 def test_an_unknown_says_that_asking_again_is_possible() -> None:
-    """At once: the pause for the spam filter is then waited out in sight."""
+    """Immediately: the wait for the spam filter is then shown in the reply."""
     assert f"Use {command('reload')} to ask again." in reply(ended(Outcome.NO_USABLE_ANSWER, called_at=NOW))
 
 
@@ -252,7 +252,7 @@ tests = st.builds(
 
 
 def crowd(first: list[Asker], more: int) -> tuple[Asker, ...]:
-    """Those whose names are shown are any; of the rest only the number is: no need to make up each."""
+    """Draw those whose names are shown; of the rest only the number counts: no need to make up each."""
     return (*first, *(Asker(LONGEST_ID - number, 70, "secret-token") for number in range(more)))
 
 

@@ -1,1 +1,1 @@
-"""Bots to compare ours with: what they do for people is the same, but for what theirs leaves out."""
+"""Bots to compare with ours: they do the same for people, except for the features they lack."""

@@ -33,7 +33,7 @@ class Bare(EveryFive):
 
 
 def _body() -> bytes:
-    """What our bot sends for a countdown."""
+    """Return the body that our bot sends for a countdown."""
     id_ = places.interaction(0)
     now = time.time()
     reload = Reload(

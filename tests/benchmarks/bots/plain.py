@@ -1,4 +1,4 @@
-"""What they share: /reload defers, calls the model API, counts down, shows the ending, and pings."""
+"""The base of the compared bots: /reload defers, calls the model API, counts down, ends, and pings."""
 
 import os
 

@@ -1,5 +1,5 @@
-"""Bots on other libraries at the same work as ours: each folder is one, and imports nothing of this project.
+"""Bots on other libraries that do the same work as ours: one per folder, importing nothing of this project.
 
-`bots` has how each is installed, started, kept running and killed; `discord` their Discord; `job` what people
-ask of them, what goes wrong meanwhile, and what came of it; `table` writes it down.
+`bots` installs, starts, restarts and kills them; `discord` is their Discord; `job` makes the requests and the
+faults and records the results; `table` writes them down.
 """

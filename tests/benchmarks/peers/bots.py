@@ -1,4 +1,4 @@
-"""How each bot is installed and started, and what its process takes."""
+"""How each bot is installed and started, and its process's CPU and memory."""
 
 import asyncio
 import os
@@ -19,12 +19,12 @@ NAMES = {REWARM: "Rewarm", **PYTHON_PEERS, NODE_PEER: "discord.js"}
 _HERE = Path(__file__).parent
 _CACHE = ROOT / ".venv" / "peers"
 _RESTART_SECONDS = 1.0
-"""After which a process that has ended is started again, as a service manager would."""
+"""Seconds after which an ended process is restarted, as a service manager would do it."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def install(which: str) -> list[str] | None:
-    """Install a bot's packages, as pinned beside it; the command that starts it. None: there is no Node."""
+    """Install a bot's pinned packages; return the command that starts it. None: there is no Node."""
     if which == REWARM:
         return [sys.executable, "-m", "bot"]
     source, folder = _HERE / which, _CACHE / which
@@ -57,7 +57,7 @@ def _run(*command: str) -> None:
 
 
 def version(which: str) -> str:
-    """Of the library, as pinned; ours has discord.py's of the lock."""
+    """Return the pinned version of its library; ours has discord.py's of the lock."""
     if which == NODE_PEER:
         lines = (_HERE / which / "package.json").read_text().splitlines()
         return next(line.split('"')[3] for line in lines if '"discord.js"' in line)
@@ -68,7 +68,7 @@ def version(which: str) -> str:
 
 
 def _normal(name: str) -> str:
-    """Of a package: locks and people write it differently."""
+    """Return a package's normal name: locks and people write it differently."""
     return name.lower().replace(".", "-")
 
 
@@ -103,12 +103,12 @@ class Running:
             await self.start()
 
     def kill(self) -> None:
-        """Have the kernel end it at once."""
+        """Have the kernel end it immediately."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
     async def end(self) -> None:
-        """For good."""
+        """End it for good."""
         self.kill()
         await self._process.wait()
 
@@ -118,7 +118,7 @@ class Running:
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def memory(self, what: str) -> float:
-        """MiB: resident now ("VmRSS"), or the most so far ("VmHWM")."""
+        """Return MiB: resident now ("VmRSS"), or the peak ("VmHWM")."""
         lines = self._about("status").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
@@ -128,7 +128,7 @@ class Running:
 
 @asynccontextmanager
 async def running(command: list[str], folder: Path, environment: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Start a bot, and keep it running."""
+    """Start a bot, and restart it whenever it ends."""
     bot = Running(command, folder, environment)
     await bot.start()
     keeping = asyncio.create_task(bot.keep(), name="keep")

@@ -1,4 +1,4 @@
-"""Our stand-in of Discord, as lenient as Discord is where it is stricter for our own bot's sake."""
+"""Our stand-in for Discord, as lenient as Discord is, where it is stricter for our own bot's sake."""
 
 import base64
 from typing import Any
@@ -10,11 +10,11 @@ from tests.stand_ins.discord.state import Answer, Request
 
 _DEFERRAL = 5
 _UNKNOWN = {"PUT": "default_permission", "PATCH": "enforce_nonce"}
-"""Fields that peers send by these methods, and that Discord ignores there: the stand-in refuses them."""
+"""Fields that peers send by these methods and that Discord ignores, though the stand-in refuses them."""
 
 
 class Discord(DiscordServer):
-    """It answers two calls more, and ignores what Discord ignores."""
+    """Answers two more calls, and ignores what Discord ignores."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The job, the same for each bot: what people ask, what goes wrong meanwhile, and what they saw of it."""
+"""The job, the same for each bot: people's requests, the faults in between, and what people saw."""
 
 import asyncio
 import time
@@ -14,34 +14,34 @@ from tests.wire import Wire
 from tests.world import CANARY
 
 SECONDS = 15.0
-"""A reload lasts so long."""
+"""Seconds that a reload takes."""
 RELOADS, OVER = 20, 10.0
-"""Of the first part, and the seconds over which they are asked for, in turns in so many channels."""
+"""The number of reloads in the first part, and the seconds over which they are requested, one per channel."""
 CHANNELS = 4
 BURST = 12
 _START_SECONDS = 60.0
 _SETTLE_SECONDS = 5.0
 _IDLE_SECONDS = 10.0
 _PATIENCE = 20.0
-"""After the deadline, for what is late; a bot that has forgotten needs no longer."""
+"""Seconds after the deadline to wait for late endings; a bot that has forgotten needs no longer."""
 _AGAIN_SECONDS = 6.0
-"""After the last ping, for a second one."""
+"""Seconds after the last ping to wait for a second one."""
 _MIDDLE = 7.0
-"""Seconds from the command until something goes wrong."""
+"""Seconds from the command until the fault begins."""
 _EDIT, _PING = r"/messages/", r"^/(channels/\d+/messages|webhooks/\d+/[^/]+)$"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What came of a part: of so many reloads, how many endings were shown, and how often each was pinged."""
+    """The result of a part: its reloads, how many endings were shown, and how often each was pinged."""
 
     title: str
     reloads: int
     ended: int
     pings: tuple[int, int, int]
-    """Reloads with none, one, and two or more."""
+    """Reloads with no ping, one ping, and two or more."""
     refused: int
-    """Calls answered with 4xx, those that were made to fail included."""
+    """Calls answered with 4xx, including those that were made to fail."""
     exits: int
     """How often the process ended."""
 
@@ -53,7 +53,7 @@ class Result:
     parts: list[Part]
     cpu_start: float
     cpu_reload: float
-    """Of each of the first part, less what it takes when idle."""
+    """The CPU of each reload in the first part, less what the idle bot takes."""
     memory_idle: float
     memory_most: float
     violations: list[str]
@@ -91,7 +91,7 @@ class _Job:
         self._parts: list[Part] = []
 
     async def whole(self) -> Result:
-        """All parts, one after the other."""
+        """Do all parts, one after another."""
         bot = self._bot
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu_start, memory = bot.cpu(), bot.memory("VmRSS")
@@ -111,7 +111,7 @@ class _Job:
         return Result(self._parts, cpu_start, spent / RELOADS, memory, most, violations)
 
     async def _part(self, title: str, what: Callable[[], Awaitable[None]]) -> None:
-        """Do it, wait until all has come of it that will, and count."""
+        """Do it, wait until nothing more will come, and count."""
         self._asked, first, exits = [], len(self._server.requests), len(self._bot.ends)
         await what()
         ends = time.monotonic() + SECONDS + _PATIENCE
@@ -133,14 +133,14 @@ class _Job:
         return sum(asked.member.id in message.mentions for message in self._server.messages.values())
 
     def _has_ended(self, asked: Interaction) -> bool:
-        """Whether its reply says so."""
+        """Return whether its reply says so."""
         return asked.message_id is not None and "Ready" in self._server.messages[asked.message_id].text
 
     def _is_told(self, asked: Interaction) -> bool:
         return self._has_ended(asked) and self._pings(asked) > 0
 
     async def _ask(self, channel: Channel) -> None:
-        """Somebody who has asked for nothing yet types /reload, with a model of their own."""
+        """Have somebody new type /reload, with a model of their own."""
         number = len(self._guild.members)
         member: Member = self._server.add_member(self._guild, f"person-{number}")
         options = {"model_id": f"model-{number}"}
@@ -158,7 +158,7 @@ class _Job:
                 all_.create_task(self._ask(self._channels[0]))
 
     async def _one(self) -> None:
-        """One reload, up to the middle of its countdown."""
+        """Run one reload, up to the middle of its countdown."""
         await self._ask(self._channels[1])
         await asyncio.sleep(_MIDDLE)
 
@@ -175,7 +175,7 @@ class _Job:
         self._server.kill_token(self._asked[0])
 
     async def _odd_event(self) -> None:
-        """A role without the role; and a second reload, asked for once the bot is connected again."""
+        """Send a role event without the role, and request a second reload once the bot is connected again."""
         await self._one()
         self._server.emit("GUILD_ROLE_UPDATE", {"guild_id": str(self._guild.id)})
         await asyncio.sleep(_SETTLE_SECONDS)

@@ -1,4 +1,4 @@
-"""What came of the job as one table: a column for each bot."""
+"""Shows the job's results as one table, with a column for each bot."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ _OF_PARTS: dict[str, Callable[[Part], object]] = {
 
 
 def page(rounds: Rounds, loads: list[float]) -> str:
-    """All of it. `loads`: the machine's, before each run."""
+    """Return the whole page. `loads`: the machine's, before each run."""
     rows = [("library", [Figure(_library(which)) for which in rounds])]
     for number, part in enumerate(next(iter(rounds.values()))[0].parts):
         title = f"**{part.title}**: endings shown, of {part.reloads}"
@@ -36,11 +36,10 @@ def page(rounds: Rounds, loads: list[float]) -> str:
     ]
     rows = [row for row in rows if row[0].startswith("**") or any(figure.text != "0" for figure in row[1])]
     said = f"""
-    Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} rounds in turns, on
+    Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} alternating rounds, on
     {os.cpu_count()} cores; the machine's load before each run was {min(loads):.1f} to {max(loads):.1f}.
-    Python {platform.python_version()}, {_node()}. Where rounds differ, each is given; of CPU and memory the
-    median, and lowest to highest. Of calls refused and of
-    processes that ended, what is 0 for all is left out.
+    Python {platform.python_version()}, {_node()}. If rounds differ, each is given; for CPU and memory the
+    median, and lowest to highest. Rows about refused calls and ended processes are left out if all are 0.
     """
     return str(Table("Measured", said, ["", *(bots.NAMES[which] for which in rounds)], rows))
 
@@ -50,7 +49,7 @@ def _library(which: str) -> str:
 
 
 def _of_each(rounds: Rounds, number: int, read: Callable[[Part], object]) -> list[Figure]:
-    """Of one part, by bot."""
+    """Return a value of one part, by bot."""
     texts = ([str(read(result.parts[number])) for result in results] for results in rounds.values())
     return [Figure("; ".join(dict.fromkeys(text))) for text in texts]
 

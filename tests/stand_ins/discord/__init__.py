@@ -1,13 +1,13 @@
-"""A strict stand-in for Discord, REST and gateway, on 127.0.0.1: refuses what Discord refuses, and notes it.
+"""A strict stand-in for Discord, REST and gateway, on 127.0.0.1: refuses as Discord does, and records it.
 
 It speaks real HTTP and WebSocket, so the real bot can run against it, in this process or in another one.
 
-    state                     what Discord knows; gateway tells the bot of it
-    places, people            what happens without the bot, and what people do with it
-    messages                  what the bot may write
+    state                     Discord's state; gateway tells the bot about it
+    places, people            events without the bot, and people's actions
+    messages                  messages that the bot may write
     rest                      the calls: application, by_token, by_channel
-    rules, *_rules, limits    what is refused
-    faults, answers           what goes wrong, and how it looks on the wire
+    rules, *_rules, limits    the reasons for refusals
+    faults, answers           faults, and how answers look on the wire
     payloads                  people and channels as Discord writes them
 """
 

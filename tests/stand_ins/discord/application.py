@@ -11,7 +11,7 @@ from tests.stand_ins.discord.state import Answer, Guild, Member, Request
 
 
 class Application(Places):
-    """What the bot asks about itself and where it is, and what it registers."""
+    """Requests about the bot and its servers, and registrations."""
 
     def _get_me(self, request: Request) -> Answer:
         return 200, {**self._bot_user(), "locale": "en-US", "mfa_enabled": False}

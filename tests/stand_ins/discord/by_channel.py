@@ -23,7 +23,7 @@ from tests.stand_ins.discord.state import (
 
 
 class ByChannel(Messages):
-    """New messages, which may repeat themselves but for their nonce."""
+    """New messages, which may be repeated unless they have a nonce."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -1,4 +1,4 @@
-"""REST: by an interaction's token: its first answer, what follows, its messages.
+"""REST: by an interaction's token: its first response, follow-ups, messages.
 
 Source: docs.discord.com/developers/interactions/receiving-and-responding.
 """
@@ -64,7 +64,7 @@ class ByToken(Messages):
         return 200, {"interaction": about, **made}
 
     def _take_answer(self, request: Request, interaction: Interaction, kind: int, data: Json) -> Json:
-        """Do what the first answer says; return what became of it."""
+        """Carry out the first response; return the result."""
         in_place = () if interaction.source is None else (6, 7)
         fitting = {
             COMMAND_CALL: (4, 5, 9),
@@ -94,7 +94,7 @@ class ByToken(Messages):
     def _answer_with_message(
         self, request: Request, interaction: Interaction, kind: int, data: Json
     ) -> Message:
-        """A new message (4, 5), or the one that was pressed (6, 7); later (5, 6) or at once (4, 7)."""
+        """Make a new message (4, 5), or edit the pressed one (6, 7); later (5, 6) or immediately (4, 7)."""
         if kind == 6:
             insist([("data", "is not for a deferral")] if data else [])
         if interaction.source is not None and kind in (6, 7):

@@ -1,4 +1,4 @@
-"""What an application command may be, its options and its choices.
+"""The rules for application commands, their options and choices.
 
 Source: docs.discord.com/developers: Application Commands.
 """

@@ -1,4 +1,4 @@
-"""What a message and a modal may be made of: components, attachments, mentions.
+"""The rules for the parts of a message and a modal: components, attachments, mentions.
 
 Source: docs.discord.com/developers: Component Reference, Message, Allowed Mentions.
 """
@@ -97,7 +97,7 @@ def broken_components(
 
 
 def _broken_choice(where: str, part: Json) -> Iterator[Problem]:
-    """What is wrong with what somebody may choose or type."""
+    """Return the faults of a field that somebody fills in or chooses from."""
     for low, high in (("min_values", "max_values"), ("min_length", "max_length")):
         least, most = part.get(low), part.get(high)
         if isinstance(least, int) and isinstance(most, int) and least > most:
@@ -127,7 +127,7 @@ def text_of(content: str, components: list[Json]) -> str:
 
 
 def broken_whole(components: list[Json], *, v2: bool) -> Iterator[Problem]:
-    """What is wrong with well-formed components when they stand together."""
+    """Return the faults in the combination of well-formed components."""
     parts = flat(components)
     ids = [part["custom_id"] for part in parts if part.get("custom_id")]
     if not v2 and any(part["type"] in ONLY_V2 for part in parts):
@@ -146,7 +146,7 @@ def broken_whole(components: list[Json], *, v2: bool) -> Iterator[Problem]:
 
 
 def broken_attachments(attachments: Any, known: set[str], components: list[Json]) -> Iterator[Problem]:
-    """`known`: ids of files that came along, and of attachments that are there already."""
+    """Return the faults of attachments; `known`: IDs of uploaded files and of existing attachments."""
     names = set()
     for index, attachment in enumerate(attachments if isinstance(attachments, list) else []):
         yield from broken(f"attachments.{index}", attachment, ATTACHMENT)

@@ -1,4 +1,4 @@
-"""What a test makes go wrong with a call, and how that looks to the bot."""
+"""Faults that a test causes in a call, and how they look to the bot."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Fault:
     is how long the answer is on its way. `reset` drops the connection: `before` anything was done, or `after`
     it was done, so that the answer is lost.
     `done_and_status`: the call is done, and another status answered. `headers` come on top of the usual ones.
-    `edge`: what stands before Discord answers, with a page and without a Via header.
+    `edge`: something in front of Discord answers, with a page and without a Via header.
     `scope`: of a 429, whose limit it is: "user", "shared" or "global".
     """
 
@@ -37,7 +37,7 @@ class Fault:
 
 
 def next_fault(faults: list[Fault], method: str, path: str) -> Fault:
-    """The one that happens to this call, which uses it up; or one that changes nothing."""
+    """Return the fault for this call, and use it up; or one that changes nothing."""
     for fault in faults:
         if fault.method == method and re.search(fault.path_pattern, path):
             fault.times -= 1

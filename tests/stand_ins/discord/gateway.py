@@ -92,7 +92,7 @@ class _Session:
 
 
 class Gateway(State):
-    """Tells each shard what happens in its servers."""
+    """Sends each shard the events of its servers."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -100,19 +100,19 @@ class Gateway(State):
         self._lines: set[_Line] = set()
 
     async def kick_gateway(self, *, forget: bool = False, code: int = 4000) -> None:
-        """Close all websockets; with `forget`, their sessions cannot be resumed either."""
+        """Close all websockets; with `forget`, their sessions can't be resumed either."""
         if forget:
             self._sessions.clear()
         self.connected.clear()
         await asyncio.gather(*(line.ws.close(code=code) for line in self._lines))
 
     def emit(self, name: str, data: Any) -> None:
-        """Send every shard an event, however odd; like any other, it is sent again after a resume."""
+        """Send every shard an event, however odd; like any other, it is repeated after a resume."""
         for session in self._sessions.values():
             session.emit(name, data)
 
     async def send_frame(self, frame: bytes, *, raw: bool = False) -> None:
-        """Send every shard a frame of these bytes, compressed as it asked; or `raw`, as they are."""
+        """Send every shard a frame of these bytes, compressed as it asked; or `raw`, unchanged."""
         for line in self._lines:
             packed = frame if raw or line.pack is None else line.pack(frame)
             await line.ws.send_bytes(packed)
@@ -198,7 +198,7 @@ class Gateway(State):
             self._begin(_Session(secrets.token_hex(16), shard, shards, line))
 
     async def _fail(self, line: _Line, how: str | int) -> None:
-        """No READY comes, or one that is "odd"; where it is "lost", the session does not live for long."""
+        """Send no READY, or an "odd" one; if it is "lost", the session does not live for long."""
         if how in ("invalid", "resumable"):
             line.send({"op": 9, "d": how == "resumable"})
         elif how == "lost":

@@ -11,7 +11,7 @@ from tests.stand_ins.discord.rules import Json
 
 
 class _Bucket:
-    """So many calls in a window of so many seconds, which begins with its first call."""
+    """A number of calls in a window of seconds, which begins with its first call."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
@@ -20,7 +20,7 @@ class _Bucket:
         self.used = 0
 
     def take(self, now: float) -> tuple[bool, float]:
-        """Whether there is room; and the seconds until the next window."""
+        """Return whether there is room, and the seconds until the next window."""
         if now >= self.began + self.seconds:
             self.began, self.used = now, 0
         self.used += 1
@@ -28,7 +28,7 @@ class _Bucket:
 
 
 class Limits:
-    """All of them, for one application."""
+    """All limits of one application."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, _Bucket] = {}
@@ -36,7 +36,7 @@ class Limits:
     def take(
         self, kind: str, params: dict[str, str], channel_limit: int, now: float
     ) -> tuple[dict[str, str], Json | None]:
-        """Take a place for a call by "bot" or "token"; the headers, and the answer where none is left."""
+        """Take a place for a call by "bot" or "token"; return the headers, and an answer if none is left."""
         if kind == "bot":
             room, wait = self._buckets.setdefault("global", _Bucket(50, 1.0)).take(now)
             if not room:

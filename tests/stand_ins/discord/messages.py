@@ -1,4 +1,4 @@
-"""Messages: what the bot may write, and how they read afterwards.
+"""Messages: what the bot may write, and how they look afterwards.
 
 Source: docs.discord.com/developers/resources/message.
 """
@@ -32,11 +32,12 @@ from tests.stand_ins.discord.state import (
 )
 
 _OLD_AGE, _OLD_EDITS, _OLD_WINDOW = 3600.0, 3, 6.0
-"""A message older than an hour may be edited three times in six seconds (seen)."""
+"""A message's age in seconds from which only so many edits are allowed in a window of seconds: three in six
+(seen)."""
 
 
 class _Parts(NamedTuple):
-    """What a message is about to be made of."""
+    """The parts of a message in the making."""
 
     content: str
     embeds: list[Json]
@@ -143,7 +144,7 @@ def _insist_on_patience(message: Message) -> None:
 
 
 def _insist_on_whole(request: Request, message: Message, body: Any, new: _Parts) -> None:
-    """What may stand together, and how much of it."""
+    """Insist on parts that fit together, and on their limits."""
     if sum(map(len, request.files.values())) > MOST_UPLOAD:
         raise RefusedError(413, 40005, "Request entity too large")
     known = {*request.files, *(attachment["id"] for attachment in message.attachments)}

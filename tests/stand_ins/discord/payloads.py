@@ -44,7 +44,7 @@ def member_payload(member: Member) -> Json:
 
 
 def guild_payload(guild: Guild) -> Json:
-    """What gateway and REST both have of a server."""
+    """Return the part of a server that gateway and REST share."""
     return {
         "id": str(guild.id),
         "name": guild.name,
@@ -98,7 +98,7 @@ def member_permissions(member: Member) -> int:
 
 
 def channel_payload(channel: Channel) -> Json:
-    """All of it, as REST and interactions have it."""
+    """Return the whole channel, as REST and interactions have it."""
     about = {**_head(channel), "name": channel.name, "flags": 0, "last_message_id": None}
     if channel.is_thread:
         return about | _thread(channel)
@@ -109,7 +109,7 @@ def channel_payload(channel: Channel) -> Json:
 
 
 def shown_on_gateway(channel: Channel) -> Json:
-    """What the bot may not view is obfuscated: only id, type and position are true."""
+    """Return the channel as the gateway shows it: of a hidden one only id, type and position are true."""
     whole = channel_payload(channel)
     if channel.is_seen:
         return whole
@@ -159,12 +159,12 @@ def _thread(channel: Channel) -> Json:
 
 
 def thread_head(thread: Channel) -> Json:
-    """What is left of a thread that was deleted."""
+    """Return what is left of a deleted thread."""
     return _head(thread) | {"parent_id": _thread(thread)["parent_id"]}
 
 
 def as_shown(components: list[Json], attachments: list[Json]) -> list[Json]:
-    """Copies with all that Discord adds in an answer: what was left out, and where a picture is."""
+    """Return copies with all that Discord adds in an answer: missing fields, a picture's address."""
     urls = {f"attachment://{one['filename']}": one for one in attachments}
     copies = []
     for part in components:

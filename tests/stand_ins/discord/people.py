@@ -1,4 +1,4 @@
-"""What people do: they type commands, press buttons, choose, and fill in forms.
+"""People's actions: they type commands, press buttons, choose, and fill in forms.
 
 Source: docs.discord.com/developers/interactions/receiving-and-responding.
 """
@@ -25,7 +25,7 @@ from tests.stand_ins.discord.state import (
 )
 
 Filled = str | list[str] | bool | None
-"""What stands in a field of a modal: a text, what was chosen, whether it is ticked."""
+"""The content of a modal's field: a text, the choices, whether it is ticked."""
 _TEXT_INPUT, _RADIO_GROUP, _CHECKBOX_GROUP, _CHECKBOX = 4, 21, 22, 23
 
 
@@ -42,7 +42,7 @@ class People(Messages):
     async def autocomplete(
         self, member: Member, channel: Channel, command: str, option: str, text: str
     ) -> list[Json]:
-        """Type into an option; return the choices. Raises TimeoutError where none came."""
+        """Type into an option; return the choices. Raises TimeoutError if none came."""
         data = self._invocation(command, {option: text}, focused=option)
         interaction = await self._interact(AUTOCOMPLETE, member, channel, data, self.answer_seconds)
         if interaction.choices is None:
@@ -106,7 +106,7 @@ class People(Messages):
         return {"id": nodes[0]["id"], "name": nodes[0]["name"], "type": 1, "options": options}
 
     def _nodes(self, command: str) -> list[Json]:
-        """The command that is meant, and its group and sub-command."""
+        """Return the named command, and its group and sub-command."""
         root, *rest = command.split()
         path = [next((c for c in self.commands if c["name"] == root), None)]
         for name in rest:
@@ -136,7 +136,7 @@ class People(Messages):
         return new
 
     def _event(self, new: Interaction, data: Json) -> Json:
-        """What the bot gets of it."""
+        """Return the event that the bot gets."""
         member, channel, guild = new.member, new.channel, new.channel.guild
         permitted = {"permissions": str(member_permissions(member))}
         event: Json = {
@@ -171,7 +171,7 @@ def _partial(channel: Channel) -> Json:
 
 
 def _filled_in(modal: Json, values: dict[str | int, Filled]) -> dict[str | int, Filled]:
-    """What stands in each field, by custom_id; only what Discord's client would submit."""
+    """Return each field's content, by custom_id; only what Discord's client would submit."""
     fields = [part for part in flat(modal["components"]) if part.get("custom_id")]
     keys: list[str | int] = [field["custom_id"] for field in fields]
     filled = {keys[key] if isinstance(key, int) else key: value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""What happens in Discord without the bot: servers, channels and people come and go."""
+"""Events in Discord without the bot: servers, channels and people come and go."""
 
 from tests.stand_ins.discord.gateway import Gateway
 from tests.stand_ins.discord.payloads import (
@@ -106,12 +106,12 @@ class Places(Gateway):
         self._emit(guild, "GUILD_ROLE_UPDATE", {"guild_id": str(guild.id), "role": everyone(guild)})
 
     def bot_changed(self, guild: Guild) -> None:
-        """The bot got another role, which it is told without the intent for members."""
+        """Give the bot another role; it hears of that without the intent for members."""
         me = member_payload(Member(self.application_id, guild, "bot"))
         self._emit(guild, "GUILD_MEMBER_UPDATE", me | {"guild_id": str(guild.id)})
 
     def delete_message(self, message_id: int) -> None:
-        """Somebody deletes a message; without the messages intent the bot is not told."""
+        """Delete a message; without the messages intent the bot doesn't hear of that."""
         self.messages[message_id].deleted = True
 
     def kill_token(self, interaction: Interaction) -> None:

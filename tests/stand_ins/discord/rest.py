@@ -1,4 +1,4 @@
-"""REST: which call is whose, from the request on the wire to the answer on the wire.
+"""REST: routes a call from the request on the wire to the answer on the wire.
 
 Source: docs.discord.com/developers/reference.
 """
@@ -34,7 +34,7 @@ class Route(NamedTuple):
     method: str
     template: str
     kind: Literal["bot", "token", "callback"]
-    """Who may call: the bot with its token; or whoever has an interaction's token in the path."""
+    """Who may call: the bot with its token, or anyone who has an interaction's token in the path."""
     handler: Callable[..., Answer]
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
@@ -124,7 +124,7 @@ class Rest(Application, ByToken, ByChannel):
         return response(status, answer, headers)
 
     def _keep(self, request: Request, status: int, answer: Any) -> None:
-        """Write a call down, as it was before anything went wrong with it on purpose."""
+        """Record a call as it was before a test's fault changed it."""
         if self.record is not None:
             line = {"method": request.method, "path": request.path, "body": request.body}
             line |= {"status": status, "answer": None if isinstance(answer, bytes) else answer}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 Problem = tuple[str, str]
-"""Where in a body, with dots; and what is wrong there."""
+"""A place in a body, with dots, and its fault."""
 
 
 class Field(NamedTuple):
@@ -42,7 +42,7 @@ def rules(*fields: str) -> Rules:
 
 
 def broken(where: str, body: Any, rules: Rules) -> Iterator[Problem]:
-    """What is wrong with the fields of one object."""
+    """Return the faults in the fields of one object."""
     if not isinstance(body, dict):
         yield where, "must be an object"
         return
@@ -63,7 +63,7 @@ def size(value: Any) -> float:
 
 
 class RefusedError(Exception):
-    """An answer that is no success; with problems, it was the caller's fault."""
+    """An answer that is no success; if it has problems, the caller is at fault."""
 
     def __init__(self, status: int, code: int, message: str, problems: Iterable[Problem] = ()) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What Discord knows, and what a test sees and sets: servers, channels, people, messages, interactions.
+"""The state of Discord, which a test sees and sets: servers, channels, people, messages, interactions.
 
 Source of the numbers: docs.discord.com/developers: Message, Channel, Permissions, Interactions.
 """
@@ -52,7 +52,7 @@ class Request:
     query: dict[str, str]
     status: int = 0
     scope: str = ""
-    """Of a 429: whose limit it was; one that is "shared" is nobody's fault."""
+    """The owner of a 429's limit; if it is "shared", nobody is at fault."""
     files: dict[str, bytes] = field(default_factory=dict)
     """What was uploaded with it, by id."""
 
@@ -70,7 +70,7 @@ class Guild:
     outage: bool = False
     locale: str = "en-US"
     blocked_words: set[str] = field(default_factory=set)
-    """What its AutoMod lets nobody write, the bot included."""
+    """Words that its AutoMod blocks, the bot's included."""
 
 
 @dataclass(eq=False)
@@ -81,16 +81,16 @@ class Channel:
     guild: Guild
     name: str
     kind: int = TEXT
-    """Discord's number of its type; one that it does not have is of a type to come."""
+    """Discord's number for its type; an unused number is a type of the future."""
     parent: "Channel | None" = None
     """A thread's channel."""
     may_view: bool = True
     may_send: bool = True
     may_read_history: bool = True
     archived: bool = False
-    """A thread that rests: nothing in it can be edited; a new message wakes it up."""
+    """Whether the thread is archived: nothing in it can be edited; a new message wakes it up."""
     locked: bool = False
-    """An archived thread that only moderators wake up."""
+    """Whether only moderators can wake it up."""
     deleted: bool = False
     nsfw: bool = False
     """Age-restricted."""
@@ -151,7 +151,7 @@ class Interaction:
 
 @dataclass(eq=False)
 class Message:
-    """A message as it stands, and every version of it with the time when it was made."""
+    """A message's current state, and every version with its time."""
 
     id: int
     channel_id: int
@@ -162,10 +162,10 @@ class Message:
     flags: int = 0
     reply_to: int | None = None
     mentions: set[int] = field(default_factory=set)
-    """Whom it has really notified."""
+    """The people it has really notified."""
     mentions_everyone: bool = False
     named: set[int] = field(default_factory=set)
-    """Whom it mentions by what its last write allowed: nobody else is in its payload."""
+    """The people it mentions, as its last write allowed: nobody else is in its payload."""
     names_everyone: bool = False
     attachments: list[Json] = field(default_factory=list)
     nonce: str | None = None
@@ -185,7 +185,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """What it says: plain content and all text displays."""
+        """Its text: plain content and all text displays."""
         return text_of(self.content, self.components)
 
 
@@ -202,7 +202,7 @@ class Logins:
     at: list[float] = field(default_factory=list)
 
     def take(self, at: float) -> bool:
-        """Take a login; False: too many at once."""
+        """Take a login; False: too many together."""
         self.remaining -= 1
         self.at = [t for t in self.at if at - t < self.window]
         if len(self.at) >= self.max_concurrency:
@@ -212,7 +212,7 @@ class Logins:
 
 
 class State:
-    """All of it. The parts of the server derive from this, each with what it does with it."""
+    """All state. The server's parts derive from this, and each adds its own behaviour."""
 
     def __init__(self, token: str, *, limits: bool, record: Path | None, shards: int) -> None:
         self.token = token
@@ -228,7 +228,8 @@ class State:
         self.nonce_seconds = 300.0
         self.channel_limit = 5
         self.thinking_by_channel = True
-        """Whether the channel route may edit a reply that is still thinking: not known of Discord."""
+        """Whether the channel route may edit a reply that is still thinking; what Discord does is not known.
+        """
         self.requests: list[Request] = []
         self.violations: list[str] = []
         self.faults: list[Fault] = []
@@ -242,19 +243,19 @@ class State:
         self.identifies: list[Json] = []
         self.resumes = 0
         self.gateway_refuses = False
-        """Whether new websockets are answered with a 503."""
+        """Whether it answers new websockets with a 503."""
         self.application: Json = {}
-        """What the owner set in the portal, beside the usual."""
+        """The owner's settings in the portal, besides the usual ones."""
         self.clock_ahead = 0.0
-        """Seconds by which the Date of its answers is ahead of ours."""
+        """Seconds by which its answers' Date is ahead of our clock."""
         self.gateway_refused = 0
         self.gateway_trouble: list[str] = []
-        """What happens to the next websockets, before they are greeted."""
+        """Faults of the next websockets, before they are greeted."""
         self.login_trouble: list[str | int] = []
-        """What comes of the next logins: as `_fail` of the gateway has it, or a close code."""
+        """Results of the next logins: values of the gateway's `_fail`, or a close code."""
         self.login_times: list[float] = []
         self.permissions: dict[int, list[Json]] = {}
-        """What a server has set for a command or the whole bot, by their id."""
+        """A server's rules for a command or the whole bot, by their ID."""
         self._counter = itertools.count()
         self.application_id = self._new_id()
 
@@ -273,7 +274,7 @@ class State:
     async def wait_for(
         self, predicate: Callable[[], object], seconds: float = 5.0, what: str | None = None
     ) -> None:
-        """Wait until something is true. Raises TimeoutError with what that is, and what happened last."""
+        """Wait until something is true. Raises TimeoutError, naming it and the last events."""
         began = now()
         while not predicate():
             waited = now() - began
@@ -288,7 +289,7 @@ class State:
 
 
 def _source(predicate: Callable[[], object]) -> str:
-    """The line that has it, which says what is waited for."""
+    """Return the source line of the condition, to name it."""
     try:
         return " ".join(inspect.getsource(predicate).split())
     except (OSError, TypeError):

@@ -1,4 +1,4 @@
-"""Which events of the gateway mean that the bot may be allowed something that it was not."""
+"""The gateway's events after which the bot may have gained a permission."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ takes = st.lists(
 
 
 def play(limiter: Limiter, asked: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-    """The turns that are handed out; each asker waits some eighths longer than the one before."""
+    """Return the turns; each asker waits some eighths longer than the one before."""
     now, turns = 1000.0, []
     for pause, server, place in asked:
         now += pause
@@ -64,7 +64,7 @@ def test_in_all_there_are_40_in_a_second() -> None:
 
 
 def test_who_was_held_up_does_not_send_all_at_once() -> None:
-    """The process stood still for a second; now the turns of two seconds are due."""
+    """The process stood still for a second, and then two seconds' turns are due."""
     limiter, now, sent = Limiter(), 1000.0, []
     for _ in range(2 * PER_SECOND):
         while (wait := limiter.go_or_wait(now)) > 0:

@@ -33,7 +33,7 @@ class Bot:
         return sum(at < seconds for at, _ in self.logins)
 
     def start(self) -> None:
-        """Or start anew: what was connected has been killed."""
+        """Start, or start again: what was connected has been killed."""
         self._due.clear()
         self._well.clear()
         self._launched = 0

@@ -1,4 +1,4 @@
-"""The public models: what is read of loose rows, and what a search finds."""
+"""The public models: reading irregular rows, and search results."""
 
 import itertools
 import re
@@ -215,7 +215,7 @@ def test_one_letter_wrong_is_still_found(row: PublicModel) -> None:
 
 
 def plainly(models: list[PublicModel], typed: str, most: int) -> list[PublicModel]:
-    """What a search is to find, said as plainly as can be."""
+    """Find what a search should find, in the plainest way."""
     best: dict[str, PublicModel] = {}
     for model in models:
         if model.id not in best or best[model.id].calls < model.calls:
@@ -234,7 +234,7 @@ def plainly(models: list[PublicModel], typed: str, most: int) -> list[PublicMode
 
 
 def by_words(lines: list[str], typed: str) -> Iterator[int]:
-    """The lines that hold the words that were typed, or the three closest to each that no line holds."""
+    """Return the lines with the typed words, or with the three closest to each that no line contains."""
     word = re.compile(r"[^\W_]+")
     words = [dict.fromkeys(word.findall(line)) for line in lines]
     known = list(dict.fromkeys(itertools.chain(*words)))

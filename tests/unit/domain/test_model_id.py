@@ -1,4 +1,4 @@
-"""What people type or paste as a model: an id, a page of the vendor, or neither."""
+"""Text that people type or paste as a model: an ID, a page of the vendor, or neither."""
 
 import pytest
 from hypothesis import example, given

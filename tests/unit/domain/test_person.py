@@ -1,4 +1,4 @@
-"""What is left of a row without a person."""
+"""Rows after a person was taken out."""
 
 from dataclasses import replace
 

@@ -31,7 +31,7 @@ A, C, N, T, E, R = (
     State.REMOVED,
 )
 DRAWN = {(A, A), (A, C), (A, T), (A, R), (C, A), (C, C), (C, N), (C, T), (N, T), (T, T), (T, E)}
-"""The drawing in docs/architecture.md, arrow by arrow; what has ended has steps of its own."""
+"""The drawing in docs/architecture.md, arrow by arrow; an ended reload has steps of its own."""
 
 
 @pytest.mark.parametrize(("from_", "to"), [*itertools.product(State, State)])

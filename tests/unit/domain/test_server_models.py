@@ -1,4 +1,4 @@
-"""A server's models: in which order, how long warm, and what is said of each."""
+"""A server's models: their order, how long they stay warm, and what is shown of each."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ SMALL_PRINT = (
 
 
 def past(model: str, ago: float, outcome: Outcome = Outcome.ACCEPTED, id_: int = 1) -> Reload:
-    """A reload that ended so many seconds ago."""
+    """Return a reload that ended this many seconds ago."""
     at = NOW - ago
     ready = outcome is Outcome.ACCEPTED
     return Reload(

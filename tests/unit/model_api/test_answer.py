@@ -1,4 +1,4 @@
-"""What the model API's answers mean."""
+"""The meaning of the model API's answers."""
 
 import math
 import time
@@ -58,7 +58,7 @@ SPAM_TIP = "Spam filter: wait 30 seconds before the same request"
         (200, b'{"status": "success", "eta": 1e999}'),
         (200, b'{"status": "success", "id": %s}' % (b"9" * 5000)),
         (200, b'{"status": "success", "message": "caf\xe9"}'),
-        # What the only public client of this endpoint looks for; it looks at no status.
+        # The wording that the only public client of this endpoint looks for; it ignores the status.
         (200, {"messege": "Model is reloading"}),
         (200, {"message": "Model is reloading"}),
         (200, {"messege": "model is reloading."}),
@@ -190,7 +190,7 @@ def test_a_refusal_ends_as_failed_with_its_reason(status: int, body: Any, outcom
         (200, {"status": True}),
         (200, {"status": ["success"]}),
         (200, b"<html>Model is reloading</html>"),
-        # Friendly only at first sight.
+        # Friendly only at first glance.
         (200, {"messege": "Model is not reloading"}),
         (200, {"messege": "Model is not loading"}),
         (200, {"messege": "Model could not be reloaded"}),

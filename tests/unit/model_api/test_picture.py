@@ -1,4 +1,4 @@
-"""Which addresses from outside a picture is fetched from."""
+"""The addresses from outside that a picture is fetched from."""
 
 import pytest
 from hypothesis import given

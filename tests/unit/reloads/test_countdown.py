@@ -1,4 +1,4 @@
-"""How often a crowd of begun is edited: as often as the process can carry, and spread."""
+"""How often a crowd of countdowns is edited: as often as the process can manage, and spread out."""
 
 import heapq
 from collections import Counter
@@ -25,7 +25,7 @@ from bot.reloads.countdown import (
 
 
 class Cpu:
-    """A process whose edits cost so many seconds of CPU each."""
+    """A process whose edits cost this many seconds of CPU each."""
 
     def __init__(self, cost: float) -> None:
         self.cost = cost
@@ -38,7 +38,7 @@ class Cpu:
 def play(
     starts: Iterable[float], cost: float, lasts: Callable[[int], float] = lambda _: 120.0
 ) -> dict[int, list[float]]:
-    """Countdowns that begin at these times, and last so long; the times left at each one's edits."""
+    """Run countdowns that begin at these times; return the times left at each one's edits."""
     cpu = Cpu(cost)
     countdowns = Countdowns(cpu)
     due = [(start, number, start + lasts(number)) for number, start in enumerate(starts)]
@@ -86,7 +86,7 @@ def test_a_crowd_is_edited_evenly_and_its_last_seconds_come_first(cost: float) -
 
 @pytest.mark.parametrize("live", [1000, 2000, 4000])
 def test_it_is_edited_so_often_that_room_is_left_for_answers(live: int) -> None:
-    """What its reloads cost beside counts, too."""
+    """The cost of its reloads besides countdowns counts, too."""
     cost = 0.0005
     starts = [number * 120 / live for number in range(2 * live)]  # later ones change nothing before 240
     edits = sum(
@@ -111,7 +111,7 @@ def test_those_that_a_restart_finds_are_not_edited_in_waves_that_it_cannot_carry
 
 @pytest.mark.parametrize("cost", [0.0005, 0.002])
 def test_those_that_begin_in_one_instant_are_spread(cost: float) -> None:
-    """But for their first edit: nobody waits for that."""
+    """Except for their first edit: nobody waits for that."""
     shown = play([0.0] * 2000, cost)
     tenth = Counter(int((120 - left) * 10) for lefts in shown.values() for left in lefts if left < 100)
     near = 2000 / EDIT_INTERVAL / 10  # are edited in any case

@@ -12,7 +12,7 @@ from bot.reloads.countdown import EDIT_INTERVAL, QUIET_SECONDS, next_edit
 
 
 def edits(left: float) -> list[float]:
-    """What a countdown shows: the seconds left at each edit."""
+    """Return a countdown's edits: the seconds left at each."""
     shown = []
     while (pause := next_edit(left)) is not None:
         left -= pause

@@ -11,7 +11,7 @@ HOUR = 3600.0
 
 
 def quiet_day(cost: int) -> list[float]:
-    """When it is tried where nothing happens, each try costing so many refused calls."""
+    """Return the tries on a day when nothing happens, if each costs this many refused calls."""
     age, retries, tries, refused = 0.0, Retries(0), [0.0], cost
     while True:
         retries.tried(refused)

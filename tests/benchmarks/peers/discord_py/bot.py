@@ -59,7 +59,7 @@ async def reload(interaction: discord.Interaction, model_id: str) -> None:
 
 
 async def show(interaction: discord.Interaction, text: str) -> None:
-    """One edit; what becomes of it must not cost the ping."""
+    """Edit once; a failed edit must not cost the ping."""
     try:
         await interaction.edit_original_response(content=text)
     except discord.HTTPException:

@@ -44,7 +44,7 @@ async def reload(inter: disnake.ApplicationCommandInteraction, model_id: str) ->
 
 
 async def show(inter: disnake.ApplicationCommandInteraction, text: str) -> None:
-    """One edit; what becomes of it must not cost the ping."""
+    """Edit once; a failed edit must not cost the ping."""
     try:
         await inter.edit_original_response(content=text)
     except disnake.HTTPException:

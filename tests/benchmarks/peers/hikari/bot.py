@@ -59,7 +59,7 @@ async def reload(event: hikari.InteractionCreateEvent) -> None:
 
 
 async def show(interaction: hikari.CommandInteraction, text: str) -> None:
-    """One edit; what becomes of it must not cost the ping."""
+    """Edit once; a failed edit must not cost the ping."""
     try:
         await interaction.edit_initial_response(text)
     except hikari.HikariError:

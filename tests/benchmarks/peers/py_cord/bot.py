@@ -43,7 +43,7 @@ async def reload(ctx: discord.ApplicationContext, model_id: str) -> None:
 
 
 async def show(ctx: discord.ApplicationContext, text: str) -> None:
-    """One edit; what becomes of it must not cost the ping."""
+    """Edit once; a failed edit must not cost the ping."""
     try:
         await ctx.interaction.edit_original_response(content=text)
     except discord.HTTPException:
