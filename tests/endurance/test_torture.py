@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from bot.domain.reload import Ending
 from bot.domain.rows import TESTS_PER_DAY
 from tests.endurance.past import begin_with_a_history
 from tests.stand_ins.discord import Interaction, Member, Message
@@ -34,7 +33,7 @@ bot.discord_api.login_turns.STAYED_AGE = 0.001  # one that crashes again and aga
 from bot.__main__ import main
 main()
 """
-ENDINGS = tuple(f"**{ending.capitalize()}**" for ending in Ending)
+ENDINGS = ("**Ready**", "**Confirmed**", "**Failed**", "**Unclear**")
 
 
 @dataclass
