@@ -15,7 +15,7 @@ class HelpCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name=n_("help"), description=n_("What Rewarm does, and its commands"))
+    @app_commands.command(name=n_("help"), description=n_("What Rewarm does and how to use it"))
     async def help(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Commands that are hidden from the person are left out."""
         text = help_text(

@@ -100,7 +100,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name=n_("set"), description=n_("Store or replace this server's API key"))
+    @app_commands.command(name=n_("set"), description=n_("Set or replace this server's API key"))
     async def set_key(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         require_member(interaction)
@@ -111,7 +111,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         show = functools.partial(interaction.response.send_modal, modal)
         await self.bot.responses.respond(interaction, show)
 
-    @app_commands.command(name=n_("status"), description=n_("Who set this server's API key, and when"))
+    @app_commands.command(name=n_("status"), description=n_("See who set this server's API key and when"))
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         server = interaction.guild_id or 0

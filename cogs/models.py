@@ -108,7 +108,7 @@ class ModelsCog(commands.Cog):
     def __init__(self, bot: Rewarm) -> None:
         self.bot = bot
 
-    @app_commands.command(name=n_("models"), description=n_("This server's models: reloading, warm, cold"))
+    @app_commands.command(name=n_("models"), description=n_("This server's models: reloading, warm or cold"))
     async def models(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Show the first page, from what is stored."""
         await _turn(interaction, 0)

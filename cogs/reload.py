@@ -61,7 +61,7 @@ class ReloadCog(commands.Cog):
         self.bot = bot
 
     @app_commands.command(name=n_("reload"), description=n_("Wake up a model that has gone cold"))
-    @app_commands.describe(model_id=n_("The model's id, or the link of its page"))
+    @app_commands.describe(model_id=n_("The model's ID, or a link to its page"))
     @app_commands.rename(model_id=n_("model_id"))
     async def reload(self, interaction: discord.Interaction[Rewarm], model_id: str) -> None:
         """Ask for a model, or join who did."""

@@ -95,7 +95,7 @@ class SettingsCog(commands.Cog):
 
     @app_commands.command(
         name=n_("settings"),
-        description=n_("Pings, language, test images, and where cold models are announced"),
+        description=n_("Pings, language, test images, and where to announce cold models"),
     )
     @app_commands.default_permissions(manage_guild=True)
     async def settings(self, interaction: discord.Interaction[Rewarm]) -> None:

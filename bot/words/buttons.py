@@ -9,22 +9,22 @@ def notified_text(reload: Reload, now: float, say: Language) -> str:
     """The private answer to *Notify me*."""
     model = f"`{reload.model}`"
     if (left := reload.left(now)) is None:
-        return say("You will be pinged when {model} is done.", model=model)
+        return say("You'll be pinged when {model} is ready.", model=model)
     about = span(left, say)
-    return say("You will be pinged when {model} is done, in about {span}.", model=model, span=about)
+    return say("You'll be pinged when {model} is ready, in about {span}.", model=model, span=about)
 
 
 def not_notified_text(reload: Reload, say: Language) -> str:
     """The private answer to *Don't notify me*."""
-    return say("You will not be pinged for {model}.", model=f"`{reload.model}`")
+    return say("You won't be pinged about {model}.", model=f"`{reload.model}`")
 
 
 NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
-TEST_TOO, YES, TAKE_BACK = n_("Test it too"), n_("Yes, test it"), n_("Take it back")
+TEST_TOO, YES, TAKE_BACK = n_("Test it too"), n_("Yes, test it"), n_("Cancel the test")
 RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
 """What stands on the buttons of a reply."""
 TEST_TITLE = n_("Test image")
-TEST_ALT = n_("Test image of {model}")
+TEST_ALT = n_("Test image made with {model}")
 TEST_LABEL = n_("Prompt")
 TEST_PROMPT = "a red apple on a wooden table, soft light"
 """English in any language: it goes to the model."""
@@ -33,8 +33,8 @@ TEST_PROMPT = "a red apple on a wooden table, soft light"
 def test_cost(reload: Reload, say: Language) -> str:
     """What the form of a test image says first."""
     return say(
-        "Makes one picture with {model} and shows it in the reply, to everybody here. "
-        "It **costs one generation** of this server's API account.",
+        "This makes one picture with {model} and shows it to everyone here, in the reply. It **uses "
+        "one generation** from this server's API account.",
         model=f"`{reload.model}`",
     )
 
@@ -42,8 +42,8 @@ def test_cost(reload: Reload, say: Language) -> str:
 def test_too_cost(reload: Reload, say: Language) -> str:
     """The private answer to *Test it too*, which asks once more."""
     return say(
-        "When the countdown ends, makes one picture with {model} and shows it in the reply, "
-        "to everybody here. It **costs one generation** of this server's API account.",
+        "When the countdown ends, this makes one picture with {model} and shows it to everyone here, "
+        "in the reply. It **uses one generation** from this server's API account.",
         model=f"`{reload.model}`",
     )
 
@@ -51,12 +51,12 @@ def test_too_cost(reload: Reload, say: Language) -> str:
 def tested_too(reload: Reload, say: Language) -> str:
     """The private answer to a *Yes*."""
     return say(
-        "{model} makes a test image when the countdown ends, and you are pinged with what came of it. "
-        "Until then you can take it back.",
+        "{model} will make a test image when the countdown ends, and you'll be pinged with the "
+        "result. You can cancel it until then.",
         model=f"`{reload.model}`",
     )
 
 
 def not_tested_too(reload: Reload, say: Language) -> str:
     """The private answer to *Take it back*."""
-    return say("{model} makes no test image.", model=f"`{reload.model}`")
+    return say("{model} won't make a test image.", model=f"`{reload.model}`")

@@ -37,50 +37,59 @@ def storage_trouble(ref: str, say: Language, *, of_reload: bool) -> str:
     """Storage failed: before anything was sent for a reload; with a key, who knows."""
     if of_reload:
         text = n_(
-            "Our storage is in trouble (ref {ref}). Nothing was sent to the API. Try again in a minute."
+            "Something is wrong with our storage (ref {ref}). Nothing was sent to the API. Try again in a "
+            "minute."
         )
     else:
         text = n_(
-            "Our storage is in trouble (ref {ref}). See what is stored with {key_status}. "
-            "Try again in a minute."
+            "Something is wrong with our storage (ref {ref}). Check what is stored with {key_status}, "
+            "then try again in a minute."
         )
     return say(text, ref=ref)
 
 
 def stale_command(say: Language) -> str:
     """Discord sent a command in a form that we no longer know."""
-    return say("This command has just changed. Please type it once more.")
+    return say("This command has just been updated. Please type it again.")
 
 
 _PLAIN_REFUSALS: dict[type[Refusal], str] = {
-    BadModelId: n_("That is not a model id. Ids look like `sdxl-turbo`; you find it on the model's page."),
-    NoModelPage: n_("That is a list, or another page: open one model and paste its link."),
+    BadModelId: n_(
+        "That isn't a model ID. IDs look like `sdxl-turbo`. You'll find it on the model's page; a "
+        "link to that page works, too."
+    ),
+    NoModelPage: n_("That's a list or some other page. Open a single model and paste its link."),
     BadKey: n_(
-        "That is not an API key: no spaces, at most 256 characters. Copy it again from your API account, "
-        "then {key_set}."
+        "That doesn't look like an API key (no spaces, at most 256 characters). Copy it again from "
+        "your API account, then use {key_set}."
     ),
     KeyRefused: n_(
-        "The API says that this key is invalid, so it was not stored. Copy it again from your API account, "
-        "then {key_set}."
+        "The API says this key is invalid, so it wasn't stored. Copy it again from your API account, "
+        "then use {key_set}."
     ),
     Restarting: n_("The bot is restarting. Nothing was sent to the API. Try again in a minute."),
-    NotAllowed: n_("This needs the Manage Server permission. Ask a moderator."),
-    NotAllowedHere: n_("This server does not let you use {reload} here. Ask a moderator."),
-    PermissionsUnknown: n_("Discord did not say whether you may do this. Type {reload} instead."),
-    MayNotWrite: n_("You may not send messages in this channel. Press *Watch* in one where you may."),
-    Forgotten: n_("This reload is too old: the bot has forgotten it. {reload} starts a new one."),
-    OneChannelForBoth: n_(
-        "Members read the channel for watched models, so moderators need another one. Nothing was changed."
+    NotAllowed: n_("You need the Manage Server permission for this. Ask a moderator."),
+    NotAllowedHere: n_("You're not allowed to use {reload} here. Ask a moderator."),
+    PermissionsUnknown: n_("Discord didn't tell us whether you're allowed to do this. Use {reload} instead."),
+    MayNotWrite: n_(
+        "You're not allowed to send messages in this channel. Press *Watch* in one where you are."
     ),
-    AlreadyEnded: n_("This reload has ended: see its reply. {reload} asks again."),
+    Forgotten: n_("This reload is too old; the bot no longer remembers it. Use {reload} to start a new one."),
+    OneChannelForBoth: n_(
+        "Members can read the channel for watched models, so choose a different one for moderators. "
+        "Nothing was changed."
+    ),
+    AlreadyEnded: n_("This reload is over; see its reply. Use {reload} to start again."),
 }
 
 
 _NO_TEST = {
-    "running": n_("A test image is being made already. It will show in the reply."),
-    "asked": n_("Somebody has asked for a test image of this already. It will show in the reply."),
-    "yet": n_("This has only just ended. Try again in a minute."),
-    "over": n_("No test image can be made of this reload any more. {reload} starts a new one."),
+    "running": n_("A test image is already being made. It will appear in the reply."),
+    "asked": n_(
+        "A test image has already been requested for when the countdown ends. It will appear in the reply."
+    ),
+    "yet": n_("This reload has only just finished. Try again in a minute."),
+    "over": n_("It's too late to make a test image for this reload. Use {reload} to start a new one."),
 }
 
 
@@ -88,17 +97,17 @@ def refusal(error: Refusal, say: Language, *, may_manage: bool) -> str:
     """One sentence or two for something that the person can change."""
     match error:
         case NoKey() if may_manage:
-            return say("This server has no API key. Store one with {key_set}; it is kept encrypted.")
+            return say("This server has no API key yet. Set one with {key_set}; it will be stored encrypted.")
         case NoKey():
-            return say("This server has no API key. Ask a moderator to run `/key set`.")
+            return say("This server has no API key yet. Ask a moderator to run `/key set`.")
         case TooManyOpen() | TooManyCalls() | TooManyWatched() | TooManyWatchers() | NoTestsLeft():
             return _too_many(error, say)
         case NoTestNow():
             return say(_NO_TEST[error.why])
         case NotAMember():
             return say(
-                "Rewarm is not a member of this server, so it cannot ping anybody. "
-                "[Invite it]({link}), then {key_set} again.",
+                "Rewarm isn't a member of this server, so it can't ping anyone. [Invite it]({link}), then "
+                "use {key_set} again.",
                 link=error.invitation,
             )
         case _:
@@ -110,40 +119,44 @@ def _too_many(
 ) -> str:
     match error:
         case TooManyOpen(whose="member"):
-            most = say("You have {number} reloads running, the most at once.", number=error.limit)
+            most = say("You already have {number} reloads running, which is the limit.", number=error.limit)
             return f"{most} {_place(error, say)}"
         case TooManyOpen():
-            most = say("This server has {number} reloads running, the most at once.", number=error.limit)
+            most = say(
+                "This server already has {number} reloads running, which is the limit.", number=error.limit
+            )
             return f"{most} {_place(error, say)}"
         case TooManyCalls():
             return say(
-                "You have made {number} requests to the API within a minute, the most for one member. "
-                "It works again {time}.",
+                "You've made {number} API requests within a minute, which is the limit per member. You can "
+                "go on {time}.",
                 number=error.limit,
                 time=_relative(error.again_at),
             )
         case TooManyWatched():
-            return say("This server watches {number} models, the most at once.", number=error.limit)
-        case TooManyWatchers():
-            return say("{number} people watch this model, the most at once.", number=error.limit)
-        case NoTestsLeft(limit=0):
             return say(
-                "In this server nobody can have test images made. Moderators choose that in {settings}."
+                "This server is already watching {number} models, which is the limit.", number=error.limit
             )
+        case TooManyWatchers():
+            return say(
+                "{number} people are already watching this model, which is the limit.", number=error.limit
+            )
+        case NoTestsLeft(limit=0):
+            return say("Test images are turned off in this server. Moderators can change that in {settings}.")
         case NoTestsLeft():
             most = say.count(
-                "You had {number} test image made in 24 hours, the most in this server.",
-                "You had {number} test images made in 24 hours, the most in this server.",
+                "You've made {number} test image in the last 24 hours, which is the limit in this server.",
+                "You've made {number} test images in the last 24 hours, which is the limit in this server.",
                 error.limit,
             )
-            then = say("The next one is possible {time}.", time=_relative(error.free_at or 0.0))
+            then = say("You can make the next one {time}.", time=_relative(error.free_at or 0.0))
             return f"{most} {then}"
 
 
 def _place(error: TooManyOpen, say: Language) -> str:
     if error.free_at is None:
-        return say("Wait until one of them ends.")
-    return say("The next one ends {time}.", time=_relative(error.free_at))
+        return say("Wait for one of them to finish.")
+    return say("The next one finishes {time}.", time=_relative(error.free_at))
 
 
 def _relative(moment: float) -> str:

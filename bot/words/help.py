@@ -8,14 +8,25 @@ def help_text(say: Language, support_url: str, seconds: float, *, may_manage: bo
     """What the bot does, and its commands; a reload takes so many seconds."""
     about = span(seconds, say)
     lines = [
-        say("A model that nobody used for 7 days is removed from the inference server. Rewarm wakes it up:"),
-        say("{reload} takes about {span}, counts down, and pings everybody who wants it.", span=about),
-        say("Its buttons: be pinged or not; once it is ready, a test image (costs one generation) or again."),
-        say("{models} shows this server's models: which are warm, and for how long."),
+        say(
+            "A model that nobody has used for 7 days is unloaded from the inference server. Rewarm wakes "
+            "it up:"
+        ),
+        say(
+            "{reload} takes about {span}, shows a countdown, and pings everyone who wants to know.",
+            span=about,
+        ),
+        say(
+            "Use its buttons to choose whether you're pinged and, once it's ready, to make a test image "
+            "(costs one generation) or reload it again."
+        ),
+        say("{models} shows this server's models: which ones are warm, and for how long."),
     ]
     if may_manage:
-        lines.append(say("{key_set} stores this server's API key, {key_status} says who set it."))
-        lines.append(say("{settings} is about pings, the language, and where cold models are announced."))
+        lines.append(say("{key_set} stores this server's API key; {key_status} shows who set it."))
+        lines.append(
+            say("{settings} covers pings, the language, test images, and where to announce cold models.")
+        )
     if support_url:
         lines.append(say("Questions: {link}", link=support_url))
     return "\n".join(lines)

@@ -8,11 +8,11 @@ def key_stored(say: Language, *, checked: bool) -> str:
     """The key is stored."""
     if checked:
         return say(
-            "The key works and is stored, encrypted. Members can reload models now, and make test images, "
-            "which cost a generation each."
+            "The key works and has been stored, encrypted. Members can now reload models and make test "
+            "images, which cost one generation each."
         )
     return say(
-        "The key is stored, encrypted. The API could not say whether it works; the first reload will tell."
+        "The key has been stored, encrypted. We couldn't check whether it works; the first reload will show."
     )
 
 
@@ -24,9 +24,9 @@ def key_status(by_name: str, at: float, tail: str, host: str, say: Language, *, 
     else:
         who = say("This server has an API key, set on {time}.", time=time)
     ends = " " + say("It ends in {tail}.", tail=f"`{tail}`") if tail else ""
-    goes = say("It is sent to {host}.", host=f"`{host}`")
-    doubt = "" if checked else " " + say("The API has not said yet whether it works.")
-    more = say("{key_set} replaces it, {key_remove} deletes it.")
+    goes = say("It's sent to {host}.", host=f"`{host}`")
+    doubt = "" if checked else " " + say("We don't know yet whether it works.")
+    more = say("{key_set} replaces it; {key_remove} deletes it.")
     return f"{who}{ends} {goes}{doubt} {more}"
 
 
@@ -38,31 +38,33 @@ def balance_text(left: Balance, at: float, say: Language) -> str:
 
 def key_unreadable(say: Language) -> str:
     """A key is stored, and does not open."""
-    return say("The stored API key cannot be opened. Store it again with {key_set}.")
+    return say("The stored API key can't be decrypted. Set it again with {key_set}.")
 
 
 def no_key(say: Language) -> str:
     """There is no key, said to somebody who may set one."""
-    return say("This server has no API key. Store one with {key_set}.")
+    return say("This server has no API key yet. Set one with {key_set}.")
 
 
 def key_removed(say: Language, *, existed: bool | None) -> str:
     """The key is gone; `existed` is None: as soon as storage works again."""
     if existed is None:
         return say(
-            "The API key is not used any more, but our storage is in trouble and could not delete it yet. "
-            "That is tried again until it works; after a restart, look with {key_status}."
+            "The API key is no longer used, but something is wrong with our storage, so it hasn't been "
+            "deleted yet. We'll keep trying; after a restart, check with {key_status}."
         )
     if existed:
-        return say("The API key is deleted. What is counting goes on; new reloads need a new key.")
-    return say("This server has no API key; nothing to delete.")
+        return say(
+            "The API key has been deleted. Running countdowns will finish; new reloads need a new key."
+        )
+    return say("This server has no API key, so there's nothing to delete.")
 
 
 KEY_REMOVE_QUESTION = n_(
-    "Delete this server's API key for good? Running countdowns go on; new reloads need a new key."
+    "Delete this server's API key for good? Running countdowns will finish; new reloads need a new key."
 )
 KEY_REMOVE = n_("Delete the key")
-KEY_TITLE = n_("API key of this server")
-KEY_LABEL = n_("Key of Stable Diffusion API / ModelsLab")
-KEY_HINT = n_("For reloads, and members' test images, which cost credits. Stored encrypted.")
-KEY_SHOWN = n_("Moderators of this server can see what is left to spend with it.")
+KEY_TITLE = n_("This server's API key")
+KEY_LABEL = n_("Stable Diffusion API or ModelsLab key")
+KEY_HINT = n_("Used for reloads and for members' test images, which cost credits. Stored encrypted.")
+KEY_SHOWN = n_("This server's moderators can see how much credit it has left.")

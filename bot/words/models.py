@@ -12,17 +12,16 @@ from bot.words.reload import state_word
 CHOICE_CHARACTERS = 100
 """Discord takes no more."""
 NO_MODELS = n_("Nobody has reloaded a model in this server yet.")
-CHOOSE_MODEL = n_("Look at a model")
+CHOOSE_MODEL = n_("Choose a model")
 EARLIER, LATER = n_("Previous"), n_("Next")
 BACK, RELOAD = n_("All models"), n_("Reload")
 WATCH, UNWATCH = n_("Watch"), n_("Stop watching")
-WATCHERS = n_("Who watches it. Take somebody out to stop their watch.")
+WATCHERS = n_("People watching it. Remove someone to stop their watch.")
 SHOWN_RELOADS = 5
 SHOWN_PEOPLE = 5
 _HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
 _SMALL_PRINT = n_(
-    "Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
-    "Use elsewhere is not seen."
+    "Warm: for 7 days after the last reload or test image this bot knows of. It can't see use elsewhere."
 )
 
 
@@ -41,7 +40,7 @@ def models_text(
     made: Sequence[tuple[int, int]] = (),
 ) -> str:
     """The `models` of one page of the list; the first page is 0. `made`: test images, for moderators."""
-    lines, before = [say("**Models of this server**")], None
+    lines, before = [say("**This server's models**")], None
     for model in models:
         warmth = model.warmth(now)
         if warmth is not before:
@@ -59,15 +58,15 @@ def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
     if len(made) > SHOWN_PEOPLE:
         people = say("{people} and {number} more", people=people, number=len(made) - SHOWN_PEOPLE)
     total = sum(number for _, number in made)
-    return say("Test images in 24 hours: {number} ({people}).", number=total, people=people)
+    return say("Test images in the last 24 hours: {number} ({people}).", number=total, people=people)
 
 
 def model_text(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
     """One model: how it stands, its last reloads; `who`: also by whom; `watched`: where it is announced."""
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
-    before = n_("Watched: {channel} hears of it before it goes cold.")
-    later = n_("Watched: it is cold now. {channel} hears of it on the sixth day after its next use.")
+    before = n_("Watched: {channel} will be told before the model goes cold.")
+    later = n_("Watched, but cold now. {channel} will be told on the sixth day after the model's next use.")
     is_cold = model.warmth(now) is Warmth.COLD
     told = say(later if is_cold else before, channel=f"<#{watched}>")
     return "\n".join(
@@ -85,10 +84,10 @@ def _stands(model: Model, now: float, say: Language) -> str:
     if running is not None:
         link = message_link(running.server, running.owner.channel, running.message)
         if (left := running.left(now)) is None:
-            return say("asked for: {link}", link=link)
+            return say("requested: {link}", link=link)
         return say("{span} left: {link}", span=span(left, say), link=link)
     if model.warm_until is None:
-        return say("not seen warm")
+        return say("never seen warm")
     day = f"<t:{round(model.warm_until)}:d>"
     if model.warm_until > now:
         return say("until {day}", day=day)

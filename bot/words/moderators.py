@@ -13,19 +13,19 @@ SETTINGS = {"ping": PINGS, "language": LANGUAGE, "tests": TESTS, "channel": CHAN
 LONGEST_EVENTS = 1500
 """Characters; Discord takes 2,000 in all."""
 _SAID = {
-    What.KEY_SET: n_("{person} has set this server's API key."),
-    What.KEY_REPLACED: n_("{person} has replaced this server's API key."),
-    What.KEY_REMOVED: n_("{person} has removed this server's API key."),
-    What.SETTING: n_("{person} has changed a setting: {setting}."),
-    What.KEY_REFUSED: n_("The API refuses this server's key. Store it again with {key_set}."),
-    What.SPENT: n_("The API says that this server's key is out of credits, or over its limit."),
-    What.WORKS: n_("The API takes this server's key again."),
+    What.KEY_SET: n_("{person} set this server's API key."),
+    What.KEY_REPLACED: n_("{person} replaced this server's API key."),
+    What.KEY_REMOVED: n_("{person} removed this server's API key."),
+    What.SETTING: n_("{person} changed a setting: {setting}."),
+    What.KEY_REFUSED: n_("The API rejects this server's key. Set it again with {key_set}."),
+    What.SPENT: n_("The API says this server's key is out of credits or over its limit."),
+    What.WORKS: n_("The API accepts this server's key again."),
 }
 
 
 def event_text(event: Event, say: Language) -> str:
     """One event, without its time."""
-    person = plain_name(event.by_name) or say("Somebody")
+    person = plain_name(event.by_name) or say("Someone")
     setting = say(SETTINGS.get(event.detail, "")) if event.detail else ""
     return say(_SAID[What(event.what)], person=person, setting=setting)
 

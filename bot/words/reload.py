@@ -16,7 +16,7 @@ _STATES = {
     Ending.READY: n_("Ready"),
     Ending.CONFIRMED: n_("Confirmed"),
     Ending.FAILED: n_("Failed"),
-    Ending.UNKNOWN: n_("Unknown"),
+    Ending.UNKNOWN: n_("Unclear"),
 }
 
 
@@ -61,14 +61,14 @@ def _body(reload: Reload, now: float, say: Language) -> str:
         ready = say("Expected at {time}", time=f"<t:{round(reload.deadline)}:t>")
         return say("{bar} {span} left", bar=bar, span=span(left, say)) + f"\n{ready}"
     if reload.outcome is Outcome.NO_PLACE and reload.not_before is not None:
-        latest = f"<t:{math.ceil(reload.not_before)}:T>"
-        return say("Many calls are waiting for the API. This one waits until {time} at most.", time=latest)
+        by = f"<t:{math.ceil(reload.not_before)}:T>"
+        return say("Many requests are waiting for the API. This one will wait until {time} at most.", time=by)
     if reload.state is State.ASKED and reload.not_before is not None:
         wait = span(time_left(reload.not_before, now), say)
         if reload.waits:
-            return say("The API asks to wait. Starts in {span}.", span=wait)
-        return say("This model was asked for moments ago. Starts in {span}.", span=wait)
-    return say("Asking the API")
+            return say("The API asked us to wait. Starting in {span}.", span=wait)
+        return say("This model was requested a moment ago. Starting in {span}.", span=wait)
+    return say("Asking the API …")
 
 
 def named_in(reload: Reload) -> list[int]:
@@ -88,22 +88,23 @@ def _asked_by(reload: Reload, named: int, say: Language) -> str:
     if not names:
         return ""
     if not rest:
-        return "\n" + say("Asked by {people}", people=names)
-    return "\n" + say("Asked by {people} and {number} more", people=names, number=rest)
+        return "\n" + say("Requested by {people}", people=names)
+    return "\n" + say("Requested by {people} and {number} more", people=names, number=rest)
 
 
 def _ending(reload: Reload, now: float, say: Language) -> str:
     if reload.ending is Ending.CONFIRMED and reload.test is not None:
         at, who = f"<t:{round(reload.test.at)}:R>", f"<@{reload.test.by.user}>"
-        return say("It made this test image {time}, for {person}.", time=at, person=who)
+        return say("Test image made {time} for {person}.", time=at, person=who)
     if reload.ending is Ending.READY:
         more = _late(reload, now, say) if reload.test is None else _test(reload.test, say)
-        if reload.is_old_ready:
-            used = f"<t:{round(reload.used_at or 0.0)}:R>"
-            return say("The bot last saw it used {time}; 7 days after that it goes cold.", time=used) + more
-        return _passed(reload, say) + more
+        if not reload.is_old_ready:
+            return _passed(reload, say) + more
+        used = f"<t:{round(reload.used_at or 0.0)}:R>"
+        known = say("Last used {time}, as far as the bot knows. It goes cold 7 days after that.", time=used)
+        return known + more
     if reload.ending is Ending.UNKNOWN:
-        maybe = say("The model may be reloading. {reload} asks again.")
+        maybe = say("The model may be reloading. Use {reload} to ask again.")
         return f"{_unknown(reload, say)} {maybe}"
     return _failed(reload, say)
 
@@ -112,10 +113,10 @@ def _passed(reload: Reload, say: Language) -> str:
     minutes = _whole_minutes(reload)
     if minutes is None:
         promised = span(reload.seconds, say)
-        return say("The promised time, {span}, has passed; not confirmed.", span=promised)
+        return say("The promised {span} are up. Not confirmed yet.", span=promised)
     return say.count(
-        "The promised {number} minute has passed; not confirmed.",
-        "The promised {number} minutes have passed; not confirmed.",
+        "The promised {number} minute is up. Not confirmed yet.",
+        "The promised {number} minutes are up. Not confirmed yet.",
         minutes,
     )
 
@@ -123,54 +124,58 @@ def _passed(reload: Reload, say: Language) -> str:
 def _test(test: ImageTest, say: Language) -> str:
     """How a test image stands that has not confirmed the model."""
     if test.outcome is None:
-        making = say("A test image is being made for {person}.", person=f"<@{test.by.user}>")
+        making = say("Making a test image for {person} …", person=f"<@{test.by.user}>")
         return f"\n{making}"
     why = _no_picture(test.outcome, test.said, say)
-    return "\n" + say("Test image ({time}): {why}", time=f"<t:{round(test.at)}:t>", why=why)
+    return "\n" + say("Test image failed ({time}): {why}", time=f"<t:{round(test.at)}:t>", why=why)
 
 
 def _no_picture(outcome: Outcome, said: str, say: Language) -> str:
     if outcome is Outcome.REFUSED and said:
-        return say("the API says {said}. It may still be loading.", said=f"`{said}`")
+        return say("the API says {said}. The model may still be loading.", said=f"`{said}`")
     return say(_TESTS[outcome])
 
 
 _TESTS = {
-    Outcome.REFUSED: n_("the model refused. It may still be loading."),
-    Outcome.VENDOR_TROUBLE: n_("the API reports trouble. The model may still be loading."),
-    Outcome.UNKNOWN_MODEL: n_("the API does not find the model. It may still be loading."),
+    Outcome.REFUSED: n_("the API refused it. The model may still be loading."),
+    Outcome.VENDOR_TROUBLE: n_("the API is having problems. The model may still be loading."),
+    Outcome.UNKNOWN_MODEL: n_("the API can't find the model. It may still be loading."),
     Outcome.TOOK_TOO_LONG: n_("no picture after 3 minutes. The model may still be loading."),
-    Outcome.NO_PICTURE: n_("the API gave no picture that can be shown. It may have cost a generation."),
-    Outcome.NO_USABLE_ANSWER: n_("no clear answer. It may have cost a generation."),
-    Outcome.INTERRUPTED: n_("the bot was interrupted. It may have cost a generation."),
-    Outcome.NO_CONNECTION: n_("the API could not be reached; nothing was sent."),
-    Outcome.ADDRESS_GONE: n_("the API no longer knows the address that the bot calls."),
-    Outcome.NO_PLACE: n_("too many calls were waiting for the API; nothing was sent. Press once more."),
-    Outcome.WRONG_KEY: n_("the API does not accept this server's key."),
+    Outcome.NO_PICTURE: n_("the API sent no picture that we can show. It may have cost one generation."),
+    Outcome.NO_USABLE_ANSWER: n_("no clear answer. It may have cost one generation."),
+    Outcome.INTERRUPTED: n_("the bot was interrupted. It may have cost one generation."),
+    Outcome.NO_CONNECTION: n_("the API couldn't be reached; nothing was sent."),
+    Outcome.ADDRESS_GONE: n_("the API no longer has the address the bot uses."),
+    Outcome.NO_PLACE: n_(
+        "too many requests were waiting for the API; nothing was sent. Press the button again."
+    ),
+    Outcome.WRONG_KEY: n_("the API rejects this server's key."),
     Outcome.NO_CREDITS: n_("the API account is out of credits, or its limit or plan has run out."),
-    Outcome.PLAN_TOO_SMALL: n_("the API plan does not include it."),
-    Outcome.SLOW_DOWN: n_("the API asks to slow down. Try again in a minute."),
-    Outcome.KEY_GONE: n_("this server has no usable API key any more."),
-    Outcome.NOT_SENT: n_("the bot was interrupted; nothing was sent. Press once more."),
-    Outcome.STORAGE: n_("our storage is in trouble; nothing was sent."),
-    Outcome.NOT_ALLOWED: n_("the bot could not see that they may still use {reload}; nothing was sent."),
-    Outcome.TOO_LATE: n_("the bot was away at the end; nothing was sent."),
-    Outcome.NO_TESTS_LEFT: n_("moderators allow fewer test images a day by now; nothing was sent."),
+    Outcome.PLAN_TOO_SMALL: n_("the API plan doesn't include test images."),
+    Outcome.SLOW_DOWN: n_("the API wants us to slow down. Try again in a minute."),
+    Outcome.KEY_GONE: n_("this server no longer has a working API key."),
+    Outcome.NOT_SENT: n_("the bot was interrupted; nothing was sent. Press the button again."),
+    Outcome.STORAGE: n_("something is wrong with our storage; nothing was sent."),
+    Outcome.NOT_ALLOWED: n_(
+        "the bot couldn't confirm that they're still allowed to use {reload}; nothing was sent."
+    ),
+    Outcome.TOO_LATE: n_("the bot was away when the countdown ended; nothing was sent."),
+    Outcome.NO_TESTS_LEFT: n_("moderators now allow fewer test images per day; nothing was sent."),
 }
 
 
 def _late(reload: Reload, now: float, say: Language) -> str:
     if reload.deadline is None or not reload.is_late(now):
         return ""
-    return " " + say("This comes late: it was due {time}.", time=f"<t:{round(reload.deadline)}:R>")
+    return " " + say("Sorry, this is late: it was due {time}.", time=f"<t:{round(reload.deadline)}:R>")
 
 
 def _unknown(reload: Reload, say: Language) -> str:
     if reload.ref and reload.outcome is not Outcome.STORAGE:
         return say("Something went wrong on our side (ref {ref}).", ref=reload.ref)
     if reload.outcome is Outcome.INTERRUPTED:
-        return say("The bot was restarted in the middle of the call.")
-    return say("The request went out, but no clear answer came back.")
+        return say("The bot restarted while it was waiting for the API.")
+    return say("The request was sent, but no clear answer came back.")
 
 
 def _failed(reload: Reload, say: Language) -> str:
@@ -182,7 +187,7 @@ def _failed(reload: Reload, say: Language) -> str:
         again = say("Try again in a minute.")
         return f"{wrong} {nothing} {again}"
     if reload.outcome is Outcome.REFUSED and reload.said:
-        refused = n_("The API refused: {said}. Mend that or ask a moderator, then {reload} again.")
+        refused = n_("The API refused: {said}. Fix that or ask a moderator, then try {reload} again.")
         return say(refused, said=f"`{reload.said}`")
     text = _FAILURES[reload.outcome or Outcome.NOT_SENT]
     return say(text, nothing=nothing, time=_again_at(reload, say), ref=reload.ref)
@@ -190,30 +195,38 @@ def _failed(reload: Reload, say: Language) -> str:
 
 _FAILURES = {
     Outcome.WRONG_KEY: n_(
-        "The API does not accept this server's key. A moderator can store a new one with `/key set`."
+        "The API rejects this server's key. A moderator can set a new one with `/key set`."
     ),
     Outcome.UNKNOWN_MODEL: n_(
-        "The API does not know this model. Check the id on the models page, then {reload} again."
+        "The API doesn't know this model. Check the ID on the model's page, then try {reload} again."
     ),
     Outcome.NO_CREDITS: n_(
-        "This server's API account is out of credits, or its limit or plan has run out. "
-        "Whoever owns the key can top it up or renew it, then {reload} again."
+        "This server's API account is out of credits, or its limit or plan has run out. Whoever owns "
+        "the key can top it up or renew it; then try {reload} again."
     ),
-    Outcome.PLAN_TOO_SMALL: n_("This server's API plan does not include this. Ask whoever owns the key."),
-    Outcome.SLOW_DOWN: n_("The API asks to slow down. {reload} works again {time}."),
-    Outcome.REFUSED: n_("The API refused and gave no reason. {reload} again later, or ask a moderator."),
-    Outcome.VENDOR_TROUBLE: n_("The API reports trouble on its side. {reload} again in a minute."),
-    Outcome.NO_CONNECTION: n_("The API could not be reached. {nothing} {reload} again in a minute."),
+    Outcome.PLAN_TOO_SMALL: n_(
+        "This server's API plan doesn't include this model or feature. Ask whoever owns the key."
+    ),
+    Outcome.SLOW_DOWN: n_("The API wants us to slow down. You can use {reload} again {time}."),
+    Outcome.REFUSED: n_(
+        "The API refused without giving a reason. Try {reload} again later, or ask a moderator."
+    ),
+    Outcome.VENDOR_TROUBLE: n_("The API is having problems. Try {reload} again in a minute."),
+    Outcome.NO_CONNECTION: n_("The API couldn't be reached. {nothing} Try {reload} again in a minute."),
     Outcome.ADDRESS_GONE: n_(
-        "The API no longer knows the address that the bot calls. {nothing} A moderator can try `/key set`; "
-        "if that does not help, tell whoever runs the bot."
+        "The API no longer has the address the bot uses. {nothing} A moderator can try `/key set`; if "
+        "that doesn't help, tell whoever runs the bot."
     ),
-    Outcome.NO_PLACE: n_("Too many calls were waiting for the API. {nothing} {reload} again in a minute."),
-    Outcome.NOT_SENT: n_("The bot was interrupted. {nothing} {reload} asks again."),
+    Outcome.NO_PLACE: n_(
+        "Too many requests were waiting for the API. {nothing} Try {reload} again in a minute."
+    ),
+    Outcome.NOT_SENT: n_("The bot was interrupted. {nothing} Use {reload} to try again."),
     Outcome.KEY_GONE: n_(
-        "This server has no usable API key any more. {nothing} A moderator can store one with `/key set`."
+        "This server no longer has a working API key. {nothing} A moderator can set one with `/key set`."
     ),
-    Outcome.STORAGE: n_("Our storage is in trouble (ref {ref}). {nothing} {reload} again in a minute."),
+    Outcome.STORAGE: n_(
+        "Something is wrong with our storage (ref {ref}). {nothing} Try {reload} again in a minute."
+    ),
 }
 
 
@@ -253,22 +266,22 @@ def image_ping_text(reload: Reload, test: ImageTest, say: Language) -> str:
 def _ended(reload: Reload, say: Language) -> str:
     model, minutes = pushed_id(reload.model), _whole_minutes(reload)
     if reload.ending is Ending.FAILED:
-        return say("{model} was not reloaded: see the reply.", model=model)
+        return say("{model} was not reloaded. The reply says why.", model=model)
     if reload.ending not in (Ending.READY, Ending.CONFIRMED):
-        return say("{model} may or may not be reloading: see the reply.", model=model)
+        return say("{model} may or may not be reloading. The reply has the details.", model=model)
     if minutes is None:
-        promised = span(reload.seconds, say)
-        return say("{model} should be ready ({span} have passed, not tested).", model=model, span=promised)
+        time = span(reload.seconds, say)
+        return say("{model} should be ready: {span} have passed (not tested yet).", model=model, span=time)
     return say.count(
-        "{model} should be ready ({number} minute has passed, not tested).",
-        "{model} should be ready ({number} minutes have passed, not tested).",
+        "{model} should be ready: its {number} minute is up (not tested yet).",
+        "{model} should be ready: its {number} minutes are up (not tested yet).",
         minutes,
         model=model,
     )
 
 
 def _comes_late(reload: Reload, now: float, say: Language) -> str:
-    late = say("This comes late.")
+    late = say("Sorry, this is late.")
     return f" {late}" if reload.is_late(now) else ""
 
 
@@ -278,10 +291,10 @@ def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: b
     if (left := reload.left(now)) is not None:
         text = say("{model} is already reloading: {span} left.", model=model, span=span(left, say))
     elif reload.state is State.ASKED:
-        text = say("{model} is already asked for.", model=model)
+        text = say("{model} has already been requested.", model=model)
     else:
         text = say("{model} is already reloading.", model=model)
-    then = say("You will be pinged too.") if anew else ""
+    then = say("You'll be pinged too.") if anew else ""
     if reload.muted and user in reload.muted:
-        then = say("Press *Notify me* there to be pinged.")
+        then = say("Press *Notify me* there if you want a ping.")
     return f"{text} {then}".rstrip() + f"\n{link}"

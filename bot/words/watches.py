@@ -10,7 +10,7 @@ KEEP_WARM = n_("Keep it warm")
 def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool) -> str:
     """On the sixth day without use."""
     cold = say(
-        "{model} goes cold tomorrow: the bot last saw it used {time}.",
+        "{model} will go cold tomorrow: as far as the bot knows, it was last used {time}.",
         model=pushed_id(watch.model),
         time=f"<t:{round(used_at)}:R>",
     )
@@ -21,7 +21,7 @@ def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool)
 def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
     """After the seventh day."""
     cold = say(
-        "{model} has gone cold: the bot last saw it used {time}. {reload} wakes it up.",
+        "{model} has gone cold: as far as the bot knows, it was last used {time}. {reload} wakes it up.",
         model=pushed_id(watch.model),
         time=f"<t:{round(used_at)}:R>",
     )
