@@ -113,7 +113,7 @@ def _passed(reload: Reload, say: Language) -> str:
     minutes = _whole_minutes(reload)
     if minutes is None:
         promised = span(reload.seconds, say)
-        return say("The promised {span} are up. Not confirmed yet.", span=promised)
+        return say("The promised time ({span}) is up. Not confirmed yet.", span=promised)
     return say.count(
         "The promised {number} minute is up. Not confirmed yet.",
         "The promised {number} minutes are up. Not confirmed yet.",
@@ -270,8 +270,8 @@ def _ended(reload: Reload, say: Language) -> str:
     if reload.ending not in (Ending.READY, Ending.CONFIRMED):
         return say("{model} may or may not be reloading. The reply has the details.", model=model)
     if minutes is None:
-        time = span(reload.seconds, say)
-        return say("{model} should be ready: {span} have passed (not tested yet).", model=model, span=time)
+        text = n_("{model} should be ready: the {span} wait is over (not tested yet).")
+        return say(text, model=model, span=span(reload.seconds, say))
     return say.count(
         "{model} should be ready: its {number} minute is up (not tested yet).",
         "{model} should be ready: its {number} minutes are up (not tested yet).",

@@ -12,8 +12,8 @@ from tests.stand_ins.model_api import Answer, ModelApiServer
 from tests.world import World, said
 
 Restart = Callable[[], Awaitable[None]]
-TOO, YES, BACK = "Test it too", "Yes, test it", "Take it back"
-READY = "`sdxl-turbo` should be ready (2 minutes have passed, not tested)."
+TOO, YES, BACK = "Test it too", "Yes, test it", "Cancel the test"
+READY = "`sdxl-turbo` should be ready: its 2 minutes are up (not tested yet)."
 CONFIRMED = "`sdxl-turbo` is confirmed: it made your test image."
 NO_CREDITS = {"status": "error", "message": "Insufficient credits"}
 
@@ -57,7 +57,7 @@ async def test_the_tester_hears_confirmed_and_the_others_ready(counting: World, 
     cost = said(asked := await counting.press(counting.ben, TOO))
     assert "**costs one generation**" in cost
     await counting.press(counting.ben, "Notify me")
-    assert "you are pinged with what came of it" in said(await click(asked, counting.ben, YES))
+    assert "you'll be pinged with the result" in said(await click(asked, counting.ben, YES))
     await later(counting, 50)
     assert api.render_calls == [], "not before its end"
     await later(counting, 50)
@@ -87,9 +87,12 @@ async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiS
 async def test_one_person_tests_and_it_is_theirs_to_take_back(counting: World, api: ModelApiServer) -> None:
     one = await ask(counting, counting.ben)
     refused = said(await counting.press(counting.ana, TOO))
-    assert refused == "Somebody has asked for a test image of this already. It will show in the reply."
-    assert "you are pinged" in said(await counting.press(counting.ben, TOO)), "it offers to take it back"
-    assert said(await click(one, counting.ben, BACK)) == "`sdxl-turbo` makes no test image."
+    assert (
+        refused
+        == "A test image has already been requested for when the countdown ends. It will appear in the reply."
+    )
+    assert "you'll be pinged" in said(await counting.press(counting.ben, TOO)), "it offers to take it back"
+    assert said(await click(one, counting.ben, BACK)) == "`sdxl-turbo` won't make a test image."
     await later(counting)
     assert api.render_calls == []
     assert pings(counting) == {(READY, only(counting.ana))}
@@ -123,7 +126,7 @@ async def test_over_ten_minutes_late_nothing_is_sent(
     await restart()
     await later(counting, 30)
     assert api.render_calls == []
-    why = "the bot was away at the end; nothing was sent."
+    why = "the bot was away when the countdown ended; nothing was sent."
     assert why in counting.last().text
     text = f"`sdxl-turbo` made no test image: {why}"
     assert (text, only(counting.ben)) in pings(counting)
@@ -134,7 +137,7 @@ async def test_the_right_is_looked_at_again(counting: World, api: ModelApiServer
     await forbid(counting, counting.ben)
     await later(counting)
     assert api.render_calls == []
-    assert "could not see that they may still use" in counting.last().text
+    assert "couldn't confirm that they're still allowed to use" in counting.last().text
     assert len(pings(counting)) == 2
 
 
@@ -143,7 +146,7 @@ async def test_the_key_is_looked_at_again(counting: World, api: ModelApiServer) 
     await counting.remove_key()
     await later(counting)
     assert api.render_calls == []
-    assert "no usable API key" in counting.last().text
+    assert "no longer has a working API key" in counting.last().text
     assert len(pings(counting)) == 2
 
 
@@ -160,9 +163,9 @@ async def test_it_has_a_place_among_the_days_and_leaves_it_when_taken_back(
     asked = await ask(counting, counting.ben)
     await counting.reload(counting.ana, "dream-shaper-8797")
     other = said(await counting.press(counting.ben, TOO))
-    assert other.startswith("You had 1 test image made in 24 hours"), "before it says what it costs"
+    assert other.startswith("You've made 1 test image in the last 24 hours"), "before it says what it costs"
     await click(asked, counting.ben, BACK)
-    assert "you are pinged" in said(await ask(counting, counting.ben))
+    assert "you'll be pinged" in said(await ask(counting, counting.ben))
     await later(counting, 140)
     assert [call.body["model_id"] for call in api.render_calls] == ["dream-shaper-8797"]
     await counting.reload(counting.ana, "anything-v3")
@@ -174,7 +177,7 @@ async def test_the_cap_is_looked_at_again(counting: World, api: ModelApiServer) 
     await choose_cap(counting, "0")
     await later(counting)
     assert api.render_calls == []
-    why = "moderators allow fewer test images a day by now; nothing was sent."
+    why = "moderators now allow fewer test images per day; nothing was sent."
     assert why in counting.last().text
     assert (f"`sdxl-turbo` made no test image: {why}", only(counting.ben)) in pings(counting)
     await choose_cap(counting, "1")
@@ -185,8 +188,8 @@ async def test_the_cap_is_looked_at_again(counting: World, api: ModelApiServer) 
 async def test_it_needs_what_test_image_needs(counting: World) -> None:
     asked = await counting.press(counting.ben, TOO)
     await forbid(counting, counting.ben)
-    assert "does not let you use" in said(await click(asked, counting.ben, YES))
-    assert "does not let you use" in said(await counting.press(counting.ben, TOO))
+    assert "not allowed to use" in said(await click(asked, counting.ben, YES))
+    assert "not allowed to use" in said(await counting.press(counting.ben, TOO))
 
 
 async def test_a_reload_that_fails_tells_them_and_tests_nothing(world: World, api: ModelApiServer) -> None:
@@ -197,7 +200,7 @@ async def test_a_reload_that_fails_tells_them_and_tests_nothing(world: World, ap
     await ask(world, world.ben)
     await later(world, 60)
     assert world.last().word == "Failed"
-    text = "`sdxl-turbo` was not reloaded: see the reply."
+    text = "`sdxl-turbo` was not reloaded. The reply says why."
     assert pings(world) == {(text, only(world.ana, world.ben))}
     assert api.render_calls == []
 
@@ -205,5 +208,5 @@ async def test_a_reload_that_fails_tells_them_and_tests_nothing(world: World, ap
 async def test_after_the_end_it_is_too_late(counting: World, api: ModelApiServer) -> None:
     asked = await counting.press(counting.ben, TOO)
     await later(counting)
-    assert said(await click(asked, counting.ben, YES)).startswith("This reload has ended")
+    assert said(await click(asked, counting.ben, YES)).startswith("This reload is over")
     assert api.render_calls == []

@@ -39,10 +39,10 @@ async def test_notify_me_joins(world: World, api: ModelApiServer) -> None:
     await world.reload(world.ana)
     await world.env.advance_time(75)
     assert said(await world.press(world.ben, NOTIFY)) == (
-        "You will be pinged when `sdxl-turbo` is done, in about 45 s."
+        "You'll be pinged when `sdxl-turbo` is ready, in about 45 s."
     )
     await world.env.advance_time(5)
-    assert f"Asked by <@{world.ana.id}>, <@{world.ben.id}>" in world.last().text
+    assert f"Requested by <@{world.ana.id}>, <@{world.ben.id}>" in world.last().text
     await world.env.advance_time(50)
     [ping] = world.pings()
     assert ping.pinged == {world.ana.id, world.ben.id}
@@ -52,7 +52,7 @@ async def test_notify_me_joins(world: World, api: ModelApiServer) -> None:
 async def test_do_not_notify_me(world: World) -> None:
     await world.reload(world.ana)
     await world.press(world.ben, NOTIFY)
-    assert said(await world.press(world.ana, MUTE)) == "You will not be pinged for `sdxl-turbo`."
+    assert said(await world.press(world.ana, MUTE)) == "You won't be pinged about `sdxl-turbo`."
     await world.env.advance_time(125)
     [ping] = world.pings()
     assert ping.pinged == {world.ben.id}
@@ -102,7 +102,7 @@ async def test_while_waiting_for_its_turn_too(world: World, api: ModelApiServer)
     api.reloads = [Answer(slow, 429), *api.reloads]
     await world.reload(world.ana)
     assert (world.last().word, world.buttons()) == ("Waiting", [NOTIFY, MUTE, TOO])
-    assert said(await world.press(world.ben, NOTIFY)) == "You will be pinged when `sdxl-turbo` is done."
+    assert said(await world.press(world.ben, NOTIFY)) == "You'll be pinged when `sdxl-turbo` is ready."
 
 
 async def test_reload_again_is_a_new_reload_by_who_pressed(world: World, api: ModelApiServer) -> None:
@@ -113,7 +113,7 @@ async def test_reload_again_is_a_new_reload_by_who_pressed(world: World, api: Mo
     await world.env.advance_time(125)
     again = world.last()
     assert again.message != first.message
-    assert (again.word, f"Asked by <@{world.ben.id}>" in again.text) == ("Ready", True)
+    assert (again.word, f"Requested by <@{world.ben.id}>" in again.text) == ("Ready", True)
     assert [ping.pinged for ping in world.pings()] == [{world.ana.id}, {world.ben.id}]
     assert len(api.calls) == 2
 
@@ -168,7 +168,7 @@ async def test_a_press_that_comes_after_the_ending(world: World, what: str) -> N
     await world.env.advance_time(125)
     reload = await only(world.env.bot)
     text = await press_stale(world, world.ben, f"rewarm:{what}:{reload.id}")
-    assert text.startswith("This reload has ended: see its reply. </reload:")
+    assert text.startswith("This reload is over; see its reply. Use </reload:")
 
 
 @pytest.mark.parametrize("what", ["notify", "mute", "again", "test"])
@@ -179,7 +179,7 @@ async def test_a_press_on_what_is_forgotten(world: World, what: str) -> None:
     bot = bot_of(world)
     await bot.store.expire(bot.now(), bot.now())
     text = await press_stale(world, world.ben, f"rewarm:{what}:{reload.id}")
-    assert text.startswith("This reload is too old: the bot has forgotten it. </reload:")
+    assert text.startswith("This reload is too old; the bot no longer remembers it. Use </reload:")
 
 
 @pytest.mark.parametrize("what", ["notify", "mute", "again", "test"])
@@ -230,7 +230,7 @@ async def test_reload_again_needs_the_right_to_reload(world: World, api: ModelAp
         int(command["id"]), {world.ana: True, world.guild.default_role: False}
     )
     text = said(await world.press(world.ben, AGAIN))
-    assert text == f"This server does not let you use </reload:{command['id']}> here. Ask a moderator."
+    assert text == f"You're not allowed to use </reload:{command['id']}> here. Ask a moderator."
     assert len(api.calls) == 1
     await world.press(world.ana, AGAIN)
     assert len(api.calls) == 2
@@ -243,7 +243,7 @@ async def test_without_a_word_of_discord_the_command_is_offered(
     await env.advance_time(125)
     env.inject_error("GET", "*/permissions", status=500, times=None)
     text = said(await world.press(world.ben, AGAIN))
-    assert text.startswith("Discord did not say whether you may do this. Type </reload:")
+    assert text.startswith("Discord didn't tell us whether you're allowed to do this. Use </reload:")
     assert len(api.calls) == 1
 
 
@@ -290,7 +290,7 @@ async def test_in_a_thread_its_channels_rule_counts(world: World, api: ModelApiS
     await world.env.advance_time(125)
     [command] = [c for c in world.env.backend.commands[None].values() if c["name"] == "reload"]
     world.guild.set_command_permissions(int(command["id"]), {world.general: False})
-    assert "does not let you use" in said(await world.press(world.ben, AGAIN))
+    assert "not allowed to use" in said(await world.press(world.ben, AGAIN))
     world.guild.set_command_permissions(int(command["id"]), {world.art: False})
     await world.press(world.ben, AGAIN)
     assert len(api.calls) == 2

@@ -125,7 +125,7 @@ async def test_sandbox_plays_the_whole_conversation(tmp_path: Path) -> None:
         "Reloading",
         "5 s left",
         "Ready sdxl",
-        "should be ready (6 s have passed",
+        "should be ready: the 6 s wait is over",
     ]
     places = [as_read(result.out).find(head) for head in heads]
     assert -1 not in places

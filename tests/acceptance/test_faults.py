@@ -194,7 +194,7 @@ async def test_fault(wire: Wire, bot: Rewarm, name: str) -> None:
     assert len(pings) == case.pinged
     for ping in pings:
         assert -0.01 < ping.history[0][0] - deadline <= case.pinged_within
-        assert ("not confirmed" in ping.text) is case.alone
+        assert ("Not confirmed yet" in ping.text) is case.alone
     made = wire.server.requests[calls:]
     drawn = Counter(request.status for request in made)
     assert {

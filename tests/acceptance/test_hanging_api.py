@@ -15,7 +15,7 @@ from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire, all_ended, running
 
 pytestmark = pytest.mark.usefixtures("virtual")
-WAITS = "Many calls are waiting for the API. This one waits until <t:"
+WAITS = "Many requests are waiting for the API. This one will wait until <t:"
 
 
 class Place(NamedTuple):
@@ -69,12 +69,12 @@ async def test_others_are_served_and_who_waits_hears_that_nothing_was_sent(
         await all_ended(bot, 200)
         texts = [wire.reply(one).text for one in hanging]
         not_sent = [
-            text for text in texts if "Too many calls were waiting for the API. Nothing was sent" in text
+            text for text in texts if "Too many requests were waiting for the API. Nothing was sent" in text
         ]
         assert len(not_sent) == 20 - len(wire.api.calls) + 1
         assert 4 <= len(not_sent) <= 8, "four at once, after 20 s, after 40 s, and some after 60 s"
         assert all("**Failed**" in text for text in not_sent)
-        assert len([text for text in texts if "**Unknown**" in text]) == 20 - len(not_sent)
+        assert len([text for text in texts if "**Unclear**" in text]) == 20 - len(not_sent)
         assert asyncio.get_running_loop().time() - began < PLACE_TIMEOUT + 30
     hung = [call for call in wire.api.calls if call.body["model_id"].startswith("hang")]
     began_at = sorted(call.at for call in hung)

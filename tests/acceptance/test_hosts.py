@@ -84,7 +84,7 @@ async def test_key_that_the_current_host_takes_is_not_shown_to_the_old_one(
     wire: Wire, bot: Rewarm, old: ModelApiServer
 ) -> None:
     assert "The key works" in await set_key(wire)
-    assert f"It is sent to `{host(wire.api)}`." in await status(wire)
+    assert f"It's sent to `{host(wire.api)}`." in await status(wire)
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
     assert [call.path for call in wire.api.calls] == [PATH]
     assert old.calls == old.balance_calls == []
@@ -95,7 +95,7 @@ async def test_key_of_the_old_host_is_found_out_and_used_there(
 ) -> None:
     wire.api.balances = [INVALID]
     assert "The key works" in await set_key(wire)
-    assert f"It is sent to `{host(old)}`." in await status(wire)
+    assert f"It's sent to `{host(old)}`." in await status(wire)
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
     assert [call.path for call in old.calls] == [OLD_PATH]
     assert wire.api.calls == []
@@ -106,7 +106,7 @@ async def test_key_that_the_old_host_cannot_vouch_for_is_refused(
     wire: Wire, bot: Rewarm, old: ModelApiServer, answer: Answer
 ) -> None:
     wire.api.balances, old.balances = [INVALID], [answer]
-    assert "invalid, so it was not stored" in await set_key(wire, "not stored")
+    assert "invalid, so it wasn't stored" in await set_key(wire, "not stored")
     assert await bot.store.key(wire.guild.id) is None
     assert len(old.balance_calls) == 1
 
@@ -115,19 +115,19 @@ async def test_key_that_cannot_be_checked_is_stored_for_the_current_host_and_mar
     wire: Wire, bot: Rewarm, old: ModelApiServer
 ) -> None:
     wire.api.balances = [Answer({"message": "Unauthenticated."}, 401)]
-    assert "could not say whether it works" in await set_key(wire)
+    assert "couldn't check whether it works" in await set_key(wire)
     assert old.balance_calls == [], "only words send a key to the other host"
     said = await status(wire)
-    assert f"It is sent to `{host(wire.api)}`. The API has not said yet whether it works." in said
+    assert f"It's sent to `{host(wire.api)}`. We don't know yet whether it works." in said
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
-    assert "not said yet" not in await status(wire), "now it has"
+    assert "don't know yet" not in await status(wire), "now it has"
 
 
 async def test_row_of_0_1_0_counts_as_v4_until_an_answer_says_otherwise(
     wire: Wire, bot: Rewarm, old: ModelApiServer
 ) -> None:
     await of_0_1_0(wire, bot)
-    assert f"It is sent to `{host(old)}`." in await status(wire)
+    assert f"It's sent to `{host(old)}`." in await status(wire)
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
     assert ([call.path for call in old.calls], wire.api.calls) == ([OLD_PATH], [])
 
@@ -153,7 +153,7 @@ async def test_refused_key_is_asked_about_once_at_the_other_host_which_is_rememb
     assert first is not None
     assert second is not None
     assert second >= first + 1, "both are stored before the second call goes out"
-    assert f"It is sent to `{host(wire.api)}`." in await status(wire)
+    assert f"It's sent to `{host(wire.api)}`." in await status(wire)
     assert len([ping for ping in wire.pings() if ping.mentions]) == 1
     await ended(wire, bot, await wire.reload(model="another"))
     assert len(old.calls) == 1, "it is remembered"
@@ -169,7 +169,7 @@ async def test_bare_401_sends_a_key_nowhere_else(
 ) -> None:
     await set_key(wire)
     wire.api.reloads = [answer]
-    assert (await ended(wire, bot, await wire.reload())).startswith(("Failed", "Unknown"))
+    assert (await ended(wire, bot, await wire.reload())).startswith(("Failed", "Unclear"))
     assert (len(wire.api.calls), old.calls) == (1, [])
 
 
@@ -178,7 +178,7 @@ async def test_key_that_both_refuse_stays_where_it_was(wire: Wire, bot: Rewarm, 
     wire.api.reloads, old.reloads = [INVALID], [OLD_INVALID]
     for number in (1, 2):
         text = await ended(wire, bot, await wire.reload(model=f"m{number}"))
-        assert "does not accept this server's key" in text
+        assert "rejects this server's key" in text
         assert (len(wire.api.calls), len(old.calls)) == (number, number), "once at each"
     assert await version(wire, bot) == "v6"
 
@@ -188,10 +188,10 @@ async def test_key_that_both_refuse_stays_where_it_was(wire: Wire, bot: Rewarm, 
     [
         (
             Answer({"message": "Route not found"}, 404),
-            "Failed sdxl-turbo\nThe API does not accept this server's key",
+            "Failed sdxl-turbo\nThe API rejects this server's key",
         ),
-        (Answer(b"<html>parked</html>"), "Unknown sdxl-turbo\nThe request went out"),
-        (None, "Failed sdxl-turbo\nThe API does not accept this server's key"),
+        (Answer(b"<html>parked</html>"), "Unclear sdxl-turbo\nThe request was sent"),
+        (None, "Failed sdxl-turbo\nThe API rejects this server's key"),
     ],
     ids=["gone", "parked", "shut"],
 )
@@ -220,7 +220,7 @@ async def test_key_that_was_replaced_meanwhile_goes_nowhere_else(
         return web.json_response(INVALID.body)
 
     wire.api.reloads = [Answer(handler=replaced)]
-    assert "does not accept" in await ended(wire, bot, await wire.reload())
+    assert "rejects" in await ended(wire, bot, await wire.reload())
     assert old.calls == []
     assert await version(wire, bot) == "v6"
 
@@ -237,9 +237,9 @@ async def test_key_that_replaced_the_accepted_one_stays_unchecked(
 
     wire.api.reloads = [Answer(handler=replaced), Answer(ACCEPTED)]
     assert (await ended(wire, bot, await wire.reload())).startswith("Ready")
-    assert "not said yet whether it works" in await status(wire), "the API has said that of another key"
+    assert "don't know yet whether it works" in await status(wire), "the API has said that of another key"
     await ended(wire, bot, await wire.reload(model="another"))
-    assert "not said yet" not in await status(wire)
+    assert "don't know yet" not in await status(wire)
 
 
 async def test_two_reloads_at_once_move_the_key_together(
@@ -282,9 +282,9 @@ async def test_two_reloads_at_once_remember_where_one_was_accepted(
     old.reloads, wire.api.reloads = [Answer(handler=refuse)], [Answer(handler=answer)]
     asked = [await wire.reload(model="one"), await wire.reload(wire.ben, model="two")]
     texts = [await ended(wire, bot, one) for one in asked]
-    assert [text.split()[0] for text in texts] == ["Ready", "Unknown"]
+    assert [text.split()[0] for text in texts] == ["Ready", "Unclear"]
     assert await version(wire, bot) == "v6"
-    assert "not said yet" not in await status(wire)
+    assert "don't know yet" not in await status(wire)
 
 
 async def test_wait_that_the_other_host_names_is_waited_out_there(
@@ -294,7 +294,7 @@ async def test_wait_that_the_other_host_names_is_waited_out_there(
     old.reloads = [OLD_INVALID]
     busy = Answer({"status": "error", "message": "Rate limit exceeded", "retry_after": 5}, 429)
     wire.api.reloads = [busy, INVALID]
-    assert "does not accept" in await ended(wire, bot, await wire.reload())
+    assert "rejects" in await ended(wire, bot, await wire.reload())
     assert (len(old.calls), len(wire.api.calls)) == (1, 2), "and not asked about at the first host again"
 
 
@@ -322,7 +322,7 @@ async def test_with_a_version_set_nothing_goes_elsewhere(
         elsewhere = "v6" if version == "v4" else "v4"
         await bot.store.set_key(wire.guild.id, replace(row, version=elsewhere))
         mine.reloads, mine.balances = [OLD_INVALID], [INVALID]
-        assert "does not accept" in await ended(wire, bot, await wire.reload())
+        assert "rejects" in await ended(wire, bot, await wire.reload())
         await set_key(wire, "not stored")
     assert (len(mine.calls), len(mine.balance_calls)) == (1, 2)
     assert (other.calls, other.balance_calls, other.list_calls) == ([], [], [])
@@ -333,7 +333,7 @@ async def test_redirect_is_told_to_the_operator_by_its_host_only(wire: Wire, bot
     where = f"https://elsewhere.example/api?key={CANARY}"
     wire.api.reloads = [Answer(ACCEPTED, 308, {"Location": where})]
     with capture_logs() as lines:
-        assert (await ended(wire, bot, await wire.reload())).startswith("Unknown")
+        assert (await ended(wire, bot, await wire.reload())).startswith("Unclear")
     [line] = [line for line in lines if line["event"] == "model_api.address"]
     assert line["host"] == wire.api.url
     assert "redirects to elsewhere.example" in line["problem"]
@@ -347,7 +347,7 @@ async def test_gone_address_is_told_to_both(wire: Wire, bot: Rewarm) -> None:
     wire.api.reloads = [Answer({"status": "error", "message": "Route not found"}, 404)]
     with capture_logs() as lines:
         text = await ended(wire, bot, await wire.reload())
-    assert "The API no longer knows the address that the bot calls. Nothing was reloaded." in text
+    assert "The API no longer has the address the bot uses. Nothing was reloaded." in text
     assert "tell whoever runs the bot" in text
     [line] = [line for line in lines if line["event"] == "model_api.address"]
     assert "no such address" in line["problem"]

@@ -70,7 +70,7 @@ async def test_a_picture_confirms_the_model(ready: World, api: ModelApiServer) -
     shown = ready.last()
     assert shown.message == reply.message, "in the same message"
     assert shown.word == "Confirmed"
-    assert f"It made this test image <t:{round(ready.env.now().timestamp()) - 30}:R>" in shown.text
+    assert f"Test image made <t:{round(ready.env.now().timestamp()) - 30}:R>" in shown.text
     assert f"for <@{ready.ben.id}>" in shown.text
     [picture] = ready.pictures()
     assert picture["media"]["content_type"] == "image/png"
@@ -84,7 +84,7 @@ async def test_meanwhile_the_reply_says_so_and_offers_no_second_one(
     api.renders = [Answer(api.rendering(eta=20))]
     await try_it(ready)
     assert ready.last().word == "Ready"
-    assert f"A test image is being made for <@{ready.ana.id}>." in ready.last().text
+    assert f"Making a test image for <@{ready.ana.id}>." in ready.last().text
     assert ready.buttons() == [AGAIN]
 
 
@@ -93,7 +93,7 @@ async def test_two_forms_make_one_picture(ready: World, api: ModelApiServer) -> 
     first, second = await ready.press(ready.ana, TEST), await ready.press(ready.ben, TEST)
     await send(first, ready.ana)
     refused = said(await send(second, ready.ben))
-    assert refused.startswith("A test image is being made already.")
+    assert refused.startswith("A test image is already being made.")
     await later(ready)
     assert len(api.render_calls) == 1
     assert ready.last().word == "Confirmed"
@@ -130,21 +130,24 @@ FAILURES: dict[str, tuple[Answer, str]] = {
         Answer({"status": "failed", "message": "Failed, Try Again"}),
         "the API says `Failed, Try Again`. It may still be loading.",
     ),
-    "not loaded": (Answer({"status": "error", "message": "Model not found: x"}), "does not find the model"),
+    "not loaded": (Answer({"status": "error", "message": "Model not found: x"}), "can't find the model"),
     "credits": (Answer({"status": "error", "message": "Insufficient credits"}, 402), "out of credits"),
     "key": (
         Answer({"status": "error", "message": "Invalid API key"}, 401),
-        "does not accept this server's key",
+        "rejects this server's key",
     ),
-    "plan": (Answer({"status": "error", "message": "Feature not available"}, 403), "does not include it"),
+    "plan": (
+        Answer({"status": "error", "message": "Feature not available"}, 403),
+        "doesn't include test images",
+    ),
     "rate": (
         Answer({"status": "error", "message": "Rate limit exceeded", "retry_after": 30}, 429),
         "slow down",
     ),
     "trouble": (Answer({"status": "error", "message": "Try again"}, 500), "reports trouble"),
-    "page": (Answer(b"<html>", 502), "no clear answer. It may have cost a generation."),
+    "page": (Answer(b"<html>", 502), "no clear answer. It may have cost one generation."),
     "no number": (Answer({"status": "processing", "id": "../../x", "output": []}), "no clear answer"),
-    "no picture": (Answer({"status": "success", "output": {"a": 1}}), "no picture that can be shown"),
+    "no picture": (Answer({"status": "success", "output": {"a": 1}}), "no picture that we can show"),
     "echo": (Answer({"status": "error", "message": f"Bad thing {CANARY}"}), "[hidden: it repeats the key]"),
 }
 
@@ -195,7 +198,7 @@ async def test_what_is_no_picture_confirms_nothing(ready: World, api: ModelApiSe
     await try_it(ready)
     await later(ready, 60)
     assert ready.last().word == "Ready"
-    assert "the API gave no picture that can be shown" in ready.last().text
+    assert "the API sent no picture that we can show" in ready.last().text
     assert ready.pictures() == []
 
 
@@ -216,7 +219,7 @@ async def test_an_address_that_is_not_safe_is_not_asked(
     api.renders = [Answer({"status": "success", "output": [address]})]
     await try_it(ready)
     await later(ready)
-    assert "no picture that can be shown" in ready.last().text
+    assert "no picture that we can show" in ready.last().text
 
 
 # --- Whoever waited for it is pinged ----------------------------------------------------------------------
@@ -334,8 +337,8 @@ async def test_it_needs_the_right_to_reload_also_when_the_form_comes_back(
     form = await ready.press(ready.ben, TEST)
     [command] = [c for c in ready.env.backend.commands[None].values() if c["name"] == "reload"]
     ready.guild.set_command_permissions(int(command["id"]), {ready.ben: False})
-    assert "does not let you use" in said(await ready.press(ready.ben, TEST))
-    assert "does not let you use" in said(await send(form, ready.ben))
+    assert "not allowed to use" in said(await ready.press(ready.ben, TEST))
+    assert "not allowed to use" in said(await send(form, ready.ben))
     await later(ready)
     assert api.render_calls == []
     assert "test image" not in ready.last().text.lower()
@@ -398,8 +401,10 @@ async def test_whoever_had_the_most_in_a_day_hears_when_the_next_one_is_possible
     await send(first, ready.ana)
     await later(ready)
     text = said(await send(second, ready.ana))
-    assert text.startswith("You had 1 test image made in 24 hours, the most in this server.")
-    assert f"The next one is possible <t:{made_at + 86400}:R>" in text
+    assert text.startswith(
+        "You've made 1 test image in the last 24 hours, which is the limit in this server."
+    )
+    assert f"You can make the next one <t:{made_at + 86400}:R>" in text
     await restart()
     assert said(await ready.press(ready.ana, TEST)).startswith("You had 1 test image"), "before the form"
     await try_it(ready, ready.ben)
@@ -415,7 +420,7 @@ async def test_a_server_may_let_nobody_make_them_or_everybody_as_many(
     ready: World, api: ModelApiServer
 ) -> None:
     await choose_cap(ready, "0")
-    assert said(await ready.press(ready.ana, TEST)).startswith("In this server nobody can have test images")
+    assert said(await ready.press(ready.ana, TEST)).startswith("Test images are turned off in this server")
     await choose_cap(ready, "None")
     api.renders = [Answer({"status": "failed", "message": "Failed, Try Again"})]
     for _ in range(12):
@@ -435,9 +440,9 @@ async def test_moderators_see_how_many_were_made_and_by_whom(ready: World, api: 
         assert response is not None
         return texts(response.components)
 
-    assert f"Test images in 24 hours: 3 (<@{ready.ben.id}> 2, <@{ready.ana.id}> 1)." in await models(
+    assert f"Test images in the last 24 hours: 3 (<@{ready.ben.id}> 2, <@{ready.ana.id}> 1)." in await models(
         ready.mod
     )
-    assert "Test images in 24 hours" not in await models(ready.ana)
+    assert "Test images in the last 24 hours" not in await models(ready.ana)
     ready.env.backend.advance_clock(86400)
-    assert "Test images in 24 hours" not in await models(ready.mod)
+    assert "Test images in the last 24 hours" not in await models(ready.mod)

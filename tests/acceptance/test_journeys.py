@@ -36,7 +36,7 @@ async def test_reload_counts_down_ends_and_pings(world: World, api: ModelApiServ
         assert left_shown(seen.text) == 120 - seen.at
     assert (ready.word, ready.at) == ("Ready", 120.0)
     assert "2 minutes" in ready.text
-    assert "not confirmed" in ready.text
+    assert "Not confirmed yet" in ready.text
 
     [ping] = world.pings()
     assert ping.at == 120.0
@@ -85,17 +85,17 @@ async def test_edits_may_mention_only_whom_they_name(world: World) -> None:
 
 
 ENDINGS = {
-    "wrong key": (refused("Invalid API key", 401), "Failed", "does not accept this server's key"),
-    "unknown model": (refused("Model not found: sdxl-turbo"), "Failed", "does not know this model"),
+    "wrong key": (refused("Invalid API key", 401), "Failed", "rejects this server's key"),
+    "unknown model": (refused("Model not found: sdxl-turbo"), "Failed", "doesn't know this model"),
     "no credits": (refused("Insufficient credits. Top up.", 402), "Failed", "out of credits"),
-    "plan": (refused("Feature not available", 403), "Failed", "does not include this"),
+    "plan": (refused("Feature not available", 403), "Failed", "doesn't include this model"),
     "other": (refused("The sky is falling"), "Failed", "refused: `The sky is falling`"),
-    "vendor": (refused("Something broke, try again", 500), "Failed", "trouble on its side"),
+    "vendor": (refused("Something broke, try again", 500), "Failed", "is having problems"),
     "long wait": (refused("Rate limit exceeded", 429, retry_after=90), "Failed", "slow down"),
     "spam filter": (refused("Rate limit exceeded"), "Failed", "slow down"),
-    "page": (Answer(b"<html>oops</html>", 502), "Unknown", "no clear answer came back"),
-    "nothing": (Answer(b"", 200), "Unknown", "no clear answer came back"),
-    "new word": (Answer({"status": "queued"}), "Unknown", "no clear answer came back"),
+    "page": (Answer(b"<html>oops</html>", 502), "Unclear", "no clear answer came back"),
+    "nothing": (Answer(b"", 200), "Unclear", "no clear answer came back"),
+    "new word": (Answer({"status": "queued"}), "Unclear", "no clear answer came back"),
 }
 
 
@@ -143,7 +143,7 @@ async def test_after_a_named_wait_nobody_says_that_nothing_was_sent(
     world: World, api: ModelApiServer
 ) -> None:
     await unreachable_after_a_named_wait(world, api)
-    assert "could not be reached. Nothing was reloaded." in world.last().text
+    assert "couldn't be reached. Nothing was reloaded." in world.last().text
 
 
 async def test_after_a_named_wait_the_spam_filter_still_counts(world: World, api: ModelApiServer) -> None:
@@ -244,7 +244,7 @@ async def test_same_model_again_waits_for_the_spam_filter(world: World, api: Mod
     await world.env.advance_time(5)
     await world.reload()
     assert world.last().word == "Waiting"
-    assert "Starts in 25 s" in world.last().text
+    assert "Starting in 25 s" in world.last().text
     await world.env.advance_time(24)
     assert len(api.calls) == 1
     await world.env.advance_time(2)
@@ -255,7 +255,7 @@ async def test_same_model_again_waits_for_the_spam_filter(world: World, api: Mod
     "text", ["a b", "../etc", "/x", "x" * 101, "ö", "a\nb", "https://evil.example/x", "@everyone"]
 )
 async def test_bad_model_id_gets_a_private_sentence(world: World, api: ModelApiServer, text: str) -> None:
-    assert "not a model id" in said(await world.reload(model=text))
+    assert "isn't a model ID" in said(await world.reload(model=text))
     assert api.calls == []
 
 
@@ -267,7 +267,7 @@ async def test_pasted_page_is_understood(world: World, api: ModelApiServer) -> N
 async def test_no_key_member_is_sent_to_a_moderator(env: simcord.Env, api: ModelApiServer) -> None:
     world = World(env)
     assert re.search(r"Ask a moderator to run `/key set`", said(await world.reload(world.ana)))
-    assert re.search(r"Store one with </key set:\d+>", said(await world.reload(world.mod)))
+    assert re.search(r"Set one with </key set:\d+>", said(await world.reload(world.mod)))
     assert api.calls == []
 
 
@@ -275,9 +275,8 @@ async def test_too_many_of_one_member(world: World, api: ModelApiServer) -> None
     for number in range(5):
         await world.reload(model=f"model-{number}")
     text = said(await world.reload(model="model-5"))
-    assert (
-        f"You have 5 reloads running, the most at once. The next one ends <t:{int(START) + 120}:R>." in text
-    )
+    assert "You already have 5 reloads running, which is the limit." in text
+    assert f"The next one finishes <t:{int(START) + 120}:R>." in text
     assert len(api.calls) == 5
     await world.env.advance_time(121)
     await world.reload(model="model-5")
@@ -310,7 +309,7 @@ async def test_key_is_checked_before_it_is_stored(world: World, api: ModelApiSer
 
 async def test_invalid_key_is_refused_and_the_old_one_kept(world: World, api: ModelApiServer) -> None:
     api.balances = [refused("Invalid API key", 401)]
-    assert "was not stored" in said(await world.set_key("mistyped-key-123456"))
+    assert "wasn't stored" in said(await world.set_key("mistyped-key-123456"))
     await world.reload()
     assert api.calls[0].body["key"] == CANARY
 
@@ -320,7 +319,7 @@ async def test_key_that_cannot_be_checked_is_stored_and_says_so(
 ) -> None:
     api.balances = [Answer(b"<html>", 500)]
     world = World(env)
-    assert "could not say" in said(await world.set_key())
+    assert "couldn't check" in said(await world.set_key())
     await world.reload()
     assert len(api.calls) == 1
 
@@ -330,7 +329,7 @@ async def test_text_that_cannot_be_a_key_is_not_sent_anywhere(
     env: simcord.Env, api: ModelApiServer, key: str
 ) -> None:
     world = World(env)
-    assert "not an API key" in said(await world.set_key(key))
+    assert "doesn't look like an API key" in said(await world.set_key(key))
     assert api.balance_calls == []
 
 
@@ -367,7 +366,7 @@ async def test_key_status_says_who_when_and_the_last_four(world: World) -> None:
 async def test_moderators_hear_what_is_left_to_spend(env: simcord.Env, api: ModelApiServer) -> None:
     world = World(env)
     form = await world.mod.slash(world.general, "key set")
-    assert "Moderators of this server can see" in str(form.modal)
+    assert "This server's moderators can see" in str(form.modal)
     stored = said(await world.mod.submit_modal(form, {"key": CANARY}))
     assert re.search(r"The API says: 43\.60 USD left, as of <t:\d+:t>\.", stored)
     api.balances = [Answer({"status": "success", "data": {"balance": 41, "currency": "USD"}})]

@@ -55,7 +55,7 @@ async def test_reloading_warm_and_cold(world: World, api: ModelApiServer) -> Non
     assert "**Reloading now**\n`now` 1\u00a0min left: https://discord.com/channels/" in text
     assert "**Warm**\n`warm` until <t:" in text
     assert "**Cold**\n`cold` since <t:" in text
-    assert "Use elsewhere is not seen." in text
+    assert "It can't see use elsewhere." in text
     assert len(api.calls) == 3, "looking costs no call"
 
 
@@ -71,7 +71,7 @@ async def test_one_model_and_its_reload(world: World, api: ModelApiServer) -> No
     assert [line.partition(" · ")[2] for line in text.splitlines() if " · " in line] == ["Failed", "Ready"]
     await press(world, one, "Reload")
     assert world.last().word == "Waiting", "the API refuses the same again within 30 s"
-    assert f"Asked by <@{world.ana.id}>" in world.last().text
+    assert f"Requested by <@{world.ana.id}>" in world.last().text
 
 
 async def test_the_same_model_can_be_looked_at_twice(world: World) -> None:
@@ -125,7 +125,7 @@ async def test_a_page_from_before_changes_shows_what_is_now(world: World) -> Non
     assert isinstance(world.env.bot, Rewarm)
     await world.env.bot.store.expire(world.env.bot.now() - 125 * 5, 0.0)
     one = await choose(world, second, "model-00")
-    assert "Models of this server" in shown(one), "what is forgotten leads back to the list"
+    assert "This server's models" in shown(one), "what is forgotten leads back to the list"
     assert "Page" not in shown(one)
 
 

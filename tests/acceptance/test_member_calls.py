@@ -26,8 +26,8 @@ async def test_the_eleventh_reload_in_a_minute_is_not_sent_and_says_when_it_work
     told = said(await busy.reload(busy.ana, "model-11"))
     again = round(busy.env.now().timestamp()) + 50
     assert told == (
-        "You have made 10 requests to the API within a minute, the most for one member. "
-        f"It works again <t:{again}:R>."
+        "You've made 10 API requests within a minute, which is the limit per member. "
+        f"You can go on <t:{again}:R>."
     )
     await busy.pass_time(5)
     assert len(api.calls) == CALLS_PER_MEMBER
@@ -51,7 +51,7 @@ async def test_a_join_is_no_request(busy: World, api: ModelApiServer) -> None:
     api.reloads = [Answer({"status": "success", "message": "Model is reloading"})]
     await busy.reload(busy.ben, "shared")
     told = said(await busy.reload(busy.ana, "shared"))
-    assert "You will be pinged" in told
+    assert "You'll be pinged" in told
     await busy.pass_time(125)
     assert busy.pings()[-1].pinged == {busy.ana.id, busy.ben.id}
 

@@ -43,13 +43,13 @@ async def answered(wire: Wire, answer: Answer) -> None:
 
 async def test_they_hear_once_for_each_change(virtual: None, wire: Wire, bot: Rewarm) -> None:
     await choose(wire, wire.art.id, "news")
-    assert told(wire) == ["mod has changed a setting: Where moderators hear what only they can fix."]
+    assert told(wire) == ["mod changed a setting: Where to tell moderators what only they can fix."]
     for answer in (WORKS, REFUSED, REFUSED, SPENT, WORKS, WORKS):
         await answered(wire, answer)
     assert [text.partition(".")[0] for text in told(wire)[1:]] == [
-        "The API refuses this server's key",
-        "The API says that this server's key is out of credits, or over its limit",
-        "The API takes this server's key again",
+        "The API rejects this server's key",
+        "The API says this server's key is out of credits or over its limit",
+        "The API accepts this server's key again",
     ]
     await answered(wire, REFUSED)
     assert len(told(wire)) == 4, "one of a kind an hour"
@@ -59,7 +59,7 @@ async def test_they_hear_once_for_each_change(virtual: None, wire: Wire, bot: Re
     assert len(told(wire)) == 5, "that it works they have heard last"
     await wire.remove_key()
     await asyncio.sleep(5)
-    assert told(wire)[-1] == "mod has removed this server's API key."
+    assert told(wire)[-1] == "mod removed this server's API key."
     assert wire.server.violations == []
 
 
@@ -67,7 +67,7 @@ async def test_what_still_holds_after_the_hour_is_told_then(virtual: None, wire:
     await choose(wire, wire.art.id, "news")
     for answer in (REFUSED, WORKS, REFUSED):
         await answered(wire, answer)
-    refused = "The API refuses this server's key."
+    refused = "The API rejects this server's key."
     assert [text.startswith(refused) for text in told(wire)[1:]] == [True, False], "one an hour"
     await asyncio.sleep(3600)
     for _ in range(2):
@@ -97,14 +97,14 @@ async def test_without_a_channel_the_status_has_it(virtual: None, wire: Wire, bo
     status = await wire.server.slash(wire.mod, wire.general, "key status")
     await wire.server.wait_for(lambda: wire.reply(status).text)
     text = wire.reply(status).text
-    assert "> The API refuses this server's key." in text
-    assert "has changed a setting: Language of the bot's messages in this server." in text
-    assert "> mod has set this server's API key." in text
+    assert "> The API rejects this server's key." in text
+    assert "changed a setting: Language of the bot's messages in channels." in text
+    assert "> mod set this server's API key." in text
     assert "https://" not in text
     assert told(wire) == []
 
 
 async def test_the_channel_for_watched_models_is_not_theirs(virtual: None, wire: Wire, bot: Rewarm) -> None:
     await choose(wire, wire.art.id, "news")
-    assert "moderators need another one" in await choose(wire, wire.art.id, "channel")
+    assert "choose a different one for moderators" in await choose(wire, wire.art.id, "channel")
     assert (await bot.store.settings(wire.guild.id)).ledger_channel is None

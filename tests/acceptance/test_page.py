@@ -87,9 +87,11 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         assert len(left) >= 2
         assert all(before > after for before, after in pairwise(left)), left
         assert seen[0].startswith("Reloading works")
-        assert "The promised time, 8 s, has passed; not confirmed." in seen[-1]
+        assert "The promised time (8 s) is up. Not confirmed yet." in seen[-1]
         ping = person.messages.last
-        await expect(ping).to_contain_text("works should be ready (8 s have passed, not tested). @mod")
+        await expect(ping).to_contain_text(
+            "works should be ready: the 8 s wait is over (not tested yet). @mod"
+        )
         await expect(ping).to_have_class(re.compile(r"\bis-ping\b"))
         await person.fits()
         await expect(person.page.locator(".is-ping")).to_have_count(1)
@@ -120,7 +122,9 @@ async def test_two_people(chromium: Browser, tmp_path: Path) -> None:
         await ana.reload("works")
         await expect(ana.messages.last).to_contain_text("already reloading")
         for person, name in ((mod, "mod"), (ana, "ana")):
-            await expect(person.messages.last).to_contain_text("(12 s have passed, not tested). @mod @ana")
+            await expect(person.messages.last).to_contain_text(
+                "the 12 s wait is over (not tested yet). @mod @ana"
+            )
             await expect(person.messages.last, name).to_have_class(re.compile(r"\bis-ping\b"))
 
         await ana.become("mod")
@@ -139,8 +143,8 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await mod.set_key()
         await mod.reload("works")
         await ana.press("Notify me")
-        await expect(ana.messages.last).to_contain_text("You will be pinged when works is done")
-        await expect(ana.messages.last).to_contain_text("(8 s have passed, not tested). @mod @ana")
+        await expect(ana.messages.last).to_contain_text("You'll be pinged when works is ready")
+        await expect(ana.messages.last).to_contain_text("the 8 s wait is over (not tested yet). @mod @ana")
         await ana.fits()
 
         await mod.page.get_by_role("button", name="Restart the bot").click()
@@ -152,11 +156,11 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         await expect(ana.form.locator("textarea")).to_have_value("a red apple on a wooden table, soft light")
         await ana.fits()
         await ana.page.get_by_role("button", name="Submit").click()
-        await expect(mod.reply).to_contain_text("A test image is being made for @ana")
+        await expect(mod.reply).to_contain_text("Making a test image for @ana")
         await expect(mod.reply).to_contain_text("Confirmed works")
         picture = ana.reply.locator("img")
         await expect(picture).to_have_count(1)
-        await expect(picture).to_have_attribute("alt", "Test image of works")
+        await expect(picture).to_have_attribute("alt", "Test image made with works")
         ago = ana.reply.locator("time", has_text="ago")
         await expect(ago).not_to_have_text(await ago.inner_text())  # though nothing else changes
         await expect(ana.reply.locator("[class*=spoiler]").first).to_be_visible()
@@ -178,7 +182,7 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
             await expect(listed).to_contain_text("Cold slow")
             await expect(listed).to_be_in_viewport(ratio=1)
             await mod.press("All models")
-            await expect(listed).to_contain_text("Models of this server")
+            await expect(listed).to_contain_text("This server's models")
 
 
 async def test_a_list_of_models_on_a_phone(chromium: Browser, tmp_path: Path) -> None:
@@ -207,7 +211,7 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
         await person.reload("works")
         await expect(person.messages.last).to_contain_text("should be ready")
         listed = await person.send("/models")
-        await expect(listed).to_contain_text("Models of this server")
+        await expect(listed).to_contain_text("This server's models")
         await person.look_at_model(listed, "works")
         await person.press("Watch")
         await expect(listed).to_contain_text("Watched")
@@ -218,7 +222,7 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
             await expect(person.note).to_contain_text("Here it is")
         await person.page.reload()
         await expect(person.note).to_contain_text("Here it is")
-        await expect(person.messages.last).to_contain_text("works goes cold tomorrow")
+        await expect(person.messages.last).to_contain_text("works will go cold tomorrow")
         await person.fits()
         await person.press("Keep it warm")
         await expect(person.form).to_contain_text("costs one generation")
@@ -232,9 +236,11 @@ async def test_settings_change_the_language(chromium: Browser, tmp_path: Path) -
     async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
         await person.set_key()
         panel = await person.send("/settings")
-        await expect(panel).to_contain_text("Settings of this server")
+        await expect(panel).to_contain_text("Server settings")
         await person.fits()
-        await expect(panel.get_by_role("combobox", name="Who is pinged at the end")).to_have_count(1)
+        await expect(
+            panel.get_by_role("combobox", name="Who gets pinged when a reload is done")
+        ).to_have_count(1)
         await panel.get_by_role("combobox", name="Language of the bot's messages").click()
         await panel.get_by_role("option", name="Deutsch").click()
         await expect(panel.get_by_role("combobox").nth(1)).to_contain_text("Deutsch")

@@ -16,7 +16,7 @@ from tests.wire import Wire, running
 
 pytestmark = pytest.mark.usefixtures("virtual")
 UNKNOWN_TYPE = 99
-CANNOT_WRITE = "The bot may not write in"
+CANNOT_WRITE = "The bot isn't allowed to write in"
 
 
 async def reload_in(wire: Wire, channel: Channel) -> Interaction:
@@ -164,7 +164,7 @@ async def test_a_reload_in_a_channel_of_an_unknown_type(wire: Wire, bot: Rewarm)
     joined = await wire.reload(wire.ben)
     assert f"/{wire.guild.id}/{place.id}/{message.id}" in wire.reply(joined).text
     pressed = await wire.server.press(wire.mod, message, "Notify me")
-    assert "You will be pinged" in wire.reply(pressed).text
+    assert "You'll be pinged" in wire.reply(pressed).text
     await shows(wire, message, "Ready")
     await wire.server.wait_for(lambda: len(wire.pings()) == 2)
     of_ana = next(ping for ping in wire.pings() if wire.ana.id in ping.mentions)

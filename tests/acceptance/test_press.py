@@ -68,8 +68,8 @@ async def test_presses_while_it_counts_down(wire: Wire, bot: Rewarm) -> None:
     assert labels(message) == [NOTIFY, MUTE, TOO]
     notified = await wire.server.press(wire.ben, message, NOTIFY)
     muted = await wire.server.press(wire.ana, message, MUTE)
-    assert wire.reply(notified).text.startswith("You will be pinged when `sdxl-turbo` is done")
-    assert wire.reply(muted).text == "You will not be pinged for `sdxl-turbo`."
+    assert wire.reply(notified).text.startswith("You'll be pinged when `sdxl-turbo` is ready")
+    assert wire.reply(muted).text == "You won't be pinged about `sdxl-turbo`."
     assert notified.ephemeral
     assert muted.ephemeral
     await shows(wire, message, "Ready")
@@ -146,7 +146,7 @@ async def test_a_picture_that_discord_does_not_take(wire: Wire, bot: Rewarm) -> 
         *(Fault("PATCH", way, status=413, code=40005) for way in (BY_TOKEN, BY_CHANNEL)),
     ]
     await wire.server.submit_modal(form, {"prompt": "x"})
-    await shows(wire, message, "the API gave no picture that can be shown", 60)
+    await shows(wire, message, "the API sent no picture that we can show", 60)
     assert "Ready" in message.text
     assert labels(message) == [AGAIN, TEST]
 
@@ -156,7 +156,7 @@ async def test_a_form_that_is_too_late_sends_nothing(wire: Wire, bot: Rewarm) ->
     form = await wire.server.press(wire.ben, message, TEST)
     wire.server.faults.append(Fault("POST", CALLBACK, status=404, code=10062))
     await wire.server.submit_modal(form, {"prompt": "x"}, wait=0.5)
-    await shows(wire, message, "nothing was sent. Press once more.")
+    await shows(wire, message, "nothing was sent. Press the button again.")
     assert wire.api.render_calls == []
     assert labels(message) == [AGAIN, TEST]
     assert await bot.store.paid_calls(wire.guild.id) == [], "it does not count"
@@ -181,9 +181,9 @@ async def test_rights_are_asked_for_and_kept(wire: Wire, bot: Rewarm) -> None:
     wire.server.permissions[int(command["id"])] = [nobody]
     for label in (AGAIN, TEST):
         refused = await wire.server.press(wire.ben, message, label)
-        assert "does not let you use </reload:" in wire.reply(refused).text
+        assert "not allowed to use </reload:" in wire.reply(refused).text
     wire.server.permissions = {wire.server.application_id: [nobody]}
-    assert "does not let you use" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
+    assert "not allowed to use" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
     assert len(wire.api.calls) == 1
     assert wire.api.render_calls == []
 
@@ -206,7 +206,9 @@ async def test_where_discord_does_not_say_the_command_is_offered_in_time(
     message = await ready(wire)
     wire.server.faults.append(fault)
     refused = await wire.server.press(wire.ben, message, AGAIN)
-    assert "Discord did not say whether you may do this. Type </reload:" in wire.reply(refused).text
+    assert (
+        "Discord didn't tell us whether you're allowed to do this. Use </reload:" in wire.reply(refused).text
+    )
     assert len(wire.api.calls) == 1
 
 
@@ -219,7 +221,7 @@ async def test_models_in_place(wire: Wire, bot: Rewarm) -> None:
     await wire.server.choose(wire.ana, page, "sdxl-turbo")
     assert page.text.startswith("**Warm** `sdxl-turbo`")
     await wire.server.press(wire.ana, page, "All models")
-    assert page.text.startswith("**Models of this server**")
+    assert page.text.startswith("**This server's models**")
     await wire.server.choose(wire.ana, page, "sdxl-turbo")
     again = wire.reply(await wire.server.press(wire.ana, page, "Reload"))
     assert not again.ephemeral, "everybody sees a reload"
@@ -270,7 +272,7 @@ async def test_one_that_takes_longer_than_a_stop_ends_as_interrupted(
         await try_it(wire, message)
         await wire.server.wait_for(lambda: wire.api.render_calls)
     async with running(wire.settings(), monkeypatch):
-        await shows(wire, message, "the bot was interrupted. It may have cost a generation.")
+        await shows(wire, message, "the bot was interrupted. It may have cost one generation.")
         assert labels(message) == [AGAIN, TEST]
         wire.api.renders = [Answer(wire.api.rendered())]
         await try_it(wire, message)
@@ -314,7 +316,7 @@ async def test_a_defect_leaves_nobody_waiting(
     monkeypatch.setattr(image_story, "RENDERING_TIMEOUT", None)
     wire.api.renders = [Answer(wire.api.rendering(eta=5))]
     await try_it(wire, message)
-    await shows(wire, message, "the bot was interrupted. It may have cost a generation.")
+    await shows(wire, message, "the bot was interrupted. It may have cost one generation.")
     [reload] = await bot.store.history(wire.guild.id)
     assert reload.test is not None
     assert reload.test.outcome is Outcome.INTERRUPTED
@@ -407,7 +409,7 @@ async def test_a_key_in_the_apis_answer_goes_nowhere(wire: Wire, bot: Rewarm, an
     message = await ready(wire)
     wire.api.renders = [Answer(answer)]
     await try_it(wire, message)
-    await shows(wire, message, "Test image (")
+    await shows(wire, message, "Test image failed (")
     await asyncio.sleep(30)
     assert wire.api.fetch_calls == []
     kept = b"".join(path.read_bytes() for path in (wire.folder / "data").iterdir() if path.is_file())
@@ -424,7 +426,7 @@ async def test_a_stop_before_the_call_sends_nothing(wire: Wire, monkeypatch: pyt
         await wire.server.submit_modal(form, {"prompt": "x"})
     assert wire.api.render_calls == []
     async with running(wire.settings(), monkeypatch):
-        await shows(wire, message, "the bot was interrupted; nothing was sent. Press once more.")
+        await shows(wire, message, "the bot was interrupted; nothing was sent. Press the button again.")
     assert wire.api.render_calls == []
 
 
@@ -465,7 +467,7 @@ async def test_a_ready_that_is_still_being_told(wire: Wire, bot: Rewarm) -> None
     message = wire.reply(await wire.reload())
     await shows(wire, message, "Ready")
     early = await wire.server.press(wire.ben, message, TEST)
-    assert wire.reply(early).text == "This has only just ended. Try again in a minute."
+    assert wire.reply(early).text == "This reload has only just finished. Try again in a minute."
     page = wire.reply(await wire.server.slash(wire.ana, wire.general, "models"))
     assert "**Warm**" in page.text
     assert "Reloading now" not in page.text
@@ -477,7 +479,7 @@ async def test_where_no_connection_is_made_it_does_not_count(wire: Wire, bot: Re
     form = await wire.server.press(wire.ben, message, TEST)
     await wire.api.__aexit__(None, None, None)
     await wire.server.submit_modal(form, {"prompt": "x"})
-    await shows(wire, message, "could not be reached", 30)
+    await shows(wire, message, "couldn't be reached", 30)
     assert await bot.store.paid_calls(wire.guild.id) == []
 
 
@@ -492,7 +494,7 @@ async def test_a_member_has_five_test_images_at_once(wire: Wire, bot: Rewarm) ->
     for message in replies[:5]:
         await try_it(wire, message)
     refused = await try_it(wire, replies[5])
-    assert "the most at once" in wire.reply(refused).text
+    assert "which is the limit" in wire.reply(refused).text
     await wire.server.wait_for(lambda: len(wire.api.render_calls) == 5)
     await asyncio.sleep(10)
     assert len(wire.api.render_calls) == 5
@@ -503,7 +505,7 @@ async def test_a_key_that_is_removed_meanwhile(wire: Wire, bot: Rewarm) -> None:
     wire.api.renders = [Answer(wire.api.rendering(eta=20))]
     await try_it(wire, message)
     await wire.remove_key()
-    await shows(wire, message, "this server has no usable API key any more.")
+    await shows(wire, message, "this server no longer has a working API key.")
     assert wire.api.fetch_calls == []
 
 
@@ -512,7 +514,7 @@ async def test_a_fetch_that_is_not_found_is_no_word_about_the_model(wire: Wire, 
     wire.api.renders = [Answer(wire.api.rendering(eta=3))]
     wire.api.fetches = [Answer({"status": "error", "message": "Request not found"}, 404)]
     await try_it(wire, message)
-    await shows(wire, message, "the API gave no picture that can be shown. It may have cost a generation.")
+    await shows(wire, message, "the API sent no picture that we can show. It may have cost one generation.")
 
 
 async def test_a_test_by_channel_a_day_later(wire: Wire, bot: Rewarm) -> None:
@@ -556,7 +558,7 @@ async def test_a_test_that_the_disk_takes_too_late_sends_nothing(wire: Wire, bot
     with slow_disk(bot, 1.5):
         with capture_logs() as logs:
             refused = await wire.server.submit_modal(form, {"prompt": "x"})
-        assert "Our storage is in trouble" in wire.reply(refused).text
+        assert "Something is wrong with our storage" in wire.reply(refused).text
         assert "Nothing was sent to the API" in wire.reply(refused).text
         [logged] = [line for line in logs if line["event"] == "command.failed"]
         assert logged["ref"] in wire.reply(refused).text
@@ -576,13 +578,13 @@ async def test_a_channels_rule_counts_and_an_administrator_may_all(wire: Wire, b
     wire.server.permissions[int(command["id"])] = [
         {"id": str(wire.guild.id - 1), "type": 3, "permission": False}
     ]
-    assert "does not let you" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
+    assert "not allowed to use" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
     wire.ben.administrator = True
     again = wire.reply(await wire.server.press(wire.ben, message, AGAIN))
-    assert "does not let you" not in again.text
+    assert "not allowed to use" not in again.text
     wire.server.permissions.clear()
     wire.ben.administrator, wire.ben.may_use_commands = False, False
-    assert "does not let you" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
+    assert "not allowed to use" in wire.reply(await wire.server.press(wire.ben, message, AGAIN)).text
 
 
 # --- Languages --------------------------------------------------------------------------------------------

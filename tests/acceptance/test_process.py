@@ -72,7 +72,7 @@ async def test_each_line_of_a_reloads_life_says_which_one(wire: Wire) -> None:
         ]
         wire.api.reloads = [Answer(b"no JSON")]
         first, second = await wire.reload(), await wire.reload(wire.ben, model="another")
-        await wire.server.wait_for(lambda: "Unknown" in wire.reply(second).text, 30)
+        await wire.server.wait_for(lambda: "Unclear" in wire.reply(second).text, 30)
         process.send_signal(signal.SIGTERM)
         await process.wait()
     lines = [orjson.loads(line) for line in wire.output.read_text().splitlines()]
@@ -154,7 +154,7 @@ async def test_disk_that_hangs_holds_up_neither_an_ending_nor_a_stop(wire: Wire)
         await wire.server.wait_for(wire.pings, 10)
         assert wire.reply(asked).text.startswith("**Ready**")
         refused = await wire.reload(wire.ben, "another")
-        assert "storage is in trouble" in wire.reply(refused).text
+        assert "is wrong with our storage" in wire.reply(refused).text
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10.5) == EXIT_HUNG
     assert "stop.timed_out" in wire.output.read_text()

@@ -231,7 +231,7 @@ async def test_what_was_in_mid_call_ends_as_unknown_and_is_not_called_again(
         asked = await wire.reload()
         await wire.server.wait_for(lambda: wire.api.calls, 10)
         first.kill()
-        await wire.server.wait_for(lambda: "Unknown" in wire.reply(asked).text, 15)
+        await wire.server.wait_for(lambda: "Unclear" in wire.reply(asked).text, 15)
     assert len(wire.api.calls) == 1
 
 
@@ -379,7 +379,7 @@ async def test_nothing_is_called_for_what_another_has_taken_over(
             asked = await wire.reload()
             await wire.logged("model_api.not_connected")
             first.send_signal(signal.SIGSTOP)
-            await wire.server.wait_for(lambda: "Unknown" in wire.reply(asked).text, 15)
+            await wire.server.wait_for(lambda: "Unclear" in wire.reply(asked).text, 15)
             calls = []
             refused.listen()
             refused.setblocking(False)

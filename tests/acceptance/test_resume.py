@@ -58,8 +58,10 @@ class Left:
 NOTHING_KNOWN = {"message": None, "deadline": None, "called_at": None}
 LEFT = {
     "asked, not yet answered": Left(State.ASKED, NOTHING_KNOWN, "Failed", "Nothing was sent"),
-    "calling": Left(State.CALLING, {"deadline": None}, "Unknown", "restarted in the middle of the call"),
-    "counting, overdue": Left(State.COUNTING, {}, "Ready", "This comes late", 130.0),
+    "calling": Left(
+        State.CALLING, {"deadline": None}, "Unclear", "restarted while it was waiting for the API"
+    ),
+    "counting, overdue": Left(State.COUNTING, {}, "Ready", "Sorry, this is late", 130.0),
     "announcing a failure": Left(
         State.ANNOUNCING,
         {"deadline": None, "outcome": Outcome.NO_CREDITS, "ended_at": START + 1},

@@ -22,9 +22,9 @@ ENDINGS = {
     "works": ("Reloading", "Ready"),
     "slow": ("Ready",),
     "picture-fails": ("Reloading", "Ready"),
-    "unknown-model": ("Failed", "does not know this model"),
+    "unknown-model": ("Failed", "doesn't know this model"),
     "no-status-word": ("Reloading", "Ready"),
-    "not-loading": ("Unknown",),
+    "not-loading": ("Unclear",),
     "picture-late": ("Reloading", "Ready"),
     "picture-elsewhere": ("Reloading", "Ready"),
     "picture-queued": ("Reloading", "Ready"),
@@ -33,16 +33,16 @@ ENDINGS = {
     "monthly-limit": ("Failed", "out of credits, or its limit"),
     "half-an-hour": ("Failed", "works again at"),
     "queue-full": ("Failed", "works again at"),
-    "no-route": ("Failed", "no longer knows the address"),
+    "no-route": ("Failed", "no longer has the address"),
     "no-status-but-text": ("Failed", "The API refused: `The model id must be a string.`"),
-    "moved": ("Unknown",),
+    "moved": ("Unclear",),
     "small-plan": ("Failed", "plan"),
     "wrong-key": ("Failed", "key"),
     "busy": ("Waiting", "Starts in 10 s", "Failed", "works again"),
     "overloaded": ("Failed", "works again"),
     "vendor-trouble": ("Failed",),
-    "garbage": ("Unknown",),
-    "hangs": ("Unknown",),
+    "garbage": ("Unclear",),
+    "hangs": ("Unclear",),
     "old-host": ("Reloading", "Ready"),
     "crowd": ("Reloading", "Ready"),
 }
@@ -187,7 +187,7 @@ async def test_each_model_shows_its_ending(wire: Wire, monkeypatch: pytest.Monke
             texts = {model: await _states(wire, model) for model in ENDINGS}
             assert f"localhost:{urlsplit(api.url).port}" in await _key_status(wire)
             after_the_crowd = " ".join(await _states(wire, "works-too"))
-    for words in ("**Waiting", "Many calls are waiting", "**Failed", "Nothing was sent"):
+    for words in ("**Waiting", "Many requests are waiting", "**Failed", "Nothing was sent"):
         assert words in after_the_crowd
     for model, ending in ENDINGS.items():
         states = " ".join(texts[model]).replace("**", "")
@@ -203,7 +203,7 @@ PICTURES = {
     "picture-late": "**Confirmed**",
     "picture-elsewhere": "**Confirmed**",
     "picture-queued": "**Confirmed**",
-    "picture-lost": "the API gave no picture that can be shown",
+    "picture-lost": "the API sent no picture that we can show",
     "picture-fails": "the API says `Failed, Try Again`",
 }
 
@@ -237,7 +237,7 @@ async def _key_status(wire: Wire) -> str:
 async def _states(wire: Wire, model: str) -> list[str]:
     asked = await wire.reload(model=model)
     seen: list[str] = []
-    endings = ("**Ready", "**Failed", "**Unknown")
+    endings = ("**Ready", "**Failed", "**Unclear")
     for _ in range(600):
         message = wire.server.messages.get(asked.message_id or 0)
         if message is not None and (not seen or message.text != seen[-1]):

@@ -52,7 +52,7 @@ async def test_the_panel_shows_what_is_chosen(world: World, restart: Restart) ->
         "channel": [],
         "news": [],
     }
-    assert "Settings of this server" in shown(first)
+    assert "Server settings" in shown(first)
     await choose(world, first, "ping", ["some"])
     await choose(world, first, "language", ["de"])
     await choose(world, first, "tests", ["None"])
@@ -85,7 +85,7 @@ async def test_only_who_presses_notify_me_is_pinged(world: World) -> None:
     await choose(world, await panel(world), "ping", ["some"])
     await world.reload(world.ana)
     await world.press(world.ben, NOTIFY)
-    assert "Press *Notify me* there to be pinged." in said(await world.reload(world.mod))
+    assert "Press *Notify me* there if you want a ping." in said(await world.reload(world.mod))
     await world.env.advance_time(125)
     [ping] = world.pings()
     assert ping.pinged == {world.ben.id}

@@ -193,7 +193,7 @@ async def test_late_failure_pings_its_owner_who_no_longer_looks(wire: Wire, bot:
     asked = await wire.reload()
     await asyncio.sleep(HOUR + 300)
     ping = await opened(wire, unlock, "THREAD_UPDATE", SOON)
-    assert "This comes late." in ping.text
+    assert "Sorry, this is late." in ping.text
     assert wire.reply(asked).text.startswith("**Failed**")
     await asyncio.sleep(HOUR)
     assert wire.pings() == [ping]

@@ -118,10 +118,10 @@ async def test_key_settings_watches_and_history_are_found(old: Wire, bot: Rewarm
 async def test_its_buttons_and_forms_work_with_its_key(old: Wire) -> None:
     await old.ready()
     for custom_id, answer in (
-        (f"rewarm:notify:{OPEN}", "You will be pinged when `dreamshaper` is done"),
-        (f"rewarm:mute:{OPEN}", "You will not be pinged for `dreamshaper`"),
+        (f"rewarm:notify:{OPEN}", "You'll be pinged when `dreamshaper` is ready"),
+        (f"rewarm:mute:{OPEN}", "You won't be pinged about `dreamshaper`"),
         (f"rewarm:again:{READY}", "**Lädt** `sdxl-turbo`"),
-        ("rewarm:models:0", "Models of this server"),
+        ("rewarm:models:0", "This server's models"),
         (f"rewarm:watch:0:{READY}", "Watched"),
         (f"rewarm:unwatch:0:{READY}", "`sdxl-turbo`"),
     ):

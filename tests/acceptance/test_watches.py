@@ -89,7 +89,7 @@ async def watched(world: World) -> World:
     """A model that was reloaded, and is watched by ana."""
     await world.reload(world.ben)
     await world.env.advance_time(125)
-    assert f"Watched: <#{world.general.id}> hears of it" in shown(await watch(world))
+    assert f"Watched: <#{world.general.id}> will be told" in shown(await watch(world))
     return world
 
 
@@ -99,7 +99,7 @@ async def watches(store: Store) -> list[Watch]:
 
 def told(world: World) -> list[Seen]:
     """The announcement, in each of its states."""
-    return [seen for seen in world.seen() if "goes cold tomorrow" in seen.text or "gone cold" in seen.text]
+    return [seen for seen in world.seen() if "will go cold tomorrow" in seen.text or "gone cold" in seen.text]
 
 
 async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
@@ -109,7 +109,7 @@ async def test_on_the_sixth_day_one_message_which_changes_after_the_seventh(
     assert told(watched) == []
     await watched.hours(24 + 3)
     [soon] = told(watched)
-    assert soon.text.startswith("`sdxl-turbo` goes cold tomorrow: ")
+    assert soon.text.startswith("`sdxl-turbo` will go cold tomorrow: ")
     assert soon.text.endswith(f" <@{watched.ana.id}>")
     assert watched.message(soon).content == soon.text, "a push shows nothing else"
     assert "costs one generation" in soon.text
@@ -265,7 +265,7 @@ async def click(result: InteractionResult, who: MemberActor, label: str) -> Inte
 
 async def test_several_people_watch_and_each_stops_only_their_own(watched: World, restart: Restart) -> None:
     one = await click(await see(watched, watched.ben), watched.ben, "Watch")
-    assert f"Watched: <#{watched.general.id}> hears of it" in shown(one)
+    assert f"Watched: <#{watched.general.id}> will be told" in shown(one)
     await click(await see(watched, watched.mod), watched.mod, "Watch")
     await click(await see(watched, watched.ana), watched.ana, "Stop watching")
     await restart()
@@ -301,7 +301,10 @@ async def test_there_is_an_end_to_watching(watched: World) -> None:
         await bot.watches.watch(watched.guild.id, f"m-{n}", watched.ben.id, watched.art.id)
     await watched.reload(model="one-more")
     await watched.env.advance_time(125)
-    assert said(await watch(watched, "one-more")) == "This server watches 25 models, the most at once."
+    assert (
+        said(await watch(watched, "one-more"))
+        == "This server is already watching 25 models, which is the limit."
+    )
 
 
 async def test_a_server_that_leaves_takes_its_watches_along(watched: World) -> None:
@@ -459,11 +462,11 @@ async def test_a_picture_that_fails_keeps_the_warning(watching: Wire, bot: Rewar
     [message] = cold(watching)
     form = await watching.server.press(watching.ben, message, "Keep it warm")
     await watching.server.submit_modal(form, {"prompt": TEST_PROMPT})
-    for news in ("is being made", "out of credits"):
+    for news in ("Making a test image", "out of credits"):
         while news not in message.text:  # its time is virtual
             await asyncio.sleep(0.5)
-        assert message.text.startswith("**Warm** `m`\nThe bot last saw it used <t:")
-        assert "7 days after that it goes cold." in message.text
+        assert message.text.startswith("**Warm** `m`\nLast used <t:")
+        assert "It goes cold 7 days after that." in message.text
         assert "Ready" not in message.text
     assert [part["label"] for part in flat(message.components) if part["type"] == BUTTON] == [
         "Reload again",
@@ -538,7 +541,7 @@ async def test_watching_needs_send_messages(watching: Wire, bot: Rewarm) -> None
     await watching.server.wait_for(lambda: "'Watch'" in str(watching.reply(page).components))
     pressed = await watching.server.press(watching.ana, watching.reply(page), "Watch")
     await watching.server.wait_for(lambda: pressed.message_id not in (None, page.message_id))
-    assert watching.reply(pressed).text.startswith("You may not send messages in this channel.")
+    assert watching.reply(pressed).text.startswith("You're not allowed to send messages in this channel.")
     [known] = await watches(bot.store)
     assert known.users == (watching.ben.id,)
 

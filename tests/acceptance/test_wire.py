@@ -167,7 +167,7 @@ async def test_after_a_suspend_past_the_end_the_ending_comes_at_once_and_is_said
             await wire.server.wait_for(wire.pings, 0.5)
         assert len(wire.reply(asked).history) == edits + 1, "nothing but the ending"
         assert wire.reply(asked).text.startswith("**Ready**")
-        assert "This comes late" in wire.reply(asked).text
+        assert "Sorry, this is late" in wire.reply(asked).text
         assert "reply.failed" not in [line["event"] for line in logs]
 
 
@@ -196,7 +196,7 @@ async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire:
     await ended(wire, bot, asked)
     [ping] = wire.pings()
     assert "**Ready**" in ping.text
-    assert "not confirmed" in ping.text
+    assert "Not confirmed yet" in ping.text
     assert len([r for r in wire.server.requests if r.status == 404]) == 1
 
 
@@ -246,7 +246,7 @@ async def test_storage_in_trouble_is_said_in_time_and_nothing_runs_later(wire: W
     other.execute("BEGIN IMMEDIATE")
     asked = await wire.reload()
     assert asked.ephemeral
-    assert "storage is in trouble" in wire.reply(asked).text
+    assert "is wrong with our storage" in wire.reply(asked).text
     assert re.search(r"ref [0-9A-F]{4}", wire.reply(asked).text)
     other.rollback()
     other.close()
@@ -283,12 +283,12 @@ async def test_storage_that_fails_in_mid_countdown_does_not_stop_it(
         assert wire.reply(asked).text.startswith("**Ready**")
         refused = await wire.reload(wire.ben, "another")
         assert refused.ephemeral
-        assert "Our storage is in trouble" in wire.reply(refused).text
+        assert "Something is wrong with our storage" in wire.reply(refused).text
         form = await wire.server.submit_modal(
             await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
         )
-        await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(form).text, 20)
-        assert "is stored, encrypted" not in str(wire.reply(form).history)
+        await wire.server.wait_for(lambda: "is wrong with our storage" in wire.reply(form).text, 20)
+        assert "has been stored, encrypted" not in str(wire.reply(form).history)
     assert (await bot.keys.open(wire.guild.id)).secret.get_secret_value() == CANARY, "not half a key"
     await ended(wire, bot, asked, 30)
     again = await wire.reload(wire.ben, "another")
@@ -307,8 +307,8 @@ async def test_a_file_that_is_replaced_gets_nothing_and_what_counts_ends_all_the
     form = await wire.server.submit_modal(
         await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
     )
-    await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(form).text, 20)
-    assert "storage is in trouble" in wire.reply(await wire.reload(wire.ben, "another")).text
+    await wire.server.wait_for(lambda: "is wrong with our storage" in wire.reply(form).text, 20)
+    assert "is wrong with our storage" in wire.reply(await wire.reload(wire.ben, "another")).text
     await wire.server.wait_for(wire.pings, 25)
     assert wire.reply(asked).text.startswith("**Ready**")
     assert path.read_bytes() == b"somebody else's" * 1000
@@ -322,7 +322,7 @@ async def test_a_file_that_is_deleted_is_back_before_anything_is_confirmed(wire:
     form = await wire.server.submit_modal(
         await wire.server.slash(wire.mod, wire.general, "key set"), {0: "another-key-0123456789"}
     )
-    await wire.server.wait_for(lambda: "is stored, encrypted" in wire.reply(form).text, 20)
+    await wire.server.wait_for(lambda: "has been stored, encrypted" in wire.reply(form).text, 20)
     with sqlite3.connect(wire.folder / "data" / FILE_NAME) as db:
         kept = {key for (key,) in db.execute("SELECT key FROM kv")}
     db.close()
@@ -463,7 +463,7 @@ async def test_defect_while_counting_ends_as_unknown(
     monkeypatch.setattr(countdown, "next_edit", None)
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "ref " in wire.reply(asked).text, 10)
-    assert wire.reply(asked).text.startswith("**Unknown**")
+    assert wire.reply(asked).text.startswith("**Unclear**")
 
 
 async def test_replayed_event_of_a_joiner_is_ignored(wire: Wire, bot: Rewarm) -> None:
@@ -484,7 +484,7 @@ async def test_nothing_is_called_that_is_not_stored(wire: Wire, bot: Rewarm) -> 
         asked = await wire.reload()
         assert wire.reply(asked).thinking, "the bot does not know yet that its answer has arrived"
         other.execute("BEGIN IMMEDIATE")
-        await wire.server.wait_for(lambda: "storage is in trouble" in wire.reply(asked).text, 10)
+        await wire.server.wait_for(lambda: "is wrong with our storage" in wire.reply(asked).text, 10)
     found = re.search(r"ref ([0-9A-F]{4})", wire.reply(asked).text)
     assert found
     assert found[1] in [line.get("ref") for line in logs]
@@ -553,7 +553,7 @@ async def test_joiner_in_the_instant_of_the_ending_is_pinged_with_the_others(
     slow_disk(0.1)
     await asyncio.sleep(wire.api.calls[0].at + SECONDS - 0.05 - asyncio.get_running_loop().time())
     joined = await wire.reload(wire.ben)
-    assert "You will be pinged too" in wire.reply(joined).text
+    assert "You'll be pinged too" in wire.reply(joined).text
     await wire.server.wait_for(wire.pings)
     await asyncio.sleep(60)
     assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id, wire.ben.id}]
@@ -564,13 +564,13 @@ async def test_joiner_is_pinged_although_storage_fails_before_the_call(wire: Wir
     first = asyncio.create_task(wire.reload())
     await asyncio.sleep(0.2)
     joined = await wire.reload(wire.ben)
-    assert "You will be pinged too" in wire.reply(joined).text
+    assert "You'll be pinged too" in wire.reply(joined).text
     other = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     await wire.server.wait_for(wire.pings, 20)
     other.rollback()
     other.close()
-    assert "storage is in trouble" in await ended(wire, bot, await first)
+    assert "is wrong with our storage" in await ended(wire, bot, await first)
     assert [ping.mentions for ping in wire.pings()] == [{wire.ben.id}], "who asked first still looks"
 
 
@@ -584,8 +584,8 @@ async def test_joiner_of_a_reload_that_is_being_rescued_starts_no_second_story(
     await wire.reload(wire.ben)
     await asyncio.sleep(60)
     words = [found[1] for _, v in wire.reply(asked).history if (found := re.search(r"\*\*(\w+)\*\*", str(v)))]
-    assert words[-1] == "Unknown"
-    assert set(words[:-1]) <= {"Reloading", "Unknown"}
+    assert words[-1] == "Unclear"
+    assert set(words[:-1]) <= {"Reloading", "Unclear"}
     assert words.count("Reloading") == 1
 
 
@@ -891,7 +891,7 @@ async def test_a_key_that_a_full_disk_keeps_is_used_no_more(virtual: None, wire:
     disk._db.conn.select_one("CREATE TRIGGER full BEFORE INSERT ON kv BEGIN SELECT RAISE(FAIL, 'full'); END")
     question = await wire.server.slash(wire.mod, wire.general, "key remove")
     await wire.server.press(wire.mod, wire.reply(question), "Delete the key")
-    await wire.server.wait_for(lambda: "is not used any more" in wire.reply(question).text)
+    await wire.server.wait_for(lambda: "is no longer used" in wire.reply(question).text)
     status = await wire.server.slash(wire.mod, wire.general, "key status")
     assert "This server has no API key" in wire.reply(status).text
     disk._db.conn.select_one("DROP TRIGGER full")

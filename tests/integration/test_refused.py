@@ -107,10 +107,10 @@ async def test_few_calls_are_refused_and_all_endings_come(
         assert len(wire.pings()) == COUNTDOWNS, "each once"
         assert all(wire.reply(one).text.startswith("**Ready**") for one in asked)
         late = [ping for ping in wire.pings() if ping.history[0][0] > began + DUE + spread + 15]
-        assert [ping.text for ping in late if "This comes late" not in ping.text] == []
+        assert [ping.text for ping in late if "Sorry, this is late" not in ping.text] == []
         if where == ALL:
             assert len(late) == COUNTDOWNS
-            assert all("This comes late" in wire.reply(one).text for one in asked)
+            assert all("Sorry, this is late" in wire.reply(one).text for one in asked)
         assert {row.state for row in await bot.store.history(wire.guild.id)} == {State.ENDED}
 
 

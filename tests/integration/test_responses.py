@@ -56,8 +56,8 @@ async def submitted(wire: Wire) -> Interaction:
 
 
 ACTS: dict[str, tuple[Act, str]] = {
-    "join": (join, "You will be pinged too"),
-    "refusal": (refused, "not a model id"),
+    "join": (join, "You'll be pinged too"),
+    "refusal": (refused, "isn't a model ID"),
     "status": (status, "set by mod"),
     "removal": (removal, "is deleted"),
     "new key": (submitted, "is stored"),

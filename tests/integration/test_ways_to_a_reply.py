@@ -41,7 +41,7 @@ async def test_busy_channel_is_waited_for_where_the_joiners_token_is_dead(wire: 
     await asyncio.sleep(WHILE)
     assert pinged(wire) == sorted([wire.ana.id, wire.ben.id])
     [late] = [ping.text for ping in wire.pings() if ping.mentions == {wire.ben.id}]
-    assert "This comes late." in late, "it waited for its turn"
+    assert "Sorry, this is late." in late, "it waited for its turn"
 
 
 async def test_joiner_whose_own_answer_was_too_late_is_pinged_in_a_busy_channel(

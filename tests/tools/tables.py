@@ -49,9 +49,9 @@ def commands() -> str:
             if isinstance(command, app_commands.Command):
                 text = " ".join([command.qualified_name, *(option.name for option in command.parameters)])
                 permissions = (command.root_parent or command).default_permissions
-                who = "Manage Server" if permissions is not None and permissions.manage_guild else "everybody"
+                who = "Manage Server" if permissions is not None and permissions.manage_guild else "everyone"
                 rows.append((f"`/{text}`", who, command.description))
-    rows.sort(key=lambda row: (row[1] != "everybody", row[0] != "`/reload model_id`"))
+    rows.sort(key=lambda row: (row[1] != "everyone", row[0] != "`/reload model_id`"))
     return _table(("command", "who", "what it does"), rows)
 
 

@@ -226,4 +226,4 @@ def test_no_sentence_stands_inside_another_where_it_is_not_found() -> None:
 @given(text=st.text())
 def test_what_people_type_is_never_a_placeholder(text: str) -> None:
     say = ALL.of("de")
-    assert text in say("{model} is already asked for.", model=text)
+    assert text in say("{model} has already been requested.", model=text)

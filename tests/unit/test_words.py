@@ -86,28 +86,28 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
     lines = reply(reload).splitlines()
     assert lines[0] == f"**{first}** `{MODEL}`"
     assert len(lines) > 1
-    assert first in ("Waiting", "Reloading", "Ready", "Failed", "Unknown")
+    assert first in ("Waiting", "Reloading", "Ready", "Failed", "Unclear")
 
 
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        (Outcome.ACCEPTED, "The promised 2 minutes have passed; not confirmed."),
-        (Outcome.WRONG_KEY, "does not accept this server's key"),
-        (Outcome.UNKNOWN_MODEL, "does not know this model"),
+        (Outcome.ACCEPTED, "The promised 2 minutes are up. Not confirmed yet."),
+        (Outcome.WRONG_KEY, "rejects this server's key"),
+        (Outcome.UNKNOWN_MODEL, "doesn't know this model"),
         (Outcome.NO_CREDITS, "out of credits, or its limit or plan has run out"),
-        (Outcome.ADDRESS_GONE, "no longer knows the address"),
+        (Outcome.ADDRESS_GONE, "no longer has the address"),
         (Outcome.NO_PLACE, "Nothing was sent"),
         (Outcome.PLAN_TOO_SMALL, "plan"),
         (Outcome.SLOW_DOWN, "slow down"),
         (Outcome.REFUSED, "The API refused: `Vendor said so`."),
-        (Outcome.VENDOR_TROUBLE, "trouble on its side"),
+        (Outcome.VENDOR_TROUBLE, "is having problems"),
         (Outcome.NO_CONNECTION, "Nothing was sent"),
         (Outcome.NOT_SENT, "Nothing was sent"),
         (Outcome.KEY_GONE, "Nothing was sent"),
         (Outcome.STORAGE, "Nothing was sent"),
         (Outcome.NO_USABLE_ANSWER, "no clear answer came back. The model may be reloading."),
-        (Outcome.INTERRUPTED, "restarted in the middle of the call. The model may be reloading."),
+        (Outcome.INTERRUPTED, "restarted while it was waiting for the API. The model may be reloading."),
     ],
 )
 def test_each_ending_says_what_happened(outcome: Outcome, says: str) -> None:
@@ -140,7 +140,7 @@ def test_only_a_failure_may_claim_that_nothing_was_sent(outcome: Outcome) -> Non
 
 def test_a_defect_after_the_call_is_unknown_and_named() -> None:
     text = reply(ended(Outcome.INTERRUPTED, ref="7F3A"))
-    assert text.startswith("**Unknown**")
+    assert text.startswith("**Unclear**")
     assert "ref 7F3A" in text
     assert "may be reloading" in text
 
@@ -153,7 +153,7 @@ def test_a_defect_before_the_call_is_failed_and_named() -> None:
 
 
 def test_a_refusal_without_words_says_so() -> None:
-    assert "The API refused and gave no reason." in reply(ended(Outcome.REFUSED))
+    assert "The API refused without giving a reason." in reply(ended(Outcome.REFUSED))
 
 
 def test_a_slow_down_says_when_it_works_again() -> None:
@@ -167,20 +167,22 @@ def test_an_unknown_says_that_asking_again_is_possible() -> None:
 
 def test_late_is_said_with_the_time_it_was_due() -> None:
     due = NOW - 300
-    assert f"This comes late: it was due <t:{round(due)}:R>." in reply(ended(Outcome.ACCEPTED, deadline=due))
+    assert f"Sorry, this is late: it was due <t:{round(due)}:R>." in reply(
+        ended(Outcome.ACCEPTED, deadline=due)
+    )
     assert "late" not in reply(ended(Outcome.ACCEPTED, deadline=NOW - 10))
 
 
 @pytest.mark.parametrize(
     ("seconds", "promise"),
     [
-        (1, "time, 1 s, has"), (45, "time, 45 s, has"), (60, "1 minute has"), (90, "time, 1 min 30 s, has"),
-        (120, "2 minutes have"), (3600, "time, 1 h, has"), (86400, "time, 24 h, has"),
-        (5430, "time, 1 h 30 min, has"),
+        (1, "time (1 s) is"), (45, "time (45 s) is"), (60, "1 minute is"), (90, "time (1 min 30 s) is"),
+        (120, "2 minutes are"), (3600, "time (1 h) is"), (86400, "time (24 h) is"),
+        (5430, "time (1 h 30 min) is"),
     ],
 )  # fmt: skip
 def test_the_promise_is_the_setting(seconds: float, promise: str) -> None:
-    assert f"The promised {promise} passed;" in reply(ended(Outcome.ACCEPTED, seconds=float(seconds)))
+    assert f"The promised {promise} up." in reply(ended(Outcome.ACCEPTED, seconds=float(seconds)))
 
 
 def counting(left: float, seconds: float = 120.0) -> str:
@@ -204,26 +206,26 @@ def counting(left: float, seconds: float = 120.0) -> str:
 )
 def test_the_countdown_shows_bar_time_left_and_ready_time(left: float, bar: str, says: str) -> None:
     text = counting(left)
-    assert f"{bar} {says}\nExpected at <t:{round(NOW + left)}:t>\nAsked by <@11>" in text
+    assert f"{bar} {says}\nExpected at <t:{round(NOW + left)}:t>\nRequested by <@11>" in text
 
 
 def test_a_wait_says_why_and_when_it_starts() -> None:
     spam = replace(ASKED, not_before=NOW + 25)
-    assert "Starts in 25 s" in reply(spam)
+    assert "Starting in 25 s" in reply(spam)
     assert reply(spam).startswith("**Waiting**")
     named = replace(spam, waits=1)
-    assert "The API asks to wait. Starts in 25 s" in reply(named)
-    assert "The API asks to wait" not in reply(spam)
+    assert "The API asked us to wait. Starting in 25 s" in reply(named)
+    assert "The API asked us to wait" not in reply(spam)
 
 
 def test_three_askers_are_named_and_the_others_counted() -> None:
     reload = replace(ended(Outcome.ACCEPTED), askers=tuple(Asker(n, 70, "t") for n in range(11, 26)))
-    assert reply(reload).endswith("Asked by <@11>, <@12>, <@13> and 12 more")
+    assert reply(reload).endswith("Requested by <@11>, <@12>, <@13> and 12 more")
 
 
 def test_somebody_who_asked_in_two_channels_is_one_person() -> None:
     reload = replace(ASKED, askers=(Asker(11, 70, "t"), Asker(11, 71, "t"), Asker(12, 70, "t")))
-    assert reply(reload).endswith("Asked by <@11>, <@12>")
+    assert reply(reload).endswith("Requested by <@11>, <@12>")
 
 
 ids = st.integers(0, LONGEST_ID)
@@ -355,9 +357,15 @@ def ping(reload: Reload, channel: int = 70, now: float = NOW, *, alone: bool = F
 @pytest.mark.parametrize(
     ("outcome", "text"),
     [
-        (Outcome.ACCEPTED, "`sdxl-turbo` should be ready (2 minutes have passed, not tested). <@11> <@12>"),
-        (Outcome.WRONG_KEY, "`sdxl-turbo` was not reloaded: see the reply. <@11> <@12>"),
-        (Outcome.INTERRUPTED, "`sdxl-turbo` may or may not be reloading: see the reply. <@11> <@12>"),
+        (
+            Outcome.ACCEPTED,
+            "`sdxl-turbo` should be ready: its 2 minutes are up (not tested yet). <@11> <@12>",
+        ),
+        (Outcome.WRONG_KEY, "`sdxl-turbo` was not reloaded. The reply says why. <@11> <@12>"),
+        (
+            Outcome.INTERRUPTED,
+            "`sdxl-turbo` may or may not be reloading. The reply has the details. <@11> <@12>",
+        ),
     ],
 )
 def test_the_ping_says_no_more_than_is_known(outcome: Outcome, text: str) -> None:
@@ -372,7 +380,7 @@ def test_in_another_channel_the_ping_links_to_the_reply() -> None:
 
 def test_a_late_ping_says_so() -> None:
     text = ping(ended(Outcome.ACCEPTED, deadline=NOW - 60))
-    assert text.endswith("not tested). This comes late. <@11> <@12>")
+    assert text.endswith("not tested yet). Sorry, this is late. <@11> <@12>")
 
 
 @pytest.mark.parametrize("outcome", OF_RELOADS)
@@ -390,7 +398,7 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
 def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
     assert as_read(joined_text(reload, NOW, say, user=11, anew=True)) == (
-        "`sdxl-turbo` is already reloading: 48 s left. You will be pinged too.\n"
+        "`sdxl-turbo` is already reloading: 48 s left. You'll be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
 
@@ -411,7 +419,7 @@ def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
     text = joined_text(ASKED, NOW, say, user=11, anew=True)
-    assert "already asked for" in text
+    assert "already been requested" in text
     assert text.endswith("\nhttps://discord.com/channels/5/70")
     assert "left" not in text
 
@@ -460,14 +468,18 @@ def test_a_refusal_without_words_is_a_defect_not_an_empty_message() -> None:
 
 def test_without_a_key_each_person_is_told_what_they_can_do() -> None:
     assert "Ask a moderator" in refusal(NoKey(), say, may_manage=False)
-    assert f"Store one with {command('key set')}" in refusal(NoKey(), say, may_manage=True)
+    assert f"Set one with {command('key set')}" in refusal(NoKey(), say, may_manage=True)
 
 
 def test_too_many_open_says_whose_and_when_a_place_frees() -> None:
     mine = refusal(TooManyOpen("member", 5, NOW + 0.5), say, may_manage=False)
-    assert mine == f"You have 5 reloads running, the most at once. The next one ends <t:{NOW + 1:.0f}:R>."
+    limit = "You already have 5 reloads running, which is the limit."
+    assert mine == f"{limit} The next one finishes <t:{NOW + 1:.0f}:R>."
     ours = refusal(TooManyOpen("server", 20, None), say, may_manage=False)
-    assert ours == "This server has 20 reloads running, the most at once. Wait until one of them ends."
+    assert (
+        ours
+        == "This server already has 20 reloads running, which is the limit. Wait for one of them to finish."
+    )
 
 
 def test_a_refusal_does_not_repeat_what_was_typed() -> None:
@@ -513,11 +525,11 @@ def test_the_status_of_a_key_says_who_when_and_what_can_be_done() -> None:
     assert "`cdef`" in text
     assert command("key set") in text
     assert command("key remove") in text
-    assert "It is sent to `modelslab.com`." in text
+    assert "It's sent to `modelslab.com`." in text
     assert "whether it works" not in text
     text = key_status("Ana", NOW, "", "modelslab.com", say, checked=False)
     assert "ends in" not in text
-    assert "has not said yet whether it works" in text
+    assert "don't know yet whether it works" in text
     text = key_status("", NOW, "", "modelslab.com", say, checked=True)
     assert f"API key, set on <t:{round(NOW)}:f>" in text, "who set it was forgotten"
 
@@ -540,7 +552,7 @@ def test_a_display_name_is_text_and_nothing_else(name: str, shown: str) -> None:
 
 def test_an_unchecked_key_is_not_called_working() -> None:
     assert "works" in key_stored(say, checked=True)
-    assert "could not say" in key_stored(say, checked=False)
+    assert "couldn't check" in key_stored(say, checked=False)
 
 
 def test_removing_says_whether_there_was_something_to_remove() -> None:
@@ -570,7 +582,7 @@ def test_times_are_whole_seconds() -> None:
 def test_a_test_that_runs_says_so_and_confirms_nothing() -> None:
     text = reply(with_test(None))
     assert text.startswith("**Ready**")
-    assert "not confirmed.\nA test image is being made for <@" in text
+    assert "Not confirmed yet.\nMaking a test image for <@" in text
 
 
 def test_only_a_picture_confirms() -> None:
@@ -583,17 +595,17 @@ def test_only_a_picture_confirms() -> None:
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED)])
 def test_each_failed_test_says_what_it_means(outcome: Outcome) -> None:
     text = reply(with_test(outcome))
-    assert "not confirmed.\nTest image (<t:" in text
+    assert "Not confirmed yet.\nTest image failed (<t:" in text
     others = {reply(with_test(o)) for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED, outcome)}
     assert text not in others
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NO_USABLE_ANSWER, Outcome.INTERRUPTED])
 def test_where_nobody_knows_a_generation_may_have_been_paid_for(outcome: Outcome) -> None:
-    assert "It may have cost a generation." in reply(with_test(outcome))
+    assert "It may have cost one generation." in reply(with_test(outcome))
 
 
 def test_a_refusal_of_a_picture_quotes_the_api() -> None:
     text = reply(with_test(Outcome.REFUSED, said="Failed, Try Again"))
     assert "the API says `Failed, Try Again`. It may still be loading." in text
-    assert "the model refused. It may still be loading." in reply(with_test(Outcome.REFUSED, said=""))
+    assert "the API refused it. The model may still be loading." in reply(with_test(Outcome.REFUSED, said=""))

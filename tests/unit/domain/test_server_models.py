@@ -19,8 +19,7 @@ DAY = 86400.0
 ANA, BEN = 11, 12
 WATCH = Watch(5, "m", BEN, 70)
 SMALL_PRINT = (
-    "-# Warm: until 7 days after this bot last saw the model used (a reload, a test image). "
-    "Use elsewhere is not seen."
+    "-# Warm: for 7 days after the last reload or test image this bot knows of. It can't see use elsewhere."
 )
 
 
@@ -88,13 +87,13 @@ def test_a_test_image_keeps_it_warm() -> None:
 def test_what_may_never_have_been_loaded_is_not_called_warm(outcome: Outcome) -> None:
     [model] = models_of([past("m", 60, outcome)], NOW)
     assert model.warmth(NOW) is Warmth.COLD
-    assert "not seen warm" in model_text(model, NOW, say, who=False, watched=None)
+    assert "never seen warm" in model_text(model, NOW, say, who=False, watched=None)
 
 
 def test_the_list_says_how_each_stands() -> None:
     models = models_of(HISTORY, NOW)
     assert as_read(models_text(models, 0, 1, NOW, say)).splitlines() == [
-        "**Models of this server**",
+        "**This server's models**",
         "",
         "**Reloading now**",
         "`run` 1 min 15 s left: https://discord.com/channels/5/70/99",
@@ -105,7 +104,7 @@ def test_the_list_says_how_each_stands() -> None:
         "",
         "**Cold**",
         f"`old` since <t:{round(NOW - DAY)}:d>",
-        "`failed` not seen warm",
+        "`failed` never seen warm",
         "",
         SMALL_PRINT,
     ]
