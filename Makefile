@@ -8,10 +8,10 @@ help: ## list the targets
 sandbox: .venv/.ok ## try the bot in the browser, without a Discord account
 	@$(BIN)/python -m bot sandbox
 
-init: .venv/.run ## ask for the token, make the encryption key, write .env, print the invite link
+init: .venv/.run ## ask for the token, create the encryption key, write .env, print the invite link
 	@$(BIN)/python -m bot init
 
-check: .venv/.run ## look whether all is right; changes nothing
+check: .venv/.run ## check your setup; changes nothing
 	@$(BIN)/python -m bot check
 
 run: .venv/.run ## run the bot with the settings in .env
@@ -22,25 +22,25 @@ new-key: .venv/.run ## print a fresh key for KEY_ENCRYPTION_KEYS
 
 # They begin with a history of so many reloads.
 torture soak crowd: export KEPT_RELOADS ?= 300000
-torture: .venv/.ok ## kill a real process at random moments, a hundred times (some minutes)
+torture: .venv/.ok ## kill a real process at random moments, a hundred times (several minutes)
 	@TORTURE_KILLS=100 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_torture.py
 
 soak: .venv/.ok ## half an hour of mixed load with faults: does anything grow? (SOAK_MINUTES=...)
 	@SOAK_MINUTES=$${SOAK_MINUTES:-30} $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_soak.py
 
-bench: .venv/.ok ## measure load, cost beside other bots, the store, time; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
+bench: .venv/.ok ## measure load, cost compared with other bots, the store, and time; write docs/benchmarks.md (half an hour; BENCH=--quick: 3 min)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 bench-peers: .venv/.ok ## the same job for bots on five other libraries; write docs/peers.md (45 minutes, asks the package indexes)
 	@$(BIN)/python -m tests.benchmarks.peers
 
-crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop in their midst, a minute without the database (five minutes)
+crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop halfway, and a minute without the database (five minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
 	@$(BIN)/python -m tests.benchmarks --only suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
 	@AWAY=60 $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/acceptance/test_replicas.py -k database_away
 
-pictures: .venv/.ok ## take the README's pictures anew, from the sandbox (needs Chromium; two minutes)
+pictures: .venv/.ok ## retake the README's pictures in the sandbox (needs Chromium; two minutes)
 	@$(BIN)/python -m tests.tools.pictures
 
 tables: .venv/.ok ## write the documents' tables of commands, settings, modules and numbers, from the code
@@ -49,23 +49,23 @@ tables: .venv/.ok ## write the documents' tables of commands, settings, modules 
 translations: .venv/.ok ## bring the languages' files up to date with what the code says
 	@$(BIN)/python -m tests.tools.translations
 
-rooms: .venv/.ok ## count the rooms of the house, their floors and the arrows between them
+rooms: .venv/.ok ## count the modules, their layers and the imports between them
 	@$(BIN)/python -m tests.tools.rooms
 
 # Not in the lock: 25 packages that nobody needs to run or test the bot. The three ids are one flaw of
 # sqlitedict, its pickle, which is never used here: docs/SECURITY.md.
-audit: .venv/.ok ## look for known flaws in what the lock installs (asks the Python package index)
+audit: .venv/.ok ## check the locked packages for known vulnerabilities (asks the Python package index)
 	@$(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install -q --disable-pip-version-check pip-audit==2.10.1
 	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		--ignore-vuln CVE-2024-35515 --ignore-vuln GHSA-g4r7-86gm-pgqc --ignore-vuln PYSEC-2026-1939
 
-findings: ## run what surprised us about other people's software: does it still hold? (some minutes, asks the package index)
+findings: ## check whether what surprised us about other people's software still holds (several minutes, asks the package index)
 	@changed=; for one in findings/*.sh; do echo "== $$one"; bash $$one || changed="$$changed $$one"; done; \
 		[ -z "$$changed" ] || { echo "Changed:$$changed"; exit 1; }
 
 # The package is the description as code, and of others than Discord: so nothing of it runs in `make test`.
 DESCRIPTION := discord-api-spec@10.0.266135 zod@4.6.7
-audit-api: .venv/.ok ## check each body of a run of the tests against Discord's published description (needs npm)
+audit-api: .venv/.ok ## run the tests and check each request body against Discord's published description (needs npm)
 	@rm -rf .venv/audit-api && mkdir -p .venv/audit-api/calls
 	@npm install --silent --no-save --ignore-scripts --prefix .venv/audit-api $(DESCRIPTION)
 	@DISCORD_CALLS=$(CURDIR)/.venv/audit-api/calls $(BIN)/python -m pytest -q -n 3 --dist worksteal $(TESTS) \
@@ -88,7 +88,7 @@ tests: .venv/.ok
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 # A tenth of the examples that `make test` makes up, no large simulations, and without simcord, whose import takes a second.
-test-fast: .venv/.ok ## after each change: ruff, and the tests of the pure rooms (some seconds)
+test-fast: .venv/.ok ## after each change: ruff, and the unit tests (a few seconds)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -p no:simcord --hypothesis-profile quick -m 'not slow' tests/unit
@@ -112,9 +112,9 @@ lock: ## renew the hashed locks: for development, for running only, and for buil
 		--generate-hashes --upgrade -c requirements-dev.txt -o requirements-build.txt
 
 release-test: export RELEASE = true
-release-test: test dist-test ## what a release must pass: both, and each sentence in all languages
+release-test: test dist-test ## what a release must pass: both, and every sentence in all languages
 
-clean: ## remove what make has made
+clean: ## remove everything that make created
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamps are made last: a venv that broke half way is made again. One for contributors runs the bot, too. Of its

@@ -27,18 +27,18 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=arguments.called(),
-        description="Rewarm: wakes up idle Stable Diffusion models from Discord.",
+        description="Rewarm: a Discord bot that wakes up idle Stable Diffusion models.",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     what = parser.add_subparsers(dest="command", metavar="command")
-    arguments.add_command(what, "run", "run the bot (what happens without a command)")
+    arguments.add_command(what, "run", "run the bot (the default)")
     arguments.add_command(what, "new-key", "print a fresh key for KEY_ENCRYPTION_KEYS")
     sandbox = arguments.add_command(what, "sandbox", "try the bot without a Discord account")
     sandbox.add_argument("--script", action="store_true", help="play a conversation in the terminal")
     sandbox.add_argument(
         "--seconds", type=_seconds, default=30, help="how long a reload takes, 1 to 3600 (default 30)"
     )
-    sandbox.add_argument("--port", type=_port, help="of its page (default 8017, or one that is free; 0: any)")
+    sandbox.add_argument("--port", type=_port, help="its page's port (default 8017, or any free one; 0: any)")
     arguments.add_to(what)
     return parser
 
@@ -53,7 +53,7 @@ def _version() -> str:
         return metadata.version("rewarm")
     except metadata.PackageNotFoundError:
         project = Path(__file__).parents[1] / "pyproject.toml"
-        return f"{tomllib.loads(project.read_text())['project']['version']} (not installed)"
+        return f"{tomllib.loads(project.read_text())['project']['version']} (from source)"
 
 
 def _seconds(text: str) -> float:

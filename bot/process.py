@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 STOP_TIMEOUT = 10.0
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
-_LOGIN_REFUSED = "DISCORD_TOKEN: Discord refuses this token. Copy it again from the developer portal."
+_LOGIN_REFUSED = "DISCORD_TOKEN: Discord rejects this token. Copy it again from the developer portal."
 _OLD_KEY = (
-    "Put the old key back; if it is lost, begin with another database or an empty DATA_DIR, and have the "
-    "API keys set again."
+    "Put the old key back; if it is lost, start with another database or an empty DATA_DIR and set the "
+    "API keys again."
 )
 EXIT_HUNG = 70
 EXIT_INTERRUPTED = 130
@@ -58,7 +58,7 @@ def do(arguments: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except SealBroken:
-        return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys opens this store. {_OLD_KEY}"])
+        return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys decrypts this store. {_OLD_KEY}"])
     except StoreTrouble as error:
         return _refuse([f"{_where(error)}: {error}."])
     except discord.LoginFailure:
@@ -124,7 +124,7 @@ async def run(settings: Settings) -> NoReturn:
         try:
             await health.start()
         except OSError as error:
-            _leave(_refuse([f"HEALTH_PORT: {port} cannot be used on {host} ({error.strerror})."]))
+            _leave(_refuse([f"HEALTH_PORT: {port} can't be used on {host} ({error.strerror})."]))
     running = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()), name="discord")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

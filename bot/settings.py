@@ -43,9 +43,9 @@ class Settings(BaseSettings):
 
     discord_token: SecretStr = Field(description="the bot's token, from the Discord developer portal")
     key_encryption_keys: SecretStr = Field(
-        description="keys that seal the servers' API keys, newest first, comma-separated; `make new-key` "
+        description="keys that encrypt the servers' API keys, newest first, comma-separated; `make new-key` "
         "prints one. To change it, put a new one in front, start once (the log says “keys.resealed”), then "
-        "drop the old one"
+        "remove the old one"
     )
     data_dir: Path = Field(default=Path("data"), description="the folder of the store")
     store_url: SecretStr = Field(
@@ -55,24 +55,27 @@ class Settings(BaseSettings):
     )
     model_api_version: Literal["auto", "v4", "v6"] = Field(
         default="auto",
-        description="`auto` finds out for each key: modelslab.com (v6), or, where that refuses it, "
+        description="`auto` finds out for each key: modelslab.com (v6), or, if that rejects it, "
         "stablediffusionapi.com (v4). With `v6` or `v4` keys go to that one only",
     )
     model_api_url: str = Field(
         default="",
-        description="scheme and host of the model API, of the version that `MODEL_API_VERSION` then has to "
-        "name; keys go to no other host. Empty: that of the version",
+        description="the model API's scheme and host; then `MODEL_API_VERSION` must name the version, and "
+        "keys go to no other host. Empty: the version's own",
     )
     reload_seconds: float = Field(
-        default=120, ge=1, le=86400, description="how long the API promises that a reload takes, 1 to 86400"
+        default=120,
+        ge=1,
+        le=86400,
+        description="how many seconds the API promises a reload takes, 1 to 86400",
     )
     discord_api_url: str = Field(
         default="",
-        description="Discord's REST base with its `/api/v10`, e.g. of a rate-limit proxy; the gateway is "
-        "asked from it. Empty: Discord's own",
+        description="Discord's REST base with its `/api/v10`, for example a rate-limit proxy; the gateway's "
+        "address comes from there. Empty: Discord's own",
     )
     shard_count: int | None = Field(
-        default=None, ge=1, description="how many shards there are; empty: as Discord advises"
+        default=None, ge=1, description="how many shards there are; empty: as many as Discord recommends"
     )
     shard_ids: Annotated[list[int] | None, NoDecode] = Field(
         default=None, description="which of them this process runs, like `0,1`; empty: all"
@@ -84,13 +87,13 @@ class Settings(BaseSettings):
         description="port of `/livez`, `/readyz`, `/metrics` (docs/OPERATIONS.md); 0: none",
     )
     health_host: IPvAnyAddress = Field(
-        default=IPv4Address("127.0.0.1"), description="the IP address that `HEALTH_PORT` is on"
+        default=IPv4Address("127.0.0.1"), description="the IP address `HEALTH_PORT` listens on"
     )
     history_days: int = Field(
         default=90, ge=1, le=3650, description="how many days ended reloads are kept, 1 to 3650"
     )
     support_url: str = Field(
-        default="", description="where people get help with your bot, e.g. an invite; `/help` shows it"
+        default="", description="where people get help with your bot, for example an invite; `/help` shows it"
     )
     log_format: Literal["console", "json"] = Field(default="console", description="`console` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -109,7 +112,7 @@ class Settings(BaseSettings):
         if not token:
             raise ValueError("is empty. Copy it from the Discord developer portal")
         if not re.fullmatch(r"[A-Za-z0-9._-]+", token):
-            raise ValueError("must be letters, digits, dots, - and _ only, without quotes. Copy it once more")
+            raise ValueError("may contain only letters, digits, dots, - and _ (no quotes). Copy it again")
         return SecretStr(token)
 
     @field_validator("key_encryption_keys")
@@ -123,17 +126,17 @@ class Settings(BaseSettings):
     @classmethod
     def _home(cls, value: Path) -> Path:
         if "$" in str(value) or "\0" in str(value) or not str(value).strip():
-            raise ValueError("must be a plain path: names that begin with $ are not looked up")
+            raise ValueError("must be a plain path; variables like $HOME are not expanded")
         try:
             return value.expanduser()
         except RuntimeError:
-            raise ValueError("must be a plain path: there is no such home folder") from None
+            raise ValueError("must be a plain path; there is no such home folder") from None
 
     @field_validator("store_url")
     @classmethod
     def _of_postgresql(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not re.match(r"postgres(ql)?://", value.get_secret_value()):
-            raise ValueError("must begin with postgresql://, or be empty")
+            raise ValueError("must start with postgresql://, or be empty")
         try:
             parts = urlsplit(value.get_secret_value())
             several = "," in parts.netloc
@@ -143,7 +146,7 @@ class Settings(BaseSettings):
             is_sound = False
         if not is_sound:
             raise ValueError(
-                "is no URL. What is special in a password is written as % and two digits, @ as %40"
+                "isn't a URL. Special characters in the password must be percent-encoded (@ as %40)"
             )
         return value
 
@@ -151,7 +154,7 @@ class Settings(BaseSettings):
     @classmethod
     def _host_only(cls, value: str) -> str:
         if value and not _is_url(value, ""):
-            raise ValueError("must be scheme and host only, like https://modelslab.com")
+            raise ValueError("must be just a scheme and a host, like https://modelslab.com")
         return value.rstrip("/")
 
     @field_validator("discord_api_url")
@@ -165,7 +168,7 @@ class Settings(BaseSettings):
     @classmethod
     def _https(cls, value: str) -> str:
         if value and not re.fullmatch(r"https://[^\s<>()\[\]`]{1,500}", value):
-            raise ValueError("must be a link that begins with https://")
+            raise ValueError("must be a link that starts with https://")
         return value
 
     @field_validator("shard_ids", mode="before")
@@ -177,15 +180,13 @@ class Settings(BaseSettings):
     def _shards_fit(self) -> Self:
         count = self.shard_count
         if self.shard_ids and (count is None or not all(0 <= shard < count for shard in self.shard_ids)):
-            raise ValueError("SHARD_IDS: needs SHARD_COUNT, and each id below it, counted from 0")
+            raise ValueError("SHARD_IDS needs SHARD_COUNT, and each ID must be below it (counting from 0)")
         return self
 
     @model_validator(mode="after")
     def _url_has_version(self) -> Self:
         if self.model_api_url and self.model_api_version == "auto":
-            raise ValueError(
-                f"MODEL_API_URL: needs MODEL_API_VERSION, {_VERSIONS}: by that its paths are known"
-            )
+            raise ValueError(f"MODEL_API_URL needs MODEL_API_VERSION ({_VERSIONS}), which decides the paths")
         return self
 
     @property
@@ -209,25 +210,25 @@ class Settings(BaseSettings):
 def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Settings:
     """Read the settings. Raises SettingsError with one line for each that is missing or wrong."""
     if env_file is not None and (env_file.is_symlink() or env_file.exists()) and not env_file.is_file():
-        raise SettingsError([f"{env_file}: is not a file. Move it away, and make it from .env.example."])
+        raise SettingsError([f"{env_file} isn't a file. Move it out of the way and copy .env.example."])
     credentials = os.environ.get("CREDENTIALS_DIRECTORY") or None
     if credentials is not None and not Path(credentials).is_dir():
-        raise SettingsError(["CREDENTIALS_DIRECTORY: is not a folder."])
+        raise SettingsError(["CREDENTIALS_DIRECTORY isn't a folder."])
     try:
         with warnings.catch_warnings(action="error", category=UserWarning):  # of files left out
             return Settings(_env_file=env_file, _secrets_dir=credentials, **given)  # type: ignore[call-arg]  # theirs
     except SourceError as error:
         [name] = re.findall(r'field "(\w+)"', str(error))
-        why = "must be a plain file of UTF-8 text that the bot may read"
+        why = "must be a plain UTF-8 text file that the bot can read"
         raise SettingsError([f"{name.upper()}: its file in CREDENTIALS_DIRECTORY {why}."]) from None
     except ValidationError as error:
         lines = (_line(dict(detail)) for detail in error.errors(include_input=False))
         raise SettingsError(list(dict.fromkeys(lines))) from None
     except OSError as error:
-        why = f"cannot be read ({error.strerror})"
-        raise SettingsError([f"{env_file}: {why}. Let the user who runs the bot read it."]) from None
+        why = f"can't be read ({error.strerror})"
+        raise SettingsError([f"{env_file} {why}. Make it readable for the user who runs the bot."]) from None
     except UnicodeDecodeError:
-        raise SettingsError([f"{env_file}: is not UTF-8 text. Save it as UTF-8."]) from None
+        raise SettingsError([f"{env_file} isn't UTF-8 text. Save it as UTF-8."]) from None
 
 
 def _is_url(value: str, path: str) -> bool:
@@ -239,12 +240,14 @@ def _line(detail: dict[str, Any]) -> str:
     """One line for one fault; the value itself is left out, as it may be a secret."""
     name = ".".join(str(part) for part in detail["loc"][:1]).upper()
     if detail["type"] == "missing":
-        fix = {"KEY_ENCRYPTION_KEYS": _NEW_KEY, "DISCORD_TOKEN": "discord.com/developers has it, under Bot"}
-        return (
-            f"{name}: is missing. `make init` sets it; or put it into the environment or .env ({fix[name]})."
-        )
+        asks = {
+            "DISCORD_TOKEN": ("asks for it", "it's at discord.com/developers, under Bot"),
+            "KEY_ENCRYPTION_KEYS": ("creates one", _NEW_KEY),
+        }
+        does, where = asks[name]
+        return f"{name} is missing. `make init` {does}; or set it in the environment or in .env ({where})."
     text = _PLAIN.get(name) or str(detail["msg"]).removeprefix("Value error, ")
-    return f"{name}: {text}." if name else f"{text}."
+    return f"{name} {text}." if name else f"{text}."
 
 
 def _decode_keys(value: SecretStr) -> list[bytes]:
@@ -255,6 +258,6 @@ def _decode_keys(value: SecretStr) -> list[bytes]:
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != KEY_BYTES:
-            raise ValueError(f"each key must be urlsafe base64 of {KEY_BYTES} bytes: {_NEW_KEY}")
+            raise ValueError(f"must be urlsafe base64 of {KEY_BYTES} bytes for each key: {_NEW_KEY}")
         keys.append(key)
     return keys

@@ -7,7 +7,7 @@ import sys
 
 _OF_SERVER = {
     "leave": "leave a server",
-    "block": "leave a server, and again whenever it invites the bot",
+    "block": "leave a server, and leave it again whenever it invites the bot",
     "unblock": "let a server invite the bot again",
 }
 
@@ -32,30 +32,30 @@ def add_command(
 
 def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    add_command(what, "init", "ask for what is missing, write .env, print the invite link")
-    look = add_command(what, "check", "look whether all is right; changes nothing")
+    add_command(what, "init", "ask for what's missing, write .env, print the invite link")
+    look = add_command(what, "check", "check your setup; changes nothing")
     look.add_argument(
-        "--server", type=_id, metavar="SERVER", help="also at the bot's permissions in a server"
+        "--server", type=_id, metavar="SERVER", help="also check the bot's permissions in this server"
     )
-    copy = add_command(what, "backup", "copy the store, also while the bot runs")
-    copy.add_argument("file", metavar="FILE", help="a file that does not exist yet")
+    copy = add_command(what, "backup", "copy the store, even while the bot is running")
+    copy.add_argument("file", metavar="FILE", help="a file that doesn't exist yet")
     copy.add_argument(
         "--keep",
         type=_number_to_keep,
         metavar="N",
-        help="FILE is a folder: make a copy there, named by date, and keep the N newest of this store",
+        help="FILE is a folder: put a copy there, named by date, and keep this store's N newest",
     )
     delete = add_command(
-        what, "forget", "delete all that is kept of a server, or of a person, with the bot stopped"
+        what, "forget", "delete everything kept about a server or a person (stop the bot first)"
     )
     whose = delete.add_mutually_exclusive_group(required=True)
-    whose.add_argument("server", type=_id, nargs="?", metavar="SERVER", help="the server's id")
+    whose.add_argument("server", type=_id, nargs="?", metavar="SERVER", help="the server's ID")
     whose.add_argument(
-        "--person", type=_person, metavar="ID", help="instead: take a person out of all servers"
+        "--person", type=_person, metavar="ID", help="instead: remove a person from all servers"
     )
-    delete.add_argument("--dry-run", action="store_true", help="with --person: only say what names them")
-    add_command(what, "move-store", "copy the store from DATA_DIR to STORE_URL, with the bot stopped")
-    which = add_command(what, "servers", "list the servers that the bot is in; leave or block one")
+    delete.add_argument("--dry-run", action="store_true", help="with --person: only show what names them")
+    add_command(what, "move-store", "copy the store from DATA_DIR to STORE_URL (stop the bot first)")
+    which = add_command(what, "servers", "list the servers the bot is in; leave or block one")
     do = which.add_subparsers(dest="do", metavar="command")
     for name, meaning in _OF_SERVER.items():
         add_command(do, name, meaning).add_argument("server", type=_id, metavar="SERVER")
@@ -63,8 +63,10 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _id(text: str, whose: str = "server") -> int:
     if not re.fullmatch(r"\d{15,20}", text):
-        how = "Copy Server ID" if whose == "server" else "Copy User ID"
-        raise argparse.ArgumentTypeError(f"must be a {whose}'s id: some 18 digits (in Discord: {how})")
+        how = "the server, Copy Server ID" if whose == "server" else "the person, Copy User ID"
+        raise argparse.ArgumentTypeError(
+            f"must be a {whose} ID, 15 to 20 digits (in Discord, with Developer Mode on: right-click {how})"
+        )
     return int(text)
 
 

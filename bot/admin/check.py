@@ -33,7 +33,7 @@ MAX_SKEW = 2.0
 LOGINS_LEFT = 50
 CHECK_TIMEOUT = 20.0
 _INVENTED = SecretStr("rewarm-check-of-the-connection")
-_UNCLEAR = "gives no answer that the bot understands"
+_UNCLEAR = "gave no usable answer"
 _SHOWN_CHANNELS = 5
 _HELLO = 10
 _WRITTEN = (discord.ChannelType.text.value, discord.ChannelType.news.value)
@@ -55,7 +55,7 @@ async def check(settings: Settings, server: int | None) -> bool:
 async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
     given = sorted(name.upper() for name in settings.model_fields_set)
     wrong = await asyncio.to_thread(faults)
-    yield _say("settings", wrong or f"right; given are {', '.join(given)}", is_well=not wrong)
+    yield _say("settings", wrong or f"OK (set: {', '.join(given)})", is_well=not wrong)
     yield await _report("disk", lambda: asyncio.to_thread(_disk, settings.data_dir))
     yield await _report("store", lambda: _store(settings), limit=None)  # a large one takes long
     yield await _report("model API", lambda: _model_api(settings))
@@ -68,7 +68,7 @@ async def _lines(settings: Settings, server: int | None) -> AsyncIterator[bool]:
             if server is not None:
                 yield await _report("server", lambda: _server(portal, server))
     except discord.LoginFailure:
-        yield _say("token", "Discord refuses it. Copy it again from the developer portal.", is_well=False)
+        yield _say("token", "Discord rejects it. Copy it again from the developer portal.", is_well=False)
     except TROUBLE as error:
         yield _say("token", why(error), is_well=False)
 
@@ -92,10 +92,12 @@ def _say(what: str, text: str, *, is_well: bool) -> bool:
 def _disk(folder: Path) -> str:
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise NotRightError(f"{place} is not a folder that this user may write to. Is DATA_DIR right?")
+        raise NotRightError(f"{place} isn't a folder this user can write to. Is DATA_DIR right?")
     free = shutil.disk_usage(place).free
     if free < FREE_BYTES:
-        raise NotRightError(f"{free >> 20} MB free at {place}. Make room: below 100 MB a write may fail.")
+        raise NotRightError(
+            f"{free >> 20} MB free at {place}. Free some space: below 100 MB writes may fail."
+        )
     return f"{free >> 20} MB free at {place}"
 
 
@@ -103,7 +105,7 @@ async def _store(settings: Settings) -> str:
     path = settings.data_dir / file.NAME
     try:
         if not settings.store_url.get_secret_value() and not path.exists():
-            return f"none in {settings.data_dir} yet; the first start makes it"
+            return f"none in {settings.data_dir} yet; the first start creates it"
         await store.rehearse(settings)
         found = await store.look(settings)
     except OSError as error:
@@ -112,7 +114,9 @@ async def _store(settings: Settings) -> str:
         ) from None
     except DatabaseEmpty as error:
         if path.exists():
-            raise NotRightError(f"{error}. To go on with {settings.data_dir}: move-store.") from None
+            raise NotRightError(
+                f"{error}. To keep using {settings.data_dir}'s rows, run move-store."
+            ) from None
         return f"{error}"
     except StoreTrouble as error:
         raise NotRightError(f"{error}.") from None
@@ -120,7 +124,7 @@ async def _store(settings: Settings) -> str:
     try:
         vault.open(ENCRYPTION_CHECK, "", found.encryption_check)
     except SealBroken:
-        raise NotRightError("sealed with another key: put the old KEY_ENCRYPTION_KEYS back.") from None
+        raise NotRightError("encrypted with a different key. Put the old KEY_ENCRYPTION_KEYS back.") from None
     for server, row in found.keys.items():
         try:
             vault.open(PURPOSE, str(server), row.sealed)
@@ -128,31 +132,31 @@ async def _store(settings: Settings) -> str:
             broken.append(str(server))
     if broken:
         raise NotRightError(
-            f"{len(broken)} of {len(found.keys)} keys do not open with KEY_ENCRYPTION_KEYS. Put the old one "
-            f"back, or have these servers set their keys again: {', '.join(broken[:5])}."
+            f"{len(broken)} of {len(found.keys)} keys can't be decrypted with KEY_ENCRYPTION_KEYS. Put the "
+            f"old one back, or ask these servers to set their keys again: {', '.join(broken[:5])}."
         )
-    return f"{found.reloads} reloads, {len(found.keys)} keys, and all of these open"
+    return f"{found.reloads} reloads, {len(found.keys)} keys, all readable"
 
 
 async def _model_api(settings: Settings) -> str:
     if _is_readable_on_the_way(settings.model_api_url):
-        raise NotRightError("MODEL_API_URL is http: everybody on the way can read the keys. Use https.")
+        raise NotRightError("MODEL_API_URL is http: anyone on the way can read the keys. Use https.")
     async with open_session() as session:
         hosts = Hosts(session, settings.model_api_hosts)
         current = hosts.current
         said, trouble, _ = await current.check_key(_INVENTED)
         others = [(other.host, await other.check_key(_INVENTED)) for other in hosts.others(current)]
     if said is KeyCheck.VALID:
-        raise NotRightError(f"{current.host} takes an invented key. Is MODEL_API_URL right?")
+        raise NotRightError(f"{current.host} accepts a made-up key. Is MODEL_API_URL right?")
     if said is KeyCheck.COULD_NOT_CHECK:
         raise NotRightError(
             f"{current.host} {trouble or _UNCLEAR}. Are MODEL_API_URL and MODEL_API_VERSION right, is there "
-            "a newer version of the bot, and may this machine reach it?"
+            "a newer version of the bot, and can this machine reach it?"
         )
-    answers = [f"{current.host} answers, and refuses an invented key as it should"]
+    answers = [f"{current.host} answers, and rejects a made-up key as it should"]
     for host, (said, trouble, _) in others:
-        as_well = "does so too" if said is KeyCheck.INVALID else trouble or _UNCLEAR
-        answers.append(f"{host}, which is asked about keys that the first one refuses, {as_well}")
+        as_well = "does so, too" if said is KeyCheck.INVALID else trouble or _UNCLEAR
+        answers.append(f"{host}, which is asked about keys that the first one rejects, {as_well}")
     return "; ".join(answers)
 
 
@@ -165,25 +169,25 @@ def _is_readable_on_the_way(url: str) -> bool:
 async def _clock(portal: Portal) -> str:
     behind = portal.behind
     if behind is None:
-        raise NotRightError("Discord did not say what time it is.")
+        raise NotRightError("Discord didn't say what time it is.")
     if abs(behind) > MAX_SKEW:
         raise NotRightError(
-            f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} Discord's. Let NTP set it: "
-            "countdowns and ready times come out wrong."
+            f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} Discord's. Let NTP set it, "
+            "or countdowns and ready times will be wrong."
         )
-    return "right to within 2 s"
+    return "accurate to within 2 s"
 
 
 async def _application(portal: Portal) -> str:
     info = await portal.application_info()
     if info.interactions_endpoint_url:
         raise NotRightError(
-            "has an Interactions Endpoint URL, so Discord sends commands there and not to the bot. Empty it "
+            "has an Interactions Endpoint URL, so Discord sends commands there and not to the bot. Clear it "
             "in the developer portal, under General Information."
         )
     if info.bot_require_code_grant:
         raise NotRightError(
-            "requires a code grant, so the invite link does not work. Switch it off under Bot in the portal."
+            "requires a code grant, so the invite link doesn't work. Turn it off under Bot in the portal."
         )
     public = "public" if info.bot_public else "private: only you can invite it"
     return f"{info.name}, {public}; invite it with {invitation(info.id)}"
@@ -194,17 +198,17 @@ async def _gateway(portal: Portal) -> str:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}?v=10&encoding=json") as socket:
         hello = await socket.receive_json(timeout=CHECK_TIMEOUT)
     if hello.get("op") != _HELLO:
-        raise NotRightError("the gateway does not say hello. Is something between this machine and Discord?")
+        raise NotRightError("the gateway doesn't answer. Is a proxy or firewall in the way?")
     left, resets = logins["remaining"], time.time() + logins["reset_after"] / 1000
     if left <= 0:
         raise NotRightError(
-            f"{no_logins(resets)}, and the bot waits for that. Does something restart it all the time?"
+            f"{no_logins(resets)}, and the bot waits for that. Is something restarting it over and over?"
         )
     if left < LOGINS_LEFT:
         raise NotRightError(
-            f"only {left} logins are left today. Does something restart the bot all the time?"
+            f"only {left} logins are left today. Is something restarting the bot over and over?"
         )
-    return f"says hello; {shards} shard{'s' * (shards > 1)} advised, {left} logins left today"
+    return f"answers; Discord recommends {shards} shard{'s' * (shards > 1)}; {left} logins left today"
 
 
 async def _server(portal: Portal, server: int) -> str:
@@ -214,7 +218,7 @@ async def _server(portal: Portal, server: int) -> str:
         channels = await portal.http.get_all_guild_channels(server)
     except (discord.NotFound, discord.Forbidden):
         link = invitation(portal.application_id or 0, server)
-        raise NotRightError(f"the bot is not in server {server}. Invite it: {link}") from None
+        raise NotRightError(f"the bot isn't in server {server}. Invite it: {link}") from None
     # Discord leaves out what the bot may not view (since November 2026), and says nothing of it; discord.py
     # takes no channel where it does not know the type of one.
     state = portal._connection  # noqa: SLF001
@@ -228,18 +232,18 @@ async def _server(portal: Portal, server: int) -> str:
     ]
     if not written:
         raise NotRightError(
-            f"in {guild.name} the bot sees no text channel. Give it View Channel where it is to be used: "
-            "without it countdowns and pings work for 14 minutes only."
+            f"in {guild.name} the bot can't see any text channel. Give it View Channel where you want to use "
+            "it: without that, countdowns and pings work for 14 minutes only."
         )
     if lacking:
         more = f" and {len(lacking) - _SHOWN_CHANNELS} more" if len(lacking) > _SHOWN_CHANNELS else ""
         raise NotRightError(
             f"in {guild.name} the bot lacks permissions in {', '.join(lacking[:_SHOWN_CHANNELS])}{more}. "
-            "Countdowns work there all the same; pings come as follow-ups, for 14 minutes."
+            "Countdowns still work there; pings come as follow-ups, for up to 14 minutes."
         )
     return (
-        f"in {guild.name} the bot has its permissions in every text channel that it can see "
-        f"({len(written)}). Discord does not say whether there are others"
+        f"in {guild.name} the bot has its permissions in every text channel it can see "
+        f"({len(written)}). Discord doesn't say whether there are others"
     )
 
 

@@ -24,12 +24,12 @@ from bot.store.rows import EVENT, KEY, PAID, RELOAD, WATCH
 
 _NOT_RIGHT = 1
 _OF_PERSON = {
-    person.DELETED: "reloads that nobody else asked for (deleted)",
+    person.DELETED: "reloads that nobody else requested (deleted)",
     RELOAD.word: "other reloads",
     KEY.word: "keys (they stay)",
-    WATCH.word: "watched models (no more)",
-    PAID.word: "test images of the last day",
-    EVENT.word: "of what moderators were told (that stays)",
+    WATCH.word: "watched models",
+    PAID.word: "test images from the last day",
+    EVENT.word: "notices to moderators (they stay)",
 }
 """What each kind of row is to the self-hoster."""
 
@@ -53,15 +53,17 @@ def _backup(arguments: argparse.Namespace) -> int:
     try:
         settings = load_settings()
         if settings.store_url.get_secret_value():
-            raise SettingsError(["STORE_URL: is a database. Copy it with pg_dump, also while the bot runs."])
+            raise SettingsError(
+                ["STORE_URL is a database. Copy it with pg_dump, even while the bot is running."]
+            )
         if arguments.keep is not None:
             today = datetime.now(UTC).date()
             made = back_up(settings.data_dir, Path(arguments.file), arguments.keep, today)
-            print(f"{made.path}: {made.size} bytes, checked. Older ones removed: {made.removed}.")  # noqa: T201
+            print(f"{made.path}: {made.size} bytes, checked. Old copies removed: {made.removed}.")  # noqa: T201
             return 0
         size = store.backup(settings.data_dir, Path(arguments.file))
     except OSError as error:
-        raise SettingsError([f"{arguments.file}: cannot be written ({error.strerror})."]) from None
+        raise SettingsError([f"{arguments.file} can't be written ({error.strerror})."]) from None
     print(f"{arguments.file}: {size} bytes, checked. To restore, put it into DATA_DIR as rewarm.db.")  # noqa: T201
     return 0
 
@@ -70,19 +72,20 @@ async def _forget(arguments: argparse.Namespace) -> int:
     if arguments.person is not None:
         return await _forget_person(arguments.person, is_rehearsal=arguments.dry_run)
     if arguments.dry_run:
-        raise SettingsError(["--dry-run: goes with --person."])
+        raise SettingsError(["--dry-run works only with --person."])
     reloads, had_key = await store.forget(load_settings(), arguments.server)
-    print(f"Deleted of {arguments.server}: {reloads} reloads, {'a key' if had_key else 'no key'}.")  # noqa: T201
+    had = "a key" if had_key else "no key"
+    print(f"Deleted everything about server {arguments.server}: {reloads} reloads, {had}.")  # noqa: T201
     return 0
 
 
 async def _forget_person(id_: int, *, is_rehearsal: bool) -> int:
     found = await person.forget(load_settings(), id_, is_rehearsal=is_rehearsal)
-    done = "Would be" if is_rehearsal else "Now"
+    done = "Would remove" if is_rehearsal else "Removed"
     said = [f"{found[what]} {words}" for what, words in _OF_PERSON.items() if found[what]]
-    print(f"{done} without {id_}: {', '.join(said) or 'nothing names this person'}.")  # noqa: T201
+    print(f"{done} {id_} from: {', '.join(said)}." if said else f"Nothing names {id_}.")  # noqa: T201
     if left := found[person.OPEN]:
-        print(f"Left alone: {left} open reloads. With the bot running they end, within a day; then again.")  # noqa: T201
+        print(f"Left alone: {left} open reloads. Run the bot until they end (a day at most), then try again.")  # noqa: T201
     return _NOT_RIGHT if left and not is_rehearsal else 0
 
 
@@ -90,9 +93,9 @@ async def _move(_: argparse.Namespace) -> int:
     try:
         count = await move(load_settings())
     except asyncio.CancelledError:  # Ctrl-C
-        print("Stopped. Begin again, it goes on.", file=sys.stderr)  # noqa: T201
+        print("Stopped. Run it again to continue.", file=sys.stderr)  # noqa: T201
         raise
-    print(f"Copied and compared: {count} rows. The file in DATA_DIR is as it was; the bot uses STORE_URL.")  # noqa: T201
+    print(f"Copied and compared {count} rows. The file in DATA_DIR is unchanged; the bot now uses STORE_URL.")  # noqa: T201
     return 0
 
 
@@ -102,7 +105,7 @@ async def _servers(arguments: argparse.Namespace) -> int:
     except discord.LoginFailure:
         raise
     except TROUBLE as error:
-        print(f"Discord: {why(error)}", file=sys.stderr)  # noqa: T201
+        print(why(error), file=sys.stderr)  # noqa: T201
         return _NOT_RIGHT
 
 

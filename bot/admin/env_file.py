@@ -22,7 +22,7 @@ def faults(path: Path = ENV) -> str:
     for name in dotenv_values(path):
         meant = difflib.get_close_matches(name.upper(), settings, 1, _ALIKE)
         if meant and meant != [name.upper()]:
-            said.append(f"{name} in {path} is no setting. Did you mean {meant[0]}?")
+            said.append(f"{name} in {path} isn't a setting. Did you mean {meant[0]}?")
     if path.stat().st_mode & _OTHERS:
         said.append(f"Others on this machine can read {path}, and the token in it: chmod 600 {path}")
     return " ".join(said)

@@ -23,7 +23,9 @@ from bot.store import file
 from bot.vault import new_encryption_key
 
 _TOKEN, _KEYS = "DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"
-_HEAD = "# Made by `init`; docs/SETTINGS.md has all settings. Keep a copy of the encryption key elsewhere.\n"
+_HEAD = (
+    "# Written by `init`; docs/SETTINGS.md has all settings. Keep a copy of the encryption key elsewhere.\n"
+)
 _TRIES = 3
 _SHAPE = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
 """The application's id, a time and a seal (Discord's page on authentication)."""
@@ -39,25 +41,25 @@ def init() -> None:
     api_url = known.get("DISCORD_API_URL", "")
     new: dict[str, str] = {}
     if _TOKEN in known:
-        _say(f"{_TOKEN}: there already.")
+        _say(f"{_TOKEN}: already set.")
         application = asyncio.run(_application(known[_TOKEN], api_url))
     else:
         new[_TOKEN], application = _ask_for_token(api_url)
     if _KEYS in known:
-        _say(f"{_KEYS}: there already.")
+        _say(f"{_KEYS}: already set.")
     else:
         new[_KEYS] = _make_key(Path(known.get("DATA_DIR", "data")))
-        _say(f"{_KEYS}: made. Keep a copy elsewhere: without it the stored keys are lost.")
+        _say(f"{_KEYS}: created. Keep a copy somewhere else; without it the stored keys are lost.")
     if new:
         _write(new)
         _say(f"Written to {ENV}, which only you can read.")
     elif ENV.exists() and ENV.stat().st_mode & 0o077:
         ENV.chmod(0o600)
-        _say(f"{ENV} could be read by others; now only by you.")
+        _say(f"{ENV} was readable by others; now only you can read it.")
     if application is not None:
         _say(f"\nInvite the bot to a server:\n\n  {invitation(application)}\n")
     _say(_model_api())
-    _say(f"Then: `{as_typed('check')}` looks whether all is right, `{as_typed('run')}` starts the bot.")
+    _say(f"Next: `{as_typed('check')}` checks your setup, `{as_typed('run')}` starts the bot.")
 
 
 def _model_api() -> str:
@@ -69,7 +71,7 @@ def _model_api() -> str:
     current, *others = (urlsplit(host).netloc for host in hosts.values())
     if not others:
         return f"Servers' API keys go to {current} only."
-    return f"Servers' API keys go to {current}; one that it refuses, also to {', '.join(others)}."
+    return f"Servers' API keys go to {current}; any it rejects also go to {', '.join(others)}."
 
 
 def _read_env() -> dict[str, str]:
@@ -77,13 +79,16 @@ def _read_env() -> dict[str, str]:
         return {name: value for name, value in dotenv_values(ENV).items() if value}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError([f"{ENV}: cannot be read ({reason}). Move it away, and begin again."]) from None
+        raise SettingsError(
+            [f"{ENV} can't be read ({reason}). Move it out of the way and start again."]
+        ) from None
 
 
 def _make_key(folder: Path) -> str:
     if (folder / file.NAME).exists():
-        there = f"is missing, but {folder} holds a store that was sealed with one"
-        raise SettingsError([f"{_KEYS}: {there}. Put that into {ENV}; if it is lost, move {folder} away."])
+        missing = f"{_KEYS} is missing, but the store in {folder} was encrypted with one"
+        lost = f"if you have lost it, move {folder} out of the way"
+        raise SettingsError([f"{missing}. Put that key into {ENV}; {lost}."])
     return new_encryption_key()
 
 
@@ -96,13 +101,13 @@ def _ask_for_token(api_url: str) -> tuple[str, int | None]:
             return token, asyncio.run(_application(token, api_url))
         except SettingsError as error:
             _say(str(error))
-    raise SettingsError(["Nothing was written: there is no token that Discord takes."])
+    raise SettingsError(["Nothing was written: no valid token was entered."])
 
 
 def _read_token() -> str:
     if sys.stdin.isatty():
         return getpass.getpass(
-            "The bot's token (from discord.com/developers, under Bot; not shown): "
+            "The bot's token (from discord.com/developers, under Bot; hidden while you type): "
         ).strip()
     return sys.stdin.readline().strip()
 
@@ -111,16 +116,16 @@ async def _application(token: str, api_url: str) -> int | None:
     """The application's id; None where Discord cannot be asked. Raises SettingsError for a refused token."""
     if not re.fullmatch(_SHAPE, token) or len(token) > _MAX_TOKEN:
         raise SettingsError(
-            [f"{_TOKEN}: this is no bot token: three parts with dots between. Copy it once more."]
+            [f"{_TOKEN}: that isn't a bot token (three parts with dots between them). Copy it again."]
         )
-    refused = SettingsError([f"{_TOKEN}: Discord refuses this token. Copy it once more."])
+    refused = SettingsError([f"{_TOKEN}: Discord rejects this token. Copy it again."])
     try:
         async with open_portal(token, api_url) as portal:
             return portal.application_id
     except discord.LoginFailure:
         raise refused from None
     except TROUBLE as error:
-        _say(f"The token was not checked: {why(error)}")
+        _say(f"The token wasn't checked: {why(error)}")
         _say(f"`{as_typed('check')}` does that later, and prints the invite link.")
         return None
 
@@ -138,7 +143,7 @@ def _write(new: dict[str, str]) -> None:
             written.write("\n".join([*kept, *(f"{name}={value}" for name, value in new.items())]) + "\n")
         part.replace(ENV.resolve())
     except OSError as error:
-        raise SettingsError([f"{ENV}: cannot be written ({error.strerror})."]) from None
+        raise SettingsError([f"{ENV} can't be written ({error.strerror})."]) from None
 
 
 def _say(text: str) -> None:

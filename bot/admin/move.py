@@ -37,13 +37,13 @@ async def move(settings: Settings) -> int:
     """
     url = settings.store_url.get_secret_value()
     if not url:
-        raise SettingsError(["STORE_URL: is empty. Set it to where the store is to go."])
+        raise SettingsError(["STORE_URL is empty. Set it to where the store should go."])
     store.path_of(settings.data_dir)
     with file.trouble(settings.data_dir), closing(file.claim(settings.data_dir)):
         database = await Database.open(url, Metrics())
         try:
             if await database.do(CHUNK_TIMEOUT, lambda connection: connection.fetchval(_LIVING)):
-                raise DatabaseUnusable("a bot is running on the database: stop it first")
+                raise DatabaseUnusable("a bot is using the database: stop it first")
             for work in (functools.partial(_compare, is_copied=False), _copy, _compare):
                 count = 0
                 for some in _pages(settings):
@@ -52,7 +52,7 @@ async def move(settings: Settings) -> int:
         except StoreUnusable:
             raise
         except StoreTrouble as error:
-            raise DatabaseUnusable(f"{error}: begin again, it goes on") from None
+            raise DatabaseUnusable(f"{error}: run it again to continue") from None
         finally:
             database.close()
     return count
@@ -88,7 +88,7 @@ async def _compare(connection: Connection, rows: Mapping[str, StoredRow], *, is_
             continue
         if name not in found or orjson.loads(found[name]) != orjson.loads(sql.packed(row)):
             raise DatabaseUnusable(
-                f"holds another {name} than {file.NAME}: begin with a database that no bot has used"
+                f"the database holds a different {name} than {file.NAME}: use one that no bot has used yet"
             )
 
 

@@ -86,7 +86,7 @@ def _changes(rows: Iterable[tuple[str, StoredRow, Any]], person: int) -> list[Ch
 
 def _check(left: list[Change]) -> None:
     if not all(change.is_open for change in left):
-        raise StoreUnusable("somebody has written meanwhile what names this person: begin again")
+        raise StoreUnusable("something naming this person was written in the meantime: run it again")
 
 
 def _in_file(folder: Path, person: int, *, is_rehearsal: bool) -> list[Change]:
@@ -111,7 +111,7 @@ def _look(path: Path, person: int) -> list[Change]:
             ((name, unpack(kind_of(name), name, orjson.loads(value)), None) for name, value in found), person
         )
     except ValueError:
-        raise StoreUnusable(f"{path} holds a record that this version cannot read: upgrade the bot") from None
+        raise StoreUnusable(f"{path} holds a record that this version can't read: upgrade the bot") from None
 
 
 def _write(path: Path, changes: list[Change]) -> None:
@@ -142,7 +142,7 @@ async def _in_database(url: str, person: int, *, is_rehearsal: bool) -> list[Cha
         except StoreUnusable:
             raise
         except StoreTrouble as error:
-            raise StoreUnusable(f"{error}: begin again, it goes on") from None
+            raise StoreUnusable(f"{error}: run it again to continue") from None
         finally:
             opened.close()
         if is_last:

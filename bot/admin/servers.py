@@ -19,7 +19,7 @@ async def servers(settings: Settings, do: str, server: int | None) -> int:
     blocked = Blocklist(settings.data_dir)
     if do == "unblock":
         blocked.remove(server or 0)
-        _say(f"{server} may invite the bot again.")
+        _say(f"{server} can invite the bot again.")
         return 0
     portal_of = open_portal(settings.discord_token.get_secret_value(), settings.discord_api_url)
     async with asyncio.timeout(COMMAND_TIMEOUT), portal_of as portal:
@@ -28,7 +28,7 @@ async def servers(settings: Settings, do: str, server: int | None) -> int:
             return 0
         if do == "block":
             blocked.add(server or 0)  # first: it may be invited again at once
-            _say(f"{server} is blocked: if it invites the bot, the bot leaves.")
+            _say(f"{server} is blocked: whenever it invites the bot, the bot leaves.")
         return await _leave(portal, server or 0, was_blocked=do == "block")
 
 
@@ -48,9 +48,10 @@ async def _leave(portal: Portal, server: int, *, was_blocked: bool) -> int:
     try:
         await portal.http.leave_guild(server)
     except discord.NotFound:
-        _say(f"The bot is not in {server}.")
+        _say(f"The bot isn't in {server}.")
         return 0 if was_blocked else 1
-    _say(f"The bot has left {server}. Running, it deletes what it kept of it; else: `forget {server}`.")
+    _say(f"The bot has left {server}. If it is running, it deletes what it kept about that server;")
+    _say(f"otherwise run `forget {server}`.")
     return 0
 
 

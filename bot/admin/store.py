@@ -23,7 +23,7 @@ LOOK_TIMEOUT = 20.0
 """Without any progress."""
 _COPIED_PAGES = 256
 """Of 4 KiB."""
-_WHY = "DATA_DIR is wrong, or the bot has not been started yet"
+_WHY = "DATA_DIR is wrong, or the bot hasn't been started yet"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ async def look(settings: Settings) -> Found:
     try:
         return await while_it_moves(lambda moves: _look_into_file(folder, moves), LOOK_TIMEOUT)
     except TimeoutError:
-        raise StoreAway(f"{folder} does not answer: look after its disk") from None
+        raise StoreAway(f"{folder} doesn't answer: check its disk") from None
 
 
 def _look_into_file(folder: Path, moves: Callable[[], None]) -> Found:
@@ -90,13 +90,13 @@ def path_of(folder: Path) -> Path:
     path = folder / file.NAME
     try:
         if not path.is_file():
-            raise StoreUnusable(f"{path} does not exist: {_WHY}")
+            raise StoreUnusable(f"{path} doesn't exist: {_WHY}")
     except OSError as error:
         raise StoreUnusable(
-            f"{path} cannot be read ({error.strerror}): use the bot's own user, or root"
+            f"{path} can't be read ({error.strerror}): use the bot's own user, or root"
         ) from None
     if not os.access(path, os.R_OK):
-        raise StoreUnusable(f"{path} cannot be read: use the bot's own user, or root")
+        raise StoreUnusable(f"{path} can't be read: use the bot's own user, or root")
     return path
 
 
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
             yield db
     except sqlite3.Error as error:
-        raise StoreUnusable(f"{path} cannot be read: {error}") from None
+        raise StoreUnusable(f"{path} can't be read: {error}") from None
 
 
 @contextmanager
@@ -130,10 +130,10 @@ def rows(folder: Path, moves: Callable[[], None] = lambda: None) -> Iterator[Ite
 def _read(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str, StoredRow]]:
     try:
         if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away")
+            raise StoreUnusable(f"{path} is damaged: restore a backup, or move it out of the way")
         yield from file.rows(db, path)
     except (sqlite3.Error, ValueError, TypeError):
-        raise StoreUnusable(f"{path} is damaged: restore a backup, or move it away") from None
+        raise StoreUnusable(f"{path} is damaged: restore a backup, or move it out of the way") from None
 
 
 def backup(folder: Path, target: Path) -> int:
@@ -149,8 +149,8 @@ def backup(folder: Path, target: Path) -> int:
             try:
                 _copy(db, target)
             except sqlite3.Error as error:
-                why = f"{path} could not be copied ({error})"
-                raise StoreUnusable(f"{why}: there may be no room for the copy") from None
+                why = f"{path} couldn't be copied ({error})"
+                raise StoreUnusable(f"{why}: is there room for the copy?") from None
             with _opened(target) as copy:  # as it would be opened to restore it
                 _check(copy, path)
             undo.pop_all()
@@ -182,7 +182,7 @@ def store_id(folder: Path) -> int:
 def _check(copy: sqlite3.Connection, path: Path) -> None:
     """Raises StoreUnusable where the copy is no sound store."""
     if file.FORMAT_ADDRESS not in [name for name, _ in _read(copy, path)]:
-        raise StoreUnusable(f"{path} is damaged, or no store: the copy would be, too")
+        raise StoreUnusable(f"{path} is damaged or isn't a store, and so would be the copy")
 
 
 async def forget(settings: Settings, server: int) -> tuple[int, bool]:

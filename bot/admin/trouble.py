@@ -11,19 +11,19 @@ def why(error: Exception) -> str:
     match error:
         case LimitedError():
             wait = f"{error.wait:.0f} s" if error.wait else "an hour"
-            return f"Discord asks to slow down (429). Wait {wait}; does something else here call it?"
+            return f"Discord wants us to slow down (429). Wait {wait}. Is something else here calling it?"
         case DownError() | discord.DiscordServerError():
-            return f"Discord is in trouble (status {error.status}). Try again in a while."
+            return f"Discord is having problems (status {error.status}). Try again later."
         case discord.HTTPException():
-            return f"Discord refuses that (status {error.status})."
+            return f"Discord rejects that (status {error.status})."
         case NotDiscordError():
-            return "a web page answers, not Discord. Is a proxy or a firewall in between?"
+            return "Discord didn't answer; a web page did. Is a proxy or firewall in the way?"
         case TimeoutError():
-            return "no answer in time. May this machine reach discord.com?"
+            return "Discord didn't answer in time. Can this machine reach discord.com?"
         case aiohttp.ClientConnectorDNSError():
-            return "its name cannot be looked up. Is this machine online?"
+            return "Discord's address can't be looked up. Is this machine online?"
         case aiohttp.ClientSSLError():
-            return "its certificate is not trusted. Is a proxy in between, or the clock wrong?"
+            return "Discord's certificate isn't trusted. Is a proxy in the way, or the clock wrong?"
         case OSError() | aiohttp.ClientConnectionError():
-            return "it cannot be reached. Is this machine online, may it reach discord.com?"
-    return "an answer that the bot does not understand. Is a proxy or a firewall in between?"
+            return "Discord can't be reached. Is this machine online, and can it reach discord.com?"
+    return "Discord gave an answer the bot doesn't understand. Is a proxy or firewall in the way?"

@@ -34,10 +34,10 @@ MAX_RESUMES = 5
 """A stream that broke so often in a row is not resumed again: what broke it would be sent again."""
 _LONGEST_PAUSE_EXPONENT = 6
 _TOKEN_REFUSED, _SHARDING_REQUIRED = 4004, 4011
-_UPGRADE = "Discord no longer takes what this version of the bot asks for (code {code}): upgrade the bot"
+_UPGRADE = "Discord no longer accepts what this version of the bot asks for (code {code}): upgrade the bot"
 _REFUSALS = {
-    4010: "SHARD_COUNT and SHARD_IDS: Discord does not know such a shard. Look at both, on each process",
-    4011: "SHARD_COUNT: Discord wants more shards for this bot. `check` says how many; set it everywhere",
+    4010: "SHARD_COUNT and SHARD_IDS: Discord doesn't know this shard. Check both, for each process",
+    4011: "SHARD_COUNT: Discord wants more shards for this bot. `check` shows how many; set it everywhere",
     4012: _UPGRADE,
     4013: _UPGRADE,
     4014: _UPGRADE,

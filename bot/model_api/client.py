@@ -44,7 +44,7 @@ RECONNECT_DELAY = 2.0
 
 _GONE = (404, 410)
 _CURE = (
-    "Look whether a newer version of the bot knows the address; MODEL_API_VERSION and MODEL_API_URL set it."
+    "See whether a newer version of the bot knows the address; MODEL_API_VERSION and MODEL_API_URL set it."
 )
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 

@@ -7,4 +7,6 @@ from bot.domain.errors import SettingsError
 _NEEDED = ("simcord", "linkify_it", "markdown_it", "PIL", "regex", "tzlocal")
 
 if any(find_spec(name) is None for name in _NEEDED):
-    raise SettingsError(["The sandbox needs its extra; in a clone: pipx install --force '.[sandbox]'."])
+    raise SettingsError(
+        ["The sandbox needs extra packages. In a clone, run: pipx install --force '.[sandbox]'"]
+    )

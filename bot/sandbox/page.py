@@ -122,8 +122,9 @@ def _on_a_desktop() -> bool:
 
 def _say(url: str, wanted: int) -> None:
     if wanted not in (0, urlsplit(url).port):
-        print(f"Port {wanted} is not free, so this sandbox has another one.")  # noqa: T201
+        print(f"Port {wanted} is taken, so this sandbox uses another one.")  # noqa: T201
     print(  # noqa: T201
-        f"The sandbox is open, on this computer only:\n\n  {url}\n\nCtrl-C ends it; nothing is left behind.",
+        f"The sandbox is running, on this computer only:\n\n  {url}\n\n"
+        "Press Ctrl-C to stop it. Nothing is left behind.",
         flush=True,
     )

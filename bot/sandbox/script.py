@@ -48,13 +48,14 @@ async def _converse(env: simcord.Env, seconds: float) -> bool:
     world = World.of(env)
     channel, mod, ana = world.channel, world.mod, world.ana
     stage = _Stage({mod.id: "mod", ana.id: "ana"})
-    print(f"Rewarm, a conversation with a stand-in model API. A reload takes {seconds:g} s here.\n")  # noqa: T201
+    print("A sample conversation with Rewarm and a stand-in for the model API.", end=" ")  # noqa: T201
+    print(f"A reload takes {seconds:g} s here.\n")  # noqa: T201
 
     stage.say("mod", "/key set")
     form = await mod.slash(channel, "key set")
-    stage.say("mod", "(pastes the key into a form that only mod sees)")
+    stage.say("mod", "(pastes the key into a form that only mod can see)")
     stored = await mod.submit_modal(form, {"key": "a-made-up-key"})
-    stage.say("Rewarm", f"(only mod sees this) {stored.response.content if stored.response else '?'}")
+    stage.say("Rewarm", f"(only mod can see this) {stored.response.content if stored.response else '?'}")
 
     stage.say("ana", f"/reload {_MODEL}")
     env.backend.subscribers.append(stage.watch)
@@ -98,7 +99,7 @@ class _Stage:
     def _readable(self, text: str) -> str:
         """As Discord would draw it: names for mentions, times of day, no markup."""
         draw: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
-            (r"<@(\d+)>", lambda found: "@" + self._people.get(int(found[1]), "somebody")),
+            (r"<@(\d+)>", lambda found: "@" + self._people.get(int(found[1]), "someone")),
             (r"<t:(\d+):\w>", lambda found: self._time_of_day(int(found[1]))),
             (r"</([\w ]+):\d+>", lambda found: "/" + found[1]),
             (r"\*\*|`", lambda _: ""),

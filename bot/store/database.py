@@ -36,20 +36,23 @@ _MAY_PASS = (
     asyncpg.TargetServerAttributeNotMatched,
 )
 _PID = "SELECT pg_backend_pid()"
-_WRONG_URL = "the URL is not right; what is special in a password is written as % and two digits, @ as %40"
-_POOLED = "what pools its connections must keep a whole session (PgBouncer: pool_mode=session)"
+_WRONG_URL = "the URL is wrong (special characters in the password must be percent-encoded, @ as %40)"
+_POOLED = "a connection pooler must keep whole sessions (PgBouncer: pool_mode=session)"
 _WHY: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.ClientConfigurationError, _WRONG_URL),
-    (asyncpg.InvalidAuthorizationSpecificationError, "it refuses this user, or the password"),
-    (asyncpg.InvalidCatalogNameError, "there is none of this name: make it, with this user as its owner"),
-    (asyncpg.InsufficientPrivilegeError, "this user may not make tables there: make it the database's owner"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "it rejects this user or the password"),
+    (
+        asyncpg.InvalidCatalogNameError,
+        "there is no database of this name: create it, with this user as its owner",
+    ),
+    (asyncpg.InsufficientPrivilegeError, "this user can't create tables there: make it the database's owner"),
     (asyncpg.ReadOnlySQLTransactionError, "it is read-only"),
     (asyncpg.TargetServerAttributeNotMatched, "it is a standby, which is read-only: name the primary"),
-    (asyncpg.TooManyConnectionsError, "it has no connection left: look at max_connections"),
-    (socket.gaierror, f"its host is not known, or {_WRONG_URL}"),
-    (ConnectionRefusedError, "nobody listens there: see that it runs, and that host and port are right"),
-    (TimeoutError, "it does not answer"),
-    (ssl.SSLError, "its certificate is not trusted, or for another host: look at sslmode and sslrootcert"),
+    (asyncpg.TooManyConnectionsError, "it has no connections left: check max_connections"),
+    (socket.gaierror, f"its host is unknown, or {_WRONG_URL}"),
+    (ConnectionRefusedError, "nothing is listening there: check that it's running, and the host and port"),
+    (TimeoutError, "it doesn't answer"),
+    (ssl.SSLError, "its certificate isn't trusted, or is for another host: check sslmode and sslrootcert"),
     (asyncpg.DuplicatePreparedStatementError, _POOLED),
     (asyncpg.InvalidSQLStatementNameError, _POOLED),
     (ValueError, _WRONG_URL),
@@ -167,7 +170,7 @@ async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:
             finally:
                 connection.terminate()
     except asyncpg.UndefinedTableError:
-        raise DatabaseEmpty("the database has no tables yet: the first start makes them") from None
+        raise DatabaseEmpty("the database has no tables yet: the first start creates them") from None
     except (*DATABASE_ERRORS, ValueError) as error:
         raise _unusable(error) from None
 
@@ -192,9 +195,9 @@ def named(error: Exception) -> str:
 
 
 def _unusable(error: Exception) -> DatabaseUnusable:
-    otherwise = "see that it runs, and that the URL is right"
+    otherwise = "check that it's running, and the URL"
     hint = next((said for kind, said in _WHY if isinstance(error, kind)), otherwise)
-    said = f"the database cannot be used ({named(error)}): {hint}"
+    said = f"the database can't be used ({named(error)}): {hint}"
     return DatabaseAway(said) if isinstance(error, _MAY_PASS) else DatabaseUnusable(said)
 
 
@@ -233,11 +236,11 @@ async def _suits(connection: Connection, url: str) -> None:
     if connection.get_server_version().major < OLDEST:
         raise DatabaseUnusable(f"the database is too old: PostgreSQL {OLDEST} or newer is needed")
     if await connection.fetchval("SHOW server_encoding") != "UTF8":
-        raise DatabaseUnusable("the database cannot hold every name: make one with ENCODING 'UTF8'")
+        raise DatabaseUnusable("the database can't store every name: create one with ENCODING 'UTF8'")
     async with asyncio.timeout(LANDING_TIMEOUT):
         pid = await connection.fetchval(_PID)
         if pid != connection.get_server_pid() and not await _keeps_session(connection, pid, url):
-            raise DatabaseUnusable(f"the database cannot be used: {_POOLED}")
+            raise DatabaseUnusable(f"the database can't be used: {_POOLED}")
 
 
 async def _keeps_session(connection: Connection, pid: int, url: str) -> bool:

@@ -66,8 +66,8 @@ def trouble(folder: Path) -> Iterator[None]:
     except OSError as error:
         why = f"{path} cannot be opened ({error.strerror})"
         if error.errno in _MAY_PASS:
-            raise StoreAway(f"{why}: look after its disk") from None
-        raise StoreUnusable(f"{why}: choose a folder that the bot may write to") from None
+            raise StoreAway(f"{why}: check its disk") from None
+        raise StoreUnusable(f"{why}: choose a folder the bot can write to") from None
     except (sqlite3.Error, RuntimeError) as error:
         raise StoreUnusable(f"{path} cannot be opened: {error}") from None
 
@@ -137,7 +137,7 @@ def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
     With plain sqlite3: sqlitedict can hang on a damaged one. `progress` is called now and then, from this
     thread. Raises StoreUnusable.
     """
-    damaged = f"{path} is damaged: restore a backup, or move it away to start anew"
+    damaged = f"{path} is damaged: restore a backup, or move it out of the way to start over"
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.set_progress_handler(progress, PROGRESS_STEPS)
@@ -219,7 +219,7 @@ def unpacked(page: list[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, S
         for name, value in page:
             yield name, unpack(kind_of(name), name, orjson.loads(value))
     except ValidationError:
-        unreadable = f"{path} holds a record that this version cannot read"
+        unreadable = f"{path} holds a record that this version can't read"
         raise StoreUnusable(f"{unreadable}: upgrade the bot, or restore a backup") from None
 
 
@@ -232,8 +232,8 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        why = "is not a folder" if folder.exists() else f"cannot be made ({error.strerror})"
-        raise StoreUnusable(f"{folder} {why}: choose a folder that the bot may write to") from None
+        why = "isn't a folder" if folder.exists() else f"can't be created ({error.strerror})"
+        raise StoreUnusable(f"{folder} {why}: choose a folder the bot can write to") from None
 
 
 def create(path: Path, mode: int) -> int:

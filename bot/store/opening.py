@@ -30,4 +30,4 @@ async def open_store(url: SecretStr, folder: Path, metrics: Metrics) -> Store:
     try:
         return await while_it_moves(lambda moves: EmbeddedStore(folder, metrics, moves), OPEN_TIMEOUT)
     except TimeoutError:
-        raise StoreAway(f"{folder} does not answer: look after its disk") from None
+        raise StoreAway(f"{folder} doesn't answer: check its disk") from None

@@ -68,7 +68,7 @@ class PostgresStore(Past):
                 break
         else:
             database.close()
-            raise DatabaseUnusable("the database is slow, or does not take what we write: look at its log")
+            raise DatabaseUnusable("the database is slow or rejects our writes: check its log")
         store = cls(database, lease)
         with suppress(StoreTrouble):  # the newest first, before anybody looks; it is tried again
             await store.inspect()

@@ -91,7 +91,7 @@ async def test_check_before_the_first_start(wire: Wire) -> None:
     wire.api.balances = [INVALID]
     said = await run(wire, "check")
     assert said.status == 0
-    assert "the first start makes it" in said.line("store")
+    assert "the first start creates it" in said.line("store")
     assert not (wire.folder / "data").exists()
 
 
@@ -103,8 +103,8 @@ async def test_check_says_each_thing_that_is_wrong(used: Wire) -> None:
     said = await run(used, "check", "--server", str(used.guild.id), KEY_ENCRYPTION_KEYS=new_encryption_key())
     assert said.status == 1
     assert said.line("disk").startswith("✓")
-    assert re.match(r"✗ .*put the old KEY_ENCRYPTION_KEYS back", said.line("store"))
-    assert re.match(r"✗ .* takes an invented key", said.line("model API"))
+    assert re.match(r"✗ .*Put the old KEY_ENCRYPTION_KEYS back", said.line("store"))
+    assert re.match(r"✗ .* accepts a made-up key", said.line("model API"))
     assert re.match(r"✗ .*(29|30|31) s behind Discord's", said.line("clock"))
     assert re.match(r"✗ .*Interactions Endpoint URL", said.line("application"))
     assert re.match(
@@ -120,18 +120,18 @@ async def test_check_of_a_server_says_what_it_can_know(used: Wire) -> None:
     used.server.add_channel(used.guild, "new", 99)
     said = await run(used, "check", "--server", str(used.guild.id))
     assert (said.status, said.err) == (0, ""), said.out
-    assert "in every text channel that it can see (1)" in said.line("server")
-    assert "Discord does not say whether there are others" in said.line("server")
+    assert "in every text channel it can see (1)" in said.line("server")
+    assert "Discord doesn't say whether there are others" in said.line("server")
     used.general.may_view = False
     said = await run(used, "check", "--server", str(used.guild.id))
     assert said.status == 1
-    assert re.match(r"✗ .*sees no text channel\. Give it View Channel", said.line("server"))
+    assert re.match(r"✗ .*can't see any text channel\. Give it View Channel", said.line("server"))
 
 
 async def test_check_with_a_token_that_discord_refuses(wire: Wire) -> None:
     said = await run(wire, "check", DISCORD_TOKEN="refused.by.discord")
     assert said.status == 1
-    assert said.line("token").startswith("✗ token: Discord refuses it")
+    assert said.line("token").startswith("✗ token: Discord rejects it")
     assert "gateway" not in said.out
 
 
@@ -148,11 +148,14 @@ async def test_check_where_something_does_not_answer(wire: Wire, what: str) -> N
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"status": 429, "headers": {"Retry-After": "7", "Via": "1.1"}}, "asks to slow down (429). Wait 7 s"),
-        ({"status": 503}, "in trouble (status 503). Try again in a while"),
+        (
+            {"status": 429, "headers": {"Retry-After": "7", "Via": "1.1"}},
+            "wants us to slow down (429). Wait 7 s",
+        ),
+        ({"status": 503}, "having problems (status 503). Try again later"),
         ({"status": 200, "edge": True}, "a web page answers, not Discord. Is a proxy"),
         ({"status": 403, "edge": True}, "a web page answers, not Discord. Is a proxy"),
-        ({"reset": "before"}, "cannot be reached. Is this machine online"),
+        ({"reset": "before"}, "can't be reached. Is this machine online"),
     ],
 )
 async def test_check_says_why_discord_was_not_asked(wire: Wire, fault: dict[str, Any], said: str) -> None:
@@ -168,7 +171,7 @@ async def test_check_looks_at_the_env_file(wire: Wire) -> None:
     env.chmod(0o644)
     said = await run(wire, "check")
     assert said.status == 1
-    assert "RELOAD_SECOND in .env is no setting. Did you mean RELOAD_SECONDS?" in said.line("settings")
+    assert "RELOAD_SECOND in .env isn't a setting. Did you mean RELOAD_SECONDS?" in said.line("settings")
     assert "Others on this machine can read .env" in said.line("settings")
     assert "COMPOSE" not in said.out
     assert "log_level" not in said.out
@@ -179,7 +182,7 @@ async def test_check_looks_at_the_env_file(wire: Wire) -> None:
 
 async def test_check_warns_of_keys_that_can_be_read_on_the_way(wire: Wire) -> None:
     said = await run(wire, "check", MODEL_API_URL="http://models.example")
-    assert "everybody on the way can read the keys. Use https" in said.line("model API")
+    assert "anyone on the way can read the keys. Use https" in said.line("model API")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
@@ -196,7 +199,7 @@ async def test_check_into_head_or_a_plain_terminal_ends_without_a_traceback(
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await asyncio.wait_for(shell.communicate(), 60)
-    assert b"settings: right" in out
+    assert b"settings: OK" in out
     assert err == b""
 
 
@@ -233,20 +236,20 @@ async def test_check_says_which_key_does_not_open(wire: Wire) -> None:
     store.close()
     said = await run(wire, "check")
     assert said.status == 1
-    assert re.match(rf"✗ .*1 of 1 keys do not open .*{wire.guild.id}", said.line("store"))
+    assert re.match(rf"✗ .*1 of 1 keys can't be decrypted .*{wire.guild.id}", said.line("store"))
 
 
 async def test_check_where_the_data_folder_is_a_file(wire: Wire) -> None:
     (wire.folder / "data").write_text("a file")
     said = await run(wire, "check")
     assert said.status == 1
-    assert re.match(r"✗ .*not a folder that this user may write to", said.line("disk"))
+    assert re.match(r"✗ .*isn't a folder this user can write to", said.line("disk"))
 
 
 async def test_check_with_settings_missing(wire: Wire) -> None:
     said = await run(wire, "check", DISCORD_TOKEN=None)
     assert said.status == 2
-    assert said.err.startswith("DISCORD_TOKEN: is missing")
+    assert said.err.startswith("DISCORD_TOKEN is missing")
 
 
 # backup
@@ -274,7 +277,7 @@ async def test_backup_overwrites_nothing(used: Wire) -> None:
     target.write_text("mine")
     said = await run(used, "backup", str(target))
     assert said.status == 2
-    assert said.err == f"{target}: cannot be written (File exists).\n"
+    assert said.err == f"{target} can't be written (File exists).\n"
     assert target.read_text() == "mine"
 
 
@@ -289,10 +292,10 @@ async def test_a_daily_backup_is_restored_as_the_page_says(wire: Wire) -> None:
         await process.wait()
     assert (said.status, said.err) == (0, "")
     [copy] = folder.iterdir()
-    assert re.fullmatch(rf"{copy}: \d+ bytes, checked\. Older ones removed: 0\.\n", said.out)
+    assert re.fullmatch(rf"{copy}: \d+ bytes, checked\. Old copies removed: 0\.\n", said.out)
     assert CANARY.encode() not in copy.read_bytes()
     said = await run(wire, "forget", str(wire.guild.id))
-    assert said.out == f"Deleted of {wire.guild.id}: 0 reloads, a key.\n"
+    assert said.out == f"Deleted everything about server {wire.guild.id}: 0 reloads, a key.\n"
 
     page = (ROOT / "docs" / "OPERATIONS.md").read_text()
     commands = page.partition("## Restore a backup")[2].partition("```sh\n")[2].partition("```")[0]
@@ -318,7 +321,7 @@ async def test_how_many_to_keep_is_checked(wire: Wire, keep: str) -> None:
 
 async def test_daily_backups_where_they_cannot_be(used: Wire) -> None:
     said = await run(used, "backup", "--keep", "7", "nowhere")
-    assert (said.status, said.err) == (2, "nowhere: cannot be written (No such file or directory).\n")
+    assert (said.status, said.err) == (2, "nowhere can't be written (No such file or directory).\n")
     url = "postgresql://rewarm@127.0.0.1:9/rewarm"
     said = await run(used, "backup", "--keep", "7", str(used.folder), STORE_URL=url)
     assert said.status == 2
@@ -328,7 +331,7 @@ async def test_daily_backups_where_they_cannot_be(used: Wire) -> None:
 async def test_backup_without_a_store(wire: Wire) -> None:
     said = await run(wire, "backup", "copy.db")
     assert said.status == 2
-    assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist")
+    assert said.err.startswith("DATA_DIR: data/rewarm.db doesn't exist")
     assert not (wire.folder / "copy.db").exists()
 
 
@@ -350,7 +353,7 @@ async def test_forget_and_block_in_a_wrong_place_say_so(wire: Wire) -> None:
     for command in (("forget", "123456789012345678"), ("servers", "block", "123456789012345678")):
         said = await run(wire, *command)
         assert said.status == 2
-        assert said.err.startswith("DATA_DIR: data/rewarm.db does not exist: DATA_DIR is wrong")
+        assert said.err.startswith("DATA_DIR: data/rewarm.db doesn't exist: DATA_DIR is wrong")
     assert not (wire.folder / "data").exists()
 
 
@@ -366,19 +369,22 @@ async def test_forget_deletes_all_of_a_server_bytes_included(wire: Wire) -> None
         await process.wait()
     assert b"canary-model" in (wire.folder / "data" / NAME).read_bytes()
     said = await run(wire, "forget", str(wire.guild.id))
-    assert (said.status, said.out) == (0, f"Deleted of {wire.guild.id}: 1 reloads, a key.\n")
+    assert (said.status, said.out) == (
+        0,
+        f"Deleted everything about server {wire.guild.id}: 1 reloads, a key.\n",
+    )
     for path in (wire.folder / "data").iterdir():
         assert b"canary-model" not in path.read_bytes()
         assert str(wire.guild.id).encode() not in path.read_bytes()
     said = await run(wire, "forget", str(wire.guild.id))
-    assert said.out == f"Deleted of {wire.guild.id}: 0 reloads, no key.\n"
+    assert said.out == f"Deleted everything about server {wire.guild.id}: 0 reloads, no key.\n"
 
 
 @pytest.mark.parametrize("server", ["abc", "12", "-5", "1" * 30])
 async def test_a_servers_id_is_checked(wire: Wire, server: str) -> None:
     said = await run(wire, "servers", "leave", "--", server)
     assert said.status == 2
-    assert "must be a server's id" in said.err
+    assert "must be a server ID" in said.err
 
 
 # servers
@@ -483,7 +489,7 @@ async def test_init_keeps_what_is_there(wire: Wire) -> None:
     assert text.count("DISCORD_TOKEN=") == 1
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     said = await _init(wire, "")
-    assert said.out.startswith("DISCORD_TOKEN: there already.")
+    assert said.out.startswith("DISCORD_TOKEN: already set.")
     assert env.read_text() == text
 
 
@@ -494,7 +500,7 @@ async def test_init_makes_no_second_key_for_a_store(wire: Wire) -> None:
         await process.wait()
     said = await _init(wire, wire.server.token)
     assert said.status == 2
-    assert "is missing, but data holds a store that was sealed with one" in said.err
+    assert "is missing, but the store in data was encrypted with one" in said.err
     assert not (wire.folder / ".env").exists()
 
 
@@ -503,7 +509,7 @@ async def test_init_closes_a_file_that_others_could_read(wire: Wire) -> None:
     env = wire.folder / ".env"
     env.chmod(0o644)
     said = await _init(wire)
-    assert "could be read by others" in said.out
+    assert "was readable by others" in said.out
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
 
 
@@ -516,12 +522,12 @@ async def test_init_with_an_odd_file_is_one_line(wire: Wire, what: str) -> None:
         env.write_bytes(b"\xff\xfe")
     said = await _init(wire, wire.server.token)
     assert said.status == 2
-    assert said.err.startswith(".env: cannot be ")
+    assert said.err.startswith(".env can't be ")
 
 
 async def test_init_asks_again_for_a_refused_token(wire: Wire) -> None:
     said = await _init(wire, "wrong.wrong.wrong", wire.server.token)
-    assert "Discord refuses this token" in said.out
+    assert "Discord rejects this token" in said.out
     assert said.status == 0
     said = await _init(wire, *["wrong.wrong.wrong"] * 3, folder=wire.folder / "elsewhere")
     assert said.status == 2
@@ -533,7 +539,7 @@ async def test_init_asks_again_for_a_refused_token(wire: Wire) -> None:
 async def test_init_takes_nothing_that_cannot_be_a_token(wire: Wire, typed: str) -> None:
     wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
     said = await _init(wire, typed)
-    assert "this is no bot token" in said.out
+    assert "that isn't a bot token" in said.out
     assert typed not in said.out + said.err
     assert said.status == 2
     assert not (wire.folder / ".env").exists()
@@ -542,14 +548,14 @@ async def test_init_takes_nothing_that_cannot_be_a_token(wire: Wire, typed: str)
 async def test_init_names_commands_as_they_were_typed(wire: Wire) -> None:
     wire.environment["MAKELEVEL"] = "1"
     said = await run(wire, "init")
-    assert "Then: `make check` looks whether all is right, `make run` starts the bot." in said.out
+    assert "Next: `make check` checks your setup, `make run` starts the bot." in said.out
 
 
 async def test_init_where_discord_cannot_be_asked(wire: Wire) -> None:
     wire.server.faults = [Fault("GET", "/users/@me", status=503, times=99)]
     said = await _init(wire, wire.server.token)
     assert said.status == 0
-    assert "The token was not checked: Discord is in trouble" in said.out
+    assert "The token wasn't checked: Discord is having problems" in said.out
     assert "`python -m bot check` does that later, and prints the invite link." in said.out
     assert (wire.folder / ".env").exists()
 
@@ -570,7 +576,7 @@ async def test_the_token_is_not_shown_while_it_is_typed(wire: Wire) -> None:
     loop = asyncio.get_running_loop()
     shown = b""
     async with asyncio.timeout(20):
-        while b"not shown" not in shown:
+        while b"hidden while you type" not in shown:
             shown += await loop.run_in_executor(None, os.read, ours, 1024)
         os.write(ours, f"{wire.server.token}\n".encode())
         while b"run` starts the bot" not in shown:
@@ -605,7 +611,7 @@ async def _ctrl_c_ends_it(wire: Wire) -> None:
     os.close(theirs)
     shown, loop = b"", asyncio.get_running_loop()
     async with asyncio.timeout(20):
-        while b"not shown" not in shown:
+        while b"hidden while you type" not in shown:
             shown += await loop.run_in_executor(None, os.read, ours, 1024)
         os.write(ours, b"\x03")
         assert await process.wait() == 130
@@ -634,18 +640,20 @@ async def test_a_person_is_forgotten_from_the_command_line(wire: Wire) -> None:
         await process.wait()
     said = await run(wire, "forget", "--person", str(wire.ana.id), "--dry-run")
     assert (said.status, said.err) == (0, "")
-    assert said.out == f"Would be without {wire.ana.id}: 1 reloads that nobody else asked for (deleted).\n"
+    assert said.out == f"Would remove {wire.ana.id} from: 1 reloads that nobody else requested (deleted).\n"
     said = await run(wire, "forget", "--person", str(wire.ana.id))
     assert (said.status, said.err) == (0, "")
-    assert said.out == f"Now without {wire.ana.id}: 1 reloads that nobody else asked for (deleted).\n"
+    assert said.out == f"Removed {wire.ana.id} from: 1 reloads that nobody else requested (deleted).\n"
     said = await run(wire, "forget", "--person", str(wire.ana.id))
-    assert said.out == f"Now without {wire.ana.id}: nothing names this person.\n"
+    assert said.out == f"Nothing names {wire.ana.id}.\n"
     assert (await run(wire, "forget", "--person", "ana")).status == 2
-    assert "--dry-run: goes with --person" in (await run(wire, "forget", str(wire.guild.id), "--dry-run")).err
+    assert (
+        "--dry-run works only with --person"
+        in (await run(wire, "forget", str(wire.guild.id), "--dry-run")).err
+    )
     said = await run(wire, "forget", "--person", str(wire.mod.id))
     assert (
-        said.out
-        == f"Now without {wire.mod.id}: 1 keys (they stay), 1 of what moderators were told (that stays).\n"
+        said.out == f"Removed {wire.mod.id} from: 1 keys (they stay), 1 notices to moderators (they stay).\n"
     )
     async with wire.process():
         await wire.ready()

@@ -388,7 +388,7 @@ async def test_check_asks_both_hosts(
 ) -> None:
     wire.api.balances, old.balances = [INVALID], [OLD_INVALID]
     assert await checked(wire, monkeypatch) == (
-        f"{wire.api.url} answers, and refuses an invented key as it should; "
+        f"{wire.api.url} answers, and rejects a made-up key as it should; "
         f"{old.url}, which is asked about keys that the first one refuses, does so too"
     )
     old.balances = [Answer({"message": "Not Found"}, 404)]
@@ -415,12 +415,12 @@ async def test_check_says_where_the_current_host_redirects_to(
         ),
         (
             {"MODEL_API_URL": "http://127.0.0.1:8000"},
-            "MODEL_API_URL: needs MODEL_API_VERSION, v4 or v6: by that its paths are known.",
+            "MODEL_API_URL needs MODEL_API_VERSION (v4 or v6), which decides the paths.",
         ),
-        ({"MODEL_API_VERSION": "v5"}, "MODEL_API_VERSION: must be auto, v4 or v6."),
+        ({"MODEL_API_VERSION": "v5"}, "MODEL_API_VERSION must be auto, v4 or v6."),
         (
             {"MODEL_API_VERSION": "v6", "MODEL_API_URL": "modelslab.com"},
-            "MODEL_API_URL: must be scheme and host only, like https://modelslab.com.",
+            "MODEL_API_URL must be just a scheme and a host, like https://modelslab.com.",
         ),
     ],
 )

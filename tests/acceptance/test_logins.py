@@ -143,7 +143,7 @@ async def test_a_refusal_for_good_is_one_line(wire: Wire) -> None:
         await wire.ready()
         await wire.server.kick_gateway(code=4010)
         assert await asyncio.wait_for(process.wait(), 20) == 2
-    assert "SHARD_COUNT and SHARD_IDS: Discord does not know such a shard." in wire.output.read_text()
+    assert "SHARD_COUNT and SHARD_IDS: Discord doesn't know this shard." in wire.output.read_text()
     assert "Traceback" not in wire.output.read_text()
 
 

@@ -149,7 +149,7 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
 
         await mod.page.get_by_role("button", name="Restart the bot").click()
         for person in (mod, ana):
-            await expect(person.note).to_contain_text("The bot is away")
+            await expect(person.note).to_contain_text("The bot is restarting")
         await expect(mod.note).to_contain_text("A reload takes")
         await ana.press("Test image")
         await expect(ana.form).to_contain_text("costs one generation")
@@ -219,9 +219,9 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
         for _ in range(6):
             await later.dblclick()  # an impatient one
             await expect(later).to_be_enabled()
-            await expect(person.note).to_contain_text("Here it is")
+            await expect(person.note).to_contain_text("in the sandbox now")
         await person.page.reload()
-        await expect(person.note).to_contain_text("Here it is")
+        await expect(person.note).to_contain_text("in the sandbox now")
         await expect(person.messages.last).to_contain_text("works will go cold tomorrow")
         await person.fits()
         await person.press("Keep it warm")
@@ -379,14 +379,14 @@ async def test_a_restart_that_fails_is_said(chromium: Browser, tmp_path: Path) -
         async with visitor(chromium, it.url, may_complain=True) as person:
             [store] = tmp_path.glob("rewarm-*/rewarm.db")
             await person.page.get_by_role("button", name="Restart the bot").click()
-            await expect(person.note).to_contain_text("The bot is away")
+            await expect(person.note).to_contain_text("The bot is restarting")
             async with asyncio.timeout(10):
                 while store.with_name("rewarm.db-wal").exists():  # the old bot lets go of it
                     await asyncio.sleep(0.05)
             store.write_bytes(b"no store" * 1000)
-            await expect(person.note).to_contain_text("The bot did not come back")
+            await expect(person.note).to_contain_text("The bot didn’t come back")
             await person.page.wait_for_timeout(2500)
-            await expect(person.note).to_contain_text("The bot did not come back")
+            await expect(person.note).to_contain_text("The bot didn’t come back")
     finally:
         status, said = await it.stop()
     assert status == 0
@@ -419,7 +419,7 @@ async def test_restart_in_mid_countdown(chromium: Browser, tmp_path: Path) -> No
         restart = person.page.get_by_role("button", name="Restart the bot")
         await restart.focus()
         await person.page.keyboard.press("Enter")
-        await expect(person.note).to_contain_text("The bot is away")
+        await expect(person.note).to_contain_text("The bot is restarting")
         await expect(restart).to_be_disabled()
         await person.reload("slow")  # while it is away: the command waits for it, and nothing else
         await expect(person.composer).to_have_value("")
@@ -464,7 +464,7 @@ async def test_page_says_why_it_shows_nothing(chromium: Browser, tmp_path: Path)
             for address in (it.url, it.url, page, f"{page}#guessed")
         ]
         for person in people[2:]:
-            await expect(person.note).to_contain_text("incomplete or out of date. The terminal where")
+            await expect(person.note).to_contain_text("incomplete or out of date. The right one")
             await expect(person.page.get_by_role("button", name="Restart the bot")).to_be_hidden()
         for person in people[:2]:
             await person.page.wait_for_function("() => simcordPreview.ready")
@@ -472,7 +472,7 @@ async def test_page_says_why_it_shows_nothing(chromium: Browser, tmp_path: Path)
         await people[1].page.keyboard.type("hello")
         await people[1].page.keyboard.press("Enter")
         for person in people:
-            await expect(person.note).to_contain_text("The sandbox has stopped. Start it again")
+            await expect(person.note).to_contain_text("The sandbox has stopped. Run")
         async with sandbox(tmp_path, seconds=5, port=urlsplit(page).port):
             for person in people:
                 await expect(person.note).to_contain_text("This address is incomplete or out of date")

@@ -134,7 +134,7 @@ async def test_disk_that_hangs_at_start_is_one_line(wire: Wire) -> None:
     short = WITH_A_DISK_THAT_HANGS.replace("sys.argv", patience)
     async with wire.process("-c", short) as process:
         assert await asyncio.wait_for(process.wait(), 10) == 1  # it may pass: started again
-    assert wire.output.read_text() == "DATA_DIR: data does not answer: look after its disk.\n"
+    assert wire.output.read_text() == "DATA_DIR: data doesn't answer: check its disk.\n"
 
 
 async def test_disk_that_hangs_at_start_does_not_hold_up_ctrl_c(wire: Wire) -> None:

@@ -111,7 +111,7 @@ async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None
         usual = taken.getsockname()[1]
         async with sandbox(tmp_path, seconds=5, port=usual) as it:
             assert urlsplit(it.url).port not in (None, usual)
-            assert f"Port {usual} is not free" in it.said
+            assert f"Port {usual} is taken" in it.said
             assert (await ask(it.url)).status == 200
             at = urlsplit(it.url).port
     async with sandbox(tmp_path, seconds=5, port=at) as it:

@@ -166,7 +166,7 @@ async def test_a_port_that_is_taken_or_an_address_elsewhere_is_one_line(wire: Wi
         async with wire.process(HEALTH_PORT=port, HEALTH_HOST=host) as process:
             assert await asyncio.wait_for(process.wait(), 10) == 2
     said = wire.output.read_text().splitlines()[-1]
-    assert said.startswith(f"HEALTH_PORT: {port} cannot be used on {host} (")
+    assert said.startswith(f"HEALTH_PORT: {port} can't be used on {host} (")
 
 
 @pytest.mark.usefixtures("virtual")

@@ -6,13 +6,13 @@ const [timeline, messages, composer, form] =
   ["channel-timeline", "channel-message-list", "channel-composer-input", "modal-root"].map(byId);
 const [restart, day, note, viewer] = ["restart", "day", "sandbox-note", "viewer-picker"].map(byId);
 const explained = note.textContent;
-const ADDRESS = "This address is incomplete or out of date. The terminal where the sandbox runs shows the right one.";
-const STOPPED = "The sandbox has stopped. Start it again with “make sandbox”, and open the address that it shows.";
-const AWAY = "The bot is away. Running countdowns go on when it is back …";
-const GONE = "The bot did not come back. The terminal says why.";
-const PASSES = "A day passes …";
-const NO_DAY = "The day did not pass. The terminal says why.";
-const UNANSWERED = "The bot did not answer that. If it was restarted meanwhile, begin again.";
+const ADDRESS = "This address is incomplete or out of date. The right one is in the terminal where the sandbox is running.";
+const STOPPED = "The sandbox has stopped. Run “make sandbox” again and open the address it prints.";
+const AWAY = "The bot is restarting. Countdowns go on when it’s back …";
+const GONE = "The bot didn’t come back; see the terminal.";
+const PASSES = "Skipping a day …";
+const NO_DAY = "Couldn’t skip a day; see the terminal.";
+const UNANSWERED = "The bot didn’t answer. If it was restarting, please try again.";
 
 // What the line at the top says: what all tabs know, also after F5, or what went wrong in this one.
 let known = { bot: "here", today: "" };
@@ -21,7 +21,7 @@ let trouble = "";
 let over = "";
 let isDay = false;
 function tell() {
-  const date = known.today && `Here it is ${known.today} now. `;
+  const date = known.today && `It’s ${known.today} in the sandbox now. `;
   const wrong = over || (known.bot === "gone" && GONE) || (known.bot === "here" && trouble);
   note.textContent = wrong || (known.bot === "away" ? AWAY : isDay ? PASSES : date + explained);
   note.classList.toggle("is-over", Boolean(wrong));
