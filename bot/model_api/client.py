@@ -226,7 +226,7 @@ class ModelApi:
         status, headers, _ = got
         if not (300 <= status < 400 or is_gone):
             return ""
-        trouble = f"has no such address any more (status {status})"
+        trouble = f"no longer has this address (status {status})"
         if not is_gone:
             trouble = (
                 f"redirects to {harmless(_host_of(headers.get('location', '')), key)}, where no key is sent"
@@ -263,7 +263,7 @@ def _host_of(address: str) -> str:
     try:
         return URL(address).host or "another address of the same host"
     except ValueError:
-        return "something that is no address"
+        return "something that isn't an address"
 
 
 def open_session() -> aiohttp.ClientSession:

@@ -33,7 +33,7 @@ def key_status(by_name: str, at: float, tail: str, host: str, say: Language, *, 
 def balance_text(left: Balance, at: float, say: Language) -> str:
     """What is left to spend, as the API says; `at`: when."""
     amount = f"{left.amount:.2f} {left.currency}".rstrip()
-    return say("The API says: {amount} left, as of {time}.", amount=amount, time=f"<t:{round(at)}:t>")
+    return say("The API says {amount} is left, as of {time}.", amount=amount, time=f"<t:{round(at)}:t>")
 
 
 def key_unreadable(say: Language) -> str:

@@ -47,7 +47,7 @@ async def bot(wire: Wire, old: ModelApiServer, monkeypatch: pytest.MonkeyPatch) 
         yield bot
 
 
-async def set_key(wire: Wire, says: str = "is stored") -> str:
+async def set_key(wire: Wire, says: str = "been stored") -> str:
     """Store the key; what the moderator is told."""
     modal = await wire.server.slash(wire.mod, wire.general, "key set")
     form = await wire.server.submit_modal(modal, {0: CANARY})
@@ -350,7 +350,7 @@ async def test_gone_address_is_told_to_both(wire: Wire, bot: Rewarm) -> None:
     assert "The API no longer has the address the bot uses. Nothing was reloaded." in text
     assert "tell whoever runs the bot" in text
     [line] = [line for line in lines if line["event"] == "model_api.address"]
-    assert "no such address" in line["problem"]
+    assert "no longer has this address" in line["problem"]
     choices = await wire.server.slash(wire.ana, wire.general, "models")
     await wire.server.wait_for(functools.partial(_lists, wire, choices))
 
@@ -389,10 +389,10 @@ async def test_check_asks_both_hosts(
     wire.api.balances, old.balances = [INVALID], [OLD_INVALID]
     assert await checked(wire, monkeypatch) == (
         f"{wire.api.url} answers, and rejects a made-up key as it should; "
-        f"{old.url}, which is asked about keys that the first one refuses, does so too"
+        f"{old.url}, which is asked about keys that the first one rejects, does so, too"
     )
     old.balances = [Answer({"message": "Not Found"}, 404)]
-    assert (await checked(wire, monkeypatch)).endswith("refuses, has no such address any more (status 404)")
+    assert (await checked(wire, monkeypatch)).endswith("rejects, no longer has this address (status 404)")
 
 
 async def test_check_says_where_the_current_host_redirects_to(
@@ -407,7 +407,7 @@ async def test_check_says_where_the_current_host_redirects_to(
 @pytest.mark.parametrize(
     ("known", "says"),
     [
-        ({}, "Servers' API keys go to modelslab.com; one that it refuses, also to stablediffusionapi.com."),
+        ({}, "Servers' API keys go to modelslab.com; any it rejects also go to stablediffusionapi.com."),
         ({"MODEL_API_VERSION": "v4"}, "Servers' API keys go to stablediffusionapi.com only."),
         (
             {"MODEL_API_VERSION": "v6", "MODEL_API_URL": "http://127.0.0.1:8000"},

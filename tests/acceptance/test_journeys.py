@@ -368,7 +368,7 @@ async def test_moderators_hear_what_is_left_to_spend(env: simcord.Env, api: Mode
     form = await world.mod.slash(world.general, "key set")
     assert "This server's moderators can see" in str(form.modal)
     stored = said(await world.mod.submit_modal(form, {"key": CANARY}))
-    assert re.search(r"The API says: 43\.60 USD left, as of <t:\d+:t>\.", stored)
+    assert re.search(r"The API says 43\.60 USD is left, as of <t:\d+:t>\.", stored)
     api.balances = [Answer({"status": "success", "data": {"balance": 41, "currency": "USD"}})]
     assert "41.00 USD left" in said(await world.mod.slash(world.general, "key status"))
 
