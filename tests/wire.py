@@ -88,13 +88,13 @@ class Wire:
         await self.ready()
         modal = await self.server.slash(self.mod, self.general, "key set")
         form = await self.server.submit_modal(modal, {0: key})
-        await self.server.wait_for(lambda: "is stored" in self.reply(form).text)
+        await self.server.wait_for(lambda: "been stored" in self.reply(form).text)
 
     async def remove_key(self) -> None:
         """Ask for it, and press the button of the question."""
         question = await self.server.slash(self.mod, self.general, "key remove")
         await self.server.press(self.mod, self.reply(question), "Delete the key")
-        await self.server.wait_for(lambda: "is deleted" in self.reply(question).text)
+        await self.server.wait_for(lambda: "been deleted" in self.reply(question).text)
 
     async def reload(self, who: Member | None = None, model: str = "sdxl-turbo") -> Interaction:
         """Type /reload."""

@@ -112,13 +112,12 @@ def _ending(reload: Reload, now: float, say: Language) -> str:
 def _passed(reload: Reload, say: Language) -> str:
     minutes = _whole_minutes(reload)
     if minutes is None:
-        promised = span(reload.seconds, say)
-        return say("The promised time ({span}) is up. Not confirmed yet.", span=promised)
-    return say.count(
-        "The promised {number} minute is up. Not confirmed yet.",
-        "The promised {number} minutes are up. Not confirmed yet.",
-        minutes,
-    )
+        up = say("The promised time ({span}) is up.", span=span(reload.seconds, say))
+    else:
+        up = say.count(
+            "The promised {number} minute is up.", "The promised {number} minutes are up.", minutes
+        )
+    return up if reload.test is not None else up + " " + say("Not confirmed yet.")
 
 
 def _test(test: ImageTest, say: Language) -> str:

@@ -41,7 +41,7 @@ async def place(wire: Wire, number: int) -> Place:
     mod = wire.server.add_member(guild, "mod", manage_guild=True)
     modal = await wire.server.slash(mod, channel, "key set")
     form = await wire.server.submit_modal(modal, {0: f"key-of-server-{number}"})
-    await wire.server.wait_for(lambda: "is stored" in wire.reply(form).text)
+    await wire.server.wait_for(lambda: "been stored" in wire.reply(form).text)
     return Place(channel, wire.server.add_member(guild, "somebody"))
 
 

@@ -477,7 +477,7 @@ async def test_both_serve_their_own_servers_at_once(wire: Wire, database: postgr
     async with both(wire):
         modal = await wire.server.slash(mod, channel, "key set")
         form = await wire.server.submit_modal(modal, {0: "another-key-0123456789"})
-        await wire.server.wait_for(lambda: "is stored" in wire.reply(form).text)
+        await wire.server.wait_for(lambda: "been stored" in wire.reply(form).text)
         await wire.reload()
         await wire.server.slash(mod, channel, "reload", {"model_id": "sdxl-turbo"})
         await settled(wire, database, 2)

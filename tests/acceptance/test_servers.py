@@ -29,7 +29,7 @@ class Other:
     async def set_key(self) -> None:
         modal = await self._wire.server.slash(self.mod, self.channel, "key set")
         form = await self._wire.server.submit_modal(modal, {0: "another-servers-key-0123"})
-        await self._wire.server.wait_for(lambda: "is stored" in self._wire.reply(form).text)
+        await self._wire.server.wait_for(lambda: "been stored" in self._wire.reply(form).text)
 
     async def reload(self, model: str = "quiet-model") -> Interaction:
         return await self._wire.server.slash(self.cleo, self.channel, "reload", {"model_id": model})

@@ -45,7 +45,7 @@ async def a_crowd_asks(wire: Wire, per_server: int = OPEN_PER_SERVER) -> Asked:
         mod = wire.server.add_member(guild, "mod", manage_guild=True)
         modal = await wire.server.slash(mod, channels[0], "key set")
         form = await wire.server.submit_modal(modal, {0: "a-key-0123456789"})
-        await wire.server.wait_for(lambda form=form: "is stored" in wire.reply(form).text)  # type: ignore[misc]
+        await wire.server.wait_for(lambda form=form: "been stored" in wire.reply(form).text)  # type: ignore[misc]
         places.append((guild, channels))
     asked = Asked([], [f"model-{number}" for number in range(CROWD)])
     for number, model in enumerate(asked.models):

@@ -59,8 +59,8 @@ ACTS: dict[str, tuple[Act, str]] = {
     "join": (join, "You'll be pinged too"),
     "refusal": (refused, "isn't a model ID"),
     "status": (status, "set by mod"),
-    "removal": (removal, "is deleted"),
-    "new key": (submitted, "is stored"),
+    "removal": (removal, "been deleted"),
+    "new key": (submitted, "been stored"),
 }
 
 
@@ -84,7 +84,7 @@ async def test_form_opens_in_spite_of_a_hiccup(wire: Wire, hiccup: str) -> None:
     assert asked.modal is not None
     await asyncio.sleep(5)
     form = await wire.server.submit_modal(asked, {0: "another-key-0123456789"})
-    await wire.server.wait_for(lambda: form.message_id and "is stored" in wire.reply(form).text)
+    await wire.server.wait_for(lambda: form.message_id and "been stored" in wire.reply(form).text)
 
 
 async def test_form_that_is_dismissed_does_not_stay_in_memory(
@@ -103,7 +103,7 @@ async def test_what_a_deferral_was_for_is_said_when_discords_wait_is_over(wire: 
     made = await removal(wire)
     await asyncio.sleep(89)
     wire.server.faults.clear()
-    await wire.server.wait_for(lambda: "is deleted" in wire.reply(made).text, 20)
+    await wire.server.wait_for(lambda: "been deleted" in wire.reply(made).text, 20)
 
 
 @pytest.mark.usefixtures("bot")

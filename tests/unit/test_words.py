@@ -76,13 +76,19 @@ FIRST_WORDS = {
     State.CALLING: "Reloading",
     State.COUNTING: "Reloading",
 }
+LAST_WORDS = {
+    Ending.READY: "Ready",
+    Ending.CONFIRMED: "Confirmed",
+    Ending.FAILED: "Failed",
+    Ending.UNKNOWN: "Unclear",
+}
 
 
 @pytest.mark.parametrize("outcome", OF_RELOADS)
 @pytest.mark.parametrize("state", [state for state in State if state is not State.REMOVED])
 def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State, outcome: Outcome) -> None:
     reload = replace(ASKED, state=state, outcome=outcome, deadline=NOW + 60, called_at=NOW, ended_at=NOW)
-    first = FIRST_WORDS.get(state) or outcome.ending.capitalize()
+    first = FIRST_WORDS.get(state) or LAST_WORDS[outcome.ending]
     lines = reply(reload).splitlines()
     assert lines[0] == f"**{first}** `{MODEL}`"
     assert len(lines) > 1
@@ -162,7 +168,7 @@ def test_a_slow_down_says_when_it_works_again() -> None:
 
 def test_an_unknown_says_that_asking_again_is_possible() -> None:
     """At once: the pause for the spam filter is then waited out in sight."""
-    assert f"{command('reload')} asks again." in reply(ended(Outcome.NO_USABLE_ANSWER, called_at=NOW))
+    assert f"Use {command('reload')} to ask again." in reply(ended(Outcome.NO_USABLE_ANSWER, called_at=NOW))
 
 
 def test_late_is_said_with_the_time_it_was_due() -> None:
@@ -388,7 +394,7 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
     text = ping(ended(outcome, said=SAID), alone=True)
     news, people = text[: -len(" <@11> <@12>")], text[-len(" <@11> <@12>") :]
     assert people == " <@11> <@12>"
-    assert news.startswith(f"**{outcome.ending.capitalize()}** `sdxl-turbo`\n")
+    assert news.startswith(f"**{LAST_WORDS[outcome.ending]}** `sdxl-turbo`\n")
     assert news in reply(ended(outcome, said=SAID))
 
 
@@ -562,7 +568,7 @@ def test_removing_says_whether_there_was_something_to_remove() -> None:
 def test_other_sentences_point_to_the_command_that_helps() -> None:
     assert command("key set") in no_key(say)
     assert command("key set") in key_unreadable(say)
-    assert "once more" in stale_command(say)
+    assert "again" in stale_command(say)
 
 
 def test_what_discord_limits_fits() -> None:
@@ -582,7 +588,7 @@ def test_times_are_whole_seconds() -> None:
 def test_a_test_that_runs_says_so_and_confirms_nothing() -> None:
     text = reply(with_test(None))
     assert text.startswith("**Ready**")
-    assert "Not confirmed yet.\nMaking a test image for <@" in text
+    assert "minutes are up.\nMaking a test image for <@" in text
 
 
 def test_only_a_picture_confirms() -> None:
@@ -595,7 +601,7 @@ def test_only_a_picture_confirms() -> None:
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED)])
 def test_each_failed_test_says_what_it_means(outcome: Outcome) -> None:
     text = reply(with_test(outcome))
-    assert "Not confirmed yet.\nTest image failed (<t:" in text
+    assert "minutes are up.\nTest image failed (<t:" in text
     others = {reply(with_test(o)) for o in Outcome if o not in (*NO_TESTS_END, Outcome.RENDERED, outcome)}
     assert text not in others
 
@@ -607,5 +613,5 @@ def test_where_nobody_knows_a_generation_may_have_been_paid_for(outcome: Outcome
 
 def test_a_refusal_of_a_picture_quotes_the_api() -> None:
     text = reply(with_test(Outcome.REFUSED, said="Failed, Try Again"))
-    assert "the API says `Failed, Try Again`. It may still be loading." in text
+    assert "the API says `Failed, Try Again`. The model may still be loading." in text
     assert "the API refused it. The model may still be loading." in reply(with_test(Outcome.REFUSED, said=""))
