@@ -524,7 +524,7 @@ async def test_a_certificate_that_is_missing_says_nothing_of_the_database(server
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (ssl.SSLCertVerificationError(1, "self-signed"), "look at sslmode and sslrootcert"),
+        (ssl.SSLCertVerificationError(1, "self-signed"), "check sslmode and sslrootcert"),
         (asyncpg.DuplicatePreparedStatementError("it exists"), "pool_mode=session"),
         (ValueError("port"), "@ as %40"),
     ],

@@ -237,7 +237,7 @@ async def test_damage_that_a_start_did_not_see_is_found_later(
     again = EmbeddedStore(tmp_path)
     while await again.inspect() is not None:
         pass
-    assert "a record that this version cannot read" in again.fault
+    assert "a record that this version can't read" in again.fault
     assert len(await again.history(100)) == 99, "the others are found"
     again.close()
 
