@@ -17,10 +17,9 @@ def help_text(say: Language, support_url: str, seconds: float, *, may_manage: bo
             span=about,
         ),
         say(
-            "Use its buttons to choose whether you're pinged and, once it's ready, to make a test image "
-            "(costs one generation) or reload it again."
+            "Use its buttons to choose whether you're pinged and to make a test image (costs one generation)."
         ),
-        say("{models} shows this server's models: which ones are warm, and for how long."),
+        say("{models} shows this server's models: which are warm, and for how long."),
     ]
     if may_manage:
         lines.append(say("{key_set} stores this server's API key; {key_status} shows who set it."))

@@ -153,8 +153,8 @@ async def test_check_where_something_does_not_answer(wire: Wire, what: str) -> N
             "wants us to slow down (429). Wait 7 s",
         ),
         ({"status": 503}, "having problems (status 503). Try again later"),
-        ({"status": 200, "edge": True}, "a web page answers, not Discord. Is a proxy"),
-        ({"status": 403, "edge": True}, "a web page answers, not Discord. Is a proxy"),
+        ({"status": 200, "edge": True}, "Discord didn't answer; a web page did. Is a proxy"),
+        ({"status": 403, "edge": True}, "Discord didn't answer; a web page did. Is a proxy"),
         ({"reset": "before"}, "can't be reached. Is this machine online"),
     ],
 )

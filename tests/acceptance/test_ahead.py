@@ -55,7 +55,7 @@ async def forbid(world: World, who: MemberActor) -> None:
 
 async def test_the_tester_hears_confirmed_and_the_others_ready(counting: World, api: ModelApiServer) -> None:
     cost = said(asked := await counting.press(counting.ben, TOO))
-    assert "**costs one generation**" in cost
+    assert "**uses one generation**" in cost
     await counting.press(counting.ben, "Notify me")
     assert "you'll be pinged with the result" in said(await click(asked, counting.ben, YES))
     await later(counting, 50)
@@ -169,7 +169,7 @@ async def test_it_has_a_place_among_the_days_and_leaves_it_when_taken_back(
     await later(counting, 140)
     assert [call.body["model_id"] for call in api.render_calls] == ["dream-shaper-8797"]
     await counting.reload(counting.ana, "anything-v3")
-    assert said(await counting.press(counting.ben, TOO)).startswith("You had 1 test image"), "it was made"
+    assert said(await counting.press(counting.ben, TOO)).startswith("You've made 1 test image"), "it was made"
 
 
 async def test_the_cap_is_looked_at_again(counting: World, api: ModelApiServer) -> None:

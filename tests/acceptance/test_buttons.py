@@ -190,7 +190,7 @@ async def test_a_made_up_id_reaches_no_other_server(world: World, api: ModelApiS
     theirs = (await bot_of(world).store.history(elsewhere.guild.id))[0]
     await world.reload(world.ana)
     text = await press_stale(world, world.ben, f"rewarm:{what}:{theirs.id}")
-    assert "forgotten" in text
+    assert "no longer remembers it" in text
     assert "their-secret-model" not in text
     await world.env.advance_time(125)
     assert len(api.calls) == 2
@@ -219,7 +219,7 @@ async def test_what_we_never_made_does_nothing(world: World, api: ModelApiServer
 
 async def test_an_id_beyond_any_number_of_discords_is_forgotten(world: World) -> None:
     await world.reload(world.ana)
-    assert "forgotten" in await press_stale(world, world.ben, "rewarm:again:" + "9" * 20)
+    assert "no longer remembers it" in await press_stale(world, world.ben, "rewarm:again:" + "9" * 20)
 
 
 async def test_reload_again_needs_the_right_to_reload(world: World, api: ModelApiServer) -> None:
@@ -251,7 +251,7 @@ async def test_without_a_key_the_button_says_so(world: World, api: ModelApiServe
     await world.reload(world.ana)
     await world.env.advance_time(125)
     await world.remove_key()
-    assert said(await world.press(world.ben, AGAIN)).startswith("This server has no API key.")
+    assert said(await world.press(world.ben, AGAIN)).startswith("This server has no API key yet.")
     assert len(api.calls) == 1
 
 

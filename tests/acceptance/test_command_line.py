@@ -74,9 +74,9 @@ async def test_missing_settings_are_a_line_each(tmp_path: Path) -> None:
     assert result.status == 2
     assert result.out == ""
     lines = result.err.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"]
+    assert [line.partition(" ")[0] for line in lines] == ["DISCORD_TOKEN", "KEY_ENCRYPTION_KEYS"]
     assert "new-key" in lines[1]
-    assert "`make init` sets it" in lines[0]
+    assert "`make init` asks for it" in lines[0]
 
 
 async def test_bad_settings_show_no_secret_and_no_traceback(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_wrong_encryption_key_is_refused_before_discord(tmp_path: Path) ->
             assert process.returncode is None
     result = await bot(cwd=tmp_path, KEY_ENCRYPTION_KEYS=new_encryption_key(), **settings)
     assert result.status == 2
-    assert result.err.startswith("KEY_ENCRYPTION_KEYS: none of these keys opens this store")
+    assert result.err.startswith("KEY_ENCRYPTION_KEYS: none of these keys decrypts this store")
     assert len(result.err.splitlines()) == 1
 
 

@@ -182,7 +182,7 @@ async def test_key_that_is_being_checked_while_the_server_leaves_is_not_stored(
         wire.server.remove_guild(wire.guild)
         await asyncio.sleep(2)
         assert await left_of(wire, bot) == []
-        assert "not a member" in wire.reply(form).text
+        assert "n't a member" in wire.reply(form).text
 
 
 async def test_server_that_is_back_before_it_could_be_forgotten_keeps_its_new_key(
@@ -243,6 +243,6 @@ async def test_key_is_not_taken_where_the_bot_has_only_its_commands(
         await wire.ready()
         said = wire.reply(await wire.server.slash(wire.mod, wire.general, "key set"))
     assert said.ephemeral
-    assert "not a member of this server" in said.text
+    assert "n't a member of this server" in said.text
     link = f"client_id={wire.server.application_id}&scope=bot+applications.commands&permissions=274877975552"
     assert f"(https://discord.com/oauth2/authorize?{link}&guild_id={wire.guild.id})" in said.text

@@ -112,5 +112,5 @@ async def test_short_wait_is_not_announced(wire: Wire, monkeypatch: pytest.Monke
         asked = [await wire.reload(model="one"), await wire.reload(wire.ben, model="two")]
         await all_ended(bot, 200)
     for one in asked:
-        assert "Many calls" not in str(wire.reply(one).history)
+        assert "Many requests" not in str(wire.reply(one).history)
         assert "**Ready**" in wire.reply(one).text

@@ -106,7 +106,7 @@ async def test_key_that_the_old_host_cannot_vouch_for_is_refused(
     wire: Wire, bot: Rewarm, old: ModelApiServer, answer: Answer
 ) -> None:
     wire.api.balances, old.balances = [INVALID], [answer]
-    assert "invalid, so it wasn't stored" in await set_key(wire, "not stored")
+    assert "invalid, so it wasn't stored" in await set_key(wire, "wasn't stored")
     assert await bot.store.key(wire.guild.id) is None
     assert len(old.balance_calls) == 1
 
@@ -323,7 +323,7 @@ async def test_with_a_version_set_nothing_goes_elsewhere(
         await bot.store.set_key(wire.guild.id, replace(row, version=elsewhere))
         mine.reloads, mine.balances = [OLD_INVALID], [INVALID]
         assert "rejects" in await ended(wire, bot, await wire.reload())
-        await set_key(wire, "not stored")
+        await set_key(wire, "wasn't stored")
     assert (len(mine.calls), len(mine.balance_calls)) == (1, 2)
     assert (other.calls, other.balance_calls, other.list_calls) == ([], [], [])
 
@@ -368,7 +368,7 @@ async def test_key_check_that_hangs_at_the_old_host_refuses_the_key(
         return web.Response()
 
     wire.api.balances, old.balances = [INVALID], [Answer(handler=hang)]
-    await set_key(wire, "not stored")
+    await set_key(wire, "wasn't stored")
 
 
 # --- The command line ---------------------------------------------------------------------------------

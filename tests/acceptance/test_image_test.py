@@ -51,7 +51,7 @@ async def test_the_form_says_what_it_costs_and_proposes_something_harmless(
     assert form.modal is not None
     cost, label = form.modal["components"]
     assert "one picture with `sdxl-turbo`" in cost["content"]
-    assert "costs one generation" in cost["content"]
+    assert "uses one generation" in cost["content"]
     assert label["component"]["value"] == TEST_PROMPT
     assert api.render_calls == [], "nothing is asked for before the form comes back"
 
@@ -84,7 +84,7 @@ async def test_meanwhile_the_reply_says_so_and_offers_no_second_one(
     api.renders = [Answer(api.rendering(eta=20))]
     await try_it(ready)
     assert ready.last().word == "Ready"
-    assert f"Making a test image for <@{ready.ana.id}>." in ready.last().text
+    assert f"Making a test image for <@{ready.ana.id}> …" in ready.last().text
     assert ready.buttons() == [AGAIN]
 
 
@@ -128,7 +128,7 @@ async def test_a_picture_that_never_comes(ready: World, api: ModelApiServer) -> 
 FAILURES: dict[str, tuple[Answer, str]] = {
     "failed": (
         Answer({"status": "failed", "message": "Failed, Try Again"}),
-        "the API says `Failed, Try Again`. It may still be loading.",
+        "the API says `Failed, Try Again`. The model may still be loading.",
     ),
     "not loaded": (Answer({"status": "error", "message": "Model not found: x"}), "can't find the model"),
     "credits": (Answer({"status": "error", "message": "Insufficient credits"}, 402), "out of credits"),
@@ -144,7 +144,7 @@ FAILURES: dict[str, tuple[Answer, str]] = {
         Answer({"status": "error", "message": "Rate limit exceeded", "retry_after": 30}, 429),
         "slow down",
     ),
-    "trouble": (Answer({"status": "error", "message": "Try again"}, 500), "reports trouble"),
+    "trouble": (Answer({"status": "error", "message": "Try again"}, 500), "is having problems"),
     "page": (Answer(b"<html>", 502), "no clear answer. It may have cost one generation."),
     "no number": (Answer({"status": "processing", "id": "../../x", "output": []}), "no clear answer"),
     "no picture": (Answer({"status": "success", "output": {"a": 1}}), "no picture that we can show"),
@@ -346,7 +346,7 @@ async def test_it_needs_the_right_to_reload_also_when_the_form_comes_back(
 
 async def test_without_a_key_no_form(ready: World) -> None:
     await ready.remove_key()
-    assert said(await ready.press(ready.ben, TEST)).startswith("This server has no API key.")
+    assert said(await ready.press(ready.ben, TEST)).startswith("This server has no API key yet.")
 
 
 async def test_a_prompt_of_spaces_is_the_usual_one(ready: World, api: ModelApiServer) -> None:

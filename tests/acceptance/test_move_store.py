@@ -135,7 +135,7 @@ async def test_with_a_bot_running_nothing_is_moved(moving: Wire, postgres_url: s
 
 async def test_without_a_place_to_go_or_anything_to_move(wire: Wire, postgres_url: str) -> None:
     assert "STORE_URL is empty" in (await run(wire, "move-store")).err
-    assert "does not exist" in (await run(wire, "move-store", STORE_URL=postgres_url)).err
+    assert "doesn't exist" in (await run(wire, "move-store", STORE_URL=postgres_url)).err
 
 
 async def test_a_bot_goes_on_where_the_file_left_off(wire: Wire, postgres_url: str) -> None:

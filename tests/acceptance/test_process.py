@@ -104,7 +104,7 @@ async def test_refused_token_is_one_line(wire: Wire) -> None:
     async with wire.process() as process:
         assert await asyncio.wait_for(process.wait(), 20) == 2
     said = wire.output.read_text()
-    assert "DISCORD_TOKEN: Discord refuses this token." in said
+    assert "DISCORD_TOKEN: Discord rejects this token." in said
     assert "Traceback" not in said
 
 

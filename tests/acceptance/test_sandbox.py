@@ -31,15 +31,15 @@ ENDINGS = {
     "picture-lost": ("Reloading", "Ready"),
     "no-credits": ("Failed", "out of credits, or its limit"),
     "monthly-limit": ("Failed", "out of credits, or its limit"),
-    "half-an-hour": ("Failed", "works again at"),
-    "queue-full": ("Failed", "works again at"),
+    "half-an-hour": ("Failed", "again at"),
+    "queue-full": ("Failed", "again at"),
     "no-route": ("Failed", "no longer has the address"),
     "no-status-but-text": ("Failed", "The API refused: `The model id must be a string.`"),
     "moved": ("Unclear",),
     "small-plan": ("Failed", "plan"),
     "wrong-key": ("Failed", "key"),
-    "busy": ("Waiting", "Starts in 10 s", "Failed", "works again"),
-    "overloaded": ("Failed", "works again"),
+    "busy": ("Waiting", "Starting in 10 s", "Failed", "You can use"),
+    "overloaded": ("Failed", "You can use"),
     "vendor-trouble": ("Failed",),
     "garbage": ("Unclear",),
     "hangs": ("Unclear",),
@@ -116,7 +116,7 @@ async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None
             at = urlsplit(it.url).port
     async with sandbox(tmp_path, seconds=5, port=at) as it:
         assert urlsplit(it.url).port == at
-        assert "not free" not in it.said
+        assert "is taken" not in it.said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

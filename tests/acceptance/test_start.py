@@ -238,7 +238,7 @@ async def test_token_that_is_reset_is_one_line(wire: Wire) -> None:
         await wire.server.kick_gateway(code=4004)
         assert await asyncio.wait_for(process.wait(), 20) == 2
     said = wire.output.read_text()
-    assert "DISCORD_TOKEN: Discord refuses this token." in said
+    assert "DISCORD_TOKEN: Discord rejects this token." in said
     assert "Traceback" not in said
 
 

@@ -79,7 +79,7 @@ async def told_once(wire: Wire, bot: Rewarm, asked: Interaction, ping: Message) 
     await asyncio.sleep(2 * HOUR)
     assert wire.pings() == [ping]
     assert ping.mentions == {wire.ana.id}
-    assert "omes late" in ping.text
+    assert "this is late" in ping.text
     assert wire.reply(asked).text.startswith("**Ready**")
     assert await bot.store.open() == []
     assert wire.server.violations == []

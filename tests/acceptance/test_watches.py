@@ -144,7 +144,7 @@ async def test_keep_it_warm_is_a_test_image_in_that_message(watched: World, api:
     [soon] = told(watched)
     form = await watched.press(watched.ben, "Keep it warm", soon)
     assert form.modal is not None
-    assert "costs one generation" in form.modal["components"][0]["content"]
+    assert "uses one generation" in form.modal["components"][0]["content"]
     await watched.ben.submit_modal(form, {"prompt": TEST_PROMPT})
     for _ in range(3):
         await watched.env.advance_time(10)
