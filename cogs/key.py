@@ -111,7 +111,7 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
         show = functools.partial(interaction.response.send_modal, modal)
         await self.bot.responses.respond(interaction, show)
 
-    @app_commands.command(name=n_("status"), description=n_("See who set this server's API key and when"))
+    @app_commands.command(name=n_("status"), description=n_("Show who set the API key and when"))
     async def status(self, interaction: discord.Interaction[Rewarm]) -> None:
         require_manager(interaction)
         server = interaction.guild_id or 0

@@ -406,7 +406,7 @@ async def test_whoever_had_the_most_in_a_day_hears_when_the_next_one_is_possible
     )
     assert f"You can make the next one <t:{made_at + 86400}:R>" in text
     await restart()
-    assert said(await ready.press(ready.ana, TEST)).startswith("You had 1 test image"), "before the form"
+    assert said(await ready.press(ready.ana, TEST)).startswith("You've made 1 test image"), "before the form"
     await try_it(ready, ready.ben)
     await later(ready)
     assert len(api.render_calls) == 2, "each member has as many"

@@ -144,7 +144,7 @@ async def test_help_has_tappable_commands(world: World) -> None:
     assert "Questions" not in text
     assert "</key set:" in said(await world.mod.slash(world.general, "help"))
     assert len(text) < 400
-    assert "takes about 2 min, counts" in text
+    assert "takes about 2 min, shows a countdown" in text
 
 
 async def test_help_says_where_to_ask(with_support: None, world: World) -> None:

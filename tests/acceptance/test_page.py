@@ -54,7 +54,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
     async with sandbox(tmp_path, seconds=8) as it, visitor(chromium, it.url, size) as person:
         await expect(person.page).to_have_title("Rewarm sandbox")
         await expect(person.note).to_contain_text("A reload takes 8 s here")
-        await expect(person.note).to_contain_text("gone when the sandbox ends")
+        await expect(person.note).to_contain_text("deleted when the sandbox stops")
         welcome = person.page.locator("#channel-empty")
         await expect(welcome).to_contain_text("/key set")
         await expect(welcome).to_contain_text("mod manages this server, ana is a member")
