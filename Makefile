@@ -34,7 +34,7 @@ bench: .venv/.ok ## measure load, cost compared with other bots, the store, and 
 bench-peers: .venv/.ok ## the same job for bots on five other libraries; write docs/peers.md (45 minutes, asks the package indexes)
 	@$(BIN)/python -m tests.benchmarks.peers
 
-crowd: .venv/.ok ## 40 and 1,000 reloads at once, a stop halfway, and a minute without the database (five minutes)
+crowd: .venv/.ok ## 40 and 1,000 simultaneous reloads, a stop halfway, and a minute without the database (five minutes)
 	@CROWD=40 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py
 	@$(BIN)/python -m tests.benchmarks --only suggestions
 	@CROWD=1000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/endurance/test_crowd.py

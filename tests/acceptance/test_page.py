@@ -57,7 +57,7 @@ async def test_first_minute(size: tuple[int, int], chromium: Browser, tmp_path: 
         await expect(person.note).to_contain_text("deleted when the sandbox stops")
         welcome = person.page.locator("#channel-empty")
         await expect(welcome).to_contain_text("/key set")
-        await expect(welcome).to_contain_text("mod manages this server, ana is a member")
+        await expect(welcome).to_contain_text("mod is a moderator here, ana a regular member")
         await person.fits()
 
         await person.open_key_form()
