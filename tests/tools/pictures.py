@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests import ROOT
 from tests.sandbox import PHONE, browser, sandbox, visitor
@@ -14,6 +14,8 @@ RELOAD_SECONDS = 120
 PHONE_CLIP = (PHONE[0], 600)
 DESKTOP = (1000, 640)
 SCALE = 2.0
+ABOVE = 110
+"""Pixels from the top of the channel to a reply: the channel's name, and the line that says who used what."""
 
 
 async def take() -> None:
@@ -42,7 +44,8 @@ async def take() -> None:
             await expect(ana.reply).to_contain_text("Confirmed")
             await expect(ana.reply.locator("img")).to_have_js_property("naturalWidth", 512)
             await ana.reply.locator("[class*=spoiler]").first.click()
-            await ana.reply.evaluate("it => it.closest('article').scrollIntoView({block: 'start'})")
+            await _scroll_to(ana.page, ana.reply)
+            await expect(ana.reply.get_by_text("Confirmed")).to_be_in_viewport()
             await _picture(ana.page, "confirmed")
             await mod.type_command("/settings")
             await mod.page.keyboard.press("Enter")
@@ -54,6 +57,14 @@ async def take() -> None:
             await expect(ana.reply).to_contain_text("noch 1 min 45 s")
             await ana.reply.scroll_into_view_if_needed()
             await _picture(ana.page, "german")
+
+
+async def _scroll_to(page: Page, reply: Locator) -> None:
+    """Scroll with the wheel, as a person does: until then the page keeps its end in view."""
+    await reply.hover()
+    at, channel = await reply.bounding_box(), await page.locator("#channel-layout").bounding_box()
+    if at is not None and channel is not None:
+        await page.mouse.wheel(0, at["y"] - channel["y"] - ABOVE)
 
 
 async def _picture(page: Page, name: str) -> None:
