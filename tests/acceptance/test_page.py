@@ -19,6 +19,10 @@ from tests.sandbox import DESKTOP, PHONE, Person, browser, sandbox, start, visit
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # as the browser, which lives in one loop
 EDIT_MILLISECONDS = 7000
 """Milliseconds to wait for an edit: one comes every 5 s, and the page polls twice a second."""
+_KEEP_HEIGHTS = (
+    "it => { window.heights = []; new ResizeObserver(() => heights.push(it.offsetHeight)).observe(it); }"
+)
+"""Which heights an element was ever drawn with, if only for a moment."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -170,6 +174,10 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
         listed = await mod.send("/models")  # each time a menu opens, the page redraws everything
         menu, cold = listed.get_by_role("combobox"), listed.get_by_role("option", name="slow")
         await expect(menu).to_be_in_viewport(ratio=1)
+        devtools = await mod.page.context.new_cdp_session(mod.page)
+        await devtools.send("Network.enable")
+        await devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})  # the picture loads again
+        await mod.messages.locator("..").first.evaluate(_KEEP_HEIGHTS)
         for _ in range(2):
             before = await mod.scrolled()
             await menu.click()
@@ -177,6 +185,8 @@ async def test_buttons_and_a_test_image(chromium: Browser, tmp_path: Path) -> No
             assert await mod.scrolled() == before
             await mod.page.keyboard.press("Escape")
             await expect(cold).to_be_hidden()
+        heights = await mod.page.evaluate("heights")
+        assert len(set(heights)) == 1, heights
         for _ in range(2):
             await mod.look_at_model(listed, "slow")
             await expect(listed).to_contain_text("Cold slow")
