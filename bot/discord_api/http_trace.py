@@ -23,7 +23,8 @@ STALE_AGE = 0.5
 _LEAST_WAIT = 0.001
 """Rounding leaves less than a clock can tell apart: to sleep for that could go on without end."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
-_MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
+_ONE_OF_MANY = re.compile(r"(?<=/messages|/commands)/(\d+|@original)|(?<=/members)/\d+")
+"""What shares a bucket with its like: only a channel, a server and a token have one each (Discord: rate limits)."""
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
 _OF_LOGIN = re.compile(r"/(users/@me|oauth2/applications/@me|gateway/bot)$")
 _LIMIT = ("Limit", "Remaining")
@@ -82,7 +83,7 @@ class _Watch:
     ) -> None:
         call, limiter = current.get(), self._limiter
         _refuse_stale(call)
-        request.bucket = f"{sent.method} {_MESSAGE.sub('', sent.url.path)}"
+        request.bucket = f"{sent.method} {_ONE_OF_MANY.sub('', sent.url.path)}"
         while (wait := limiter.exhausted_for(request.bucket, clock())) > 0:
             if call is not None:  # whoever makes it tries again
                 raise LimitedError(wait)
