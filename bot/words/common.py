@@ -54,3 +54,10 @@ def pushed_id(model: str) -> str:
 def mentions(users: Iterable[int]) -> str:
     """Mentions to put after the news: a push shows little more than the first line."""
     return "".join(f" <@{user}>" for user in users)
+
+
+def may_not_write(channel: int, say: Language) -> str:
+    """Where the bot is to say something, and may not."""
+    return say(
+        "The bot may not write in {channel}: give it View Channel and Send Messages.", channel=f"<#{channel}>"
+    )

@@ -1,6 +1,7 @@
 """The panel of a server's settings."""
 
 from bot.domain.rows import ServerSettings
+from bot.words.common import may_not_write
 from bot.words.language import Language, n_
 
 PINGS = n_("Who is pinged at the end")
@@ -20,10 +21,5 @@ def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool, may
     lines = [say("**Settings of this server**")]
     for channel, is_open in ((chosen.ledger_channel, may_write), (chosen.news_channel, may_tell)):
         if channel is not None and not is_open:
-            lines.append(
-                say(
-                    "The bot may not write in {channel}: give it View Channel and Send Messages.",
-                    channel=f"<#{channel}>",
-                )
-            )
+            lines.append(may_not_write(channel, say))
     return "\n".join(lines)
