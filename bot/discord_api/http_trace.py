@@ -24,7 +24,7 @@ _LEAST_WAIT = 0.001
 """Rounding leaves less than a clock can tell apart: to sleep for that could go on without end."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 _ONE_OF_MANY = re.compile(r"(?<=/messages|/commands)/(\d+|@original)|(?<=/members)/\d+")
-"""What shares a bucket with its like: only a channel, a server and a token have one each (Discord: rate limits)."""
+"""Shares a bucket with its like: only channels, servers and tokens have one each (Discord: Rate Limits)."""
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
 _OF_LOGIN = re.compile(r"/(users/@me|oauth2/applications/@me|gateway/bot)$")
 _LIMIT = ("Limit", "Remaining")
