@@ -190,13 +190,16 @@ def model_page(
     who: bool,
     watch: Watch | None,
     channel: int | None,
+    may_write: bool = True,
 ) -> discord.ui.LayoutView:
     """Make the page of one model as `user` sees it; `page`: the list's page to go back to.
 
-    `who`: show who reloaded it and who watches it, too; `channel`: where it is announced, if it is watched.
+    `who`: also who reloaded it and who watches it; `channel`: where it is announced, if it is watched, and if
+    the bot `may_write` there.
     """
     users = watch.users if watch is not None else ()
-    text = _text(model_text(model, now, say, who=who, watched=channel if users else None))
+    watched = channel if users else None
+    text = _text(model_text(model, now, say, who=who, watched=watched, may_write=may_write))
     newest = model.reloads[0].id
     again = button(say(RELOAD), BUTTON_ID.format(what="again", reload=newest))
     what, label = ("unwatch", UNWATCH) if user in users else ("watch", WATCH)

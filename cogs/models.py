@@ -6,6 +6,7 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.discord_api.permissions import may_write
 from bot.discord_api.place import place_of
 from bot.domain.allowance import made_by
 from bot.domain.custom_ids import LIST, MODEL, WATCH, WATCHERS
@@ -85,7 +86,10 @@ async def _show_model(interaction: discord.Interaction[Rewarm], id_: str, page: 
     watch, chosen = await bot.store.watch(server, id_), await bot.store.settings(server)
     channel = (chosen.ledger_channel or watch.channel) if watch is not None else None
     say, user = bot.languages.of(interaction.locale), interaction.user.id
-    page_of = view.model_page(model, page, bot.now(), say, user=user, who=who, watch=watch, channel=channel)
+    can = channel is None or may_write(interaction, channel) is not False
+    page_of = view.model_page(
+        model, page, bot.now(), say, user=user, who=who, watch=watch, channel=channel, may_write=can
+    )
     await show_in_private(interaction, page_of)
 
 

@@ -9,6 +9,7 @@ from discord.ext import commands
 
 from bot import view
 from bot.app import Rewarm
+from bot.discord_api.permissions import may_write
 from bot.domain.custom_ids import SETTING
 from bot.domain.errors import OneChannelForBoth
 from bot.domain.events import What
@@ -64,26 +65,25 @@ def _changes(what: str, values: list[str], channels: dict[str, Any]) -> dict[str
 async def _show(interaction: discord.Interaction[Rewarm], chosen: ServerSettings) -> None:
     bot = interaction.client
     say = bot.languages.of(interaction.locale)
-    may_write = _may_write(interaction, chosen.ledger_channel)
+    may_announce = _may_write(interaction, chosen.ledger_channel)
     may_tell = _may_write(interaction, chosen.news_channel)
-    panel = view.settings_panel(chosen, say, may_write=may_write, may_tell=may_tell)
+    panel = view.settings_panel(chosen, say, may_write=may_announce, may_tell=may_tell)
     await show_in_private(interaction, panel)
 
 
 def _may_write(interaction: discord.Interaction[Rewarm], channel: int | None) -> bool:
     """Return whether the bot may write in a chosen channel: by Discord's word, else by what it can see."""
-    named = _resolved(interaction).get(str(channel), {}).get("app_permissions")
-    server = interaction.client.get_guild(interaction.guild_id or 0)
-    if named is not None:
-        allowed = discord.Permissions(int(named))
-    elif channel == interaction.channel_id:
-        allowed = interaction.app_permissions
-    elif server is None or channel is None or server.me is None:  # the first message will show it
+    if channel is None:
         return True
-    else:
-        place = server.get_channel(channel)
-        allowed = place.permissions_for(server.me) if place is not None else discord.Permissions.none()
-    return allowed.view_channel and allowed.send_messages
+    named = _resolved(interaction).get(str(channel), {}).get("app_permissions")
+    if named is not None:
+        has = discord.Permissions(int(named))
+        return has.view_channel and has.send_messages
+    seen = may_write(interaction, channel)
+    if seen is None:  # deleted; or else the first message will tell
+        server = interaction.client.get_guild(interaction.guild_id or 0)
+        return server is None or server.me is None
+    return seen
 
 
 @app_commands.default_permissions(manage_guild=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -147,18 +147,22 @@ def sleep_through(seconds: float) -> None:
 async def running(
     settings: Settings,
     patch: pytest.MonkeyPatch,
-    ahead: float = 0.0,
+    ahead: Callable[[], float] | float = 0.0,
     calls: int = MAX_CONCURRENT_CALLS,
     api_hosts: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Rewarm]:
     """Run the real bot in this process; restore discord.py's addresses afterwards.
 
-    `ahead`: of the time of day, in seconds; `calls`: open calls to the model API; `api_hosts`: by version.
+    `ahead`: of the time of day, in seconds, also as it changes. `calls`: to the model API at once.
+    `api_hosts`: by version.
     """
     patch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
     patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", None)
     loop = asyncio.get_running_loop()
-    bot = await build(settings, now=lambda: EPOCH + ahead + loop.time(), calls=calls, api_hosts=api_hosts)
+    ahead_now = ahead if callable(ahead) else lambda: ahead
+    bot = await build(
+        settings, now=lambda: EPOCH + ahead_now() + loop.time(), calls=calls, api_hosts=api_hosts
+    )
     task = asyncio.create_task(bot.serve(settings.discord_token.get_secret_value()))
     try:
         yield bot

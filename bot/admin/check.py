@@ -179,7 +179,7 @@ async def _clock(portal: Portal) -> str:
 
 
 async def _application(portal: Portal) -> str:
-    info = await portal.application_info()
+    info = portal.application or await portal.application_info()
     if info.interactions_endpoint_url:
         raise NotRightError(
             "has an Interactions Endpoint URL, so Discord sends commands there and not to the bot. Clear it "

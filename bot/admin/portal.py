@@ -10,6 +10,7 @@ import aiohttp
 import discord
 from discord.http import Route
 
+from bot.discord_api.buckets import end_calls_with_their_answers
 from bot.discord_api.http_trace import trace
 from bot.discord_api.limiter import Limiter
 
@@ -21,6 +22,7 @@ class Portal(discord.Client):
 
     def __init__(self) -> None:
         self.behind: float | None = None
+        end_calls_with_their_answers()
         watch = trace(Limiter())  # as in the bot, a 429 ends a call instead of being slept out
         watch.on_request_end.append(self._compare_clocks)
         super().__init__(intents=discord.Intents.none(), http_trace=watch)

@@ -18,7 +18,7 @@ from discord.http import Route
 from discord.shard import Shard
 
 from bot.backoff import start_pause
-from bot.discord_api.buckets import NoRatelimit, PlainLock
+from bot.discord_api.buckets import end_calls_with_their_answers
 from bot.discord_api.gateway import PatientWebSocket
 from bot.discord_api.http_trace import clock
 from bot.discord_api.logins import Limits, Logins
@@ -273,8 +273,7 @@ def _be_patient() -> None:
     """Make discord.py use these classes: it looks them up in its own modules."""
     discord.shard.DiscordWebSocket = PatientWebSocket  # type: ignore[misc]
     discord.shard.ExponentialBackoff = PatientBackoff  # type: ignore[attr-defined, assignment]
-    discord.http.Ratelimit = NoRatelimit  # type: ignore[misc, assignment]
-    discord.webhook.async_.AsyncDeferredLock = PlainLock  # type: ignore[misc, assignment]
+    end_calls_with_their_answers()
 
 
 async def _patiently(start: Callable[[], Awaitable[None]], given_up: Callable[[], bool]) -> None:

@@ -26,7 +26,8 @@ _LEAST_WAIT = 0.001
 """The shortest wait, in seconds. Rounding can leave less than a clock can tell apart, and sleeping for that
 could loop forever."""
 _OF_CHANNEL = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
-_MESSAGE = re.compile(r"(?<=/messages)/(\d+|@original)$")
+_ONE_OF_MANY = re.compile(r"(?<=/messages|/commands)/(\d+|@original)|(?<=/members)/\d+")
+"""Shares a bucket with its like: only channels, servers and tokens have one each (Discord: Rate Limits)."""
 _BY_TOKEN = re.compile(r"/(webhooks|interactions)/\d+/")
 _OF_LOGIN = re.compile(r"/(users/@me|oauth2/applications/@me|gateway/bot)$")
 _LIMIT = ("Limit", "Remaining")
@@ -85,7 +86,7 @@ class _Watch:
     ) -> None:
         call, limiter = current.get(), self._limiter
         _refuse_stale(call)
-        request.bucket = f"{sent.method} {_MESSAGE.sub('', sent.url.path)}"
+        request.bucket = f"{sent.method} {_ONE_OF_MANY.sub('', sent.url.path)}"
         while (wait := limiter.exhausted_for(request.bucket, clock())) > 0:
             if call is not None:  # the caller tries again
                 raise LimitedError(wait)

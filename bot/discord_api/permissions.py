@@ -121,6 +121,23 @@ def _first(*answers: bool | None) -> bool | None:
     return next((answer for answer in answers if answer is not None), None)
 
 
+def may_write(interaction: discord.Interaction, channel: int) -> bool | None:
+    """Whether the bot may write in a channel or thread: here as Discord says, elsewhere as it can see.
+
+    None: it cannot tell.
+    """
+    place, server = place_of(interaction), interaction.client.get_guild(interaction.guild_id or 0)
+    if channel == place.id:
+        has, in_thread = interaction.app_permissions, bool(place.parent)
+    else:
+        found = server.get_channel_or_thread(channel) if server is not None else None
+        in_thread = isinstance(found, discord.Thread)
+        if server is None or found is None or getattr(found, "parent", found) is None:
+            return None
+        has = found.permissions_for(server.me)
+    return has.view_channel and (has.send_messages_in_threads if in_thread else has.send_messages)
+
+
 def invitation(application: int, server: int | None = None) -> str:
     """Return a link that adds the application's bot to a server, preselected if one is given."""
     guild = discord.Object(server) if server is not None else discord.utils.MISSING

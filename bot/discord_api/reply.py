@@ -73,8 +73,9 @@ class Reply:
         now: Callable[[], float],
     ) -> None:
         self._calls = calls
-        self._edits = Edits(bot, now, calls)
-        self._pings = Pings(bot, now, calls, self._edits)
+        steady = _steady(now)
+        self._edits = Edits(bot, steady, calls)
+        self._pings = Pings(bot, steady, calls, self._edits)
         self._metrics = metrics
         self._say = say
         self._now = now
@@ -233,3 +234,9 @@ def _ping_instead(reload: Reload) -> dict[int, Ping]:
         return {}
     people = () if owner.user in reload.muted else (owner.user,)
     return {len(reload.pings): Ping(owner.channel, people)}
+
+
+def _steady(now: Callable[[], float]) -> Callable[[], float]:
+    """`now`, but never ahead of where it was and the loop's clock: one that is set ahead ages no token."""
+    before = now() - clock()
+    return lambda: min(now(), before + clock())

@@ -96,7 +96,7 @@ class Servers:
                 ours = {guild.id async for guild in self._bot.fetch_guilds(limit=None, with_counts=False)}
         except TROUBLE as error:
             log.warning("servers.not_compared", error=type(error).__name__)
-            return None
+            return FIRST_DELAY
         joined = {guild.id for guild in self._bot.guilds} - before
         away = {guild.id for guild in self._bot.guilds if guild.unavailable}
         return await self._compare(ours | joined | away)

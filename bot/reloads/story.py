@@ -15,7 +15,16 @@ from bot.backoff import retry_pause
 from bot.discord_api.calls import EDIT_TIMEOUT
 from bot.discord_api.responses import NeverAcknowledged
 from bot.domain.errors import StoreTrouble
-from bot.domain.reload import FADE_AGE, NAMED_WAITS, SPAM_FILTER_AGE, Outcome, Reload, State, time_left
+from bot.domain.reload import (
+    FADE_AGE,
+    LATE_AGE,
+    NAMED_WAITS,
+    SPAM_FILTER_AGE,
+    Outcome,
+    Reload,
+    State,
+    time_left,
+)
 from bot.domain.steps import Facts, IllegalStep
 from bot.logs import new_ref
 from bot.model_api.answer import LONGEST_NAMED_WAIT, Answer
@@ -92,10 +101,14 @@ class Story:
     async def _count(self) -> None:
         if self._services.is_stopping():
             return
-        deadline = self.life.reload.deadline or 0.0
-        late = deadline < self._services.now()
+        loop, now = asyncio.get_running_loop(), self._services.now
+        deadline, ahead = self.life.reload.deadline or 0.0, now() - loop.time()
+        late = deadline < now()
         await self._show_until(deadline, self.life.reload.seconds, RELOAD_COSTS)
-        await self.end(Outcome.ACCEPTED, late=late)
+        jump = now() - loop.time() - ahead
+        if abs(jump) > LATE_AGE:  # the clock was set meanwhile: by what it says now, this comes in time
+            deadline += jump
+        await self.end(Outcome.ACCEPTED, late=late, deadline=min(deadline, now()))
 
     async def _show_until(self, moment: float, longest: float, costs: int) -> None:
         """Show the reply, and again every few seconds, until a moment in wall-clock seconds.

@@ -54,3 +54,12 @@ def pushed_id(model: str) -> str:
 def mentions(users: Iterable[int]) -> str:
     """Mentions to put after the news: a push shows little more than the first line."""
     return "".join(f" <@{user}>" for user in users)
+
+
+def may_not_write(channel: int, say: Language) -> str:
+    """The bot should announce something there, but may not."""
+    return say(
+        "The bot isn't allowed to write in {channel}. Give it the View Channel and Send Messages "
+        "permissions there.",
+        channel=f"<#{channel}>",
+    )

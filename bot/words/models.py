@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bot.domain.catalogue import PublicModel
 from bot.domain.reload import Outcome, Reload
 from bot.domain.server_models import Model, Warmth
-from bot.words.common import message_link, span
+from bot.words.common import may_not_write, message_link, span
 from bot.words.language import Language, n_
 from bot.words.reload import state_word
 
@@ -61,14 +61,21 @@ def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
     return say("Test images in the last 24 hours: {number} ({people}).", number=total, people=people)
 
 
-def model_text(model: Model, now: float, say: Language, *, who: bool, watched: int | None) -> str:
-    """One model: its state and last reloads; `who`: also by whom; `watched`: where it is announced."""
+def model_text(
+    model: Model, now: float, say: Language, *, who: bool, watched: int | None, may_write: bool = True
+) -> str:
+    """One model: how it stands, its last reloads; `who`: also by whom.
+
+    `watched`: where it is announced, and `may_write`: whether the bot may do that there.
+    """
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
     before = n_("Watched: {channel} will be told before the model goes cold.")
     later = n_("Watched, but cold now. {channel} will be told on the sixth day after the model's next use.")
     is_cold = model.warmth(now) is Warmth.COLD
     told = say(later if is_cold else before, channel=f"<#{watched}>")
+    if watched is not None and not may_write:
+        told += f"\n{may_not_write(watched, say)}"
     return "\n".join(
         [head, *([told] if watched is not None else []), "", *past, "", f"-# {say(_SMALL_PRINT)}"]
     )

@@ -1,6 +1,7 @@
 """The panel of a server's settings."""
 
 from bot.domain.rows import ServerSettings
+from bot.words.common import may_not_write
 from bot.words.language import Language, n_
 
 PINGS = n_("Who gets pinged when a reload is done")
@@ -24,11 +25,5 @@ def settings_text(chosen: ServerSettings, say: Language, *, may_write: bool, may
     lines = [say("**Server settings**")]
     for channel, is_open in ((chosen.ledger_channel, may_write), (chosen.news_channel, may_tell)):
         if channel is not None and not is_open:
-            lines.append(
-                say(
-                    "The bot isn't allowed to write in {channel}. Give it the View Channel and Send Messages "
-                    "permissions there.",
-                    channel=f"<#{channel}>",
-                )
-            )
+            lines.append(may_not_write(channel, say))
     return "\n".join(lines)

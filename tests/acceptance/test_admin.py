@@ -128,6 +128,15 @@ async def test_check_of_a_server_says_what_it_can_know(used: Wire) -> None:
     assert re.match(r"✗ .*can't see any text channel\. Give it View Channel", said.line("server"))
 
 
+async def test_check_goes_on_once_an_answer_is_in(wire: Wire) -> None:
+    """Each answer says that its bucket is used up for a minute: that is for the next call of its kind."""
+    used_up = {"X-RateLimit-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "60.000"}
+    wire.server.faults.append(Fault("GET", ".*", times=10**9, headers=used_up))
+    said = await run(wire, "check", "--server", str(wire.guild.id))
+    for what in ORDER[4:]:
+        assert said.line(what).startswith("✓"), said.out
+
+
 async def test_check_with_a_token_that_discord_refuses(wire: Wire) -> None:
     said = await run(wire, "check", DISCORD_TOKEN="refused.by.discord")
     assert said.status == 1

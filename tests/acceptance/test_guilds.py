@@ -246,3 +246,16 @@ async def test_key_is_not_taken_where_the_bot_has_only_its_commands(
     assert "n't a member of this server" in said.text
     link = f"client_id={wire.server.application_id}&scope=bot+applications.commands&permissions=274877975552"
     assert f"(https://discord.com/oauth2/authorize?{link}&guild_id={wire.guild.id})" in said.text
+
+
+@pytest.mark.usefixtures("stored")
+async def test_a_check_that_meets_trouble_is_made_again_soon(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that does not live for hours would never compare."""
+    async with running(wire.settings(), monkeypatch):
+        await asyncio.sleep(100)
+        wire.server.faults.append(Fault("GET", r"^/users/@me/guilds$", status=429))
+        await asyncio.sleep(HOUR)
+        looks = [request.status for request in wire.server.requests if request.route == "/users/@me/guilds"]
+        assert looks == [429, 200]

@@ -121,6 +121,25 @@ async def test_what_discord_says_with_the_choice_counts_more_than_the_cache(wire
     assert await bot.store.settings(wire.guild.id) == ServerSettings(ledger_channel=wire.art.id)
 
 
+@pytest.mark.parametrize("what", ["hidden", "a hidden channel's thread", "open", "chosen and hidden"])
+async def test_a_watch_that_could_not_be_announced_says_so(wire: Wire, bot: Rewarm, what: str) -> None:
+    place = wire.server.add_channel(wire.guild, "place")
+    hidden = wire.art if what == "chosen and hidden" else place
+    if what == "chosen and hidden":
+        await choose_channel(wire, await settings_panel(wire), wire.art)
+    if what != "open":
+        wire.server.let_view(hidden, may_view=False)
+    if "thread" in what:
+        hidden = place = wire.server.add_thread(place, "a thread")
+    await ended_in(wire, await reload_in(wire, place))
+    listed = wire.reply(await wire.server.slash(wire.ana, place, "models"))
+    await wire.server.choose(wire.ana, listed, "sdxl-turbo")
+    assert CANNOT_WRITE not in listed.text, "nobody watches it yet"
+    await wire.server.press(wire.ana, listed, "Watch")
+    assert "Watched:" in listed.text
+    assert (f"{CANNOT_WRITE} <#{hidden.id}>" in listed.text) is (what != "open")
+
+
 async def test_in_the_chosen_channel_its_own_permissions_count(wire: Wire, bot: Rewarm) -> None:
     panel = await settings_panel(wire)
     await choose_channel(wire, panel, wire.general)

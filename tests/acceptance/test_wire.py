@@ -188,6 +188,43 @@ async def test_with_the_clock_set_back_a_countdown_goes_on_and_nobody_is_told_ho
         assert not [text for text in (*texts, wire.reply(joined).text) if re.search(r"\d h\b", text)]
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("jump", [3600.0, 5 * 86400.0])
+async def test_with_the_clock_set_ahead_a_countdown_ends_in_time_and_is_not_said_to_be_late(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, jump: float, hidden: bool
+) -> None:
+    """A small computer starts with the clock of its last stop. No token is older for that."""
+    ahead = [0.0]
+    async with running(wire.settings(reload_seconds=60.0), monkeypatch, ahead=lambda: sum(ahead)) as bot:
+        await wire.set_key()
+        wire.server.let_view(wire.general, may_view=not hidden)
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+        await asyncio.sleep(17)
+        edits = len(wire.reply(asked).history)
+        ahead.append(jump)
+        await wire.server.wait_for(wire.pings, 45)
+        assert len(wire.reply(asked).history) >= edits + 8, "it counted on"
+        assert wire.reply(asked).text.startswith("**Ready**")
+        assert "late" not in wire.reply(asked).text + wire.pings()[0].text
+        [known] = await bot.store.history(wire.guild.id)
+        assert known.used_at == pytest.approx(bot.now(), abs=5), "for how long it is warm"
+
+
+async def test_with_the_clock_set_ahead_a_test_image_that_was_asked_for_is_made(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = [0.0]
+    async with running(wire.settings(reload_seconds=60.0), monkeypatch, ahead=lambda: sum(ahead)):
+        await wire.set_key()
+        asked = await wire.reload()
+        await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
+        question = await wire.server.press(wire.ana, wire.reply(asked), "Test it too")
+        await wire.server.press(wire.ana, wire.reply(question), "Yes, test it")
+        ahead.append(3600.0)
+        await wire.server.wait_for(lambda: wire.reply(asked).text.startswith("**Confirmed**"), 90)
+
+
 async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:
     asked = await wire.reload()
     await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)

@@ -43,6 +43,10 @@ class Line:
     limiter: Limiter
     arrived: list[float]
 
+    async def look_at(self, place: str) -> None:
+        async with self.session.get(self.url.replace("/channels/1/messages", place)):
+            pass
+
     async def send(self, after: float = 0.0) -> None:
         await asyncio.sleep(after)
         async with self.session.post(self.url, json={}):
@@ -57,9 +61,16 @@ async def line() -> AsyncIterator[Line]:
         arrived.append(clock())
         return web.json_response({})
 
+    async def use_up(_: web.Request) -> web.Response:
+        arrived.append(clock())
+        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "8.000"}
+        return web.json_response({}, headers=headers)
+
     app, limiter = web.Application(), Limiter()
     app.router.add_post("/channels/1/messages", note)
     app.router.add_post("/webhooks/1/token/messages", note)
+    app.router.add_get("/guilds/{guild}/members/{member}", use_up)
+    app.router.add_get("/applications/1/guilds/{guild}/commands/{command}/permissions", use_up)
     connector = aiohttp.TCPConnector(limit=0, resolver=SlowNames(), use_dns_cache=False)
     async with (
         TestServer(app) as server,
@@ -124,3 +135,24 @@ async def test_a_number_that_is_no_longer_right_takes_nobodys_place(line: Line) 
             ticks.create_task(tick())
     soon = clock() + 0.001
     assert [line.limiter.go_or_wait(soon) for _ in range(PER_SECOND)] == [0.0] * PER_SECOND
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("/guilds/1/members/5", "/guilds/1/members/6", True),
+        ("/guilds/1/members/5", "/guilds/2/members/5", False),
+        (
+            "/applications/1/guilds/1/commands/5/permissions",
+            "/applications/1/guilds/1/commands/1/permissions",
+            True,
+        ),
+    ],
+)
+async def test_members_and_commands_of_a_server_share_a_bucket(
+    line: Line, first: str, second: str, shared: bool
+) -> None:
+    """Discord counts by channel, server and token: of the other ids in a path it takes no account."""
+    await line.look_at(first)
+    await line.look_at(second)
+    assert (line.arrived[1] - line.arrived[0] >= 8) is shared

@@ -67,6 +67,8 @@ class People(Messages):
         data = {"custom_id": menu["custom_id"], "component_type": kind, "id": menu["id"], "values": [value]}
         if kind == 8:
             channel = self.channels[int(value)]
+            if channel.kind not in menu.get("channel_types", (channel.kind,)):
+                raise LookupError(f"the menu has no channel of type {channel.kind}")
             permitted = {
                 "permissions": str(member_permissions(member)),
                 "app_permissions": str(channel.app_permissions),
