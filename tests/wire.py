@@ -103,7 +103,7 @@ class Wire:
 
     async def logged(self, text: str) -> None:
         """Wait until the log of the process has it."""
-        await self.server.wait_for(lambda: text in self.output.read_text(), 10, f"{text!r} in the log")
+        await self.server.wait_for(lambda: text in self.output.read_text(), 30, f"{text!r} in the log")
 
     def reply(self, interaction: Interaction) -> Message:
         """The message that answers an interaction."""

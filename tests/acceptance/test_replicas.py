@@ -242,7 +242,7 @@ async def test_one_that_stalled_shows_nothing_when_it_wakes_up(wire: Wire, datab
         first.send_signal(signal.SIGSTOP)
         await wire.logged("reloads.shared")
         first.send_signal(signal.SIGCONT)
-        await wire.logged("lost=1", 30)
+        await wire.logged("lost=1")
         await settled(wire, database)
         assert first.returncode is None
     times = edits(wire, asked)
@@ -286,7 +286,7 @@ async def test_a_replica_that_is_cut_off_alone_stops_and_another_goes_on(
         times = [at for at in edits(wire, asked) if at > taken + 0.5]
         assert all(b - a > 1 for a, b in itertools.pairwise(times)), "one shows it, not two"
         line.restore()
-        await wire.logged("lost=1", 30)
+        await wire.logged("lost=1")
     assert len(wire.api.calls) == 1
 
 
@@ -304,7 +304,7 @@ async def test_a_replica_that_is_led_to_a_standby_stops_and_another_goes_on(
         assert all(b - a > 1 for a, b in itertools.pairwise(times)), "one shows it, not two"
         assert wire.reply(asked).text.startswith("**Ready**")
         line.lead_to(database)
-        await wire.logged("lost=1", 30)
+        await wire.logged("lost=1")
     assert len(wire.api.calls) == 1
 
 
@@ -323,7 +323,7 @@ async def test_an_ending_that_a_replica_cut_off_alone_could_not_store_is_not_tol
         line.cut()
         await settled(wire, database)
         line.restore()
-        await wire.logged("lost=1", 30)
+        await wire.logged("lost=1")
         shown = [str(components) for _, components in wire.reply(asked).history]
     assert len(wire.api.calls) == 2
     assert not any("**Failed**" in text for text in shown), "not reloaded, they read, and then it was"
@@ -385,7 +385,7 @@ async def test_nothing_is_called_for_what_another_has_taken_over(
             refused.setblocking(False)
             async with await asyncio.start_server(lambda _, there: calls.append(there), sock=refused.dup()):
                 first.send_signal(signal.SIGCONT)
-                await wire.logged("lost=1", 30)
+                await wire.logged("lost=1")
                 await asyncio.sleep(3)  # longer than its pause between two tries
             assert calls == []
 
