@@ -15,7 +15,8 @@ def main() -> int:
     """Parse the command line and do what it says; return the exit status."""
     given = _parser().parse_args()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ✓ shows the rest
+        # A terminal that cannot show a letter shows the rest, and `| head` ends it where it can be caught.
+        sys.stdout.reconfigure(errors="replace", line_buffering=True)
     if given.version:
         print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
         return 0

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -85,7 +86,11 @@ async def _report(what: str, check: Check, limit: float | None = CHECK_TIMEOUT) 
 
 
 def _say(what: str, text: str, *, is_well: bool) -> bool:
-    print(f"{'✓' if is_well else '✗'} {what}: {text}")  # noqa: T201
+    can_show = (
+        "utf" in getattr(sys.stdout, "encoding", "").lower()
+    )  # else both marks would be a question mark
+    well, wrong = ("✓", "✗") if can_show else ("ok", "WRONG")
+    print(f"{well if is_well else wrong} {what}: {text}")  # noqa: T201
     return is_well
 
 

@@ -194,22 +194,33 @@ async def test_check_warns_of_keys_that_can_be_read_on_the_way(wire: Wire) -> No
     assert "anyone on the way can read the keys. Use https" in said.line("model API")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-async def test_check_into_head_or_a_plain_terminal_ends_without_a_traceback(
-    wire: Wire, encoding: str
-) -> None:
-    wire.environment["PYTHONIOENCODING"] = encoding
-    command = f"{shlex.quote(sys.executable)} -m bot check | head -1"
-    shell = await asyncio.create_subprocess_shell(
-        command,
+async def shell(wire: Wire, command: str) -> tuple[str, str]:
+    """What a shell that pipes `check` somewhere shows, and what stands on standard error."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    made = await asyncio.create_subprocess_shell(
+        command.format(shlex.join([sys.executable, "-m", "bot", "check"])),
         cwd=wire.folder,
-        env={**os.environ, **wire.environment},
+        env={**buffered, **wire.environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(shell.communicate(), 60)
-    assert b"settings: OK" in out
-    assert err == b""
+    out, err = await asyncio.wait_for(made.communicate(), 60)
+    return out.decode(), err.decode()
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+async def test_check_into_head_ends_without_a_traceback(wire: Wire, lines: int) -> None:
+    out, err = await shell(wire, f"{{}} | head -{lines}")
+    assert (out.count("\n"), err) == (lines, "")
+
+
+async def test_check_in_a_plain_terminal_shows_what_is_wrong(wire: Wire) -> None:
+    wire.environment |= {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    out, err = await shell(wire, "{}")
+    assert [line.partition(":")[0] for line in out.splitlines()][:4] == [
+        *("ok settings", "ok disk", "ok store", "WRONG model API"),
+    ]
+    assert err == ""
 
 
 async def test_check_of_a_server_that_it_is_not_in(wire: Wire) -> None:
