@@ -86,8 +86,11 @@ class PatientWebSocket(DiscordWebSocket):
 
     async def received_message(self, msg: Any, /) -> None:
         """Handle a frame. Raises ReconnectWebSocket for one that can't be read, and network errors."""
+        beating = self._keep_alive
         try:
             await super().received_message(msg)
+            if beating is not None and self._keep_alive is not beating:
+                beating.stop()  # a second HELLO: unheard, it would end the connection in a minute
         except _OF_THE_NETWORK:
             raise
         except Exception as error:  # noqa: BLE001  # whatever Discord sends, it stops nobody

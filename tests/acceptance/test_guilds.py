@@ -259,3 +259,17 @@ async def test_a_check_that_meets_trouble_is_made_again_soon(
         await asyncio.sleep(HOUR)
         looks = [request.status for request in wire.server.requests if request.route == "/users/@me/guilds"]
         assert looks == [429, 200]
+
+
+@pytest.mark.usefixtures("stored")
+async def test_checks_are_few_where_the_last_process_had_a_clock_that_was_ahead(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.server.remove_guild(wire.guild)
+    async with running(wire.settings(), monkeypatch, ahead=HOUR):
+        await asyncio.sleep(HOUR)
+    wire.server.requests.clear()
+    async with running(wire.settings(), monkeypatch):
+        await asyncio.sleep(13 * HOUR)
+        looks = [request for request in wire.server.requests if request.route == "/users/@me/guilds"]
+    assert len(looks) <= 4, "after ten minutes, perhaps after twenty, then every six hours"

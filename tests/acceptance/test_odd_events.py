@@ -2,11 +2,13 @@
 
 import asyncio
 import copy
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
+from discord.gateway import KeepAliveHandler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,7 +18,7 @@ from bot.app import Rewarm
 from tests.stand_ins.discord import Fault
 from tests.stand_ins.discord.payloads import channel_payload, member_payload
 from tests.stand_ins.discord.rules import Json
-from tests.wire import Wire, running
+from tests.wire import Wire, reload_works, running
 from tests.world import CANARY
 
 pytestmark = pytest.mark.usefixtures("virtual")
@@ -264,3 +266,12 @@ async def test_a_removal_is_confirmed_through_trouble_and_then_deletes(
         await asyncio.sleep(120)
         assert await bot.store.key(wire.guild.id) is None
         assert await bot.store.history(wire.guild.id) == []
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_hello_leaves_one_heartbeat(wire: Wire) -> None:
+    """discord.py would leave the first one running unheard, which ends the connection a minute later."""
+    await wire.server.send_frame(orjson.dumps({"op": 10, "d": {"heartbeat_interval": 41_000}}))
+    await reload_works(wire)
+    beating = [thread for thread in threading.enumerate() if isinstance(thread, KeepAliveHandler)]
+    assert len([thread for thread in beating if not thread._stop_ev.is_set()]) == 1

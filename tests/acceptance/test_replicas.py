@@ -308,6 +308,27 @@ async def test_a_replica_that_is_led_to_a_standby_stops_and_another_goes_on(
     assert len(wire.api.calls) == 1
 
 
+async def test_a_fail_over_in_mid_countdown_ends_it_once_and_the_next_reload_goes_on(
+    wire: Wire, database: postgres.Server, standby: postgres.Server
+) -> None:
+    hosts = f"{database.folder},{standby.folder}"
+    wire.environment["STORE_URL"] = f"postgresql://rewarm@/{database.database}?host={hosts}"
+    async with both(wire):
+        asked = await counting(wire)
+        await asyncio.sleep(1)  # the standby has it by then
+        database.stop()
+        await asyncio.sleep(1)
+        admin = await asyncpg.connect(standby.url())
+        await admin.execute("SELECT pg_promote()")
+        await admin.close()
+        await settled(wire, standby)
+        times = edits(wire, asked)
+        assert all(b - a > 1 for a, b in itertools.pairwise(times[1:])), "one shows it, not two"
+        assert wire.reply(asked).text.startswith("**Ready**")
+        await counting(wire, "another")
+    assert len(wire.api.calls) == 2
+
+
 async def test_an_ending_that_a_replica_cut_off_alone_could_not_store_is_not_told(
     wire: Wire, database: postgres.Server
 ) -> None:
