@@ -1,30 +1,38 @@
 """The loop that the bot runs in: its timers count the time that the machine slept."""
 
 import asyncio
+import sys
 import time
 
 import pytest
 
 from bot import __main__ as command_line
 from bot import process
-from bot.clock import LOOK_INTERVAL, SuspendProofLoop, elapsed
+from bot.clock import LOOK_INTERVAL, SuspendProofLoop
 
 
-def test_what_was_due_in_a_suspend_is_done_within_a_second_of_waking_up() -> None:
-    slept = 0.0
+@pytest.mark.skipif(sys.platform != "linux", reason="of the other platforms' clocks")
+def test_what_was_due_in_a_suspend_is_done_within_a_second_of_waking_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the kernel has it: of its clocks, only CLOCK_BOOTTIME goes on meanwhile."""
+    slept, gettime = [0.0], time.clock_gettime
+    monkeypatch.setattr(
+        time,
+        "clock_gettime",
+        lambda clock: gettime(clock) + (slept[-1] if clock == time.CLOCK_BOOTTIME else 0.0),
+    )
 
     async def sleeper() -> float:
-        nonlocal slept
-        loop = asyncio.get_running_loop()
         sleeping = asyncio.create_task(asyncio.sleep(30))
         await asyncio.sleep(0)
-        slept = 30.0
+        slept.append(30.0)
         began = time.monotonic()
-        await sleeping
-        assert loop.time() - elapsed() == pytest.approx(30.0, abs=0.1)
+        async with asyncio.timeout(60):
+            await sleeping
         return time.monotonic() - began
 
-    with asyncio.Runner(loop_factory=lambda: SuspendProofLoop(lambda: elapsed() + slept)) as runner:
+    with asyncio.Runner(loop_factory=SuspendProofLoop) as runner:
         assert runner.run(sleeper()) < LOOK_INTERVAL + 1
 
 
