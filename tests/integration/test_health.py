@@ -5,6 +5,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -157,6 +159,30 @@ async def test_as_a_process(wire: Wire) -> None:
                 await session.get(f"http://127.0.0.2:{port}/livez")
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def image_check(port: int) -> int:
+    """Run the image's HEALTHCHECK, with this Python, where the environment names a proxy."""
+    text = (ROOT / "deploy" / "Containerfile").read_text().replace("\\\n", "")
+    [command] = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.MULTILINE)
+    program, *how = json.loads(command)
+    assert program == "python"
+    environment = {"HEALTH_PORT": str(port), "http_proxy": f"http://127.0.0.1:{free_port()}"}
+    made = await asyncio.create_subprocess_exec(
+        sys.executable, *how, env=environment, stderr=subprocess.DEVNULL
+    )
+    return await asyncio.wait_for(made.wait(), 20)
+
+
+async def test_the_image_is_healthy_while_its_bot_runs_also_without_discord(wire: Wire) -> None:
+    """Else a supervisor would restart it in Discord's outage, and each restart costs a login."""
+    port = free_port()
+    wire.server.gateway_refuses = True
+    async with wire.process(HEALTH_PORT=str(port)):
+        await wire.logged("bot.not_connected")
+        assert (await get(port, "readyz"))[0] == 503
+        assert await image_check(port) == 0
+    assert await image_check(port) != 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
