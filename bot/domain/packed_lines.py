@@ -2,21 +2,24 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
 
 _BLOCK = 64
 """Lines that are searched together."""
 _WORTH_FILING = 4096
 _OFTEN = b"\nabcdefghijklmnopqrstuvwxyz0123456789 -._/"
-_OTHERS = 48 - len(_OFTEN)
+_KINDS = 48
+"""The number of kinds of letters that pieces of the text are made of."""
 _LETTERS = bytes(
-    _OFTEN.index(letter) if letter in _OFTEN else len(_OFTEN) + letter % _OTHERS for letter in range(256)
+    _OFTEN.index(letter) if letter in _OFTEN else len(_OFTEN) + letter % (_KINDS - len(_OFTEN))
+    for letter in range(256)
 )
-"""Each byte's number below 48: one of its own if it is frequent in names, and a shared one otherwise."""
-_HASHED = 6007
-"""The number of buckets for longer pieces. A prime spreads well; 8191, next to a power of two, would only
-shift letters and add them."""
+"""Each byte's kind: one of its own if it is frequent in names, and a shared one otherwise."""
+_BUCKETS = {2: _KINDS**2, 3: 6007, 4: 6007}
+"""The number of buckets for the pieces of each length. If pieces share one, that costs a fruitless look.
+
+A prime spreads well; 8191, next to a power of two, would only shift letters and add them.
+"""
 _DIGITS = b"01" + bytes(254)
 
 
@@ -34,7 +37,7 @@ class PackedLines:
             self._starts.append(len(text))
         self._text = bytes(text)
         self._width = len(self._starts) // _BLOCK // 8 + 1
-        self._files = [*map(self._filed, _PIECES)] if len(self._starts) > _WORTH_FILING else []
+        self._files = [*map(self._filed, _BUCKETS)] if len(self._starts) > _WORTH_FILING else []
 
     def beginning_with(self, text: str) -> Iterator[int]:
         """Return the numbers of the lines that start with a text."""
@@ -58,8 +61,8 @@ class PackedLines:
         if not self._files or len(packed) < 2:
             return [(0, len(self._text))]
         filed = -1
-        for pieces, file in zip(_PIECES, self._files, strict=True):
-            for piece in pieces(packed):
+        for length, file in zip(_BUCKETS, self._files, strict=True):
+            for piece in _pieces(packed, length):
                 filed &= int.from_bytes(file[piece * self._width : (piece + 1) * self._width], "little")
         lines = len(self._starts) - 1
         return (
@@ -67,14 +70,14 @@ class PackedLines:
             for block in bits(filed)
         )
 
-    def _filed(self, pieces: Callable[[bytes], set[int]]) -> bytes:
-        """Return, for each bucket of pieces, a bitmap of its blocks, `_width` bytes wide."""
-        blocks, buckets = range(0, len(self._starts) - 1, _BLOCK), _PIECES[pieces]
+    def _filed(self, length: int) -> bytes:
+        """Return, for each bucket of pieces of this length, a bitmap of its blocks, `_width` bytes wide."""
+        blocks, buckets = range(0, len(self._starts) - 1, _BLOCK), _BUCKETS[length]
         table = bytearray(len(blocks) * buckets)
         """One row per block, with one byte for each bucket."""
         for number, first in enumerate(blocks):
             last = min(len(self._starts) - 1, first + _BLOCK)
-            for piece in pieces(self._text[self._starts[first] - 1 : self._starts[last]]):
+            for piece in _pieces(self._text[self._starts[first] - 1 : self._starts[last]], length):
                 table[number * buckets + piece] = 1
         bitmaps = (bitmap(table[bucket::buckets]) for bucket in range(buckets))
         return b"".join(blocks.to_bytes(self._width, "little") for blocks in bitmaps)
@@ -93,25 +96,13 @@ def bitmap(chosen: bytes | bytearray) -> int:
     return int(chosen[::-1].translate(_DIGITS), 2)
 
 
-def _pairs(text: bytes) -> set[int]:
+def _pieces(text: bytes, length: int) -> set[int]:
+    """Return the buckets of all pieces of this length in a text."""
     letters = text.translate(_LETTERS)
-    return {a * 48 + b for a, b in set(pairwise(letters))}
-
-
-def _threes(text: bytes) -> set[int]:
-    letters = text.translate(_LETTERS)
-    threes = set(zip(letters, letters[1:], letters[2:], strict=False))
-    return {((a * 48 + b) * 48 + c) % _HASHED for a, b, c in threes}
-
-
-def _fours(text: bytes) -> set[int]:
-    letters = text.translate(_LETTERS)
-    fours = set(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
-    return {(((a * 48 + b) * 48 + c) * 48 + d) % _HASHED for a, b, c, d in fours}
-
-
-_PIECES: dict[Callable[[bytes], set[int]], int] = {_pairs: 48**2, _threes: _HASHED, _fours: _HASHED}
-"""The number of buckets for the pieces of each length. If pieces share one, that costs a fruitless look."""
+    numbers: Iterable[int] = letters
+    for ahead in range(1, length):
+        numbers = [number * _KINDS + letter for number, letter in zip(numbers, letters[ahead:], strict=False)]
+    return {number % _BUCKETS[length] for number in set(numbers)}
 
 
 def _packed(text: str) -> bytes:
