@@ -80,9 +80,8 @@ def _may_write(interaction: discord.Interaction[Rewarm], channel: int | None) ->
         has = discord.Permissions(int(named))
         return has.view_channel and has.send_messages
     seen = may_write(interaction, channel)
-    if seen is None:  # deleted; or else the first message will tell
-        server = interaction.client.get_guild(interaction.guild_id or 0)
-        return server is None or server.me is None
+    if seen is None:  # deleted; or, in a server that isn't known yet, the first message will tell
+        return interaction.client.get_guild(interaction.guild_id or 0) is None
     return seen
 
 
