@@ -10,6 +10,7 @@ import pytest
 
 from bot.app import Rewarm
 from bot.domain.reload import FADE_AGE, MOST_REFUSED, State
+from bot.settings import Settings
 from tests.acceptance.test_odd_events import events
 from tests.stand_ins.discord import Interaction, Message
 from tests.stand_ins.discord.payloads import user_payload
@@ -150,17 +151,28 @@ async def test_right_to_send_is_given_back(wire: Wire, bot: Rewarm, event: str |
     assert len(wire.reply(asked).history) == edits, "it is shown already"
 
 
-async def test_restart_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = wire.settings(reload_seconds=SECONDS)
-    async with running(settings, monkeypatch):
+async def locked_over_starts(
+    wire: Wire, patch: pytest.MonkeyPatch, settings: Settings, seconds: float, starts: int, within: float
+) -> Interaction:
+    """Lock a thread in mid-countdown, stop the bot some seconds after the end, and start it several times.
+
+    `within`: seconds in which each start connects.
+    """
+    async with running(settings, patch):
         await wire.set_key()
         asked = await counting(wire)
         lock(wire)
-        await asyncio.sleep(SECONDS + 1000)
-    for _ in range(2):
-        async with running(settings, monkeypatch) as bot:
-            await wire.server.wait_for(bot.is_connected, 60)
+        await asyncio.sleep(SECONDS + seconds)
+    for _ in range(starts):
+        async with running(settings, patch) as bot:
+            await wire.server.wait_for(bot.is_connected, within)
             await asyncio.sleep(60)
+    return asked
+
+
+async def test_restart_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = wire.settings(reload_seconds=SECONDS)
+    asked = await locked_over_starts(wire, monkeypatch, settings, 1000, starts=2, within=60)
     async with running(settings, monkeypatch) as bot:
         await wire.server.wait_for(bot.is_connected, 1000)
         await asyncio.sleep(60)
@@ -170,15 +182,7 @@ async def test_restart_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -
 
 async def test_starts_in_a_row_do_not_use_up_the_day(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = wire.settings(reload_seconds=SECONDS)
-    async with running(settings, monkeypatch):
-        await wire.set_key()
-        await counting(wire)
-        lock(wire)
-        await asyncio.sleep(SECONDS + 60)
-    for _ in range(14):
-        async with running(settings, monkeypatch) as bot:
-            await wire.server.wait_for(bot.is_connected, 1000)
-            await asyncio.sleep(60)
+    await locked_over_starts(wire, monkeypatch, settings, 60, starts=14, within=1000)
     tries = refused(wire)
     assert now() - tries[0] < 3 * HOUR
     assert len(tries) <= MOST_REFUSED / 2
