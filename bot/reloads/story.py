@@ -189,10 +189,14 @@ class Story:
         `ended_at` is by the loop's clock.
         """
         loop, is_told = asyncio.get_running_loop(), False
+
+        def age() -> float:
+            return round(loop.time() - ended_at, 3)  # a timer may go off a rounding early
+
         while not is_told:
             retries.tried(self._reply.refused)
             await self.life.step(State.ANNOUNCING, refused=self._reply.refused)
-            if (pause := retries.pause(loop.time() - ended_at)) is None:
+            if (pause := retries.pause(age())) is None:
                 log.error("reload.given_up")
                 return False
             log.error("reload.not_told", refused=self._reply.refused, again_in=round(sum(pause)))
@@ -201,7 +205,7 @@ class Story:
                 async with asyncio.timeout(pause.wait):
                     await changed.wait()
             changed.clear()
-            if loop.time() - ended_at < FADE_AGE:
+            if age() < FADE_AGE:
                 is_told = await self._reply.tell(self.life.reload, self._sent)
         return True
 

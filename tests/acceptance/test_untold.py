@@ -229,8 +229,8 @@ async def locked_for(wire: Wire, seconds: float, *, an_event_each: float | None)
     asked = await counting(wire)
     lock(wire)
     until = now() + SECONDS + seconds
-    while now() < until:
-        await asyncio.sleep(min(until - now(), an_event_each or seconds))
+    while (left := round(until - now(), 3)) > 0:  # virtual time does not move by less than a rounding
+        await asyncio.sleep(min(left, an_event_each or seconds))
         if an_event_each:
             changed(wire, "CHANNEL_UPDATE")
     return asked
