@@ -171,6 +171,7 @@ def test_an_empty_catalogue_finds_nothing() -> None:
     assert Catalogue().search("x", 5) == Catalogue().search("", 5) == []
 
 
+@pytest.mark.slow
 def test_there_is_an_end_to_it() -> None:
     rows = Catalogue(PublicModel(f"m{n}", "", n) for n in range(MOST_ROWS + 5))
     assert len(rows.rows) == MOST_ROWS

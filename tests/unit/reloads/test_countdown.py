@@ -84,7 +84,7 @@ def test_a_crowd_is_edited_evenly_and_its_last_seconds_come_first(cost: float) -
             assert max(gaps) < 1.2 * max(EDIT_INTERVAL, 4000 * 4 * cost / LOAD) + EDIT_INTERVAL
 
 
-@pytest.mark.parametrize("live", [1000, 2000, 4000])
+@pytest.mark.parametrize("live", [1000, *(pytest.param(n, marks=pytest.mark.slow) for n in (2000, 4000))])
 def test_it_is_edited_so_often_that_room_is_left_for_answers(live: int) -> None:
     """The cost of its reloads besides countdowns counts, too."""
     cost = 0.0005
