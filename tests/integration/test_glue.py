@@ -1,5 +1,7 @@
-"""The parts of simcord that the sandbox uses without a promise: another version fails here, by name."""
+"""What the sandbox and the tests use of simcord without a promise: another version fails here, by name."""
 
+import asyncio
+import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +14,7 @@ from simcord.preview._server import PreviewServer
 
 from bot.sandbox import glue, patches
 from tests import ROOT
+from tests.world import World
 
 THEIRS = Path(simcord.preview.__file__).with_name("static")
 INDEX = (THEIRS / "index.html").read_text()
@@ -28,6 +31,7 @@ def test_simcord_is_the_one_that_the_glue_was_written_for() -> None:
     ("of", "name"),
     [
         (simcord.Env, "_settle_internal"),
+        (simcord.Env, "_advance_to"),
         (simcord.Env, "_settlement_state"),
         (Preview, "_action"),
         (Preview, "_get_page"),
@@ -41,7 +45,9 @@ def test_simcord_is_the_one_that_the_glue_was_written_for() -> None:
     ],
 )
 def test_private_name_is_still_there(of: type, name: str) -> None:
-    assert hasattr(of, name), f"simcord's {of.__name__} has no {name} any more: mend bot/sandbox/glue.py"
+    assert hasattr(of, name), (
+        f"simcord's {of.__name__} has no {name} any more: see bot/sandbox/glue.py, tests/fixtures.py"
+    )
 
 
 def test_page_has_a_place_for_each_part() -> None:
@@ -57,3 +63,12 @@ def test_their_scripts_have_a_place_for_each_patch() -> None:
     for path, parts in patches.PATCHES.items():
         theirs = (THEIRS / path[1:]).read_text()
         assert glue.replaced(theirs, parts) != theirs
+
+
+async def test_a_machine_that_stands_still_fails_no_test(world: World) -> None:
+    await world.reload(world.ana)
+    world.env.settle_timeout = 0.05
+    asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+    await world.env.advance_time(125)
+    [ping] = world.pings()
+    assert "should be ready" in ping.text
