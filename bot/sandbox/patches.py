@@ -18,10 +18,12 @@ PLACES = {
 ACTIONS = {
     "let busyDeferred = false;": """let busyDeferred = false;
   const later = [];
+  const same = (it) => JSON.stringify([it.kind, it.extra, it.publishedRevision]);
   function wait(kind, extra, metadata) {
-    const same = JSON.stringify([kind, extra]);
-    const known = [...later.map((it) => it.same), pending && JSON.stringify([pending.kind, pending.extra])];
-    if (!known.includes(same)) later.push({ same, kind, extra, metadata });
+    const publishedRevision = context.observedRevision || context.publishedRevision;
+    const it = { kind, extra, metadata, publishedRevision };
+    const known = [...later, pending].filter(Boolean).map(same);
+    if (kind === "run_command" || !known.includes(same(it))) later.push(it);
   }""",
     "function drain() {": """function drain() {
     const settled = awaitingRevision === null || awaitingRevision <= context.publishedRevision;
@@ -42,7 +44,10 @@ ACTIONS = {
         "return Boolean(uncertain); }"
     ),
 }
-"""simcord drops a click while another is in progress, and locks the page; here only that click waits."""
+"""simcord drops a click while another is in progress, and locks the page; here only that click waits.
+
+Only an impatient second click on what has not changed since is dropped; a command typed again is meant.
+"""
 APP = {"|| snapshot.botGeneration !== state.botGeneration) reset": ") reset"}
 """simcord throws away typed text when the bot restarts; here it is kept."""
 COMMANDS = {

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -319,6 +320,44 @@ async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
         await expect(person.reply).to_contain_text("Reloading my-model")
         await expect(person.messages.last).to_contain_text("my-model should be ready")
         await expect(person.messages).to_have_count(3)
+
+
+async def test_what_is_done_again_once_it_is_answered_is_not_lost(chromium: Browser, tmp_path: Path) -> None:
+    """The answer can be seen, and only the page still waits for the end of its request."""
+    async with sandbox(tmp_path, seconds=60) as it, visitor(chromium, it.url) as person:
+        may_end, sent = asyncio.Event(), []
+
+        async def late(route: Route) -> None:
+            answer = await route.fetch()
+            if kind := re.search('"(run_command|click)"', route.request.post_data or ""):
+                sent.append(kind[1])
+                await may_end.wait()
+            await route.fulfill(response=answer)
+
+        await person.set_key()
+        await person.reload("works")
+        await expect(person.reply).to_contain_text("left")
+        await person.page.route("**/api/action", late)
+        for do in (partial(person.send, "/key status"), partial(person.press, "Notify me")):
+            may_end.clear()
+            before = await person.messages.count()
+            await do()
+            await expect(person.messages).to_have_count(before + 1)
+            await do()
+            may_end.set()
+            await expect(person.messages).to_have_count(before + 2)
+
+        await person.send("/models")
+        listed = person.messages.filter(has_text="This server's models")
+        await expect(listed).to_contain_text("Page 1 of 3")
+        may_end.clear()
+        await listed.get_by_role("button", name="Next").dblclick()  # an impatient one is one
+        await expect(listed).to_contain_text("Page 2 of 3")
+        may_end.set()
+        await person.send("/key status")
+        await expect(person.messages).to_have_count(before + 4)
+        await expect(listed).to_contain_text("Page 2 of 3")
+        assert sent == [*["run_command"] * 2, *["click"] * 2, "run_command", "click", "run_command"]
 
 
 async def test_a_command_can_be_typed_in_one_go(chromium: Browser, tmp_path: Path) -> None:
