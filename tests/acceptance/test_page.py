@@ -231,6 +231,8 @@ async def test_days_pass_and_a_watched_model_is_announced(chromium: Browser, tmp
             await later.dblclick()  # an impatient one
             await expect(later).to_be_enabled()
             await expect(person.note).to_contain_text("in the sandbox now")
+            await person.page.mouse.down(click_count=2)  # and one whose day is over before its second click
+            await person.page.mouse.up(click_count=2)
         await person.page.reload()
         await expect(person.note).to_contain_text("in the sandbox now")
         await expect(person.messages.last).to_contain_text("works will go cold tomorrow")

@@ -64,8 +64,8 @@ restart.addEventListener("click", async () => {
   await ask("restart").catch(() => null);
   learn();
 });
-day.addEventListener("click", async () => {
-  if (isDay) return; // one at a time: each is to be seen
+day.addEventListener("click", async ({ detail }) => {
+  if (isDay || detail === 2) return; // one at a time: each is to be seen; and a double click is one
   isDay = true;
   tell();
   const answer = await ask("day").catch(() => null);
