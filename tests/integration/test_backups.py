@@ -48,7 +48,10 @@ async def test_the_newest_of_this_store_are_kept(tmp_path: Path, into: Path) -> 
     back_up(other, into, 1, DAY - timedelta(days=50))
     [of_other] = into.iterdir()
     ours = back_up(data, into, 3, DAY).path
-    strangers = ("rewarm.db", f"my-{ours.name}", f"{ours.name[:-6]}01.db.old", f"{ours.name[:15]}-latest.db")
+    first = f"{ours.name[:-5]}01"
+    nearly = (f"my-{first}.db", f"{first}.db.old", f"{first}-db", f"{first}.db.0123abcd.parts")
+    words = (f"{ours.name[:15]}-latest.db", f"{ours.name[:20]}-first.db")
+    strangers = ("rewarm.db", *words, *nearly)
     for name in strangers:
         (into / name).write_text("mine")
     linked = into / ours.name.replace("2026", "2020")
