@@ -324,6 +324,30 @@ async def test_enter_is_not_lost_while_suggestions_are_on_their_way(
         await expect(person.messages).to_have_count(3)
 
 
+async def test_only_a_slow_command_waits(chromium: Browser, tmp_path: Path) -> None:
+    """Two are on their way: the page takes the other, and it is answered long before the slow one."""
+    async with sandbox(tmp_path, seconds=5) as it, visitor(chromium, it.url) as person:
+        typed = asyncio.Event()
+
+        async def held(route: Route) -> None:
+            if '"run_command"' in (route.request.post_data or ""):
+                await typed.wait()
+            await route.continue_()
+
+        await person.set_key()
+        await person.page.route("**/api/action", held)
+        await person.reload("slow")
+        await expect(person.composer).to_be_focused()
+        await person.send("/help")
+        await expect(person.composer).to_have_value("")
+        typed.set()
+        await expect(person.messages.last).to_contain_text("mod used /help")
+        await expect(person.messages.last).to_contain_text("Only you can see this")
+        slow = person.messages.filter(has_text="mod used /reload")
+        assert "Thinking" in await slow.inner_text()
+        await expect(slow).to_contain_text("Reloading slow")
+
+
 async def test_what_is_done_again_once_it_is_answered_is_not_lost(chromium: Browser, tmp_path: Path) -> None:
     """The answer can be seen, and only the page still waits for the end of its request."""
     async with sandbox(tmp_path, seconds=60) as it, visitor(chromium, it.url) as person:
