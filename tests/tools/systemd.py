@@ -23,7 +23,7 @@ PROGRAMS = {
     "systemd-nspawn": "systemd-container",
     "nsenter": "util-linux",
 }
-PAGE = (ROOT / "docs" / "DEPLOY.md").read_text()
+DEPLOY, OPERATIONS = ((ROOT / "docs" / name).read_text() for name in ("DEPLOY.md", "OPERATIONS.md"))
 STATE = "/var/lib/private/rewarm"
 
 
@@ -45,9 +45,9 @@ class Machine:
         return (await self.sh(f"systemctl show rewarm --value -p {name}")).strip()
 
 
-def block(after: str) -> str:
-    """The next commands of docs/DEPLOY.md after a text."""
-    found = re.search(r"^ *```sh\n(.*?)^ *```", PAGE.partition(after)[2], re.DOTALL | re.MULTILINE)
+def block(after: str, page: str = DEPLOY) -> str:
+    """The next commands of docs/DEPLOY.md, or another page, after a text."""
+    found = re.search(r"^ *```sh\n(.*?)^ *```", page.partition(after)[2], re.DOTALL | re.MULTILINE)
     assert found is not None
     commands = textwrap.dedent(found[1]).splitlines()
     return "\n".join(line for line in commands if not line.startswith("journalctl"))
@@ -121,8 +121,21 @@ async def reloads(machine: Machine, wire: Wire) -> None:
     await machine.sh("systemctl restart rewarm")
     await ready(wire, asked, 2)
     done("a restart in mid-countdown: it goes on, and no second call is made")
+
+
+async def restore(machine: Machine, wire: Wire) -> None:
+    """A backup by docs/DEPLOY.md; what came after it is gone once it is restored by docs/OPERATIONS.md."""
     await machine.sh(block("- systemd, by itself each night"))
-    done(f"a backup: {(await machine.sh('ls /var/lib/rewarm-backup')).strip()}")
+    copy = (await machine.sh("echo /var/lib/rewarm-backup/*.db")).strip()
+    done(f"a backup: {copy}")
+    await ready(wire, await wire.reload(model="three"), 3)
+    await wire.remove_key()
+    await machine.sh(re.sub("(?m)^BACKUP=.*$", f"BACKUP={copy}", block("## Restore a backup", OPERATIONS)))
+    await wire.ready()
+    listed = wire.reply(await wire.server.slash(wire.mod, wire.general, "models")).text
+    assert [model for model in ("one", "two", "three") if f"`{model}`" in listed] == ["one", "two"], listed
+    await ready(wire, await wire.reload(model="four"), 4)
+    done("restored: the key and the models of then; a reload works")
 
 
 async def hang(machine: Machine, wire: Wire) -> None:
@@ -133,10 +146,10 @@ async def hang(machine: Machine, wire: Wire) -> None:
     await wire.ready()
     await asyncio.sleep(30)
     assert await machine.show("NRestarts") == "0", "it is fed"
-    asked = await wire.reload(model="three")
+    asked = await wire.reload(model="five")
     await asyncio.sleep(2)
     await machine.sh("kill -STOP $(systemctl show rewarm --value -p MainPID)")
-    await ready(wire, asked, 3)
+    await ready(wire, asked, 5)
     assert await machine.show("NRestarts") == "1"
     journal = await machine.sh("journalctl -u rewarm -o cat")
     assert "Watchdog timeout" in journal
@@ -160,7 +173,7 @@ async def disk(machine: Machine, wire: Wire) -> None:
     assert "status=1/FAILURE" in journal
     await machine.sh(f"umount {STATE}")
     await wire.ready()
-    await ready(wire, await wire.reload(model="four"), 4)
+    await ready(wire, await wire.reload(model="six"), 6)
     done("a full disk: status 1, tried again; once there is room it serves again, by itself")
 
 
@@ -190,7 +203,7 @@ async def test(wire: Wire, folder: Path) -> None:
     async with booted(folder) as machine:
         try:
             await install(machine, wire)
-            for part in (reloads, hang, disk, token):
+            for part in (reloads, restore, hang, disk, token):
                 await part(machine, wire)
         except BaseException:
             print(await machine.sh("journalctl -u rewarm -o cat -n 60", check=False))  # noqa: T201
