@@ -34,7 +34,6 @@ MAX_SKEW = 2.0
 LOGINS_LEFT = 50
 CHECK_TIMEOUT = 20.0
 _INVENTED = SecretStr("rewarm-check-of-the-connection")
-_UNCLEAR = "gave no usable answer"
 _SHOWN_CHANNELS = 5
 _HELLO = 10
 _WRITTEN = (discord.ChannelType.text.value, discord.ChannelType.news.value)
@@ -154,13 +153,10 @@ async def _model_api(settings: Settings) -> str:
     if said is KeyCheck.VALID:
         raise NotRightError(f"{current.host} accepts a made-up key. Is MODEL_API_URL right?")
     if said is KeyCheck.COULD_NOT_CHECK:
-        raise NotRightError(
-            f"{current.host} {trouble or _UNCLEAR}. Are MODEL_API_URL and MODEL_API_VERSION right, is there "
-            "a newer version of the bot, and can this machine reach it?"
-        )
+        raise NotRightError(f"{current.host} {trouble.what}. {trouble.cure}")
     answers = [f"{current.host} answers, and rejects a made-up key as it should"]
     for host, (said, trouble, _) in others:
-        as_well = "does so, too" if said is KeyCheck.INVALID else trouble or _UNCLEAR
+        as_well = "does so, too" if said is KeyCheck.INVALID else trouble.what
         answers.append(f"{host}, which is asked about keys that the first one rejects, {as_well}")
     return "; ".join(answers)
 

@@ -34,6 +34,7 @@ from bot.model_api.body import PACKINGS, bounded, unpacked
 from bot.model_api.model_list import read_list
 from bot.model_api.picture import Turn, fetch
 from bot.model_api.redact import harmless, pieces_of
+from bot.model_api.trouble import UNCLEAR, Trouble, of_answer, of_error
 from bot.model_api.versions import BALANCE_PATH, LIST_PATH, VERSIONS
 
 RELOAD_TIMEOUT = 20.0
@@ -66,8 +67,8 @@ class KeyAnswer(NamedTuple):
     """The outcome of asking about a key."""
 
     check: KeyCheck
-    trouble: str = ""
-    """A problem with the address, in words for the operator; empty if there is none."""
+    trouble: Trouble = UNCLEAR
+    """Why it could not be checked."""
     balance: Balance | None = None
     """The balance, if the API gives it."""
 
@@ -215,7 +216,7 @@ class ModelApi:
                 got = await self._post(self._balance_url, KEY_CHECK_TIMEOUT, key)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("model_api.key_not_checked", error=type(error).__name__)
-            return KeyAnswer(KeyCheck.COULD_NOT_CHECK)
+            return KeyAnswer(KeyCheck.COULD_NOT_CHECK, of_error(error))
         answer = read(got[2]) or {}
         if 300 <= got[0] < 400:
             check = KeyCheck.COULD_NOT_CHECK
@@ -225,7 +226,8 @@ class ModelApi:
             check = KeyCheck.INVALID if refuses_key(answer) else KeyCheck.COULD_NOT_CHECK
         is_gone = got[0] in _GONE and check is KeyCheck.COULD_NOT_CHECK
         left = read_balance(answer, key) if check is KeyCheck.VALID else None
-        return KeyAnswer(check, self._look_at_address(got, key, is_gone=is_gone), left)
+        moved = self._look_at_address(got, key, is_gone=is_gone)
+        return KeyAnswer(check, Trouble(moved, UNCLEAR.cure) if moved else of_answer(*got, key), left)
 
     def _look_at_address(self, got: Got, key: SecretStr, *, is_gone: bool) -> str:
         """Tell the operator about a redirect or an address that is gone; return "" if there is none.

@@ -151,7 +151,9 @@ async def test_check_where_something_does_not_answer(wire: Wire, what: str) -> N
     wire.environment |= at_discord if what == "discord" else {"MODEL_API_URL": nowhere}
     said = await run(wire, "check")
     assert said.status == 1
-    assert said.line("token" if what == "discord" else what).startswith("✗")
+    line = said.line("token" if what == "discord" else what)
+    assert line.startswith("✗")
+    assert "can't be reached" in line
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,24 @@ async def test_check_says_why_discord_was_not_asked(wire: Wire, fault: dict[str,
     token = (await run(wire, "check")).line("token")
     assert said in token
     assert "Error" not in token, "no names that only a programmer knows"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer({"message": "Rate limit exceeded"}, 429, {"Retry-After": "7"}), "slow down. Wait 7 s."),
+        (
+            Answer(b"<html>Log in to the proxy</html>"),
+            "didn't answer; a web page did. Is MODEL_API_URL right",
+        ),
+        (Answer(b"\n<!DOCTYPE html>", 407), "didn't answer; a web page did. Is MODEL_API_URL right"),
+        (Answer(b"<html>Bad gateway</html>", 502), "having problems (status 502). Try again later."),
+        (Answer([]), "gave no usable answer. Are MODEL_API_URL and MODEL_API_VERSION right"),
+    ],
+)
+async def test_check_says_why_the_model_api_gave_no_answer(wire: Wire, answer: Answer, said: str) -> None:
+    wire.api.balances = [answer]
+    assert said in (await run(wire, "check")).line("model API")
 
 
 async def test_check_looks_at_the_env_file(wire: Wire) -> None:
