@@ -4,19 +4,49 @@ The bot itself is imported only once it is needed: `--help` answers as fast as P
 """
 
 import argparse
+import os
 import re
 import sys
 from io import TextIOWrapper
 
 from bot.admin import arguments
 
+_NOT_WRITTEN = 1
+
 
 def main() -> int:
-    """Parse the command line and do what it says; return the exit status."""
-    given = _parser().parse_args()
+    """Do what the command line says; return the exit status, also where the output can't be written."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # A terminal that cannot show a letter shows the rest, and `| head` ends it where it can be caught.
-        sys.stdout.reconfigure(errors="replace", line_buffering=True)
+        # A terminal that cannot show a letter shows the rest; and a line that can't be written stays in the
+        # buffer, also with PYTHONUNBUFFERED.
+        out, encoding = sys.stdout.fileno(), sys.stdout.encoding
+        sys.stdout = open(out, "w", 1, encoding, "replace", closefd=False)  # noqa: SIM115
+    try:
+        status = _main()
+    except SystemExit as ended:  # argparse has answered
+        status = int(ended.code or 0)
+    except OSError:
+        if not (why := _unwritten()):
+            raise
+        return why
+    return _unwritten() or status
+
+
+def _unwritten() -> int:
+    """Return 0 once all output is written, or the exit status if it can't be: a second try fails, too."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more at its end
+        if not isinstance(error, BrokenPipeError):  # else `| head` has seen enough
+            print(f"The output can't be written ({error.strerror}).", file=sys.stderr)  # noqa: T201
+        return _NOT_WRITTEN
+    return 0
+
+
+def _main() -> int:
+    given = _parser().parse_args()
     if given.version:
         print(f"rewarm {_version()}")  # noqa: T201  # what was asked for
         return 0

@@ -54,9 +54,6 @@ def do(arguments: argparse.Namespace) -> int:
         return _refuse(error.lines)
     except (KeyboardInterrupt, EOFError):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough; Python would try to write the rest at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
     except SealBroken:
         return _refuse([f"KEY_ENCRYPTION_KEYS: none of these keys decrypts this store. {_OLD_KEY}"])
     except StoreTrouble as error:

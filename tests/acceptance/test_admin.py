@@ -234,6 +234,16 @@ async def test_check_into_head_ends_without_a_traceback(wire: Wire, lines: int) 
     assert (out.count("\n"), err) == (lines, "")
 
 
+async def test_check_says_that_its_output_cannot_be_written(wire: Wire) -> None:
+    out, err = await shell(wire, "{} > /dev/full; echo $?")
+    assert (out, err) == ("1\n", "The output can't be written (No space left on device).\n")
+
+
+async def test_check_without_a_standard_error_shows_its_lines(wire: Wire) -> None:
+    out, _ = await shell(wire, "{} 2>&-")
+    assert len(out.splitlines()) == len(ORDER) - 1
+
+
 async def test_check_in_a_plain_terminal_shows_what_is_wrong(wire: Wire) -> None:
     wire.environment |= {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     out, err = await shell(wire, "{}")

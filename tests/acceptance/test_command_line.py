@@ -3,8 +3,11 @@
 import asyncio
 import base64
 import re
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from bot.vault import new_encryption_key
 from tests import ROOT, as_read, processes
@@ -13,6 +16,7 @@ from tests.processes import Said
 PATH = {"PYTHONPATH": str(ROOT)}
 
 
+NOT_WRITTEN = "The output can't be written (No space left on device).\n"
 COMMANDS = ("init", "check", "backup", "forget", "servers", "move-store", "new-key", "run", "sandbox")
 _BARE = """
 import argparse, runpy, sys
@@ -61,6 +65,18 @@ async def test_help_loads_no_bot(tmp_path: Path) -> None:
     count, _, found = said.out.splitlines()[-1].partition(" ")
     assert found == "[]"
     assert int(count) <= 1.2 * int(bare.out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("settings", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
+@pytest.mark.parametrize("command", ["--help", "check --help", "--version", "new-key"])
+async def test_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, command: str, settings: dict[str, str]
+) -> None:
+    for to, line in (("> /dev/full", NOT_WRITTEN), ("| true", "")):
+        script = f"{sys.executable} -m bot {command} {to}"
+        in_shell = f"import os; os.execl('/bin/sh', 'sh', '-c', {script!r})"
+        said = await processes.run("-c", in_shell, cwd=tmp_path, env={**PATH, **settings})
+        assert (said.out, said.err) == ("", line)
 
 
 async def test_new_key_prints_a_key(tmp_path: Path) -> None:
