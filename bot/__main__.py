@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=arguments.called(),
         description="Rewarm: a Discord bot that wakes up idle Stable Diffusion models.",
+        formatter_class=arguments.in_terminal,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     what = parser.add_subparsers(dest="command", metavar="command")

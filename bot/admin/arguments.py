@@ -23,11 +23,23 @@ def as_typed(command: str) -> str:
     return f"make {command}" if "MAKELEVEL" in os.environ else f"{called()} {command}"
 
 
+def in_terminal(prog: str) -> argparse.HelpFormatter:
+    """Format for this terminal's width. argparse looks it up by shutil, whose import is a tenth of --help."""
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    try:
+        width = width or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (AttributeError, OSError):  # no terminal, or no standard output
+        width = 0
+    return argparse.HelpFormatter(prog, width=(width or 80) - 2)
+
+
 def add_command(
     what: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, meaning: str
 ) -> argparse.ArgumentParser:
     """Add a command; its own --help describes it, too."""
-    return what.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
+    described = f"{meaning[0].upper()}{meaning[1:]}."
+    return what.add_parser(name, help=meaning, description=described, formatter_class=in_terminal)
 
 
 def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

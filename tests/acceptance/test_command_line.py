@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import os
+import pty
 import re
 import sys
+import termios
 import tomllib
 from pathlib import Path
 
@@ -29,7 +32,8 @@ sys.argv = ["rewarm", *sys.argv[1:]]
 try:
     runpy.run_module("bot", run_name="__main__")
 finally:
-    print(len(sys.modules), [name for name in ("discord", "asyncio", "pydantic") if name in sys.modules])
+    spared = ("discord", "asyncio", "pydantic", "shutil")
+    print(len(sys.modules), [name for name in spared if name in sys.modules])
 """
 
 
@@ -65,6 +69,23 @@ async def test_help_loads_no_bot(tmp_path: Path) -> None:
     count, _, found = said.out.splitlines()[-1].partition(" ")
     assert found == "[]"
     assert int(count) <= 1.2 * int(bare.out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("", 60), ("40", 40), ("none", 60), ("0", 60)])
+async def test_help_fits_the_terminal(tmp_path: Path, columns: str, widest: int) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        termios.tcsetwinsize(theirs, (24, 60))
+        settings = {**PATH, "COLUMNS": columns}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot", "--help"), cwd=tmp_path, env=settings, stdout=theirs
+        )
+        assert await process.wait() == 0
+        lines = os.read(ours, 10_000).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert widest - 15 < max(map(len, lines)) < widest
 
 
 @pytest.mark.parametrize("settings", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
