@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import itertools
-import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,30 +10,22 @@ import discord
 import discord.state
 import structlog
 import yarl
-from discord.backoff import ExponentialBackoff
 from discord.ext import commands
-from discord.gateway import ReconnectWebSocket
 from discord.http import Route
 from discord.shard import Shard
 
 from bot.backoff import start_pause
 from bot.discord_api.buckets import end_calls_with_their_answers
 from bot.discord_api.gateway import PatientWebSocket
-from bot.discord_api.http_trace import clock
 from bot.discord_api.logins import Limits, Logins
 from bot.discord_api.place import PlacedInteraction
+from bot.discord_api.shard import PatientBackoff, PatientShard
 from bot.discord_api.trouble import NETWORK, TROUBLE
 from bot.domain.errors import DiscordRefuses
 from bot.logs import log_failure
 
 LOGIN_TIMEOUT = CONNECT_TIMEOUT = 60.0
-HEALTHY_AGE = 60.0
-"""Seconds that a stream must have lasted to be resumed without a pause."""
-MAX_RESUMES = 5
-"""How many times in a row a stream may break before it is no longer resumed: Discord would resend what broke
-it."""
-_LONGEST_PAUSE_EXPONENT = 6
-_TOKEN_REFUSED, _SHARDING_REQUIRED = 4004, 4011
+_TOKEN_REFUSED = 4004
 _UPGRADE = "Discord no longer accepts what this version of the bot asks for (code {code}): upgrade the bot"
 _REFUSALS = {
     4010: "SHARD_COUNT and SHARD_IDS: Discord doesn't know this shard. Check both, for each process",
@@ -201,72 +192,6 @@ class PatientBot(commands.AutoShardedBot):
         """Return whether every shard of this process hears from Discord."""
         shards = self.shards.values()
         return self.is_ready() and bool(shards) and not any(shard.is_closed() for shard in shards)
-
-
-class PatientShard(Shard):
-    """A shard that never ends the bot, and whose pauses delay no other shard."""
-
-    _client: PatientBot
-    _connected_at = -math.inf
-    _quick = 0
-    """How many connections in a row were lost soon after they were made."""
-
-    def launch(self) -> None:
-        """Start reading what the gateway sends."""
-        self._connected_at = clock()
-        super().launch()
-
-    async def worker(self) -> None:
-        """Read until the connection ends; discord.py looks at how it ended once all shards are launched."""
-        await super().worker()
-        # It runs in its own task, because a shard that reconnects cancels this one.
-        self._client.keep(self._client.logins.ended(self.id), f"ended-{self.id}")
-
-    async def reidentify(self, exc: ReconnectWebSocket) -> None:
-        """Resume, or log in again when its turn has come."""
-        if not self._client.has(self):
-            return
-        self._quick = 0 if clock() - self._connected_at > HEALTHY_AGE else self._quick + 1
-        # The same events would break the stream again; a login that got no answer has no session.
-        if exc.resume and (self._quick > MAX_RESUMES or self.ws.session_id is None):
-            exc = ReconnectWebSocket(self.id, resume=False)
-        self._cancel_task()
-        pause = start_pause(self._quick - 2) if exc.resume and self._quick > 1 else 0.0
-        self._client.keep(self._reidentify(exc, pause), f"shard-{self.id}")
-
-    async def _reidentify(self, exc: ReconnectWebSocket, pause: float) -> None:
-        await asyncio.sleep(pause)
-        if not exc.resume:
-            await self._client.logins.wait(self.id)
-        if not self._client.is_closed():
-            await super().reidentify(exc)
-
-    async def _handle_disconnect(self, e: Exception) -> None:
-        bot = self._client
-        if isinstance(e, discord.ConnectionClosed) and e.code == _SHARDING_REQUIRED and bot.may_reshard():
-            bot.keep(bot.reshard(), "reshard")
-            return
-        await super()._handle_disconnect(e)
-
-    async def reconnect(self) -> None:
-        """Log in again when its turn has come."""
-        if not self._client.has(self):
-            return
-        self._cancel_task()
-        self._client.keep(self._reconnect_in_turn(), f"shard-{self.id}")
-
-    async def _reconnect_in_turn(self) -> None:
-        await self._client.logins.wait(self.id)
-        if not self._client.is_closed():
-            await super().reconnect()
-
-
-class PatientBackoff(ExponentialBackoff[bool]):
-    """Pauses of at most a minute; discord.py's grow to 17."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._max = _LONGEST_PAUSE_EXPONENT
 
 
 def _be_patient() -> None:

@@ -85,6 +85,27 @@ async def test_half_of_discord_is_one_line_each_try(
 
 
 @virtual
+@pytest.mark.parametrize("code", [1000, 1001, 4009])
+async def test_gateway_that_goes_away_is_one_line_each_try(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.server.wait_for(bot.is_connected, 20)
+        capsys.readouterr()
+        wire.server.gateway_refuses = True
+        await wire.server.kick_gateway(code=code)
+        await asyncio.sleep(3)
+        log = capsys.readouterr().out
+        assert "bot.not_connected" in log
+        await asyncio.sleep(57)
+        log += capsys.readouterr().out
+        assert log.count("bot.not_connected") == wire.server.gateway_refused
+        assert "Traceback" not in log
+        wire.server.gateway_refuses = False
+        await wire.server.wait_for(bot.is_connected, 90)
+
+
+@virtual
 async def test_gateway_that_refuses_for_hours_is_asked_ever_more_slowly(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
