@@ -53,8 +53,12 @@ class PatientWebSocket(DiscordWebSocket):
         """Connect, and log in or resume. Raises only what a shard can handle."""
         try:
             socket = await super().from_client(client, resume=resume, **how)
-        except ReconnectWebSocket:
+        except ReconnectWebSocket as lost:
             if resume:
+                seen = {"shard": lost.shard_id, "error": type(lost).__name__}
+                log.warning(
+                    "bot.not_connected", to=str(how["gateway"].origin()), **seen, again_in=RESUME_DELAY
+                )
                 await asyncio.sleep(RESUME_DELAY)
                 raise
             raise ConnectionError("the gateway closed the connection before it was ready") from None

@@ -106,6 +106,24 @@ async def test_gateway_that_goes_away_is_one_line_each_try(
 
 
 @virtual
+async def test_gateway_that_closes_each_connection_is_one_line_each_try(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where a session is to be resumed."""
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.server.wait_for(bot.is_connected, 20)
+        wire.server.gateway_trouble = ["closed"] * 100
+        await wire.server.kick_gateway()
+        await asyncio.sleep(3)
+        log = capsys.readouterr().out
+        assert log.count("bot.not_connected") == 1
+        await asyncio.sleep(57)
+        log += capsys.readouterr().out
+        assert log.count("bot.not_connected") == 100 - len(wire.server.gateway_trouble)
+        assert "Traceback" not in log
+
+
+@virtual
 async def test_gateway_that_refuses_for_hours_is_asked_ever_more_slowly(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
