@@ -25,7 +25,7 @@ def main() -> int:
         status = _main()
     except SystemExit as ended:  # argparse has answered
         status = int(ended.code or 0)
-    except OSError:
+    except (OSError, ExceptionGroup):
         if not (why := _unwritten()):
             raise
         return why

@@ -6,6 +6,8 @@ since, and its time stands still.
 """
 
 import asyncio
+import errno
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -110,6 +112,11 @@ class LivePage(Preview):
         """An address that leads to `url` once: other users can see a browser's arguments."""
         return f"{self._origin}{self._ours.ticket}"
 
+    @property
+    def refused(self) -> str:
+        """Why the wanted port can't be used; empty if it is."""
+        return self._ours.refused
+
     async def run(self) -> None:
         """Keep the page and Discord's clock up to date, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -201,6 +208,8 @@ class _Server(PreviewServer):
         super().__init__(preview, port)
         self.ticket = f"/{secrets.token_urlsafe(16)}"
         self._wait = wait
+        self.refused = ""
+        """Why the wanted port can't be used."""
         ours = {
             f"/{Path(name).name}": name for name in self._STATIC_CONTENT_TYPES if Path(name).is_absolute()
         }
@@ -210,7 +219,8 @@ class _Server(PreviewServer):
         """Serve at the wanted port, or at any free one if that is taken."""
         try:
             await super().start()
-        except simcord.SetupError:
+        except simcord.SetupError as error:
+            self.refused = os.strerror(getattr(error.__cause__, "errno", None) or errno.EADDRINUSE)
             await self.close()
             self._requested_port = 0
             await super().start()

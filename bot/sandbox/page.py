@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import webbrowser
-from urllib.parse import urlsplit
 
 from bot import logs
 from bot.app import Rewarm
@@ -69,7 +68,7 @@ class _Sandbox:
         )
         async with page, asyncio.TaskGroup() as tasks:
             living = tasks.create_task(page.run(), name="page")
-            _say(page.url, self._port)
+            _say(page.url, self._port, page.refused)
             if _on_a_desktop():
                 threading.Thread(target=webbrowser.open, args=(page.opener,), daemon=True).start()
             await told.wait()
@@ -120,9 +119,9 @@ def _on_a_desktop() -> bool:
     return screen and sys.stdout.isatty()
 
 
-def _say(url: str, wanted: int) -> None:
-    if wanted not in (0, urlsplit(url).port):
-        print(f"Port {wanted} is taken, so this sandbox uses another one.")  # noqa: T201
+def _say(url: str, wanted: int, refused: str) -> None:
+    if refused:
+        print(f"Port {wanted} can't be used ({refused}), so this sandbox uses another one.")  # noqa: T201
     print(  # noqa: T201
         f"The sandbox is running, on this computer only:\n\n  {url}\n\n"
         "Press Ctrl-C to stop it. Nothing is left behind.",

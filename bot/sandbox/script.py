@@ -55,7 +55,7 @@ async def _converse(env: simcord.Env, seconds: float) -> bool:
     form = await mod.slash(channel, "key set")
     stage.say("mod", "(pastes the key into a form that only mod can see)")
     stored = await mod.submit_modal(form, {"key": "a-made-up-key"})
-    stage.say("Rewarm", f"(only mod can see this) {stored.response.content if stored.response else '?'}")
+    stage.say_privately(stored.response.content if stored.response else "?")
 
     stage.say("ana", f"/reload {_MODEL}")
     env.backend.subscribers.append(stage.watch)
@@ -76,7 +76,6 @@ class _Stage:
         self.pinged = False
         self._people = people
         self._began = time.perf_counter()  # the one clock that simcord leaves alone
-        self._ahead = 0.0
 
     def say(self, who: str, text: str) -> None:
         """Print what somebody says; further lines are aligned under the first."""
@@ -85,11 +84,14 @@ class _Stage:
         sys.stdout.write(f"{clock}  {who:<{_NAME_WIDTH}}  {text.replace(chr(10), indent)}\n")
         sys.stdout.flush()
 
+    def say_privately(self, text: str) -> None:
+        """Print what the bot says to the moderator alone."""
+        self.say("Rewarm", f"(only mod can see this) {self._readable(text)}")
+
     def watch(self, event: str, payload: Any) -> None:
         """Print each message of the bot when it is posted or edited."""
         if event not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
             return
-        self._ahead = time.time() - discord.utils.utcnow().timestamp()  # the bot's time is virtual
         plain = payload.get("content") or ""
         text = plain or _text(payload.get("components", []))
         if text:
@@ -100,7 +102,7 @@ class _Stage:
         """Return a text as Discord would draw it: names for mentions, times of day, no markup."""
         draw: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
             (r"<@(\d+)>", lambda found: "@" + self._people.get(int(found[1]), "someone")),
-            (r"<t:(\d+):\w>", lambda found: self._time_of_day(int(found[1]))),
+            (r"<t:(\d+):\w>", lambda found: _time_of_day(int(found[1]))),
             (r"</([\w ]+):\d+>", lambda found: "/" + found[1]),
             (r"\*\*|`", lambda _: ""),
         )
@@ -108,8 +110,10 @@ class _Stage:
             text = re.sub(pattern, replace, text)
         return text
 
-    def _time_of_day(self, virtual: int) -> str:
-        return time.strftime("%H:%M", time.localtime(virtual + self._ahead))
+
+def _time_of_day(virtual: int) -> str:
+    ahead = time.time() - discord.utils.utcnow().timestamp()  # the bot's time is virtual
+    return time.strftime("%H:%M", time.localtime(virtual + ahead))
 
 
 def _text(components: list[dict[str, Any]]) -> str:

@@ -167,5 +167,7 @@ async def test_sandbox_plays_the_whole_conversation(tmp_path: Path) -> None:
     places = [as_read(result.out).find(head) for head in heads]
     assert -1 not in places
     assert places == sorted(places)
+    assert not re.search(r"<\w|[*`]", result.out), "no markup"
+    assert re.search(r"is left, as of \d\d:\d\d\.", as_read(result.out))
     assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
     assert result.err == ""

@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import pytest
 
 from bot.sandbox.model_api import ANSWERS, StandInModelApi
 from bot.sandbox.page import PORT
-from tests import as_read
+from tests import ROOT, as_read
 from tests.sandbox import Sandbox, sandbox, start
 from tests.wire import Wire, all_ended, running
 
@@ -111,12 +112,37 @@ async def test_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None
         usual = taken.getsockname()[1]
         async with sandbox(tmp_path, seconds=5, port=usual) as it:
             assert urlsplit(it.url).port not in (None, usual)
-            assert f"Port {usual} is taken" in it.said
+            assert f"Port {usual} can't be used (Address already in use), so" in it.said
             assert (await ask(it.url)).status == 200
             at = urlsplit(it.url).port
     async with sandbox(tmp_path, seconds=5, port=at) as it:
         assert urlsplit(it.url).port == at
-        assert "is taken" not in it.said
+        assert "can't be used" not in it.said
+
+
+async def test_a_port_that_only_root_may_use_is_not_called_taken(tmp_path: Path) -> None:
+    without = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
+    process = await asyncio.create_subprocess_exec(
+        *(without if os.geteuid() == 0 else ()),
+        *(sys.executable, "-m", "bot", "sandbox", "--port", "81"),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    said = await asyncio.wait_for(process.stdout.readline(), 30)
+    process.terminate()
+    await process.communicate()
+    assert said == b"Port 81 can't be used (Permission denied), so this sandbox uses another one.\n"
+
+
+async def test_a_pipe_that_has_closed_ends_it_quietly(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    it = await start(tmp_path, stdout=theirs, port=0)
+    os.close(theirs)
+    await asyncio.to_thread(os.read, ours, 10)
+    os.close(ours)
+    assert await it.stop() == (1, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
