@@ -89,8 +89,8 @@ def own_models(recent: Iterable[tuple[str, float]], typed: str, now: float) -> l
 def with_typed(ids: list[str], typed: str, most: int) -> list[str]:
     """Return at most this many suggested IDs, including the typed text if that can be an ID.
 
-    Discord preselects the first one. The typed text comes first if it is a known ID or a model's page, or if
-    no ID starts with it; otherwise it comes last.
+    Discord preselects the first one, so that one starts with the typed text. It is the typed text itself if
+    that is a known ID or a model's page, or if no ID starts with it; otherwise the typed text comes last.
     """
     try:
         id_ = parse_model_id(typed)
@@ -98,6 +98,10 @@ def with_typed(ids: list[str], typed: str, most: int) -> list[str]:
         return ids[:most]
     others = [other for other in ids if other != id_]
     is_whole = id_ in ids or linked_model(typed) is not None
-    if not is_whole and any(other.lower().startswith(id_.lower()) for other in others):
-        return [*others[: most - 1], id_]
+
+    def is_longer(other: str) -> bool:
+        return other.lower().startswith(id_.lower())
+
+    if not is_whole and any(map(is_longer, others)):
+        return [*sorted(others, key=is_longer, reverse=True)[: most - 1], id_]
     return [id_, *others][:most]

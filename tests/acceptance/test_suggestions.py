@@ -66,6 +66,9 @@ async def test_what_is_typed_is_never_replaced(listed: World) -> None:
     assert await suggested(listed, "MY-O") == ["my-own-model", "my-own", "MY-O"], "one of those is meant"
     assert await suggested(listed, "my-own") == ["my-own", "my-own-model"], "typed in full"
     assert "two words" not in await suggested(listed, "two words")
+    await listed.reload(model="ours-is-realistic")
+    expected = ["realistic-vision", "ours-is-realistic", "realistic"]
+    assert await suggested(listed, "realistic") == expected, "preselected is what was begun"
 
 
 async def test_a_public_model_says_its_name(world: World, api: ModelApiServer) -> None:
