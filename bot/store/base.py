@@ -141,7 +141,7 @@ class Store(Protocol):
         """Return how many models a server has, and the `most` to list, from number `first` on.
 
         First those that are reloading, then by last use. Each comes with its newest reload and the one that
-        last used it; IDs that the API doesn't know are left out.
+        last used it; IDs that the API doesn't know, or no longer knows, are left out.
         """
         ...
 

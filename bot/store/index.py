@@ -155,7 +155,13 @@ SELECT CAST(json_group_array(json_array(model, asked_at)) AS BLOB) FROM (
     SELECT model, asked_at, outcome FROM reloads WHERE server = ? AND id > ? ORDER BY asked_at DESC LIMIT ?)
 WHERE outcome IS NOT 'unknown_model'
 """
-_OTHERS = "models WHERE server = ?1 AND newest > ?2 AND model NOT IN (SELECT value FROM json_each(?3))"
+_OTHERS = """
+models WHERE server = ?1 AND newest > ?2 AND model NOT IN (SELECT value FROM json_each(?3))
+AND (SELECT count(*) FROM reloads r INDEXED BY reloads_of_model WHERE r.server = ?1 AND r.model = models.model
+    AND r.asked_at > coalesce((SELECT asked_at FROM reloads WHERE id = used_by), -1)
+    AND r.outcome = 'unknown_model') = 0
+"""
+"""Those that the API has not refused to know since they were last used."""
 MODELS = f"""
 WITH page AS (SELECT newest, used_by FROM {_OTHERS} ORDER BY used_at DESC, newest DESC LIMIT ?4 OFFSET ?5)
 SELECT CAST('[' || (SELECT count(*) FROM {_OTHERS}) || coalesce((

@@ -92,7 +92,13 @@ SELECT model, asked_at FROM (
 WHERE is_joinable OR EXISTS (SELECT FROM models m WHERE m.server = $1 AND m.model = newest.model)
 """
 RUNNING = "SELECT id, body FROM reloads WHERE server = $1 AND is_joinable"
-_OTHERS = f"models WHERE server = $1 AND newest > {_HIDDEN} AND model <> ALL ($2)"
+_OTHERS = f"""
+models WHERE server = $1 AND newest > {_HIDDEN} AND model <> ALL ($2)
+AND (SELECT count(*) FROM reloads r WHERE r.server = $1 AND r.model = models.model
+    AND r.asked_at > coalesce((SELECT asked_at FROM reloads WHERE id = used_by), -1)
+    AND r.outcome = 'unknown_model') = 0
+"""
+"""Those that the API has not refused to know since they were last used."""
 COUNT_MODELS = f"SELECT count(*) FROM {_OTHERS}"
 MODELS = f"""
 WITH page AS (SELECT newest, used_by FROM {_OTHERS} ORDER BY used_at DESC, newest DESC LIMIT $3 OFFSET $4)

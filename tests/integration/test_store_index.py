@@ -4,6 +4,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,21 @@ async def test_models_are_listed_by_pages(store: AnyStore) -> None:
     assert [count for count, _ in pages] == [6] * 4
     assert [ids(reloads) for _, reloads in pages] == [["new", "m0"], ["m3", "m2"], ["m1", "failed"], []]
     assert await store.models(101, 0, 10) == (0, [])
+
+
+async def test_a_model_that_the_api_knows_no_more_is_not_listed(store: AnyStore) -> None:
+    """Until the API accepts it again; what else it has refused meanwhile says nothing about that."""
+    await end(store, 1, "m", 2000.0)
+    await end(store, 2, "other", 2001.0)
+    for number, outcome, listed in (
+        (3, Outcome.UNKNOWN_MODEL, ["other"]),
+        (4, Outcome.NO_CREDITS, ["other"]),
+        (5, Outcome.ACCEPTED, ["m", "other"]),
+    ):
+        await end(store, number, "m", 3000.0 + number, outcome)
+        count, reloads = await store.models(100, 0, 10)
+        assert (count, ids(reloads)) == (len(listed), listed)
+        assert (ids(await store.about(100, "m", 9)) == ["m"]) == ("m" in listed)
 
 
 async def test_a_models_page_has_its_last_use_however_long_ago(store: AnyStore) -> None:
@@ -263,6 +279,17 @@ PLANS = {
     "crowded": (sql.CROWDED, (0, 200, 1000)),
     "an upgrade": (sql.TO_SEE, (10**18, 500)),
 }
+
+
+def test_a_page_of_models_reads_few_rows_of_each(tmp_path: Path) -> None:
+    """SQLite's own choice would read all rows of the server for each of its models: minutes."""
+    EmbeddedStore(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / NAME)) as opened:
+        plan = opened.execute(f"EXPLAIN QUERY PLAN {index.MODELS}", (1, 0, "[]", 10, 0)).fetchall()
+    steps = [step for *_, step in plan if step.startswith("SEARCH r ")]
+    assert [step.partition("USING ")[2] for step in steps] == [
+        "INDEX reloads_of_model (server=? AND model=? AND asked_at>?)"
+    ] * 2
 
 
 async def test_plans_use_an_index_of_their_own(postgres_url: str) -> None:
