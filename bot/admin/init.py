@@ -105,6 +105,8 @@ def _ask_for_token(api_url: str) -> tuple[str, int | None]:
 
 
 def _read_token() -> str:
+    if sys.stdin is None:  # it has been closed
+        return ""
     if sys.stdin.isatty():
         return getpass.getpass(
             "The bot's token (from discord.com/developers, under Bot; hidden while you type): "

@@ -214,11 +214,11 @@ async def test_check_warns_of_keys_that_can_be_read_on_the_way(wire: Wire) -> No
     assert "anyone on the way can read the keys. Use https" in said.line("model API")
 
 
-async def shell(wire: Wire, command: str) -> tuple[str, str]:
+async def shell(wire: Wire, command: str, what: str = "check") -> tuple[str, str]:
     """What a shell that pipes `check` somewhere shows, and what stands on standard error."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     made = await asyncio.create_subprocess_shell(
-        command.format(shlex.join([sys.executable, "-m", "bot", "check"])),
+        command.format(shlex.join([sys.executable, "-m", "bot", what])),
         cwd=wire.folder,
         env={**buffered, **wire.environment},
         stdout=asyncio.subprocess.PIPE,
@@ -592,6 +592,14 @@ async def test_init_takes_nothing_that_cannot_be_a_token(wire: Wire, typed: str)
     assert "that isn't a bot token" in said.out
     assert typed not in said.out + said.err
     assert said.status == 2
+    assert not (wire.folder / ".env").exists()
+
+
+@pytest.mark.parametrize("standard_input", ["< /dev/null", "<&-"])
+async def test_init_without_input_is_one_line(wire: Wire, standard_input: str) -> None:
+    del wire.environment["DISCORD_TOKEN"]
+    out, err = await shell(wire, f"{{}} {standard_input}", "init")
+    assert (out, err) == ("", "Nothing was written: no valid token was entered.\n")
     assert not (wire.folder / ".env").exists()
 
 
