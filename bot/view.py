@@ -140,7 +140,8 @@ def _text(text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
 
 
 def _buttons(reload: Reload, say: Language) -> Iterator[dict[str, Any]]:
-    whats = {} if reload.outcome in _NOT_AGAIN else {"again": RELOAD_AGAIN}
+    key_refused = reload.test is not None and reload.test.outcome is Outcome.WRONG_KEY
+    whats = {} if reload.outcome in _NOT_AGAIN or key_refused else {"again": RELOAD_AGAIN}
     if reload.ending is None:
         whats = {"notify": NOTIFY, "mute": DO_NOT_NOTIFY}
     elif reload.ending is Ending.READY and not reload.is_testing:

@@ -148,7 +148,9 @@ _TESTS = {
     Outcome.NO_PLACE: n_(
         "too many requests were waiting for the API; nothing was sent. Press the button again."
     ),
-    Outcome.WRONG_KEY: n_("the API rejects this server's key."),
+    Outcome.WRONG_KEY: n_(
+        "the API rejects this server's key. A moderator can set a new one with `/key set`."
+    ),
     Outcome.NO_CREDITS: n_("the API account is out of credits, or its limit or plan has run out."),
     Outcome.PLAN_TOO_SMALL: n_("the API plan doesn't include test images."),
     Outcome.SLOW_DOWN: n_("the API wants us to slow down. Try again in a minute."),

@@ -36,7 +36,8 @@ def test_any_reload_gives_a_payload_that_discord_takes(reload: Reload, now: floa
         assert labels == ["Notify me", "Don't notify me", "Test it too"]
     else:
         may_be_tested = reload.ending is Ending.READY and not reload.is_testing
-        again = reload.outcome not in (Outcome.UNKNOWN_MODEL, Outcome.WRONG_KEY)
+        key_refused = reload.test is not None and reload.test.outcome is Outcome.WRONG_KEY
+        again = reload.outcome not in (Outcome.UNKNOWN_MODEL, Outcome.WRONG_KEY) and not key_refused
         assert labels == ["Reload again"] * again + ["Test image"] * may_be_tested
     assert all(part["custom_id"].endswith(f":{reload.id}") for part in parts[3:])
     assert all(len(part["custom_id"]) <= 100 for part in parts[3:])
