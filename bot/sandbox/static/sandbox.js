@@ -192,6 +192,12 @@ new MutationObserver((_, observer) => {
   viewer.dispatchEvent(new Event("change"));
 }).observe(viewer, { childList: true });
 
+// Say who the people are; simcord makes the list again with each change, of names only.
+const ROLES = { mod: "moderator", ana: "member" };
+new MutationObserver(() => {
+  for (const option of viewer.options) option.label = `${option.textContent} (${ROLES[option.textContent]})`;
+}).observe(viewer, { childList: true });
+
 // Discord asks for suggestions as soon as a field is entered.
 document.addEventListener("focusin", ({ target }) => {
   if (target.matches(".command-option-input") && !target.value) target.dispatchEvent(new Event("input", { bubbles: true }));
