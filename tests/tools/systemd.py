@@ -121,7 +121,7 @@ async def reloads(machine: Machine, wire: Wire) -> None:
     await machine.sh("systemctl restart rewarm")
     await ready(wire, asked, 2)
     done("a restart in mid-countdown: it goes on, and no second call is made")
-    await machine.sh(block("- systemd, by itself each night"))
+    await machine.sh(block("- With systemd, automatically every night"))
     done(f"a backup: {(await machine.sh('ls /var/lib/rewarm-backup')).strip()}")
 
 
