@@ -74,7 +74,7 @@ class StoreSlow(StoreTrouble):
 
 
 class StoreUnusable(StoreTrouble):
-    """The store cannot be opened; the message says why and what to do."""
+    """The store can't be opened; the message says why and what to do."""
 
 
 class StoreAway(StoreUnusable):

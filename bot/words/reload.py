@@ -285,7 +285,7 @@ def _comes_late(reload: Reload, now: float, say: Language) -> str:
     return f" {late}" if reload.is_late(now) else ""
 
 
-def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
+def joined_text(reload: Reload, now: float, say: Language, *, user: int, is_new: bool) -> str:
     """The private answer to a user who joined a running reload, or had requested it already."""
     model, link = f"`{reload.model}`", message_link(reload.server, reload.owner.channel, reload.message)
     if (left := reload.left(now)) is not None:
@@ -294,7 +294,7 @@ def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: b
         text = say("{model} has already been requested.", model=model)
     else:
         text = say("{model} is already reloading.", model=model)
-    then = say("You'll be pinged too.") if anew else ""
+    then = say("You'll be pinged too.") if is_new else ""
     if reload.muted and user in reload.muted:
         then = say("Press *Notify me* there if you want a ping.")
     return f"{text} {then}".rstrip() + f"\n{link}"

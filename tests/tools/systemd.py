@@ -156,7 +156,7 @@ async def disk(machine: Machine, wire: Wire) -> None:
 
     await until("a second start", is_tried_again)
     journal = await machine.sh("journalctl -u rewarm -o cat -n 20")
-    assert "cannot be opened: database or disk is full" in journal
+    assert "can't be opened: database or disk is full" in journal
     assert "status=1/FAILURE" in journal
     await machine.sh(f"umount {STATE}")
     await wire.ready()

@@ -403,7 +403,7 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
 
 def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
-    assert as_read(joined_text(reload, NOW, say, user=11, anew=True)) == (
+    assert as_read(joined_text(reload, NOW, say, user=11, is_new=True)) == (
         "`sdxl-turbo` is already reloading: 48 s left. You'll be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
@@ -415,7 +415,7 @@ def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
     now = NOW - hours * 3600
     [model] = models_of([reload], now)
     for text in (
-        joined_text(reload, now, say, user=11, anew=True),
+        joined_text(reload, now, say, user=11, is_new=True),
         notified_text(reload, now, say),
         model_text(model, now, say, who=False, watched=None),
     ):
@@ -424,7 +424,7 @@ def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
 
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
-    text = joined_text(ASKED, NOW, say, user=11, anew=True)
+    text = joined_text(ASKED, NOW, say, user=11, is_new=True)
     assert "already been requested" in text
     assert text.endswith("\nhttps://discord.com/channels/5/70")
     assert "left" not in text
@@ -432,7 +432,7 @@ def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
 
 def test_who_had_asked_already_is_promised_no_ping() -> None:
     """A quick failure pings nobody who still looks at the reply."""
-    assert "pinged" not in joined_text(ASKED, NOW, say, user=11, anew=False)
+    assert "pinged" not in joined_text(ASKED, NOW, say, user=11, is_new=False)
 
 
 def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:

@@ -144,7 +144,7 @@ composer.addEventListener("keydown", (event) => {
 let opened = false;
 let isOpen = false;
 new MutationObserver(() => {
-  if (isOpen === !form.hidden) return; // simcord sets it anew with each edit
+  if (isOpen === !form.hidden) return; // simcord sets it again with each edit
   isOpen = opened = !form.hidden;
   if (!isOpen) composer.focus();
 }).observe(form, { attributeFilter: ["hidden"] });
