@@ -64,7 +64,7 @@ def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
 def model_text(
     model: Model, now: float, say: Language, *, who: bool, watched: int | None, may_write: bool = True
 ) -> str:
-    """One model: how it stands, its last reloads; `who`: also by whom.
+    """One model: its state and its last reloads; `who`: also by whom.
 
     `watched`: where it is announced, and `may_write`: whether the bot may do that there.
     """
