@@ -215,7 +215,7 @@ class Runner:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _take_back(self, reload: Reload, landing: asyncio.Future[Reload | None]) -> None:
-        """Undo a request whose asker was told that storage is in trouble: its write may land after all."""
+        """Undo a request that was answered with an error of the storage: its write may land after all."""
         try:
             landed = await landing
         except (StoreTrouble, Refusal):

@@ -106,7 +106,7 @@ class Story:
         late = deadline < now()
         await self._show_until(deadline, self.life.reload.seconds, RELOAD_COSTS)
         jump = now() - loop.time() - ahead
-        if abs(jump) > LATE_AGE:  # the clock was set meanwhile: by what it says now, this comes in time
+        if abs(jump) > LATE_AGE:  # the clock was set in the meantime: by its new time, this isn't late
             deadline += jump
         await self.end(Outcome.ACCEPTED, late=late, deadline=min(deadline, now()))
 

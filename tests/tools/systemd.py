@@ -121,7 +121,7 @@ async def reloads(machine: Machine, wire: Wire) -> None:
     await machine.sh("systemctl restart rewarm")
     await ready(wire, asked, 2)
     done("a restart in mid-countdown: it goes on, and no second call is made")
-    await machine.sh(block("- systemd, by itself each night"))
+    await machine.sh(block("- With systemd, automatically every night"))
     done(f"a backup: {(await machine.sh('ls /var/lib/rewarm-backup')).strip()}")
 
 
@@ -156,7 +156,7 @@ async def disk(machine: Machine, wire: Wire) -> None:
 
     await until("a second start", is_tried_again)
     journal = await machine.sh("journalctl -u rewarm -o cat -n 20")
-    assert "cannot be opened: database or disk is full" in journal
+    assert "can't be opened: database or disk is full" in journal
     assert "status=1/FAILURE" in journal
     await machine.sh(f"umount {STATE}")
     await wire.ready()
