@@ -446,7 +446,7 @@ async def test_who_joins_while_the_told_ending_is_unwritten_is_pinged_too(
             assert wire.reply(asked).text.startswith("**Ready**")
             await asyncio.sleep(LEASE_TIMEOUT)
             database.start()
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(30):
                 while True:
                     joined = await wire.reload(wire.ben)
                     await wire.server.wait_for(lambda: joined.message_id and wire.reply(joined).text, 5)  # noqa: B023
