@@ -25,7 +25,7 @@ class Metrics:
         )
         self.tasks = gauge("rewarm_tasks", "Tasks of the event loop.")
         self.forms = gauge("rewarm_forms", "Forms that are open, or were left.")
-        self.ended = counter("rewarm_reloads_ended", "Reloads that ended and were told.", ["ending"])
+        self.ended = counter("rewarm_reloads_ended", "Reloads whose ending was announced.", ["ending"])
         self.respond = histogram(
             "rewarm_first_answer_seconds",
             "From a command to its first answer, by Discord's clock and ours.",

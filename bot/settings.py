@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     discord_token: SecretStr = Field(description="the bot's token, from the Discord developer portal")
     key_encryption_keys: SecretStr = Field(
         description="keys that encrypt the servers' API keys, newest first, comma-separated; `make new-key` "
-        "prints one. To change it, put a new one in front, start once (the log says “keys.resealed”), then "
-        "remove the old one"
+        "prints one. To change them, put a new one in front, start the bot once (the log says "
+        "“keys.resealed”), then remove the old one"
     )
     data_dir: Path = Field(default=Path("data"), description="the folder of the store")
     store_url: SecretStr = Field(

@@ -26,7 +26,7 @@ def new_encryption_key() -> str:
 class Vault:
     """Holds the key ring, newest first: the first key seals, all of them open.
 
-    A sealed row is base64 of: format (1 byte), key id (4), nonce (12), ciphertext. The text inside is
+    A sealed row is base64 of: format (1 byte), key ID (4), nonce (12), ciphertext. The text inside is
     padded to 64 bytes so that its length does not show. A row opens only for the purpose and owner it was
     sealed for.
     """

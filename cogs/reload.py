@@ -42,9 +42,11 @@ async def ask(interaction: discord.Interaction[Rewarm], model: str) -> None:
     structlog.contextvars.bind_contextvars(reload=stored.id)
     log.info("reload.asked" if stored.id == new.id else "reload.joined", server=stored.server)
     if stored.id != new.id:
-        anew = new.owner in stored.askers and new.owner.user not in stored.muted
+        is_new = new.owner in stored.askers and new.owner.user not in stored.muted
         say = bot.languages.of(interaction.locale)
-        await bot.responses.say(interaction, joined_text(stored, now, say, user=new.owner.user, anew=anew))
+        await bot.responses.say(
+            interaction, joined_text(stored, now, say, user=new.owner.user, is_new=is_new)
+        )
         return
     try:
         message = await bot.responses.acknowledge(interaction)

@@ -15,6 +15,8 @@ from tests import ROOT
 
 PHONE = (390, 844)
 DESKTOP = (1280, 800)
+PEOPLE = {"mod": "mod (moderator)", "ana": "ana (member)"}
+"""The people whom one can be, as the page lists them."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _FLAGS = (
     "--no-sandbox",  # for root in a container; it sees nothing but our page
@@ -113,7 +115,7 @@ class Person:
     async def become(self, name: str) -> None:
         """Choose who to be."""
         before = await self.page.evaluate("simcordPreview.viewerId")
-        await self.page.get_by_label("You are").select_option(label=name)
+        await self.page.get_by_label("You are").select_option(label=PEOPLE[name])
         arrived = "before => ![before, null].includes(simcordPreview.viewerId) && simcordPreview.ready"
         await self.page.wait_for_function(arrived, arg=before)
 

@@ -113,7 +113,7 @@ class World:
         return to_discord_message(self.env, self.env.backend.get_message(seen.channel, seen.message))
 
     def reload_event(self, who: MemberActor, model: str = "sdxl-turbo") -> dict[str, Any]:
-        """The gateway event of a /reload, for what simcord's own `slash` cannot do: at once, or twice."""
+        """The gateway event of a /reload, for what simcord's `slash` cannot do: in parallel, or twice."""
         [command] = [c for c in self.env.backend.commands[None].values() if c["name"] == "reload"]
         option = {"type": 3, "name": "model_id", "value": model}
         _, event = base_payload(

@@ -29,7 +29,7 @@ _OF_PERSON = {
     KEY.word: "keys (they stay)",
     WATCH.word: "watched models",
     PAID.word: "test images from the last day",
-    EVENT.word: "notices to moderators (they stay)",
+    EVENT.word: "messages to moderators (they stay)",
 }
 """What the self-hoster calls each kind of row."""
 

@@ -1,4 +1,4 @@
-"""Explains, in words for a terminal, why Discord could not be asked."""
+"""Explains, in words for a terminal, why Discord could not be reached."""
 
 import aiohttp
 import discord

@@ -14,6 +14,9 @@ ANSWER_INTERVAL = 1.0
 MOST_FAILURES = 24
 """The most failures that count. Half of them still give the longest delay: if shards are lost again and
 again, the first one that is READY has to stay up before the others follow."""
+DAYS_FAILURES, DAY = 24, 86400.0
+"""How many failures, besides one for each shard that has failed, may come before each login waits for the
+longest delay, which allows 144 more in a day."""
 _CLOCK_SKEW = 60.0
 
 
@@ -46,6 +49,8 @@ class Token(NamedTuple):
     """The shards that made them."""
     were_ready: bool = False
     """Whether one of them had been READY: then another's READY proves less."""
+    paid_at: float = 0.0
+    """When 10 minutes for each failure will have passed, whatever READY forgave; in seconds since 1970."""
     turns: dict[int, Turn] = {}  # noqa: RUF012  # never changed in place
     """The last login of each bucket."""
 
@@ -63,12 +68,20 @@ class Token(NamedTuple):
             return self.left(now)
         return min(self.left(now), len(self.shards)) if len(self.shards) > 1 else 0
 
+    def delay(self, shard: int, now: float) -> float:
+        """Return the seconds from the last login that counts for a shard to its next one."""
+        many = (DAYS_FAILURES + len(self.shards)) * STAYED_AGE < self.paid_at - now < 2 * DAY
+        if many and (shard in self.shards or len(self.shards) > 1):
+            return LONGEST_DELAY
+        count = self.counted(shard, now)
+        return delay_after(count) if count else 0.0
+
     def wait(self, bucket: int, shard: int, now: float) -> float:
         """Return the seconds from `now` until a shard's next login, or a look if one is unanswered."""
         pause, turn = 0.0, self.turns.get(bucket)
-        if count := self.counted(shard, now):
+        if delay := self.delay(shard, now):
             others = [turn.at for turn in self.turns.values()] if len(self.shards) > 1 else []
-            pause = min(max(self.at, *others, 0.0) + delay_after(count) - now, LONGEST_DELAY)
+            pause = min(max(self.at, *others, 0.0) + delay - now, LONGEST_DELAY)
         if turn is not None and (age := now - turn.at) > -_CLOCK_SKEW:
             is_unanswered = turn.shard not in (None, shard) and age < ANSWER_TIMEOUT
             pause = max(pause, SPACING - age, ANSWER_INTERVAL if is_unanswered else 0.0)
@@ -79,7 +92,7 @@ class Token(NamedTuple):
         if self.wait(bucket, shard, now) > 0:
             return self
         begun = self.begun(bucket, shard, now)
-        return begun._replace(lost=self.left(now), at=now) if self.counted(shard, now) else begun
+        return begun._replace(lost=self.left(now), at=now) if self.delay(shard, now) else begun
 
     def begun(self, bucket: int, shard: int, now: float) -> "Token":
         """Record that a shard logs in."""
@@ -106,6 +119,7 @@ class Token(NamedTuple):
             at=max(login.at, self.at) if left else login.at,
             shards=self.shards | {shard} if left else frozenset((shard,)),
             were_ready=was_ready or (left > 0 and self.were_ready),
+            paid_at=STAYED_AGE + (self.paid_at if now < self.paid_at < now + 2 * DAY else now),
         )
 
     def stayed(self, shard: int) -> "Token":

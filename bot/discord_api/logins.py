@@ -54,6 +54,8 @@ class Logins:
         """The number of buckets; 0 if it is not known yet."""
         self._last: dict[int, Login | None] = {}
         """Each shard's last login, even one by the previous process; None once it has been counted."""
+        self._began_at = math.inf
+        """When this process first looked at its shards: its predecessor was gone by then."""
         self._settling = asyncio.Lock()
         self._unanswered: set[int] = set()
         self._ready: set[int] = set()
@@ -61,6 +63,7 @@ class Logins:
 
     async def wait(self, shard: int) -> None:
         """Return once a shard that has no connection, or has lost it, may connect and log in."""
+        self._began_at = min(self._began_at, self._now())
         await self._settle(shard)
         limits = None if self._buckets else await self._known_limits()
         while True:
@@ -130,7 +133,7 @@ class Logins:
             if (last := self._last[shard]) is not None:
                 await self._note(shard, None)
                 now = self._now()
-                is_lost = last.is_young(now)
+                is_lost = last.is_young(self._began_at if last.at < self._began_at else now)
                 await self._change(
                     lambda token: (
                         token.failed(shard, last, now, was_ready=was_ready)

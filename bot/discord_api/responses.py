@@ -141,7 +141,7 @@ class Responses:
                         hook.id, token, session=hook.session
                     )
                 if message.get("flags", 0) & _EPHEMERAL:
-                    raise NeverAcknowledged  # they were told in private that it cannot be
+                    raise NeverAcknowledged  # a private refusal was the first answer
                 return int(message["id"])
             except discord.NotFound:
                 if self._now() - reload.asked_at > DEFERRAL_AGE:

@@ -4,8 +4,7 @@ import aiohttp
 import discord
 
 NETWORK = (discord.DiscordException, aiohttp.ClientError, OSError)
-"""Errors that discord.py lets through when Discord or the network is in trouble. OSError includes
-TimeoutError."""
+"""Errors that discord.py lets through when Discord or the network fails. OSError includes TimeoutError."""
 TROUBLE = (*NETWORK, ValueError, TypeError, KeyError)
 """The same, and the errors that an odd answer causes inside discord.py."""
 

@@ -13,7 +13,7 @@ RewarmError
 ├── Taken                    another process looks after this reload now: this one stops, in silence
 ├── SealBroken               a sealed secret does not open with the keys we have
 └── Refusal                  the person who asked can change something; nothing is broken
-    ├── BadModelId           the text is not a model id
+    ├── BadModelId           the text is not a model ID
     │   └── NoModelPage      … but a page of the vendor that is not of one model
     ├── BadKey               the text cannot be an API key
     ├── KeyRefused           the API says that the key is invalid
@@ -74,7 +74,7 @@ class StoreSlow(StoreTrouble):
 
 
 class StoreUnusable(StoreTrouble):
-    """The store cannot be opened; the message says why and what to do."""
+    """The store can't be opened; the message says why and what to do."""
 
 
 class StoreAway(StoreUnusable):
@@ -109,7 +109,7 @@ class Refusal(RewarmError):
 
 
 class BadModelId(Refusal):
-    """The text is not a model id by the rules of `bot.domain.model_id.parse_model_id`."""
+    """The text is not a model ID by the rules of `bot.domain.model_id.parse_model_id`."""
 
 
 class NoModelPage(BadModelId):

@@ -40,7 +40,7 @@ class ServerSettings:
     """How many test images a member may have made in 24 hours; None: no limit."""
 
     news_channel: int | None = None
-    """Where moderators hear what only they can fix; None: only in `/key status`."""
+    """Where moderators hear about the key and settings; None: only in `/key status`."""
 
     def locale(self, discords: object) -> str:
         """The language that everybody sees: the chosen one, else the server's in Discord."""

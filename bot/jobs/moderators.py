@@ -1,4 +1,4 @@
-"""Tells moderators what only they can fix, in a channel of their own; `/key status` has the last ten."""
+"""Tells moderators about the key and settings, in a channel of their own; `/key status` has the last ten."""
 
 import asyncio
 import functools

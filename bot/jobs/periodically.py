@@ -1,4 +1,4 @@
-"""Runs a job again and again; if storage is in trouble, it waits for the next turn."""
+"""Runs a job again and again; if the storage fails, it waits for the next turn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ async def periodically(
 ) -> NoReturn:
     """Do some work after `first` seconds, then after `every` seconds or as many as the work returns.
 
-    `failed`: the event that is logged when storage is in trouble.
+    `failed`: the event that is logged when the storage fails.
     """
     await asyncio.sleep(first)
     while True:

@@ -1,7 +1,7 @@
 """Deletes old data by age and number.
 
-Ended reloads go after HISTORY_DAYS; after a day, where they were requested and calls that cost. A server also
-keeps only so many reloads.
+Ended reloads are deleted after HISTORY_DAYS, and lose their channels and tokens after a day. Beyond
+RELOADS_PER_SERVER a server's oldest are deleted sooner.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Retention:
         self._most = most
 
     async def run(self) -> NoReturn:
-        """Delete what is due, forever; if storage is in trouble, try again an hour later."""
+        """Delete what is due, forever; if the storage fails, try again an hour later."""
         await periodically(FIRST_DELAY, EXPIRE_INTERVAL, self._expire, "reloads.not_expired")
 
     async def _expire(self) -> None:

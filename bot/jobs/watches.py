@@ -93,7 +93,7 @@ class Watches:
         await self._store.set_watch(watch, new=True)
 
     async def run(self) -> NoReturn:
-        """Look, forever; if storage is in trouble, try again at the next look."""
+        """Look, forever; if the storage fails, try again at the next look."""
         await periodically(FIRST_DELAY, LOOK_INTERVAL, self.look, "ledger.not_looked")
 
     async def look(self) -> None:

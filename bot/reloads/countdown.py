@@ -124,7 +124,7 @@ class Countdowns:
 
 
 class Countdown:
-    """One countdown's part in it; `place`: its position among the others, from 0 to 1."""
+    """One countdown among them; `place`: its position among the others, from 0 to 1."""
 
     def __init__(self, countdowns: Countdowns, place: float, costs: int) -> None:
         self._countdowns = countdowns

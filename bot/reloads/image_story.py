@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from bot.backoff import retry_pause
+from bot.discord_api.reply import Reply
 from bot.domain.askers import STILL_LOOKING_AGE
 from bot.domain.errors import NoKey, NoTestsLeft, PermissionsUnknown, StoreTrouble
 from bot.domain.picture import Picture
@@ -42,12 +43,16 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class ImageTestStory:
-    """One test image's story; its test is stored, as running, before it begins."""
+    """One test image's story; its test is stored, as running, before it begins.
 
-    def __init__(self, services: Services, reload: Reload) -> None:
+    `reply` is that of the reload's own story if the test follows it: it knows which routes are open, and how
+    old the tokens are, whatever the clock was set to in the meantime.
+    """
+
+    def __init__(self, services: Services, reload: Reload, reply: Reply | None = None) -> None:
         self._services = services
         self.life = Life(services.store, reload)
-        self._reply = services.replies.of(reload)
+        self._reply = reply or services.replies.of(reload)
 
     @property
     def test(self) -> ImageTest:

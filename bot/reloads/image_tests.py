@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from bot.discord_api.reply import Reply
 from bot.domain.askers import OPEN_PER_MEMBER, OPEN_PER_SERVER
 from bot.domain.errors import NoTestNow, StoreSlow, StoreTrouble, Taken, TooManyOpen
 from bot.domain.reload import ImageTest, Outcome, Reload, State
@@ -118,9 +119,9 @@ class ImageTests:
         """End a test image that was begun, but for which nothing was sent."""
         self._spawn(reload, lambda story: story.end(why))
 
-    def resume(self, reload: Reload) -> None:
-        """Resume a test image where the last process stopped."""
-        self._spawn(reload, ImageTestStory.resume)
+    def resume(self, reload: Reload, reply: Reply | None = None) -> None:
+        """Resume a test image where the last process stopped, or where its countdown has ended."""
+        self._spawn(reload, ImageTestStory.resume, reply)
 
     def is_calling(self, reload: Reload) -> bool | None:
         """Return whether the call that costs is out; None if no test image of this reload is in progress."""
@@ -138,8 +139,13 @@ class ImageTests:
         else:
             await allowance.give_back(self._services.store, reload, test)
 
-    def _spawn(self, reload: Reload, tell: Callable[[ImageTestStory], Coroutine[Any, Any, None]]) -> None:
-        story = self._stories[reload.id] = ImageTestStory(self._services, reload)
+    def _spawn(
+        self,
+        reload: Reload,
+        tell: Callable[[ImageTestStory], Coroutine[Any, Any, None]],
+        reply: Reply | None = None,
+    ) -> None:
+        story = self._stories[reload.id] = ImageTestStory(self._services, reload, reply)
         self._testing[reload.id] = (reload.server, story.test.by.user)
         task = self._tasks.keep(reload, tell(story), "image-test")
         if task is not None:

@@ -215,7 +215,7 @@ class Runner:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _take_back(self, reload: Reload, landing: asyncio.Future[Reload | None]) -> None:
-        """Undo a request whose asker was told that storage is in trouble: its write may land after all."""
+        """Undo a request that was answered with an error of the storage: its write may land after all."""
         try:
             landed = await landing
         except (StoreTrouble, Refusal):
@@ -244,7 +244,7 @@ class Runner:
             elif reload.state is State.ANNOUNCING:
                 rescue = self._tasks.keep(reload, story.last_words(ref), "rescue")
         if not task.cancelled() and reload.state is State.ENDED and reload.is_testing:
-            self.image_tests.resume(reload)  # it was requested during the countdown
+            self.image_tests.resume(reload, story.reply)  # it was requested during the countdown
         if rescue is None:
             self._close(story)
         else:  # until then, anyone who joins must not start a second story

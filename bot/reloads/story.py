@@ -46,12 +46,12 @@ class Story:
     def __init__(self, services: Services, reload: Reload) -> None:
         self._services = services
         self.life = Life(services.store, reload)
-        self._reply = services.replies.of(reload)
-        self._calling = Calling(services, self.life, self._reply)
+        self.reply = services.replies.of(reload)
+        self._calling = Calling(services, self.life, self.reply)
 
     async def last_words(self, ref: str) -> None:
         """Send one plain message to those who asked, after announcing itself has failed."""
-        await self._reply.last_words(self.life.reload, ref)
+        await self.reply.last_words(self.life.reload, ref)
 
     async def begin(self, message: int | None) -> None:
         """Continue after the first response; None: find out which message it is, if it arrived at all."""
@@ -106,7 +106,7 @@ class Story:
         late = deadline < now()
         await self._show_until(deadline, self.life.reload.seconds, RELOAD_COSTS)
         jump = now() - loop.time() - ahead
-        if abs(jump) > LATE_AGE:  # the clock was set meanwhile: by what it says now, this comes in time
+        if abs(jump) > LATE_AGE:  # the clock was set in the meantime: by its new time, this isn't late
             deadline += jump
         await self.end(Outcome.ACCEPTED, late=late, deadline=min(deadline, now()))
 
@@ -148,7 +148,7 @@ class Story:
             return
         try:
             left = ends - loop.time()
-            await self._reply.show(self.life.reload, moment - left, min(EDIT_TIMEOUT, left))
+            await self.reply.show(self.life.reload, moment - left, min(EDIT_TIMEOUT, left))
         finally:
             places.release()
 
@@ -172,9 +172,9 @@ class Story:
         with self._services.untold.watching(self.life.reload.server, channels) as changed:
             retries = Retries(self.life.reload.refused)
             await asyncio.sleep(retries.rest(age))
-            is_told = await self._reply.tell(self.life.reload, self._sent)
+            is_told = await self.reply.tell(self.life.reload, self._sent)
             await self.life.catch_up()  # until then people may join through another process
-            if not await self._reply.tell_late(self.life.reload, told):
+            if not await self.reply.tell_late(self.life.reload, told):
                 log.error("reload.not_told", late=True)
             is_told = is_told or await self._tell_again(changed, ended_at, retries)
         if is_told:
@@ -194,19 +194,19 @@ class Story:
             return round(loop.time() - ended_at, 3)  # a timer may go off a rounding early
 
         while not is_told:
-            retries.tried(self._reply.refused)
-            await self.life.step(State.ANNOUNCING, refused=self._reply.refused)
+            retries.tried(self.reply.refused)
+            await self.life.step(State.ANNOUNCING, refused=self.reply.refused)
             if (pause := retries.pause(age())) is None:
                 log.error("reload.given_up")
                 return False
-            log.error("reload.not_told", refused=self._reply.refused, again_in=round(sum(pause)))
+            log.error("reload.not_told", refused=self.reply.refused, again_in=round(sum(pause)))
             await asyncio.sleep(pause.rest)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause.wait):
                     await changed.wait()
             changed.clear()
             if age() < FADE_AGE:
-                is_told = await self._reply.tell(self.life.reload, self._sent)
+                is_told = await self.reply.tell(self.life.reload, self._sent)
         return True
 
     async def _sent(self, number: int) -> None:

@@ -47,7 +47,7 @@ async def play(seconds: float) -> int:
 async def _converse(env: simcord.Env, seconds: float) -> bool:
     world = World.of(env)
     channel, mod, ana = world.channel, world.mod, world.ana
-    stage = _Stage({mod.id: "mod", ana.id: "ana"})
+    stage = _Stage({mod.id: "mod", ana.id: "ana"}, env)
     print("A sample conversation with Rewarm and a stand-in for the model API.", end=" ")  # noqa: T201
     print(f"A reload takes {seconds:g} s here.\n")  # noqa: T201
 
@@ -55,7 +55,8 @@ async def _converse(env: simcord.Env, seconds: float) -> bool:
     form = await mod.slash(channel, "key set")
     stage.say("mod", "(pastes the key into a form that only mod can see)")
     stored = await mod.submit_modal(form, {"key": "a-made-up-key"})
-    stage.say_privately(stored.response.content if stored.response else "?")
+    said = stored.response.content if stored.response else "?"
+    stage.say("Rewarm", f"(only mod can see this) {stage.readable(said)}")
 
     stage.say("ana", f"/reload {_MODEL}")
     env.backend.subscribers.append(stage.watch)
@@ -72,9 +73,10 @@ async def _converse(env: simcord.Env, seconds: float) -> bool:
 class _Stage:
     """Prints what people see, each message with the time since the start."""
 
-    def __init__(self, people: dict[int, str]) -> None:
+    def __init__(self, people: dict[int, str], env: simcord.Env) -> None:
         self.pinged = False
         self._people = people
+        self._env = env
         self._began = time.perf_counter()  # the one clock that simcord leaves alone
 
     def say(self, who: str, text: str) -> None:
@@ -84,10 +86,6 @@ class _Stage:
         sys.stdout.write(f"{clock}  {who:<{_NAME_WIDTH}}  {text.replace(chr(10), indent)}\n")
         sys.stdout.flush()
 
-    def say_privately(self, text: str) -> None:
-        """Print what the bot says to the moderator alone."""
-        self.say("Rewarm", f"(only mod can see this) {self._readable(text)}")
-
     def watch(self, event: str, payload: Any) -> None:
         """Print each message of the bot when it is posted or edited."""
         if event not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
@@ -95,14 +93,14 @@ class _Stage:
         plain = payload.get("content") or ""
         text = plain or _text(payload.get("components", []))
         if text:
-            self.say("Rewarm", self._readable(text))
+            self.say("Rewarm", self.readable(text))
         self.pinged = self.pinged or bool(plain)
 
-    def _readable(self, text: str) -> str:
+    def readable(self, text: str) -> str:
         """Return a text as Discord would draw it: names for mentions, times of day, no markup."""
         draw: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
             (r"<@(\d+)>", lambda found: "@" + self._people.get(int(found[1]), "someone")),
-            (r"<t:(\d+):\w>", lambda found: _time_of_day(int(found[1]))),
+            (r"<t:(\d+):\w>", lambda found: self._time_of_day(int(found[1]))),
             (r"</([\w ]+):\d+>", lambda found: "/" + found[1]),
             (r"\*\*|`", lambda _: ""),
         )
@@ -110,10 +108,9 @@ class _Stage:
             text = re.sub(pattern, replace, text)
         return text
 
-
-def _time_of_day(virtual: int) -> str:
-    ahead = time.time() - discord.utils.utcnow().timestamp()  # the bot's time is virtual
-    return time.strftime("%H:%M", time.localtime(virtual + ahead))
+    def _time_of_day(self, virtual: int) -> str:
+        ahead = time.time() - self._env.now().timestamp()  # the bot's time is virtual
+        return time.strftime("%H:%M", time.localtime(virtual + ahead))
 
 
 def _text(components: list[dict[str, Any]]) -> str:

@@ -157,7 +157,7 @@ class Database:
     def _landed(self, landing: asyncio.Task[Any]) -> None:
         self._landings.discard(landing)
         if not landing.cancelled():
-            landing.exception()  # the caller knows already, or was told that it is late
+            landing.exception()  # the caller already knows, or has got StoreSlow
 
 
 async def look(url: str, work: Callable[[Connection], Awaitable[_T]]) -> _T:

@@ -63,12 +63,12 @@ def trouble(folder: Path) -> Iterator[None]:
     except BlockingIOError:
         raise StoreUnusable(f"{path} is in use by another bot: stop that one first") from None
     except OSError as error:
-        why = f"{path} cannot be opened ({error.strerror})"
+        why = f"{path} can't be opened ({error.strerror})"
         if error.errno in _MAY_PASS:
             raise StoreAway(f"{why}: check its disk") from None
         raise StoreUnusable(f"{why}: choose a folder the bot can write to") from None
     except (sqlite3.Error, RuntimeError) as error:
-        raise StoreUnusable(f"{path} cannot be opened: {error}") from None
+        raise StoreUnusable(f"{path} can't be opened: {error}") from None
 
 
 def claim(folder: Path) -> TextIO:
@@ -159,7 +159,7 @@ def read(path: Path, progress: Callable[[], None] = lambda: None) -> Found:
         return found
     except sqlite3.OperationalError as error:  # locked, or not permitted: not the file's fault
         kind = StoreAway if error.sqlite_errorcode & 0xFF in _MAY_PASS_IN_SQLITE else StoreUnusable
-        raise kind(f"{path} cannot be opened: {error}") from None
+        raise kind(f"{path} can't be opened: {error}") from None
     except (sqlite3.DatabaseError, ValueError, TypeError):
         raise StoreUnusable(damaged) from None
 

@@ -111,7 +111,7 @@ class PostgresStore(Past):
                     after, version = await self._ask(connection, new, lease_id)
                 if after is not None and version is not None:
                     if self._lease.id != lease_id:
-                        raise StoreTrouble("the lease ran out meanwhile")
+                        raise StoreTrouble("the lease ran out in the meantime")
                     self._lease.held[after.id] = Held(after, version)
                 return after
 

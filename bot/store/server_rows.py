@@ -18,7 +18,7 @@ from bot.store.rows import EVENT, KEY, PAID, SETTINGS, VALUE, WATCH, Kind
 from bot.store.schema import Connection
 
 WRITE_TIMEOUT = 5.0
-"""Seconds after which a call is in trouble; its write may still land."""
+"""Seconds after which a call has failed for its caller; its write may still land."""
 STEP_TIMEOUT = 1.0
 """The same for a step or a read, so that neither an ending nor a first response is held up."""
 READ_BATCH = 500

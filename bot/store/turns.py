@@ -25,7 +25,7 @@ from bot.store.open_file import BUSY_TIMEOUT_MS, OpenFile
 from bot.store.rows import RELOAD, pack, unpack
 
 WRITE_TIMEOUT = 5.0
-"""Seconds after which a call is in trouble; its write may still land."""
+"""Seconds after which a call has failed for its caller; its write may still land."""
 STEP_TIMEOUT = 1.0
 """The same for a step or a read, so that a slow disk holds up neither an ending nor a first response."""
 WIPE_TIMEOUT_MS = 25

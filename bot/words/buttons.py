@@ -22,7 +22,7 @@ def not_notified_text(reload: Reload, say: Language) -> str:
 NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")
 TEST_TOO, YES, TAKE_BACK = n_("Test it too"), n_("Yes, test it"), n_("Cancel the test")
 RELOAD_AGAIN, TEST_IMAGE = n_("Reload again"), n_("Test image")
-"""The labels of a reply's buttons."""
+"""Labels of buttons: of a reply, and of the answers to them."""
 TEST_TITLE = n_("Test image")
 TEST_ALT = n_("Test image made with {model}")
 TEST_LABEL = n_("Prompt")
@@ -49,7 +49,7 @@ def test_too_cost(reload: Reload, say: Language) -> str:
 
 
 def tested_too(reload: Reload, say: Language) -> str:
-    """The private answer to a *Yes*."""
+    """The private answer to *Yes, test it*."""
     return say(
         "{model} will make a test image when the countdown ends, and you'll be pinged with the "
         "result. You can cancel it until then.",
@@ -58,5 +58,5 @@ def tested_too(reload: Reload, say: Language) -> str:
 
 
 def not_tested_too(reload: Reload, say: Language) -> str:
-    """The private answer to *Take it back*."""
+    """The private answer to *Cancel the test*."""
     return say("{model} won't make a test image.", model=f"`{reload.model}`")

@@ -72,7 +72,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
     NotAllowedHere: n_("You're not allowed to use {reload} here. Ask a moderator."),
     PermissionsUnknown: n_("Discord didn't tell us whether you're allowed to do this. Use {reload} instead."),
     MayNotWrite: n_(
-        "You're not allowed to send messages in this channel. Press *Watch* in one where you are."
+        "You're not allowed to send messages in this channel. Press *Watch* in a channel where you can."
     ),
     Forgotten: n_("This reload is too old; the bot no longer remembers it. Use {reload} to start a new one."),
     OneChannelForBoth: n_(
@@ -86,7 +86,7 @@ _PLAIN_REFUSALS: dict[type[Refusal], str] = {
 _NO_TEST = {
     "running": n_("A test image is already being made. It will appear in the reply."),
     "asked": n_(
-        "A test image has already been requested for when the countdown ends. It will appear in the reply."
+        "A test image has already been requested for the end of the countdown. It will appear in the reply."
     ),
     "yet": n_("This reload has only just finished. Try again in a minute."),
     "over": n_("It's too late to make a test image for this reload. Use {reload} to start a new one."),
@@ -129,7 +129,7 @@ def _too_many(
         case TooManyCalls():
             return say(
                 "You've made {number} API requests within a minute, which is the limit per member. You can "
-                "go on {time}.",
+                "make the next one {time}.",
                 number=error.limit,
                 time=_relative(error.again_at),
             )

@@ -16,7 +16,7 @@ CHOOSE_MODEL = n_("Choose a model")
 EARLIER, LATER = n_("Previous"), n_("Next")
 BACK, RELOAD = n_("All models"), n_("Reload")
 WATCH, UNWATCH = n_("Watch"), n_("Stop watching")
-WATCHERS = n_("People watching it. Remove someone to stop their watch.")
+WATCHERS = n_("People watching this model. Remove someone to stop their watch.")
 SHOWN_RELOADS = 5
 SHOWN_PEOPLE = 5
 _HEADINGS = {Warmth.RELOADING: n_("Reloading now"), Warmth.WARM: n_("Warm"), Warmth.COLD: n_("Cold")}
@@ -64,14 +64,14 @@ def tests_text(made: Sequence[tuple[int, int]], say: Language) -> str:
 def model_text(
     model: Model, now: float, say: Language, *, who: bool, watched: int | None, may_write: bool = True
 ) -> str:
-    """One model: how it stands, its last reloads; `who`: also by whom.
+    """One model: its state and its last reloads; `who`: also by whom.
 
     `watched`: where it is announced, and `may_write`: whether the bot may do that there.
     """
     head = f"**{warmth_word(model, now, say)}** `{model.id}`\n{_stands(model, now, say)}"
     past = _past(model.reloads[:SHOWN_RELOADS], say, who=who)
     before = n_("Watched: {channel} will be told before the model goes cold.")
-    later = n_("Watched, but cold now. {channel} will be told on the sixth day after the model's next use.")
+    later = n_("Watched, but cold now. {channel} will be told six days after the model's next use.")
     is_cold = model.warmth(now) is Warmth.COLD
     told = say(later if is_cold else before, channel=f"<#{watched}>")
     if watched is not None and not may_write:

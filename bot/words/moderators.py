@@ -17,7 +17,7 @@ _SAID = {
     What.KEY_REPLACED: n_("{person} replaced this server's API key."),
     What.KEY_REMOVED: n_("{person} removed this server's API key."),
     What.SETTING: n_("{person} changed a setting: {setting}."),
-    What.KEY_REFUSED: n_("The API rejects this server's key. Set it again with {key_set}."),
+    What.KEY_REFUSED: n_("The API rejects this server's key. Set a new one with {key_set}."),
     What.SPENT: n_("The API says this server's key is out of credits or over its limit."),
     What.WORKS: n_("The API accepts this server's key again."),
 }

@@ -47,8 +47,7 @@ def reply_text(reload: Reload, now: float, say: Language) -> str:
 
 def _warmth_word(reload: Reload, now: float, say: Language) -> str:
     """The word for a Ready of last week, which says nothing about today."""
-    warm = now - (reload.used_at or 0.0) < WARM_AGE
-    return say("Warm") if warm else say("Cold")
+    return say("Warm") if now - (reload.used_at or 0.0) < WARM_AGE else say("Cold")
 
 
 def _body(reload: Reload, now: float, say: Language) -> str:
@@ -62,7 +61,9 @@ def _body(reload: Reload, now: float, say: Language) -> str:
         return say("{bar} {span} left", bar=bar, span=span(left, say)) + f"\n{ready}"
     if reload.outcome is Outcome.NO_PLACE and reload.not_before is not None:
         by = f"<t:{math.ceil(reload.not_before)}:T>"
-        return say("Many requests are waiting for the API. This one will wait until {time} at most.", time=by)
+        return say(
+            "Many requests are waiting for the API. This one will wait until {time} at the latest.", time=by
+        )
     if reload.state is State.ASKED and reload.not_before is not None:
         wait = span(time_left(reload.not_before, now), say)
         if reload.waits:
@@ -100,9 +101,8 @@ def _ending(reload: Reload, now: float, say: Language) -> str:
         more = _late(reload, now, say) if reload.test is None else _test(reload.test, say)
         if not reload.is_old_ready:
             return _passed(reload, say) + more
-        used = f"<t:{round(reload.used_at or 0.0)}:R>"
-        known = say("Last used {time}, as far as the bot knows. It goes cold 7 days after that.", time=used)
-        return known + more
+        text = n_("Last used {time}, as far as the bot knows. Models go cold 7 days after their last use.")
+        return say(text, time=f"<t:{round(reload.used_at or 0.0)}:R>") + more
     if reload.ending is Ending.UNKNOWN:
         maybe = say("The model may be reloading. Use {reload} to ask again.")
         return f"{_unknown(reload, say)} {maybe}"
@@ -151,14 +151,14 @@ _TESTS = {
     Outcome.WRONG_KEY: n_(
         "the API rejects this server's key. A moderator can set a new one with `/key set`."
     ),
-    Outcome.NO_CREDITS: n_("the API account is out of credits, or its limit or plan has run out."),
+    Outcome.NO_CREDITS: n_("the API account is out of credits or over its limit, or its plan has expired."),
     Outcome.PLAN_TOO_SMALL: n_("the API plan doesn't include test images."),
     Outcome.SLOW_DOWN: n_("the API wants us to slow down. Try again in a minute."),
     Outcome.KEY_GONE: n_("this server no longer has a working API key."),
     Outcome.NOT_SENT: n_("the bot was interrupted; nothing was sent. Press the button again."),
     Outcome.STORAGE: n_("something is wrong with our storage; nothing was sent."),
     Outcome.NOT_ALLOWED: n_(
-        "the bot couldn't confirm that they're still allowed to use {reload}; nothing was sent."
+        "the bot couldn't confirm that whoever requested it may still use {reload}; nothing was sent."
     ),
     Outcome.TOO_LATE: n_("the bot was away when the countdown ended; nothing was sent."),
     Outcome.NO_TESTS_LEFT: n_("moderators now allow fewer test images per day; nothing was sent."),
@@ -202,8 +202,8 @@ _FAILURES = {
         "The API doesn't know this model. Check the ID on the model's page, then try {reload} again."
     ),
     Outcome.NO_CREDITS: n_(
-        "This server's API account is out of credits, or its limit or plan has run out. Whoever owns "
-        "the key can top it up or renew it; then try {reload} again."
+        "This server's API account is out of credits or over its limit, or its plan has expired. Whoever "
+        "owns the key can top it up or renew it; then try {reload} again."
     ),
     Outcome.PLAN_TOO_SMALL: n_(
         "This server's API plan doesn't include this model or feature. Ask whoever owns the key."
@@ -282,11 +282,10 @@ def _ended(reload: Reload, say: Language) -> str:
 
 
 def _comes_late(reload: Reload, now: float, say: Language) -> str:
-    late = say("Sorry, this is late.")
-    return f" {late}" if reload.is_late(now) else ""
+    return " " + say("Sorry, this is late.") if reload.is_late(now) else ""
 
 
-def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: bool) -> str:
+def joined_text(reload: Reload, now: float, say: Language, *, user: int, is_new: bool) -> str:
     """The private answer to a user who joined a running reload, or had requested it already."""
     model, link = f"`{reload.model}`", message_link(reload.server, reload.owner.channel, reload.message)
     if (left := reload.left(now)) is not None:
@@ -295,7 +294,7 @@ def joined_text(reload: Reload, now: float, say: Language, *, user: int, anew: b
         text = say("{model} has already been requested.", model=model)
     else:
         text = say("{model} is already reloading.", model=model)
-    then = say("You'll be pinged too.") if anew else ""
+    then = say("You'll be pinged too.") if is_new else ""
     if reload.muted and user in reload.muted:
         then = say("Press *Notify me* there if you want a ping.")
     return f"{text} {then}".rstrip() + f"\n{link}"

@@ -11,7 +11,7 @@ AS_DISCORD = n_("Same as this server's language in Discord")
 CHANNEL = n_("Where to announce that a watched model is going cold")
 CHANNEL_UNSET = n_("The channel where Watch was pressed")
 
-NEWS = n_("Where to tell moderators what only they can fix")
+NEWS = n_("Where to tell moderators about the key and settings")
 NEWS_UNSET = n_("Nowhere")
 TESTS, NO_TESTS, NO_LIMIT = n_("Test images per member per day"), n_("None"), n_("No limit")
 

@@ -19,7 +19,7 @@ def goes_cold_text(watch: Watch, used_at: float, say: Language, *, button: bool)
 
 
 def went_cold_text(watch: Watch, used_at: float, say: Language) -> str:
-    """The announcement after the seventh day."""
+    """The announcement after seven days without use."""
     cold = say(
         "{model} has gone cold: as far as the bot knows, it was last used {time}. {reload} wakes it up.",
         model=pushed_id(watch.model),

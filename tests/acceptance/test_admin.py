@@ -215,7 +215,7 @@ async def test_check_warns_of_keys_that_can_be_read_on_the_way(wire: Wire) -> No
 
 
 async def shell(wire: Wire, command: str, what: str = "check") -> tuple[str, str]:
-    """What a shell that pipes `check` somewhere shows, and what stands on standard error."""
+    """Return what a shell that pipes a command somewhere shows, and the text on standard error."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     made = await asyncio.create_subprocess_shell(
         command.format(shlex.join([sys.executable, "-m", "bot", what])),
@@ -711,7 +711,7 @@ async def test_a_person_is_forgotten_from_the_command_line(wire: Wire) -> None:
     )
     said = await run(wire, "forget", "--person", str(wire.mod.id))
     assert (
-        said.out == f"Removed {wire.mod.id} from: 1 keys (they stay), 1 notices to moderators (they stay).\n"
+        said.out == f"Removed {wire.mod.id} from: 1 keys (they stay), 1 messages to moderators (they stay).\n"
     )
     async with wire.process():
         await wire.ready()

@@ -78,7 +78,7 @@ async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiS
     await ask(counting, counting.ana)
     api.renders = [Answer(NO_CREDITS, 402)]
     await later(counting)
-    why = "the API account is out of credits, or its limit or plan has run out."
+    why = "the API account is out of credits or over its limit, or its plan has expired."
     text = f"`sdxl-turbo` made no test image: {why}"
     assert pings(counting) == {(text, only(counting.ana))}
     assert len(api.render_calls) == 1
@@ -87,9 +87,8 @@ async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiS
 async def test_one_person_tests_and_it_is_theirs_to_take_back(counting: World, api: ModelApiServer) -> None:
     one = await ask(counting, counting.ben)
     refused = said(await counting.press(counting.ana, TOO))
-    assert (
-        refused
-        == "A test image has already been requested for when the countdown ends. It will appear in the reply."
+    assert refused == (
+        "A test image has already been requested for the end of the countdown. It will appear in the reply."
     )
     assert "you'll be pinged" in said(await counting.press(counting.ben, TOO)), "it offers to take it back"
     assert said(await click(one, counting.ben, BACK)) == "`sdxl-turbo` won't make a test image."
@@ -137,7 +136,7 @@ async def test_the_right_is_looked_at_again(counting: World, api: ModelApiServer
     await forbid(counting, counting.ben)
     await later(counting)
     assert api.render_calls == []
-    assert "couldn't confirm that they're still allowed to use" in counting.last().text
+    assert "couldn't confirm that whoever requested it may still use" in counting.last().text
     assert len(pings(counting)) == 2
 
 

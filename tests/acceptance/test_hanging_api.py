@@ -60,7 +60,7 @@ async def test_others_are_served_and_who_waits_hears_that_nothing_was_sent(
         hanging = [await ask(wire, where, f"hangs-{n}") for n in range(5) for where in servers[:4]]
         await asyncio.sleep(4)
         waiting = [one for one in hanging if WAITS in wire.reply(one).text]
-        assert len(waiting) == 16, "whoever waits is told"
+        assert len(waiting) == 16, "each reply says that it waits"
         rows = [row for row in await bot.store.open() if row.id in {one.id for one in waiting}]
         assert {(row.state, row.message is not None) for row in rows} == {(State.ASKED, True)}
         newcomer = await ask(wire, servers[4], "sdxl-turbo")

@@ -27,7 +27,7 @@ async def test_the_eleventh_reload_in_a_minute_is_not_sent_and_says_when_it_work
     again = round(busy.env.now().timestamp()) + 50
     assert told == (
         "You've made 10 API requests within a minute, which is the limit per member. "
-        f"You can go on <t:{again}:R>."
+        f"You can make the next one <t:{again}:R>."
     )
     await busy.pass_time(5)
     assert len(api.calls) == CALLS_PER_MEMBER

@@ -1,4 +1,4 @@
-"""Moderators hear what only they can fix, in a channel of their own; `/key status` has the last ten."""
+"""Moderators hear about the key and settings in a channel of their own; `/key status` has the last ten."""
 
 import asyncio
 from typing import Any
@@ -43,7 +43,7 @@ async def answered(wire: Wire, answer: Answer) -> None:
 
 async def test_they_hear_once_for_each_change(virtual: None, wire: Wire, bot: Rewarm) -> None:
     await choose(wire, wire.art.id, "news")
-    assert told(wire) == ["mod changed a setting: Where to tell moderators what only they can fix."]
+    assert told(wire) == ["mod changed a setting: Where to tell moderators about the key and settings."]
     for answer in (WORKS, REFUSED, REFUSED, SPENT, WORKS, WORKS):
         await answered(wire, answer)
     assert [text.partition(".")[0] for text in told(wire)[1:]] == [

@@ -118,9 +118,9 @@ async def test_in_an_age_restricted_channel_it_is_no_spoiler(wire: Wire, bot: Re
 
 FAULTS: dict[str, "Callable[[], list[Fault]]"] = {
     "the answer to the form is lost": lambda: [Fault("POST", CALLBACK, reset="after")],
-    "the form is not taken at once": lambda: [Fault("POST", CALLBACK, status=502)],
-    "the picture is not taken at once": lambda: [Fault("PATCH", BY_TOKEN, times=3, status=502)],
-    "the token route is in trouble": lambda: [Fault("PATCH", BY_TOKEN, times=99, status=503)],
+    "the form is not taken immediately": lambda: [Fault("POST", CALLBACK, status=502)],
+    "the picture is not taken immediately": lambda: [Fault("PATCH", BY_TOKEN, times=3, status=502)],
+    "the token route fails": lambda: [Fault("PATCH", BY_TOKEN, times=99, status=503)],
     "the token is dead": lambda: [Fault("PATCH", BY_TOKEN, times=99, status=401, code=50027)],
     "the picture's answer is lost": lambda: [Fault("PATCH", BY_TOKEN, times=2, reset="after")],
     "slow down": lambda: [Fault("PATCH", BY_TOKEN, times=2, status=429)],
@@ -562,7 +562,7 @@ async def test_a_test_that_the_disk_takes_too_late_sends_nothing(wire: Wire, bot
         assert "Nothing was sent to the API" in wire.reply(refused).text
         [logged] = [line for line in logs if line["event"] == "command.failed"]
         assert logged["ref"] in wire.reply(refused).text
-        assert "exc_info" not in logged, "an outage is told in a line for each command, not in thirty"
+        assert "exc_info" not in logged, "an outage is one line per command, not thirty"
         await asyncio.sleep(10)
     assert wire.api.render_calls == []
     [reload] = await bot.store.history(wire.guild.id)

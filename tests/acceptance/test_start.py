@@ -289,4 +289,4 @@ async def test_signal_while_a_shard_logs_in_again_stops_it(wire: Wire, number: s
         await wire.server.kick_gateway(forget=True)
         await asyncio.sleep(1)
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 20) == 0

@@ -131,7 +131,7 @@ async def test_its_buttons_and_forms_work_with_its_key(old: Wire) -> None:
     for what in ("test", "keep"):
         pressed = await press(old, f"rewarm:{what}:{CONFIRMED if what == 'keep' else READY}")
         assert pressed.modal is not None
-        assert pressed.modal["custom_id"].startswith(f"rewarm:prompt:{what}:"), "as in one that stands open"
+        assert pressed.modal["custom_id"].startswith(f"rewarm:prompt:{what}:"), "as in one that is still open"
         await old.server.submit_modal(pressed, {"prompt": what})
         await old.server.wait_for(functools.partial(is_asked_for, old, what))
 

@@ -466,7 +466,7 @@ async def test_a_picture_that_fails_keeps_the_warning(watching: Wire, bot: Rewar
         while news not in message.text:  # its time is virtual
             await asyncio.sleep(0.5)
         assert message.text.startswith("**Warm** `m`\nLast used <t:")
-        assert "It goes cold 7 days after that." in message.text
+        assert "Models go cold 7 days after their last use." in message.text
         assert "Ready" not in message.text
     assert [part["label"] for part in flat(message.components) if part["type"] == BUTTON] == [
         "Reload again",

@@ -211,18 +211,21 @@ async def test_with_the_clock_set_ahead_a_countdown_ends_in_time_and_is_not_said
         assert known.used_at == pytest.approx(bot.now(), abs=5), "for how long it is warm"
 
 
+@pytest.mark.parametrize("hidden", [False, True])
 async def test_with_the_clock_set_ahead_a_test_image_that_was_asked_for_is_made(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, hidden: bool
 ) -> None:
     ahead = [0.0]
     async with running(wire.settings(reload_seconds=60.0), monkeypatch, ahead=lambda: sum(ahead)):
         await wire.set_key()
+        wire.server.let_view(wire.general, may_view=not hidden)
         asked = await wire.reload()
         await wire.server.wait_for(lambda: "left" in wire.reply(asked).text)
         question = await wire.server.press(wire.ana, wire.reply(asked), "Test it too")
         await wire.server.press(wire.ana, wire.reply(question), "Yes, test it")
         ahead.append(3600.0)
         await wire.server.wait_for(lambda: wire.reply(asked).text.startswith("**Confirmed**"), 90)
+        await wire.server.wait_for(wire.pings, 60)
 
 
 async def test_deleted_reply_is_left_alone_and_the_ping_carries_the_ending(wire: Wire, bot: Rewarm) -> None:

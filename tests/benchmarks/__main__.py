@@ -46,7 +46,7 @@ async def _measure(plan: Plan, chosen: list[str]) -> list[Table]:
 
 
 def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201  # where it stands
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201  # how far it has got
 
 
 def _parser() -> argparse.ArgumentParser:

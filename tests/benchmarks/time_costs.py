@@ -49,7 +49,7 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
             await _sort_out(store)
             presses = {name: await _ratio(press, store) for name, press in PRESSES_OF.items()}
             alone = [await _first_answers(store, None) for _ in range(ROUNDS)]
-            beside = [await _first_answers(store, BIG_SERVER) for _ in range(ROUNDS)]
+            busy = [await _first_answers(store, BIG_SERVER) for _ in range(ROUNDS)]
         say("what everybody waits for")
         waits = {name: await _wait(work, full, Path(made)) for name, work in WORK.items()}
     rows = [
@@ -60,7 +60,7 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> list[Table]:
         (name, [Figure(ms(few)), *_figures(ms(many), many / few, 2.0)])
         for name, (few, many) in presses.items()
     ]
-    few, many = median(alone), median(beside)
+    few, many = median(alone), median(busy)
     rows.append(("first answers elsewhere", [Figure(ms(few)), *_figures(ms(many), many / few, 1.5)]))
     said = f"""
     {plan.kept:,} reloads, {big:,} of them in one server, compared with an empty store: medians of {ROUNDS}.

@@ -140,7 +140,7 @@ class Load:
         self.wire.server.add_channel(guild, "general")
         try:
             await asyncio.sleep(0.2)
-        finally:  # the load may end meanwhile
+        finally:  # the load may end in the meantime
             self.wire.server.remove_guild(guild)
 
 

@@ -135,7 +135,7 @@ def test_a_backup_is_of_one_moment_however_much_the_bot_writes(tmp_path: Path) -
                 time.sleep(0.001)
             before = written
             backup(tmp_path, tmp_path / "copy")
-            assert written > before + 3, "it was written meanwhile"
+            assert written > before + 3, "it was written in the meantime"
         finally:
             stop.set()
             writing.join()

@@ -16,7 +16,7 @@ from bot.clock import LOOK_INTERVAL, SuspendProofLoop
 def test_what_was_due_in_a_suspend_is_done_within_a_second_of_waking_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As the kernel has it: of its clocks, only CLOCK_BOOTTIME goes on meanwhile."""
+    """As the kernel has it: of its clocks, only CLOCK_BOOTTIME goes on during a suspend."""
     slept, gettime = [0.0], time.clock_gettime
     monkeypatch.setattr(
         time,

@@ -158,7 +158,7 @@ async def test_as_a_process(wire: Wire) -> None:
             async with aiohttp.ClientSession() as session:
                 await session.get(f"http://127.0.0.2:{port}/livez")
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
 async def image_check(port: int) -> int:
@@ -190,7 +190,7 @@ async def test_a_port_that_is_taken_or_an_address_elsewhere_is_one_line(wire: Wi
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         async with wire.process(HEALTH_PORT=port, HEALTH_HOST=host) as process:
-            assert await asyncio.wait_for(process.wait(), 10) == 2
+            assert await asyncio.wait_for(process.wait(), 20) == 2
     said = wire.output.read_text().splitlines()[-1]
     assert said.startswith(f"HEALTH_PORT: {port} can't be used on {host} (")
 

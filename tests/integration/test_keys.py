@@ -327,4 +327,4 @@ async def test_one_servers_damaged_key_does_not_stop_the_others(
     await unlock(store, vault)
     keys = Keys(store, vault, Hosts(session, {"v4": api.url}), now=lambda: NOW)
     assert await opened(keys, SERVER) == KEY
-    assert await shown(keys, 333) == ("ana", NOW, None), "its moderators are told to set it again"
+    assert await shown(keys, 333) == ("ana", NOW, None), "its moderators read that they should set it again"

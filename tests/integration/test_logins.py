@@ -37,13 +37,15 @@ class Token:
     def within(self, seconds: float, since: float) -> int:
         return sum(since <= at < since + seconds for at, _ in self.times)
 
-    async def serve(self, logins: Logins, shard: int) -> None:
+    async def serve(self, logins: Logins, shard: int, launched: asyncio.Event | None = None) -> None:
         """A shard as `PatientBot` drives it, until it is cancelled."""
         try:
             while True:
                 await logins.wait(shard)
                 self.times.append((clock(), shard))
                 await logins.begun(shard)
+                if launched is not None:
+                    launched.set()
                 life = self.life(shard)
                 await asyncio.sleep(min(life, READY_AFTER) or self.refused_after)
                 if life:
@@ -63,7 +65,15 @@ class Token:
             return self.limits
 
         logins = Logins(store, lambda: EPOCH + clock() + self.clock_ahead, limits)
-        tasks = [asyncio.create_task(self.serve(logins, shard)) for shard in shards]
+        tasks = []
+
+        async def launch() -> None:
+            for shard in shards:
+                launched = asyncio.Event()
+                tasks.append(asyncio.create_task(self.serve(logins, shard, launched)))
+                await launched.wait()
+
+        tasks.append(asyncio.create_task(launch()))
         try:
             yield logins
         finally:
@@ -115,6 +125,17 @@ async def test_a_process_that_crashes_again_and_again_waits_longer_and_longer(tm
         store.close()
     assert token.within(90, began) <= 8
     assert token.within(4 * 3600, began) <= 200 / 6
+
+
+async def test_a_process_that_is_killed_every_ten_minutes_uses_up_no_day(tmp_path: Path) -> None:
+    """A login ends with its process, not when the next one launches that shard; and each READY forgives."""
+    token, began = Token(forever), clock()
+    while clock() - began < DAY / 4:
+        store = EmbeddedStore(tmp_path)
+        async with token.process(store, *range(16)):
+            await asyncio.sleep(598)
+        store.close()
+    assert token.within(DAY / 4, began) <= 50 + 56
 
 
 async def test_restarts_while_logins_are_refused_change_nothing(tmp_path: Path) -> None:

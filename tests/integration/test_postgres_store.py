@@ -713,5 +713,5 @@ async def test_a_replica_that_sees_a_newer_version_takes_nothing_on_and_releases
     with pytest.raises(StoreTrouble):
         await two.one.ask(make(2), LIMIT)
     with pytest.raises(StoreTrouble):
-        await two.one.set_key(100, KeyRow("sealed anew", 7, "mod", 2.0))
+        await two.one.set_key(100, KeyRow("sealed again", 7, "mod", 2.0))
     assert (await two.one.key(100)) == KeyRow("sealed", 7, "mod", 1.0), "it can still be read"

@@ -69,7 +69,7 @@ def most_in_a_minute(times: list[float]) -> int:
 
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
-    "by what stands before Discord": (EDGE, ALL),
+    "by something in front of Discord": (EDGE, ALL),
     "by a limit on all calls of the bot": (GLOBAL, OWN),
     "by a limit on all calls": (GLOBAL, ALL),
 }

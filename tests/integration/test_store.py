@@ -138,7 +138,7 @@ async def test_one_person_tests_ahead_until_the_countdown_ends(store: AnyStore) 
     row = await store.find(100, 1)
     assert row is not None
     assert row.test is None, "there is nothing to test"
-    assert [ping.users for ping in row.pings] == [(8,)], "they are told all the same"
+    assert [ping.users for ping in row.pings] == [(8,)], "they are pinged all the same"
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -445,7 +445,7 @@ async def test_a_value_is_changed_by_one_at_a_time(store: AnyStore) -> None:
 
 async def test_a_key_is_replaced_only_where_it_is_still_the_same(open_store: OpenStore) -> None:
     store = await open_store()
-    was, new = KeyRow("sealed", 7, "mod", 1.0), KeyRow("sealed anew", 7, "mod", 1.0)
+    was, new = KeyRow("sealed", 7, "mod", 1.0), KeyRow("sealed again", 7, "mod", 1.0)
     await store.set_key(101, set_meanwhile := KeyRow("another", 8, "ana", 2.0))
     assert [await store.replace_key(server, was, new) for server in (100, 101, 102)] == [True, False, False]
     moved = replace(new, version="v6")

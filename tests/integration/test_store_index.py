@@ -292,6 +292,65 @@ def test_a_page_of_models_reads_few_rows_of_each(tmp_path: Path) -> None:
     ] * 2
 
 
+OLD, RECENT = 1000.0, 5000.0
+QUERIES: dict[str, tuple[str, tuple[object, ...]]] = {
+    "some": (index.THESE, ('["reload:10001", "reload:10002"]',)),
+    "a page of the file": (index.PAGE, (index.LAST, 20)),
+    "the open ones": (index.OPEN, ()),
+    "a server's history": (index.HISTORY, (100, 0, 10)),
+    "a model's history": (index.HISTORY_OF_MODEL, (100, 0, "model-0", 10)),
+    "a model": (index.ABOUT, (100, 0, "model-0", 5)),
+    "suggestions": (index.RECENT, (100, 0, 30)),
+    "/models": (index.MODELS, (100, 0, "[]", 10, 0)),
+    "servers": (index.SERVERS, (0, 50)),
+    "due": (index.DUE, (RECENT, 20)),
+    "fading": (index.FADING, (OLD, RECENT, 20)),
+    "forgotten": (index.NEWEST, (100, 10**9, 20)),
+    "the highest": (index.HIGHEST, ()),
+    "crowded": (index.CROWDED, (0, 50, 40)),
+    "surplus": (index.SURPLUS, (100, 40, RECENT, RECENT, 20)),
+    "entered again": (index.ENTER_RANGE, ("reload:10001", "reload:10020")),
+}
+
+
+def filled(rows: int) -> sqlite3.Connection:
+    """A store of ten servers with this many reloads each, of one model once; two are open."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB)")
+    for statement in index.SCHEMA:
+        db.execute(statement)
+    for number in range(10 * rows):
+        row = make(10_000 + number, model=f"model-{min(number // 10, 1)}", server=100 + number % 10)
+        state = State.ANNOUNCING if number < 2 else State.ENDED
+        ended = replace(
+            row, state=state, outcome=Outcome.ACCEPTED, deadline=OLD + number, ended_at=OLD + number
+        )
+        db.execute("INSERT INTO kv VALUES (?, ?)", (RELOAD.address(row.id), pack(ended)))
+    return db
+
+
+def steps(db: sqlite3.Connection, query: str, args: tuple[object, ...]) -> int:
+    """Return how many instructions of SQLite's machine a query takes."""
+    taken = 0
+
+    def step() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    db.set_progress_handler(step, 1)
+    db.execute(query, args).fetchall()
+    db.set_progress_handler(None, 1)
+    return taken
+
+
+def test_no_query_takes_longer_for_ten_times_the_rows() -> None:
+    small, large = filled(60), filled(600)
+    for what, (query, args) in QUERIES.items():
+        before, after = steps(small, query, args), steps(large, query, args)
+        assert 10 < after <= 1.2 * before, (what, before, after)
+
+
 async def test_plans_use_an_index_of_their_own(postgres_url: str) -> None:
     """With enough rows that PostgreSQL would read them all only where it must."""
     await (await PostgresStore.connect(postgres_url)).release()

@@ -19,7 +19,7 @@ from bot.store.embedded import EmbeddedStore
 from bot.store.file import NAME
 from tests.integration.test_embedded_store import LIMIT, make, opened
 
-NEW = KeyRow("sealed anew", 7, "mod", 2.0)
+NEW = KeyRow("sealed again", 7, "mod", 2.0)
 
 
 def delete_all(folder: Path) -> None:

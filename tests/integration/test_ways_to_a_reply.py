@@ -78,7 +78,7 @@ async def test_locked_thread_is_told_once_it_is_unlocked(wire: Wire, monkeypatch
         wire.general.archived = wire.general.locked = True
         await asyncio.sleep(60)
         assert wire.pings() == []
-        assert await state(wire, bot) is State.ANNOUNCING, "nobody was told, and the place still exists"
+        assert await state(wire, bot) is State.ANNOUNCING, "nobody has seen it, and the channel still exists"
     wire.general.archived = wire.general.locked = False
     async with running(wire.settings(), monkeypatch):
         await asyncio.sleep(60)

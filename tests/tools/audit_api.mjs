@@ -1,5 +1,5 @@
 // Checks each body that a run of the tests recorded against Discord's published description of its REST API,
-// as the npm package discord-api-spec has it: which type stands where (its .ts file), and each type (zod).
+// as the npm package discord-api-spec has it: which type is used where (its .ts file), and each type (zod).
 // Called by `make audit-api`; ends with status 1 where something differs.
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -67,7 +67,7 @@ function likeliest(options, kind) {
 const mayBe = (type, value) =>
   type === "null" || value === null ? type === "null" : type.endsWith("[]") === Array.isArray(value);
 
-/** The options of a type: at each | that stands in no brackets. */
+/** The options of a type: split at each | outside brackets. */
 function split(type) {
   const options = [""];
   let depth = 0;

@@ -70,13 +70,13 @@ def _run(tree: ast.AST) -> Iterator[ast.AST]:
 def report() -> str:
     """Return the house as text, from its roof down."""
     imports = arrows()
-    stands = floors(imports)
+    levels = floors(imports)
     lines = []
-    for floor in range(max(stands.values()), 0, -1):
-        rooms = sorted(room for room, at in stands.items() if at == floor)
+    for floor in range(max(levels.values()), 0, -1):
+        rooms = sorted(room for room, at in levels.items() if at == floor)
         lines.append(f"{floor:>3}  {', '.join(rooms)}")
     count = sum(len(others) for others in imports.values())
-    lines.append(f"{len(imports)} rooms on {max(stands.values())} floors, {count} arrows between them")
+    lines.append(f"{len(imports)} rooms on {max(levels.values())} floors, {count} arrows between them")
     return "\n".join(lines)
 
 

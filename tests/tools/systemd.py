@@ -125,7 +125,7 @@ async def reloads(machine: Machine, wire: Wire) -> None:
 
 async def restore(machine: Machine, wire: Wire) -> None:
     """A backup by docs/DEPLOY.md; what came after it is gone once it is restored by docs/OPERATIONS.md."""
-    await machine.sh(block("- systemd, by itself each night"))
+    await machine.sh(block("- With systemd, automatically every night"))
     copy = (await machine.sh("echo /var/lib/rewarm-backup/*.db")).strip()
     done(f"a backup: {copy}")
     await ready(wire, await wire.reload(model="three"), 3)
@@ -169,7 +169,7 @@ async def disk(machine: Machine, wire: Wire) -> None:
 
     await until("a second start", is_tried_again)
     journal = await machine.sh("journalctl -u rewarm -o cat -n 20")
-    assert "cannot be opened: database or disk is full" in journal
+    assert "can't be opened: database or disk is full" in journal
     assert "status=1/FAILURE" in journal
     await machine.sh(f"umount {STATE}")
     await wire.ready()

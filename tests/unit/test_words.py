@@ -101,7 +101,7 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
         (Outcome.ACCEPTED, "The promised 2 minutes are up. Not confirmed yet."),
         (Outcome.WRONG_KEY, "rejects this server's key"),
         (Outcome.UNKNOWN_MODEL, "doesn't know this model"),
-        (Outcome.NO_CREDITS, "out of credits, or its limit or plan has run out"),
+        (Outcome.NO_CREDITS, "out of credits or over its limit, or its plan has expired"),
         (Outcome.ADDRESS_GONE, "no longer has the address"),
         (Outcome.NO_PLACE, "Nothing was sent"),
         (Outcome.PLAN_TOO_SMALL, "plan"),
@@ -403,7 +403,7 @@ def test_a_ping_that_stands_alone_carries_the_whole_ending(outcome: Outcome) -> 
 
 def test_a_joiner_learns_the_time_left_the_place_and_that_they_will_be_pinged() -> None:
     reload = replace(ASKED, state=State.COUNTING, deadline=NOW + 48, message=99)
-    assert as_read(joined_text(reload, NOW, say, user=11, anew=True)) == (
+    assert as_read(joined_text(reload, NOW, say, user=11, is_new=True)) == (
         "`sdxl-turbo` is already reloading: 48 s left. You'll be pinged too.\n"
         "https://discord.com/channels/5/70/99"
     )
@@ -415,7 +415,7 @@ def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
     now = NOW - hours * 3600
     [model] = models_of([reload], now)
     for text in (
-        joined_text(reload, now, say, user=11, anew=True),
+        joined_text(reload, now, say, user=11, is_new=True),
         notified_text(reload, now, say),
         model_text(model, now, say, who=False, watched=None),
     ):
@@ -424,7 +424,7 @@ def test_with_the_clock_set_back_nobody_is_told_hours(hours: int) -> None:
 
 
 def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
-    text = joined_text(ASKED, NOW, say, user=11, anew=True)
+    text = joined_text(ASKED, NOW, say, user=11, is_new=True)
     assert "already been requested" in text
     assert text.endswith("\nhttps://discord.com/channels/5/70")
     assert "left" not in text
@@ -432,7 +432,7 @@ def test_a_joiner_before_the_call_gets_the_channel_instead() -> None:
 
 def test_who_had_asked_already_is_promised_no_ping() -> None:
     """A quick failure pings nobody who still looks at the reply."""
-    assert "pinged" not in joined_text(ASKED, NOW, say, user=11, anew=False)
+    assert "pinged" not in joined_text(ASKED, NOW, say, user=11, is_new=False)
 
 
 def refusals(root: type[Refusal] = Refusal) -> list[type[Refusal]]:

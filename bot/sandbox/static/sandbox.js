@@ -144,7 +144,7 @@ composer.addEventListener("keydown", (event) => {
 let opened = false;
 let isOpen = false;
 new MutationObserver(() => {
-  if (isOpen === !form.hidden) return; // simcord sets it anew with each edit
+  if (isOpen === !form.hidden) return; // simcord sets it again with each edit
   isOpen = opened = !form.hidden;
   if (!isOpen) composer.focus();
 }).observe(form, { attributeFilter: ["hidden"] });
@@ -190,6 +190,12 @@ new MutationObserver((_, observer) => {
   if (!mine || mine.selected) return;
   viewer.value = mine.value;
   viewer.dispatchEvent(new Event("change"));
+}).observe(viewer, { childList: true });
+
+// Say who the people are; simcord makes the list again with each change, of names only.
+const ROLES = { mod: "moderator", ana: "member" };
+new MutationObserver(() => {
+  for (const option of viewer.options) option.label = `${option.textContent} (${ROLES[option.textContent]})`;
 }).observe(viewer, { childList: true });
 
 // Discord asks for suggestions as soon as a field is entered.

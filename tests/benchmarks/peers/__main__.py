@@ -47,7 +47,7 @@ async def _measure(commands: dict[str, list[str]], count: int) -> tuple[Rounds, 
 
 
 def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201  # where it stands
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201  # how far it has got
 
 
 def _parser() -> argparse.ArgumentParser:

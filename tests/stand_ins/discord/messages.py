@@ -153,7 +153,7 @@ def _insist_on_whole(request: Request, message: Message, body: Any, new: _Parts)
     v2 = bool(((body.get("flags") or 0) | message.flags) & COMPONENTS_V2)
     insist(broken_whole(new.components, v2=v2))
     if v2 and (new.content or new.embeds):
-        insist([("content", "no content or embeds beside the flag IS_COMPONENTS_V2")])
+        insist([("content", "no content or embeds alongside the flag IS_COMPONENTS_V2")])
     if not any(new):
         raise RefusedError(400, 50006, "Cannot send an empty message", [("", "an empty message")])
 

@@ -38,7 +38,7 @@ def test_nothing_names_them_and_the_others_stay(reload: Reload) -> None:
         return
     assert str(ANA).encode() not in orjson.dumps(after)
     assert {a.user for a in after.askers} == {a.user for a in reload.askers} - {ANA}
-    assert after.owner.channel == reload.owner.channel, "where the reply stands"
+    assert after.owner.channel == reload.owner.channel, "where the reply is"
     assert len(after.pings) == len(reload.pings), "they are known by their number"
     if reload.owner.user == ANA:
         assert after.owner.token == "", "it would answer another interaction"

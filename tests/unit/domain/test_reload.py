@@ -188,7 +188,7 @@ def test_the_number_of_a_ping_fits_into_a_nonce() -> None:
     """Discord takes 25 characters; the id has 20 digits at most."""
     askers = tuple(Asker(user, user % 9, "token") for user in range(2001))
     reload = ended(replace(ASKED, askers=askers, id=2**64 - 1))
-    numbers = range(2 * len(reload.pings) + 1)  # some are told late
+    numbers = range(2 * len(reload.pings) + 1)  # some are pinged late
     assert max(len(ping_nonce(reload, number)) for number in numbers) <= 25
 
 
@@ -390,7 +390,7 @@ def test_what_a_test_comes_to_ends_no_reload(outcome: Outcome) -> None:
 
 def test_when_a_model_was_last_used() -> None:
     assert ends(ASKED, Outcome.REFUSED).used_at is None
-    assert READY.used_at == 1121.0, "as promised, however late it was told"
+    assert READY.used_at == 1121.0, "as promised, however late it was announced"
     begun = step(READY, State.ENDED, test=BEGUN)
     assert begun.used_at == 1121.0, "a test that failed is no use"
     confirmed = step(begun, State.ENDED, test=replace(BEGUN, outcome=Outcome.RENDERED, shown=True))

@@ -205,7 +205,7 @@ def test_a_refusal_ends_as_failed_with_its_reason(status: int, body: Any, outcom
         (200, {"status": 500, "messege": "Model is reloading"}),
         (200, {"messege": "The bot is reloading"}),
         (500, {"messege": "Model is reloading"}),
-        # These may come from what stands before the API.
+        # These may come from something in front of the API.
         (408, {"message": "Request timed out"}),
         (425, {"message": "Too early"}),
         (499, {"message": "Closed"}),
