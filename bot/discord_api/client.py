@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import itertools
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -39,6 +40,15 @@ _REFUSALS = {
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of discord.py's says something new: suggestions that come too late are no defect."""
+    error = record.exc_info[1] if record.exc_info else None
+    if "autocomplete" not in str(record.msg) or not isinstance(error, NETWORK):
+        return True
+    log.info("suggestions.not_sent", error=type(error).__name__, status=getattr(error, "status", None))
+    return False
+
+
 class PatientBot(commands.AutoShardedBot):
     """A bot that stays connected, whatever Discord and the network do."""
 
@@ -47,6 +57,7 @@ class PatientBot(commands.AutoShardedBot):
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
+        logging.getLogger("discord.app_commands.tree").addFilter(_is_news)
         self._kept: set[asyncio.Task[None]] = set()
         self._asks_for_shards = how.get("shard_count") is None
         self._launching = asyncio.Lock()

@@ -290,3 +290,19 @@ async def test_signal_while_a_shard_logs_in_again_stops_it(wire: Wire, number: s
         await asyncio.sleep(1)
         process.send_signal(number)
         assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+@virtual
+async def test_suggestions_that_come_too_late_are_one_line(
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire.server.faults = [Fault("POST", "/callback$", status=404, code=10062)]
+    async with running(wire.settings(), monkeypatch) as bot:
+        await wire.server.wait_for(bot.is_connected, 20)
+        with pytest.raises(TimeoutError):
+            await wire.server.autocomplete(wire.ana, wire.general, "reload", "model_id", "x")
+    assert capsys.readouterr().out.count("suggestions.not_sent") == 1
+    assert "Traceback" not in caplog.text
