@@ -2,8 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 
+import discord
 import pytest
 from simcord.actors import MemberActor
+from simcord.backend.models import Overwrite
+from simcord.enums import OverwriteType
 from simcord.results import InteractionResult
 
 from bot.reloads.image_story import TOO_LATE_AGE
@@ -139,6 +142,38 @@ async def test_the_right_is_looked_at_again(counting: World, api: ModelApiServer
     assert api.render_calls == []
     assert "couldn't confirm that they're still allowed to use" in counting.last().text
     assert len(pings(counting)) == 2
+
+
+COMMANDS = discord.Permissions(use_application_commands=True).value
+
+
+def let_use_commands(world: World, *, server: bool, channel: bool) -> None:
+    """Let @everyone use commands in the server, in the reload's channel, in both or in neither."""
+    backend, everyone = world.env.backend, world.guild.default_role
+    known = backend.get_role(world.guild.id, everyone.id).permissions
+    backend.edit_role(world.guild.id, everyone.id, {"permissions": known & ~COMMANDS | COMMANDS * server})
+    said = Overwrite(everyone.id, OverwriteType.ROLE, COMMANDS * channel, COMMANDS * (not channel))
+    backend.set_overwrite(world.general.id, said)
+
+
+async def test_commands_that_only_their_channel_allows_are_allowed(
+    counting: World, api: ModelApiServer
+) -> None:
+    let_use_commands(counting, server=False, channel=True)
+    await ask(counting, counting.ben)
+    await later(counting)
+    assert len(api.render_calls) == 1
+    assert (CONFIRMED, only(counting.ben)) in pings(counting)
+
+
+async def test_commands_that_their_channel_has_come_to_forbid_are_forbidden(
+    counting: World, api: ModelApiServer
+) -> None:
+    await ask(counting, counting.ben)
+    let_use_commands(counting, server=True, channel=False)
+    await later(counting)
+    assert api.render_calls == []
+    assert "couldn't confirm that they're still allowed to use" in counting.last().text
 
 
 async def test_the_key_is_looked_at_again(counting: World, api: ModelApiServer) -> None:
