@@ -295,6 +295,16 @@ async def test_a_moderator_stops_anybodys_watch(watched: World) -> None:
     assert await watches(bot_of(watched).store) == []
 
 
+async def test_whoever_comes_while_a_moderator_looks_at_the_menu_stays(watched: World) -> None:
+    one = await see(watched, watched.mod)
+    assert one.response is not None
+    [menu] = [part for part in flat(one.response.components) if part["type"] == USER_SELECT]
+    await click(await see(watched, watched.ben), watched.ben, "Watch")
+    await watched.mod.select(one.response.message, [], custom_id=menu["custom_id"])
+    [known] = await watches(bot_of(watched).store)
+    assert known.users == (watched.ben.id,)
+
+
 async def test_there_is_an_end_to_watching(watched: World) -> None:
     bot = bot_of(watched)
     for n in range(WATCHED_PER_SERVER - 1):
