@@ -493,6 +493,23 @@ async def test_a_cold_model_that_is_watched_waits_for_its_next_use(watching: Wir
     assert len(spoken(watching)) == 1
 
 
+async def test_a_cold_model_that_nobody_can_find_any_more_takes_no_place(watching: Wire, bot: Rewarm) -> None:
+    """Without a reload it is in no list, so nobody could stop its watch: 25 of them would be all."""
+    await bot.store.expire(bot.now(), bot.now())
+    await bot.watches.look()
+    assert await watches(bot.store) == []
+
+
+async def test_a_use_that_is_deleted_early_is_still_announced(watching: Wire, bot: Rewarm) -> None:
+    """HISTORY_DAYS may be one day."""
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 5.9 * DAY))
+    await bot.store.expire(bot.now(), bot.now())
+    await bot.watches.look()
+    await idle(watching, bot, 6.2)
+    assert len(spoken(watching)) == 1
+
+
 async def test_a_model_that_the_api_knows_no_more_is_not_called_cold(watching: Wire, bot: Rewarm) -> None:
     last = await bot.store.find(watching.guild.id, 1)
     assert last is not None
