@@ -185,7 +185,7 @@ class ImageTestStory:
         if test.ahead or not saw_it:
             if test != self.test:
                 await self._note(outcome=test.outcome)
-            if not await self._reply.ping_test(self.life.reload, test):
+            if not await self._reply.ping_test(replace(self.life.reload, test=test)):
                 log.warning("image_test.not_pinged")
         await self._note(outcome=test.outcome, shown=True)
         log.info("image_test.ended", outcome=test.outcome)

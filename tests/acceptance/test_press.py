@@ -374,14 +374,33 @@ async def test_what_came_of_it_is_shown_after_an_outage_of_twenty_minutes(
     await shows(wire, message, "**Confirmed**" if ends == "picture" else "out of credits", 1300)
 
 
-async def test_a_thread_that_rests_meanwhile_is_shown_it_once_it_is_awake(wire: Wire, bot: Rewarm) -> None:
+@pytest.mark.parametrize("ends", ["picture", "refusal"])
+async def test_a_thread_that_rests_meanwhile_is_woken_up_by_the_one_ping(
+    wire: Wire, bot: Rewarm, ends: str
+) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer(wire.api.rendering(eta=5))]
+    if ends == "refusal":
+        wire.api.fetches = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+    await try_it(wire, message)
+    wire.general.archived = True
+    await shows(wire, message, "**Confirmed**" if ends == "picture" else "out of credits")
+    await asyncio.sleep(90)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
+    nothing_odd(wire)
+
+
+async def test_a_thread_that_is_locked_meanwhile_is_shown_it_once_it_is_open(wire: Wire, bot: Rewarm) -> None:
     message = await ready(wire)
     wire.api.renders = [Answer(wire.api.rendering(eta=5))]
     await try_it(wire, message)
-    wire.general.archived = True
+    wire.general.archived = wire.general.locked = True
     await asyncio.sleep(90)
-    wire.general.archived = False
+    assert "Confirmed" not in message.text
+    wire.general.archived = wire.general.locked = False
     await shows(wire, message, "**Confirmed**", 120)  # the pauses between tries double
+    await asyncio.sleep(30)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
 
 
 async def test_the_form_delivered_twice_costs_once(wire: Wire, bot: Rewarm) -> None:
