@@ -194,6 +194,7 @@ class Reply:
         text = image_ping_text(reload, test, self._say)
         ping = Ping(test.by.channel, (test.by.user,))
         asked = replace(reload, askers=(test.by,), asked_at=test.at)  # it goes out as if they had asked then
+        self._edits.has_landed = self._edits.is_token_open = True  # their token is for a reply that is there
         result = await self._pings.send(asked, nonce, ping, lambda: text)
         if result is Result.DONE:
             self._tests_pinged.add(nonce)

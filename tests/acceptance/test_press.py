@@ -374,6 +374,26 @@ async def test_what_came_of_it_is_shown_after_an_outage_of_twenty_minutes(
     await shows(wire, message, "**Confirmed**" if ends == "picture" else "out of credits", 1300)
 
 
+async def test_where_only_their_token_may_post_a_restart_before_the_ping_does_not_lose_it(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        message = await ready(wire)
+        wire.general.may_send = False
+        wire.api.renders = [Answer(wire.api.rendering(eta=20))]
+        wire.server.faults.append(Fault("POST", r"^/webhooks/", times=10**6, status=503))
+        await try_it(wire, message)
+        await shows(wire, message, "**Confirmed**")
+        await asyncio.sleep(5)
+        assert len(wire.pings()) == 1, "the reload's"
+    wire.server.faults.clear()
+    async with running(wire.settings(), monkeypatch):
+        await wire.server.wait_for(lambda: len(wire.pings()) == 2)
+        await asyncio.sleep(60)
+        assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
+
+
 @pytest.mark.parametrize("ends", ["picture", "refusal"])
 async def test_a_thread_that_rests_meanwhile_is_woken_up_by_the_one_ping(
     wire: Wire, bot: Rewarm, ends: str
