@@ -182,6 +182,9 @@ class Story:
             log.info("reload.ended", ending=self.life.reload.ending)
             await self.life.step(State.ENDED)
             await self.life.catch_up()
+        elif self.life.reload.test is not None:  # nothing is tested any more, and its tokens fade
+            await self.life.step(State.ANNOUNCING, test=None)
+            await self.life.catch_up()
 
     async def _tell_again(self, changed: asyncio.Event, ended_at: float, retries: Retries) -> bool:
         """Retry, for a day, an ending that could not be shown; return False once that is over.

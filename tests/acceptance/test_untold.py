@@ -225,8 +225,19 @@ def refused(wire: Wire) -> list[float]:
     ]
 
 
-async def locked_for(wire: Wire, seconds: float, *, an_event_each: float | None) -> Interaction:
+async def have_it_tested(wire: Wire, asked: Interaction) -> None:
+    """Have ben press *Test it too*, and say yes."""
+    question = await wire.server.press(wire.ben, wire.reply(asked), "Test it too")
+    await wire.server.wait_for(lambda: question.message_id is not None)
+    await wire.server.press(wire.ben, wire.reply(question), "Yes, test it")
+
+
+async def locked_for(
+    wire: Wire, seconds: float, *, an_event_each: float | None, is_tested: bool = False
+) -> Interaction:
     asked = await counting(wire)
+    if is_tested:
+        await have_it_tested(wire, asked)
     lock(wire)
     until = now() + SECONDS + seconds
     while (left := round(until - now(), 3)) > 0:  # virtual time does not move by less than a rounding
@@ -236,10 +247,11 @@ async def locked_for(wire: Wire, seconds: float, *, an_event_each: float | None)
     return asked
 
 
+@pytest.mark.parametrize("is_tested", [False, True], ids=["", "tested"])
 async def test_a_quiet_day_costs_sixty_refused_calls_at_most_and_then_it_is_over(
-    wire: Wire, bot: Rewarm
+    wire: Wire, bot: Rewarm, is_tested: bool
 ) -> None:
-    await locked_for(wire, FADE_AGE + 2 * HOUR, an_event_each=None)
+    await locked_for(wire, FADE_AGE + 2 * HOUR, an_event_each=None, is_tested=is_tested)
     tries = refused(wire)
     print(f"MEASURED {len(tries)} refused calls in a quiet day")  # noqa: T201
     assert len(tries) <= MOST_REFUSED
@@ -253,6 +265,7 @@ async def test_a_quiet_day_costs_sixty_refused_calls_at_most_and_then_it_is_over
     assert wire.pings() == []
     [row] = await bot.store.history(wire.guild.id)
     assert (row.state, row.has_tokens) == (State.ENDED, False)
+    assert wire.api.render_calls == []
 
 
 async def test_a_server_in_which_much_happens_does_not_use_up_the_day(wire: Wire, bot: Rewarm) -> None:
