@@ -129,7 +129,7 @@ async def test_over_ten_minutes_late_nothing_is_sent(
     await restart()
     await later(counting, 30)
     assert api.render_calls == []
-    why = "the bot was away when the countdown ended; nothing was sent."
+    why = "the end of the countdown was announced too late; nothing was sent."
     assert why in counting.last().text
     text = f"`sdxl-turbo` made no test image: {why}"
     assert (text, only(counting.ben)) in pings(counting)

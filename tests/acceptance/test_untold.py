@@ -218,6 +218,23 @@ async def test_joiner_in_an_open_channel_is_pinged_in_time_and_once(wire: Wire, 
     assert await bot.store.open() == []
 
 
+async def test_a_test_image_that_its_late_ending_lets_lapse_is_not_blamed_on_the_bot(
+    wire: Wire, bot: Rewarm
+) -> None:
+    """The bot was there all the time."""
+    asked = await counting(wire)
+    await have_it_tested(wire, asked)
+    lock(wire)
+    await asyncio.sleep(SECONDS + 700)
+    unlock(wire)
+    changed(wire, "THREAD_UPDATE")
+    late = "the end of the countdown was announced too late; nothing was sent."
+    await wire.server.wait_for(lambda: late in wire.reply(asked).text, 30)
+    await wire.server.wait_for(lambda: len(wire.pings()) == 2, 30)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
+    assert wire.api.render_calls == []
+
+
 def refused(wire: Wire) -> list[float]:
     """Return when calls for a reply or a ping were refused."""
     return [
