@@ -31,7 +31,9 @@ class SettingMenu(Press, template=SETTING):
         changes = {name: value for name, value in asdict(after).items() if getattr(before, name) != value}
         if changes:
             after = await store.change_settings(server, **changes)
-            interaction.client.moderators.changed(server, What.SETTING, who.id, who.display_name, what)
+            left = before.news_channel if what == "news" else None
+            moderators = interaction.client.moderators
+            moderators.changed(server, What.SETTING, who.id, who.display_name, what, left)
         await _show(interaction, after)
 
 
