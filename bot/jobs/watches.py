@@ -19,7 +19,7 @@ from bot.discord_api.limiter import Limiter
 from bot.discord_api.mentions import only
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import LATE_AGE, WARM_AGE, Reload
-from bot.domain.rows import Watch
+from bot.domain.rows import Watch, watched_by
 from bot.domain.server_models import Model, models_of
 from bot.jobs.periodically import periodically
 from bot.languages import Languages
@@ -146,11 +146,14 @@ class Watches:
         return reloads, next(iter(models_of(reloads, self._now())), None)
 
     async def _say_all(self, to_say: Sequence[Say]) -> None:
-        """Announce it for the models of one server, one after another."""
+        """Announce it for the models of one server, one after another: people come and go meanwhile."""
         calls = Calls(self._limiter, self._metrics)
         for watch, what, model in to_say:
             try:
-                await self._say(calls, watch, what, model)
+                newest = await self._store.watch(watch.server, watch.model)
+                if newest is not None:
+                    watched = watched_by(watch, newest.watchers[0], newest.others)
+                    await self._say(calls, watched, what, model)
             except StoreTrouble as error:
                 log.warning("ledger.not_looked", server=watch.server, error=type(error).__name__)
 

@@ -550,6 +550,26 @@ async def test_a_channel_in_trouble_delays_no_other_servers(watching: Wire, bot:
     await looking
 
 
+async def test_whoever_comes_or_goes_while_another_model_is_announced_counts(
+    watching: Wire, bot: Rewarm
+) -> None:
+    """A server's announcements wait for each other, for minutes if Discord is in trouble."""
+    used_at = bot.now() - 6.2 * DAY
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=used_at))
+    next_one = Watch(watching.guild.id, "other", watching.ben.id, watching.general.id, used_at=used_at)
+    await bot.store.set_watch(next_one, new=True)
+    await bot.watches.look()
+    watching.server.faults.append(Fault("POST", POST, times=2, status=503))
+    looking = asyncio.create_task(bot.watches.look())
+    await asyncio.sleep(1)
+    await bot.watches.watch(watching.guild.id, "other", watching.ana.id, watching.general.id)
+    await bot.store.remove_watch(watching.guild.id, "other", {watching.ben.id})
+    await looking
+    mentioned = {message.text[:8].rstrip(): message.mentions for message in cold(watching)}
+    assert mentioned == {"`m` will": {watching.ben.id}, "`other`": {watching.ana.id}}
+
+
 async def test_refusals_elsewhere_silence_no_other_server(watching: Wire, bot: Rewarm) -> None:
     for n in range(1, MOST_REFUSED + 2):
         await watch_elsewhere(watching, bot, n, n)
