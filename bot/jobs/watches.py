@@ -123,10 +123,10 @@ class Watches:
         now, place = self._now(), (known.server, known.model)
         uses = (known.used_at, *((reload.used_at for reload in model.reloads) if model is not None else ()))
         used_at = max((at for at in uses if at is not None and at <= now + LATE_AGE), default=None)
-        # Cold when the watch began, it waits for a use; without a reload there is no page to stop it on.
+        # Cold when the watch began, it waits for a use; a model that is in no list has no page to stop it on.
         waits = known.said_cold and known.message is None and used_at == known.said_of
         is_old = used_at is not None and now - used_at >= TOO_LATE_AGE and not waits
-        is_unknown = model is None and (used_at is None or (waits and not reloads))
+        is_unknown = model is None and (used_at is None or waits)
         if is_unknown or is_old:
             await self._store.remove_watch(*place)  # it is no longer news to anybody
             return ()

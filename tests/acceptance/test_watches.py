@@ -493,9 +493,15 @@ async def test_a_cold_model_that_is_watched_waits_for_its_next_use(watching: Wir
     assert len(spoken(watching)) == 1
 
 
-async def test_a_cold_model_that_nobody_can_find_any_more_takes_no_place(watching: Wire, bot: Rewarm) -> None:
-    """Without a reload it is in no list, so nobody could stop its watch: 25 of them would be all."""
-    await bot.store.expire(bot.now(), bot.now())
+@pytest.mark.parametrize("why", ["its reloads are deleted", "the API no longer knows it"])
+async def test_a_cold_model_that_is_in_no_list_takes_no_place(watching: Wire, bot: Rewarm, why: str) -> None:
+    """Nobody could stop its watch, and 25 of them would be all."""
+    last = await bot.store.find(watching.guild.id, 1)
+    assert last is not None
+    if why == "its reloads are deleted":
+        await bot.store.expire(bot.now(), bot.now())
+    else:
+        await bot.store.ask(replace(last, id=2, outcome=Outcome.UNKNOWN_MODEL, asked_at=bot.now()), 5.0)
     await bot.watches.look()
     assert await watches(bot.store) == []
 
