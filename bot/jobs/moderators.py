@@ -52,10 +52,10 @@ class Moderators:
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def heard(self, server: int, outcome: Outcome) -> None:
-        """Record what the API has said about a server's key."""
+    def heard(self, server: int, outcome: Outcome, detail: str = "") -> None:
+        """Record what the API has said about a server's key; `detail`: OF_IMAGE, or empty."""
         if (what := said_by(outcome)) is not None:
-            self._note(server, Event(what, self._now()))
+            self._note(server, Event(what, self._now(), detail=detail))
 
     def changed(
         self, server: int, what: What, by: int, by_name: str, detail: str = "", left: int | None = None

@@ -13,6 +13,7 @@ import structlog
 from bot.backoff import retry_pause
 from bot.domain.askers import STILL_LOOKING_AGE
 from bot.domain.errors import NoKey, NoTestsLeft, PermissionsUnknown, StoreTrouble
+from bot.domain.events import OF_IMAGE
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.keys import ServerKey
@@ -67,7 +68,7 @@ class ImageTestStory:
         await self._reply.show(reload, self._services.now(), SHOW_CALLING_TIMEOUT)
         answer = await self._ask(prompt)
         log.info("image_test.answer", outcome=answer.outcome)
-        self._services.heard(reload.server, answer.outcome)
+        self._services.heard(reload.server, answer.outcome, OF_IMAGE)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)
             answer = await self._wait_for(answer)

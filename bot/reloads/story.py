@@ -78,7 +78,7 @@ class Story:
             answer = await self._calling.call(message)
             if answer is None:
                 return
-            self._services.heard(self.life.reload.server, answer.outcome)
+            self._services.heard(self.life.reload.server, answer.outcome, "")
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break
             again = self._services.now() + (answer.wait or 0)

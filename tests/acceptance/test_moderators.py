@@ -63,6 +63,23 @@ async def test_they_hear_once_for_each_change(virtual: None, wire: Wire, bot: Re
     assert wire.server.violations == []
 
 
+async def test_credits_that_images_lack_are_not_back_because_a_reload_costs_nothing(
+    virtual: None, wire: Wire, bot: Rewarm
+) -> None:
+    await choose(wire, wire.art.id, "news")
+    spent = "The API says this server's key is out of credits or over its limit."
+    works = "The API accepts this server's key again."
+    for answer, heard in ((SPENT, []), (SPENT, [spent]), (Answer(wire.api.rendered()), [spent])):
+        await answered(wire, WORKS)
+        assert told(wire)[1:] == heard, "the reload says nothing about it"
+        [*_, reply] = [m for m in wire.server.messages.values() if m.text.startswith("**Ready**")]
+        form = await wire.server.press(wire.ben, reply, "Test image")
+        wire.api.renders = [answer]
+        await wire.server.submit_modal(form, {"prompt": "x"})
+        await asyncio.sleep(10)
+    assert told(wire)[1:] == [spent, works]
+
+
 async def test_what_still_holds_after_the_hour_is_told_then(virtual: None, wire: Wire, bot: Rewarm) -> None:
     await choose(wire, wire.art.id, "news")
     for answer in (REFUSED, WORKS, REFUSED):
