@@ -87,6 +87,18 @@ async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiS
     assert len(api.render_calls) == 1
 
 
+async def test_whoever_mutes_a_reload_that_they_test_is_told_what_still_pings_them(
+    counting: World, api: ModelApiServer
+) -> None:
+    await ask(counting, counting.ben)
+    muted = said(await counting.press(counting.ben, "Don't notify me"))
+    assert muted == "You'll only be pinged about the test image you requested with `sdxl-turbo`."
+    others = said(await counting.press(counting.ana, "Don't notify me"))
+    assert others == "You won't be pinged about `sdxl-turbo`."
+    await later(counting)
+    assert pings(counting) == {(CONFIRMED, only(counting.ben))}
+
+
 async def test_one_person_tests_and_it_is_theirs_to_take_back(counting: World, api: ModelApiServer) -> None:
     one = await ask(counting, counting.ben)
     refused = said(await counting.press(counting.ana, TOO))
