@@ -107,8 +107,8 @@ class EmbeddedStore(Upkeep):
         hidden = self._memory.hidden(server)
 
         def look() -> tuple[int, list[Reload]]:
-            count, *values = self._select(index.MODELS, server, hidden, others, page.most, page.first)
-            return count, self._read(values)
+            count, *lines = self._lines(index.MODELS, server, hidden, others, page.most, page.first)
+            return int(count), self._read(lines)
 
         count, reloads = await self._look(look)
         return count + len(page.running), page.reloads + reloads

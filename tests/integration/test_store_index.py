@@ -3,7 +3,7 @@
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,6 +240,47 @@ async def test_damage_that_a_start_did_not_see_is_found_later(
     assert "a record that this version can't read" in again.fault
     assert len(await again.history(100)) == 99, "the others are found"
     again.close()
+
+
+DAMAGED: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda row: row[:40],
+    "empty": lambda _: b"",
+    "not UTF-8": lambda row: row.replace(b'"model":"m', b'"model":"\xff'),
+    "zeros": lambda row: row[:40] + bytes(len(row) - 40),
+    "another form": lambda _: b"}\n[1]\n{",
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+async def test_bytes_that_the_disk_spoiled_hide_no_other_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The index still says what the row said: nothing was written."""
+    monkeypatch.setattr(file, "NEWEST_ROWS", 5)
+    written_by_format_1(tmp_path, [old(n) for n in range(10_000, 10_100)])
+    before = EmbeddedStore(tmp_path)
+    while await before.inspect() is not None:
+        pass
+    before.close()
+    with sqlite3.connect(tmp_path / NAME) as db:
+        [(trigger,)] = db.execute("SELECT sql FROM sqlite_master WHERE name = 'row_changed'").fetchall()
+        [(row,)] = db.execute("SELECT value FROM kv WHERE key = 'reload:10002'").fetchall()
+        db.execute("DROP TRIGGER row_changed")
+        db.execute("UPDATE kv SET value = ? WHERE key = 'reload:10002'", (DAMAGED[how](row),))
+        db.execute(trigger)
+    db.close()
+    store = EmbeddedStore(tmp_path)
+    while await store.inspect() is not None:
+        pass
+    assert store.fault != ""
+    assert len(await store.history(100)) == 99
+    assert len(await store.about(100, orjson.loads(row)["model"], 100)) == 13
+    assert await store.find(100, 10_002) is None
+    faded = 0
+    while done := await store.expire(0.0, 9e9):
+        faded += done
+    assert faded == 99, "what all servers need goes on"
+    store.close()
 
 
 PLANS = {
