@@ -196,7 +196,7 @@ class EmbeddedStore(Upkeep):
         """Wait for queued work, then close. Blocks for as long as the disk does."""
         self._stop_watching()
         self._thread.shutdown()
-        if self._is_lost:
+        if self._lost:
             self._lock.close()  # closing the file as well would write into it
             return
         if self._db is not None and self._db.conn.is_alive():

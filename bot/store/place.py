@@ -19,6 +19,8 @@ class Whereabouts(Enum):
     GONE = "gone"
     ANOTHER = "another"
     """The file was replaced, truncated, or overwritten."""
+    APART = "apart"
+    """SQLite's helper files are not next to the file, where a restart looks for what was last written."""
 
 
 class Place:
@@ -35,7 +37,9 @@ class Place:
         self._is = (found.st_dev, found.st_ino)
         self._size = 0
         self._marks: set[int] = set()
-        self._helpers: dict[Path, int | None] = {}
+        self._real = os.path.realpath(path)
+        """SQLite puts its helper files next to this, even if the path is a link."""
+        self._helpers: dict[Path, int] = {}
 
     def look(self) -> Whereabouts:
         """Compare the file that is there with the one that was. Raises OSError."""
@@ -46,7 +50,14 @@ class Place:
         if (found.st_dev, found.st_ino) != self._is or not self._is_ours(found.st_size):
             return Whereabouts.ANOTHER
         self._size = found.st_size
-        return Whereabouts.WELL
+        if all(_number(name) == number for name, number in self._helpers.items()):
+            return Whereabouts.WELL if os.path.realpath(self.path) == self._real else Whereabouts.APART
+        return Whereabouts.ANOTHER if self._has_other_wal() else Whereabouts.APART
+
+    def _has_other_wal(self) -> bool:
+        """Return whether somebody has put a write-ahead log there: a part of a backup, perhaps."""
+        wal = Path(f"{self._real}-wal")
+        return _number(wal) not in (None, self._helpers.get(wal)) and wal.stat().st_size > 0
 
     def _is_ours(self, size: int) -> bool:
         header = os.pread(self._descriptor, _HEADER.size, 0)
@@ -63,13 +74,13 @@ class Place:
         """
         header = os.pread(self._descriptor, _HEADER.size, 0)
         self._marks = {mark, _HEADER.unpack(header)[3]}
-        names = [self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm")]
-        self._helpers = {name: _number(name) for name in names}
+        names = [Path(self._real + suffix) for suffix in ("-wal", "-shm")]
+        self._helpers = {name: number for name in names if (number := _number(name)) is not None}
 
     def remove_helpers(self) -> None:
         """Delete SQLite's helper files if they are ours: they would be taken for another file's."""
         for name, number in self._helpers.items():
-            if number is not None and number == _number(name):
+            if number == _number(name):
                 with suppress(OSError):
                     name.unlink()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import StoreTrouble
+from bot.domain.errors import StoreTrouble, StoreUnusable
 from bot.domain.reload import State
 from bot.domain.rows import KeyRow
 from bot.store import turns
@@ -158,6 +158,96 @@ async def test_a_file_that_is_tidied_or_opened_next_to_a_reader_is_ours(
     assert (folder / NAME).stat().st_size < size
     assert again.fault == ""
     again.close()
+
+
+def behind_a_link(folder: Path) -> None:
+    (folder / NAME).rename(folder / "elsewhere")
+    (folder / NAME).symlink_to(folder / "elsewhere")
+
+
+def helpers_deleted(*suffixes: str) -> Callable[[Path], None]:
+    def delete(folder: Path) -> None:
+        for suffix in suffixes:
+            (folder / f"{NAME}{suffix}").unlink()
+
+    return delete
+
+
+def wal_made_again(folder: Path) -> None:
+    """As SQLite's shell does once it is gone."""
+    helpers_deleted("-wal")(folder)
+    (folder / f"{NAME}-wal").touch()
+
+
+APART: dict[str, Callable[[Path], object]] = {
+    "no log": helpers_deleted("-wal"),
+    "no index of it": helpers_deleted("-shm"),
+    "neither": helpers_deleted("-wal", "-shm"),
+    "another log": wal_made_again,
+    "behind a link": behind_a_link,
+}
+
+
+async def found_after_kill(folder: Path, elsewhere: Path, *names: str) -> list[object]:
+    """Return values that a restart would find if the bot were killed now."""
+    elsewhere.mkdir()
+    real = (folder / NAME).resolve()
+    for suffix in ("", "-wal"):
+        if (found := real.with_name(real.name + suffix)).exists():
+            shutil.copy(found, elsewhere / f"{NAME}{suffix}")
+    again = EmbeddedStore(elsewhere)
+    values = [await again.value(name) for name in names]
+    again.close()
+    return values
+
+
+@pytest.mark.parametrize("how", APART)
+async def test_what_is_confirmed_is_where_a_restart_looks_for_it(
+    store: EmbeddedStore, folder: Path, tmp_path: Path, how: str
+) -> None:
+    await store.set_value("before", 1)
+    APART[how](folder)
+    await store.set_value("after", 2)
+    assert "see who does that" in store.fault
+    assert await found_after_kill(folder, tmp_path / "first", "before", "after") == [1, 2]
+    await store.set_value("later", 3)
+    assert await found_after_kill(folder, tmp_path / "second", "before", "after", "later") == [1, 2, 3]
+    store.close()
+    assert await found_after_kill(folder, tmp_path / "third", "before", "after", "later") == [1, 2, 3]
+
+
+async def test_a_log_that_somebody_put_there_is_left_alone(store: EmbeddedStore, folder: Path) -> None:
+    """A backup is restored, file by file."""
+    log = folder / f"{NAME}-wal"
+    log.unlink()
+    log.write_bytes(b"of a backup")
+    with pytest.raises(StoreTrouble, match="replaced"):
+        await store.set_value("after", 2)
+    store.close()
+    assert log.read_bytes() == b"of a backup"
+
+
+async def test_a_lock_that_was_deleted_is_made_again(store: EmbeddedStore, folder: Path) -> None:
+    (folder / f"{NAME}.lock").unlink()
+    await store.set_value("after", 2)
+    with pytest.raises(StoreUnusable, match="in use by another bot"):
+        EmbeddedStore(folder)
+    store.close()
+    EmbeddedStore(folder).close()
+
+
+async def test_where_a_deleted_lock_has_let_a_second_bot_in_the_first_steps_back(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    (folder / f"{NAME}.lock").unlink()
+    second = EmbeddedStore(folder)
+    with pytest.raises(StoreTrouble, match="another bot"):
+        await store.set_value("first", 1)
+    assert "stop one of them" in store.fault
+    await second.set_value("second", 2)
+    assert (second.fault, await second.value("first")) == ("", None)
+    store.close()
+    second.close()
 
 
 async def test_where_another_bot_has_begun_nothing_is_put_back(store: EmbeddedStore, folder: Path) -> None:
