@@ -110,6 +110,17 @@ async def test_a_model_goes_from_the_list_with_its_last_reload(store: AnyStore) 
         assert ((await store.models(100, 0, 10))[0], len(await store.history(100))) == (models, rows)
 
 
+async def test_a_model_that_the_api_no_longer_knows_goes_with_the_last_reload_that_it_knew(
+    store: AnyStore,
+) -> None:
+    await end(store, 1, "a", 2000.0)
+    await end(store, 2, "a", 3000.0, Outcome.UNKNOWN_MODEL)
+    assert (await store.models(100, 0, 10))[0] == 1
+    while await store.expire(2500.0, 2500.0):
+        pass
+    assert ((await store.models(100, 0, 10))[0], await store.recent(100, 10)) == (0, [])
+
+
 async def test_suggestions_are_of_what_the_api_knows(store: AnyStore) -> None:
     await end(store, 1, "a", 2000.0)
     await end(store, 2, "no-such", 2000.0, Outcome.UNKNOWN_MODEL)
@@ -297,6 +308,12 @@ PLANS = {
     "ours": (sql.MINE, (uuid.uuid4(),)),
     "what is due": (sql.EXPIRE, (1.0, 500)),
     "what fades": (sql.FADING, (1.0, 2.0, 500)),
+    "what is open": (sql.OPEN, ()),
+    "what is running": (sql.RUNNING, (100,)),
+    "to lock": (sql.LOCK, (uuid.uuid4(), [1, 2])),
+    "to claim": (sql.CLAIM, (uuid.uuid4(), [1, 2])),
+    "another try": (sql.TRY_AGAIN, (uuid.uuid4(), [100], ["5"])),
+    "to hide": (sql.HIDE, (100,)),
     "forgotten": (sql.FORGET_FIRST, (100, 500)),
     "the rest": (sql.FORGET_REST, (100, 10**18, 500)),
     "surplus": (sql.SURPLUS, (100, 1000, 9e9, 9e9, 500)),
