@@ -188,6 +188,10 @@ DELETE FROM reloads WHERE id = ANY (ARRAY(
     SELECT id FROM reloads WHERE server = $1 AND id <= $2 ORDER BY asked_at DESC LIMIT $3 FOR UPDATE))
 RETURNING id
 """
+FORGOTTEN_WHOLE = """
+DELETE FROM rows WHERE kind = 'forgotten' AND server = $1 AND (value #>> '{}')::bigint = $2
+"""
+"""Not if it was forgotten again in the meantime: that mark hides newer reloads."""
 TO_SEE = """
 SELECT id, body FROM reloads WHERE id < $1 AND last_at IS NOT NULL ORDER BY id DESC LIMIT $2 FOR SHARE
 """
