@@ -1,6 +1,7 @@
 """The embedded store's file while it is open in sqlitedict. A copy is put back if somebody deletes it."""
 
 import math
+import sqlite3
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,7 @@ _PRAGMAS = (
     "wal_autocheckpoint=200",  # pages; everybody waits for a checkpoint: 60 to 90 ms at SQLite's 1,000
     f"busy_timeout={BUSY_TIMEOUT_MS}",
 )
-FIXED_SHOWN = 60.0
+REPORT_SHOWN = 60.0
 """Seconds for which /readyz reports it, long enough for a monitor to see it once."""
 _PUT_BACK = "{path} was deleted or moved while the bot ran, and a copy was put back: see who does that"
 _JOINED = (
@@ -32,6 +33,11 @@ _LOST = (
     "{path} was replaced or cut off while the bot ran, and nothing is stored any more: stop the bot, "
     "then see that the right file is there"
 )
+_STRANDED = (
+    "{path} was deleted or moved while the bot ran, and its copy, {path}.copy, can't get its name: nothing "
+    "is stored any more, stop the bot and put the right file there"
+)
+_NOT_PUT_BACK = "{path} was deleted or moved while the bot ran, and a copy can't be put back: {why}"
 _SHARED = (
     "{path}.lock was deleted while the bot ran, and another bot has opened the file: this one stores nothing "
     "any more, stop one of them"
@@ -46,7 +52,7 @@ class OpenFile:
     def __init__(self, path: Path, lock: TextIO) -> None:
         self._path = path
         self._lock = lock
-        self._fixed_at, self._fixed = -math.inf, ""
+        self._reported_at, self._reported = -math.inf, ""
         self._lost = ""
         self._damage = ""
         self._open()
@@ -75,8 +81,8 @@ class OpenFile:
         """The fault of `bot.store.base`."""
         if self._lost:
             return self._lost
-        is_new = time.monotonic() < self._fixed_at + FIXED_SHOWN
-        return self._damage or (self._fixed if is_new else "")
+        is_new = time.monotonic() < self._reported_at + REPORT_SHOWN
+        return self._damage or (self._reported if is_new else "")
 
     def _execute(self, statement: str, *args: Any) -> Any:
         """Run one statement; return its first row."""
@@ -105,8 +111,11 @@ class OpenFile:
             log.error("store.file_gone", path=str(self._path), todo="a copy of it is put back")
             try:
                 self._put_back()
-            except (FileExistsError, BlockingIOError):  # another process has come in the meantime
+            except BlockingIOError:  # another process has come in the meantime
                 self._lose()
+            except (OSError, sqlite3.Error) as error:  # it is tried again
+                self._report(_NOT_PUT_BACK.format(path=self._path, why=error), "store.file_not_put_back")
+                raise
         elif not self._has_lock():
             self._lost = _SHARED.format(path=self._path)
             log.error("store.file_shared", why=self._lost)
@@ -119,6 +128,10 @@ class OpenFile:
         self._lost = _LOST.format(path=self._path)
         self._place.remove_helpers()
         log.error("store.file_replaced", why=self._lost)
+
+    def _report(self, why: str, event: str) -> None:
+        self._reported_at, self._reported = time.monotonic(), why
+        log.error(event, why=why)
 
     def _has_lock(self) -> bool:
         """Return whether the folder is still ours; if its lock was deleted, make it again. Raises OSError."""
@@ -136,7 +149,7 @@ class OpenFile:
     def _put_back(self) -> None:
         """Copy what the open connection sees, and continue with the copy.
 
-        Raises FileExistsError, BlockingIOError if another has taken the place; OSError, sqlite3.Error.
+        Raises BlockingIOError if another has taken the place; OSError, sqlite3.Error.
         """
         with ExitStack() as undo:
             lock = file.lock_again(self._lock, self._path.parent)
@@ -146,15 +159,19 @@ class OpenFile:
             undo.callback(part.unlink)
             self._execute("VACUUM INTO ?", str(part))
             undo.pop_all()
+        self._hold(lock)
         # From here on the copy is all that exists: whatever fails, it stays.
         self._db.close()
         self._place.remove_helpers()
-        file.put(part, self._path)
+        try:
+            file.put(part, self._path)
+        except OSError:
+            self._lost = _STRANDED.format(path=self._path)
+            log.error("store.file_not_put_back", why=self._lost)  # noqa: TRY400  # the sentence says it
+            return
         self._place.close()
-        self._hold(lock)
         self._open()
-        self._fixed_at, self._fixed = time.monotonic(), _PUT_BACK.format(path=self._path)
-        log.error("store.file_put_back", why=self._fixed)
+        self._report(_PUT_BACK.format(path=self._path), "store.file_put_back")
 
     def _join(self) -> None:
         """Bring into the file what only SQLite's helper files have, and have them made again.
@@ -166,5 +183,4 @@ class OpenFile:
         self._db.close()
         self._place.close()
         self._open()
-        self._fixed_at, self._fixed = time.monotonic(), _JOINED.format(path=self._path)
-        log.error("store.file_joined", why=self._fixed)
+        self._report(_JOINED.format(path=self._path), "store.file_joined")

@@ -1,6 +1,7 @@
 """The store's file is deleted, moved, replaced or cut off while a bot has it open."""
 
 import asyncio
+import errno
 import shutil
 import sqlite3
 import subprocess
@@ -248,6 +249,56 @@ async def test_where_a_deleted_lock_has_let_a_second_bot_in_the_first_steps_back
     assert (second.fault, await second.value("first")) == ("", None)
     store.close()
     second.close()
+
+
+def link_to_nowhere(folder: Path) -> None:
+    (folder / NAME).unlink()
+    (folder / NAME).symlink_to(folder / "unmounted")
+
+
+@pytest.mark.parametrize("how", ["a disk that fails", "a link to nowhere"])
+async def test_a_copy_that_cannot_get_its_name_is_kept_and_named(
+    store: EmbeddedStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is all that is left."""
+    await store.set_value("before", 1)
+    if how == "a link to nowhere":
+        link_to_nowhere(folder)
+    else:
+        (folder / NAME).unlink()
+        monkeypatch.setattr(Path, "replace", failing)
+    for _ in range(3):
+        with pytest.raises(StoreTrouble, match="its copy"):
+            await store.set_value("after", 2)
+    monkeypatch.undo()
+    assert f"{NAME}.copy" in store.fault
+    store.close()
+    (tmp_path / "again").mkdir()
+    (folder / f"{NAME}.copy").rename(tmp_path / "again" / NAME)
+    again = EmbeddedStore(tmp_path / "again")
+    assert (await again.value("before"), await again.value("after")) == (1, None)
+    again.close()
+
+
+def failing(*_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+async def test_a_folder_that_cannot_take_the_copy_is_said_and_tried_again(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    folder.rename(folder.with_name("moved"))
+    folder.touch()
+    with pytest.raises(StoreTrouble):
+        await store.set_value("after", 2)
+    assert "can't be put back: [Errno 20] Not a directory" in store.fault
+    folder.unlink()
+    await store.set_value("after", 3)
+    assert "a copy was put back" in store.fault
+    store.close()
+    again = EmbeddedStore(folder)
+    assert await again.value("after") == 3
+    again.close()
 
 
 async def test_where_another_bot_has_begun_nothing_is_put_back(store: EmbeddedStore, folder: Path) -> None:
