@@ -121,6 +121,9 @@ class OpenFile:
             log.error("store.file_shared", why=self._lost)
         elif found is Whereabouts.ANOTHER:
             self._lose()
+        elif found is Whereabouts.CUT:  # what is left of it is read at the next start
+            self._lost = _LOST.format(path=f"{self._path}-wal")
+            log.error("store.file_replaced", why=self._lost)
         elif found is Whereabouts.APART:
             self._join()
 

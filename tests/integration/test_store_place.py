@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -226,6 +227,34 @@ async def test_a_log_that_somebody_put_there_is_left_alone(store: EmbeddedStore,
         await store.set_value("after", 2)
     store.close()
     assert log.read_bytes() == b"of a backup"
+
+
+@pytest.mark.parametrize("left", [0, 100, -1])
+async def test_where_the_log_was_cut_off_nothing_more_is_confirmed(
+    store: EmbeddedStore, folder: Path, left: int
+) -> None:
+    """A restart reads it up to there, and nothing that comes after."""
+    await store.set_value("before", 1)
+    log = folder / f"{NAME}-wal"
+    os.truncate(log, left % log.stat().st_size)
+    for _ in range(2):
+        with pytest.raises(StoreTrouble, match="-wal was replaced or cut off"):
+            await store.set_value("after", 2)
+    store.close()
+    assert log.exists()
+
+
+async def test_a_log_that_sqlite_has_emptied_or_begun_again_is_whole(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    for number in range(600):  # pages, so that it is written to the file, and begun again, by itself
+        await store.set_value("name", f"{number}" * 2000)
+        if number % 200 == 0:
+            with sqlite3.connect(folder / NAME) as db:
+                assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            db.close()
+    assert store.fault == ""
+    store.close()
 
 
 async def test_a_lock_that_was_deleted_is_made_again(store: EmbeddedStore, folder: Path) -> None:
