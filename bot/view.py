@@ -261,7 +261,7 @@ def settings_panel(
     for code, name in {"": say(AS_DISCORD), **NAMES}.items():
         tongue.add_option(label=name, value=code or "auto", default=code == chosen.language)
     tests: discord.ui.Select[discord.ui.LayoutView] = discord.ui.Select(
-        custom_id=SETTING_ID.format(what="tests")
+        custom_id=SETTING_ID.format(what="tests"), placeholder=say(TESTS)
     )
     for most in TESTS_CHOICES:
         label = say({0: NO_TESTS, None: NO_LIMIT}.get(most, str(most)))

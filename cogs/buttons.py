@@ -46,7 +46,8 @@ async def _notify(interaction: discord.Interaction[Rewarm], reload: Reload, *, w
     bot = interaction.client
     stored = await bot.runner.notify(reload.id, asker_of(interaction), wanted=wanted)
     say = bot.languages.of(interaction.locale)
-    text = notified_text(stored, bot.now(), say) if wanted else not_notified_text(stored, say)
+    user = interaction.user.id
+    text = notified_text(stored, bot.now(), say) if wanted else not_notified_text(stored, user, say)
     await bot.responses.say(interaction, text)
 
 

@@ -8,11 +8,12 @@ from discord.ext import commands
 
 from bot.app import Rewarm
 from bot.domain.custom_ids import REMOVE_KEY
-from bot.domain.errors import StoreTrouble
+from bot.domain.errors import StoreTrouble, TooManyCalls
 from bot.domain.events import What
 from bot.keys import LONGEST_KEY, parse_key
 from bot.model_api.balance import Balance
 from bot.words.common import plain_name
+from bot.words.errors import refusal
 from bot.words.key import (
     KEY_HINT,
     KEY_LABEL,
@@ -126,10 +127,18 @@ class KeyCog(commands.GroupCog, group_name=n_("key"), group_description=n_("This
             await self.bot.responses.respond(interaction, defer)
             name, checked = plain_name(status.by_name), status.checked
             text = key_status(name, status.at, status.tail, status.host, say, checked=checked)
-            text += _balance(interaction, await self.bot.keys.balance(server))
+            text += await self._left(interaction, server, say)
         lately = events_text(await self.bot.store.events(server), say)
         text = f"{text}\n{lately}" if lately else text
         await self.bot.responses.say(interaction, text)
+
+    async def _left(self, interaction: discord.Interaction[Rewarm], server: int, say: Language) -> str:
+        """Return the sentence about the balance; past the limit of calls, when it works again."""
+        try:
+            self.bot.member_calls.count(server, interaction.user.id)
+        except TooManyCalls as error:
+            return f" {refusal(error, say, may_manage=True)}"
+        return _balance(interaction, await self.bot.keys.balance(server))
 
     @app_commands.command(name=n_("remove"), description=n_("Delete this server's API key for good"))
     async def remove(self, interaction: discord.Interaction[Rewarm]) -> None:

@@ -58,15 +58,13 @@ class WatchersMenu(Press, template=WATCHERS):
     async def press(self, interaction: discord.Interaction[Rewarm]) -> None:
         """Check the permission once more, do it, and show the model again.
 
-        People who were put in are not added.
+        People who were put in are not added; those who came after the menu was shown stay.
         """
         require_manager(interaction)
-        store = interaction.client.store
         reload = await known_reload(interaction, int(self.match["reload"]))
-        watch = await store.watch(reload.server, reload.model)
         stay = set(values_of(interaction))
-        if watch is not None and (out := {user for user in watch.users if str(user) not in stay}):
-            await store.remove_watch(reload.server, reload.model, out)
+        if out := {user.id for user in self.item.default_values if str(user.id) not in stay}:
+            await interaction.client.store.remove_watch(reload.server, reload.model, out)
         await _show_model(interaction, reload.model, int(self.match["page"]))
 
 

@@ -11,7 +11,6 @@ from bot import view
 from bot.app import Rewarm
 from bot.discord_api.permissions import may_write
 from bot.domain.custom_ids import SETTING
-from bot.domain.errors import OneChannelForBoth
 from bot.domain.events import What
 from bot.domain.rows import TESTS_PER_DAY, ServerSettings
 from bot.languages import NAMES
@@ -29,12 +28,12 @@ class SettingMenu(Press, template=SETTING):
         store, server = interaction.client.store, interaction.guild_id or 0
         what, who, before = self.match["what"], interaction.user, await store.settings(server)
         after = replace(before, **_changes(what, values_of(interaction), _resolved(interaction)))
-        if after.news_channel is not None and after.news_channel == after.ledger_channel:
-            raise OneChannelForBoth
         changes = {name: value for name, value in asdict(after).items() if getattr(before, name) != value}
         if changes:
             after = await store.change_settings(server, **changes)
-            interaction.client.moderators.changed(server, What.SETTING, who.id, who.display_name, what)
+            left = before.news_channel if what == "news" else None
+            moderators = interaction.client.moderators
+            moderators.changed(server, What.SETTING, who.id, who.display_name, what, left)
         await _show(interaction, after)
 
 

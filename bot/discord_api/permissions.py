@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import discord
 import structlog
+from discord.abc import GuildChannel
 
 from bot.discord_api.place import place_of
 from bot.discord_api.trouble import TROUBLE
@@ -70,9 +71,9 @@ class CommandPermissions:
             raise PermissionsUnknown from None
         if member.guild_permissions.administrator:
             return True
-        if not member.guild_permissions.use_application_commands:
-            return False
         place = guild.get_channel_or_thread(channel)
+        if not _permissions_in(place, member, guild.me).use_application_commands:
+            return False
         parent = place.parent_id if isinstance(place, discord.Thread) else 0
         roles = list(member._roles)  # noqa: SLF001  # as Discord sent them
         places = list(filter(None, (channel, parent)))
@@ -96,6 +97,15 @@ class CommandPermissions:
         except discord.NotFound:  # nothing is set
             return {}
         return {(int(r["type"]), int(r["id"])): bool(r["permission"]) for r in found["permissions"]}
+
+
+def _permissions_in(
+    place: GuildChannel | discord.Thread | None, member: discord.Member, me: discord.Member | None
+) -> discord.Permissions:
+    """Return somebody's permissions in a channel; in the server if the bot can't see the channel's own."""
+    channel = place.parent if isinstance(place, discord.Thread) else place
+    is_seen = channel is not None and me is not None and channel.permissions_for(me).view_channel
+    return channel.permissions_for(member) if channel is not None and is_seen else member.guild_permissions
 
 
 def may_use(

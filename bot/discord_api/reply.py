@@ -16,7 +16,7 @@ from bot.discord_api.limiter import Limiter
 from bot.discord_api.pings import Pings
 from bot.domain.askers import image_nonce, ping_nonce
 from bot.domain.picture import Picture
-from bot.domain.reload import FADE_AGE, ImageTest, Ping, Reload
+from bot.domain.reload import FADE_AGE, Ping, Reload
 from bot.languages import Languages
 from bot.metrics import Metrics
 from bot.words.common import mentions, pushed_id
@@ -80,6 +80,8 @@ class Reply:
         self._say = say
         self._now = now
         self._shown = Result.LATER
+        self._tests_pinged: set[str] = set()
+        """Nonces of the pings of test images that went out."""
 
     @property
     def refused(self) -> int:
@@ -159,25 +161,44 @@ class Reply:
             if result not in (Result.LATER, Result.ASLEEP):  # an archived thread may be woken up
                 break
             pause = retry_pause(attempt) if clock() < until else RETRY_PATIENCE
-            await asyncio.sleep(asleep_pause(attempt) if result is Result.ASLEEP else pause)
+            if result is Result.ASLEEP and not await self._wake_up(reload):
+                pause = asleep_pause(attempt)
+            await asyncio.sleep(pause)
         if result is Result.DONE:
             await self._settle(reload, limit, picture)
         return result is Result.DONE
 
-    async def ping_test(self, reload: Reload, test: ImageTest) -> bool:
+    async def ping_test(self, reload: Reload) -> bool:
         """Ping the person who asked for a test image, retrying for a day; False if it can't be sent."""
-        text, nonce = image_ping_text(reload, test, self._say), image_nonce(replace(reload, test=test))
-        ping = Ping(test.by.channel, (test.by.user,))
-        asked = replace(reload, askers=(test.by,), asked_at=test.at)  # it goes out as if they had asked then
         began = clock()
         for attempt in itertools.count():
             self._pings.reopen()
-            result = await self._pings.send(asked, nonce, ping, lambda: text)
+            result = await self._send_test_ping(reload)
             waited = clock() - began
             if result is not Result.LATER or waited > FADE_AGE:
                 break
             await asyncio.sleep(retry_pause(attempt) if waited < RETRY_PATIENCE else RETRY_PATIENCE)
         return result is Result.DONE
+
+    async def _wake_up(self, reload: Reload) -> bool:
+        """Wake a thread up by the ping of its test image; False if that did not go out, or did before."""
+        before = len(self._tests_pinged)
+        await self._send_test_ping(reload)
+        return len(self._tests_pinged) > before
+
+    async def _send_test_ping(self, reload: Reload) -> Result:
+        """Ping once for each outcome."""
+        nonce, test = image_nonce(reload), reload.test
+        if test is None or nonce in self._tests_pinged:
+            return Result.DONE
+        text = image_ping_text(reload, test, self._say)
+        ping = Ping(test.by.channel, (test.by.user,))
+        asked = replace(reload, askers=(test.by,), asked_at=test.at)  # it goes out as if they had asked then
+        self._edits.has_landed = self._edits.is_token_open = True  # their token is for a reply that is there
+        result = await self._pings.send(asked, nonce, ping, lambda: text)
+        if result is Result.DONE:
+            self._tests_pinged.add(nonce)
+        return result
 
     async def _show_end(self, reload: Reload, limit: float, picture: Picture | None = None) -> Result:
         layout = view.render(reload, self._now(), self._say, picture)

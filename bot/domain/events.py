@@ -24,6 +24,8 @@ class What(StrEnum):
     WORKS = "works"
 
 
+OF_IMAGE = "image"
+"""The detail of what the API says about a test image: it may cost what a reload doesn't."""
 _TROUBLE = (What.KEY_REFUSED, What.SPENT)
 _OF_KEY = (What.KEY_SET, What.KEY_REPLACED, What.KEY_REMOVED, *_TROUBLE, What.WORKS)
 _OF_OUTCOME = {
@@ -54,12 +56,16 @@ def is_due(known: Iterable[Event], new: Event) -> bool:
 
 
 def _is_change(known: Iterable[Event], new: Event) -> bool:
-    """Return whether it changes anything: known trouble doesn't, nor does "no trouble" after none."""
+    """Return whether it changes anything: known trouble doesn't, nor does "no trouble" after none.
+
+    A reload that is accepted says nothing about credits that a test image lacked.
+    """
     if new.what not in (*_TROUBLE, What.WORKS):
         return True
     last = max((event for event in known if event.what in _OF_KEY), key=lambda event: event.at, default=None)
     if new.what == What.WORKS:
-        return last is not None and last.what in _TROUBLE
+        is_spent_on_images = last is not None and (last.what, last.detail) == (What.SPENT, OF_IMAGE)
+        return last is not None and last.what in _TROUBLE and (not is_spent_on_images or bool(new.detail))
     return last is None or last.what != new.what
 
 

@@ -123,6 +123,6 @@ class Event:
     by: int = 0
     by_name: str = ""
     detail: str = ""
-    """The setting that was changed."""
+    """The setting that was changed, or that a test image was the reason (`bot.domain.events.OF_IMAGE`)."""
     told: bool = False
     """Whether it is announced: an event is not, within an hour of another one of its kind."""

@@ -34,7 +34,7 @@ class Facts(TypedDict, total=False):
     late: bool
     ref: str
     pinged: tuple[int, ...]
-    test: ImageTest
+    test: ImageTest | None
     locale: str
     refused: int
 

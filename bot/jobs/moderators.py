@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable
 
@@ -51,17 +52,19 @@ class Moderators:
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def heard(self, server: int, outcome: Outcome) -> None:
-        """Record what the API has said about a server's key."""
+    def heard(self, server: int, outcome: Outcome, detail: str = "") -> None:
+        """Record what the API has said about a server's key; `detail`: OF_IMAGE, or empty."""
         if (what := said_by(outcome)) is not None:
-            self._note(server, Event(what, self._now()))
+            self._note(server, Event(what, self._now(), detail=detail))
 
-    def changed(self, server: int, what: What, by: int, by_name: str, detail: str = "") -> None:
-        """Record what somebody has changed."""
-        self._note(server, Event(what, self._now(), by, storable(by_name), detail))
+    def changed(
+        self, server: int, what: What, by: int, by_name: str, detail: str = "", left: int | None = None
+    ) -> None:
+        """Record what somebody has changed; `left`: the moderators' channel, if they no longer use it."""
+        self._note(server, Event(what, self._now(), by, storable(by_name), detail), left)
 
-    def _note(self, server: int, event: Event) -> None:
-        task = asyncio.create_task(self._tell(server, event), name=f"moderators-{server}")
+    def _note(self, server: int, event: Event, left: int | None = None) -> None:
+        task = asyncio.create_task(self._tell(server, event, left), name=f"moderators-{server}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(log_failure)
@@ -72,7 +75,7 @@ class Moderators:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _tell(self, server: int, event: Event) -> None:
+    async def _tell(self, server: int, event: Event, left: int | None) -> None:
         """Store and announce an event.
 
         Retry until it is stored if somebody changed something; the API repeats what it says anyway.
@@ -87,11 +90,11 @@ class Moderators:
                 if not event.by or guild is None:
                     return
                 await asyncio.sleep(retry_pause(attempt))
-        if chosen is None or chosen.news_channel is None:
+        if chosen is None:
             return
         say = self._languages.of(chosen.locale(guild.preferred_locale if guild is not None else None))
-        nonce = f"{round(event.at * 1000)}-{event.what}"[:25]
-        await self._send(server, chosen.news_channel, event_text(event, say), nonce)
+        for channel in filter(None, dict.fromkeys((left, chosen.news_channel))):
+            await self._send(server, channel, event_text(event, say), _nonce(event, channel))
 
     async def _keep(self, server: int, event: Event) -> ServerSettings | None:
         """Store it; return the server's settings if it is to be announced. Raises StoreTrouble."""
@@ -119,3 +122,8 @@ class Moderators:
                 return
             await asyncio.sleep(max(pause, tried.wait))
         log.warning("moderators.not_told", server=server)
+
+
+def _nonce(event: Event, channel: int) -> str:
+    """Return what Discord knows the message by, among all that the bot has sent anywhere."""
+    return hashlib.sha256(f"{channel}:{event.at}:{event.what}".encode()).hexdigest()[:25]

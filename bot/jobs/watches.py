@@ -19,7 +19,7 @@ from bot.discord_api.limiter import Limiter
 from bot.discord_api.mentions import only
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import LATE_AGE, WARM_AGE, Reload
-from bot.domain.rows import Watch
+from bot.domain.rows import Watch, watched_by
 from bot.domain.server_models import Model, models_of
 from bot.jobs.periodically import periodically
 from bot.languages import Languages
@@ -123,9 +123,11 @@ class Watches:
         now, place = self._now(), (known.server, known.model)
         uses = (known.used_at, *((reload.used_at for reload in model.reloads) if model is not None else ()))
         used_at = max((at for at in uses if at is not None and at <= now + LATE_AGE), default=None)
-        was_cold = known.said_cold and known.message is None  # when the watch began: wait for a use
-        is_old = used_at is not None and now - used_at >= TOO_LATE_AGE and not was_cold
-        if (used_at is None and model is None) or is_old:
+        # Cold when the watch began, it waits for a use; a model that is in no list has no page to stop it on.
+        waits = known.said_cold and known.message is None and used_at == known.said_of
+        is_old = used_at is not None and now - used_at >= TOO_LATE_AGE and not waits
+        is_unknown = model is None and (used_at is None or waits)
+        if is_unknown or is_old:
             await self._store.remove_watch(*place)  # it is no longer news to anybody
             return ()
         if model is None and reloads:
@@ -144,11 +146,14 @@ class Watches:
         return reloads, next(iter(models_of(reloads, self._now())), None)
 
     async def _say_all(self, to_say: Sequence[Say]) -> None:
-        """Announce it for the models of one server, one after another."""
+        """Announce it for the models of one server, one after another: people come and go meanwhile."""
         calls = Calls(self._limiter, self._metrics)
         for watch, what, model in to_say:
             try:
-                await self._say(calls, watch, what, model)
+                newest = await self._store.watch(watch.server, watch.model)
+                if newest is not None:
+                    watched = watched_by(watch, newest.watchers[0], newest.others)
+                    await self._say(calls, watched, what, model)
             except StoreTrouble as error:
                 log.warning("ledger.not_looked", server=watch.server, error=type(error).__name__)
 

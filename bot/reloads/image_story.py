@@ -14,6 +14,7 @@ from bot.backoff import retry_pause
 from bot.discord_api.reply import Reply
 from bot.domain.askers import STILL_LOOKING_AGE
 from bot.domain.errors import NoKey, NoTestsLeft, PermissionsUnknown, StoreTrouble
+from bot.domain.events import OF_IMAGE
 from bot.domain.picture import Picture
 from bot.domain.reload import ImageTest, Outcome, Reload, State
 from bot.keys import ServerKey
@@ -72,7 +73,7 @@ class ImageTestStory:
         await self._reply.show(reload, self._services.now(), SHOW_CALLING_TIMEOUT)
         answer = await self._ask(prompt)
         log.info("image_test.answer", outcome=answer.outcome)
-        self._services.heard(reload.server, answer.outcome)
+        self._services.heard(reload.server, answer.outcome, OF_IMAGE)
         if answer.outcome is Outcome.RENDERING:
             await self._note(job=answer.job)
             answer = await self._wait_for(answer)
@@ -190,7 +191,7 @@ class ImageTestStory:
         if test.ahead or not saw_it:
             if test != self.test:
                 await self._note(outcome=test.outcome)
-            if not await self._reply.ping_test(self.life.reload, test):
+            if not await self._reply.ping_test(replace(self.life.reload, test=test)):
                 log.warning("image_test.not_pinged")
         await self._note(outcome=test.outcome, shown=True)
         log.info("image_test.ended", outcome=test.outcome)

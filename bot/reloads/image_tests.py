@@ -82,16 +82,25 @@ class ImageTests:
         if test is None:
             return await store.test_ahead(reload.id, user, None)
         is_new = await self._reserve(reload, test)
-        landing = None
         try:
             stored = await store.test_ahead(reload.id, user, test)
         except StoreSlow as slow:
-            landing = slow.landing
+            if is_new:
+                self._tasks.keep(reload, self._settle(reload, test, slow.landing), "settle")
+                is_new = False
             raise
         finally:
             if stored is None and is_new:
-                self._give_back(reload, test, landing)
+                self._give_back(reload, test)
         return stored
+
+    async def _settle(self, reload: Reload, test: ImageTest, landing: asyncio.Future[Reload | None]) -> None:
+        """Give a place back, unless the late write lands after all: then the image is made, and counts."""
+        landed = None
+        with suppress(StoreTrouble, NoTestNow):
+            landed = await landing
+        if landed is None:
+            await allowance.give_back(self._services.store, reload, test)
 
     def _give_back(self, reload: Reload, test: ImageTest, landing: asyncio.Future[Any] | None = None) -> None:
         giving = allowance.give_back(self._services.store, reload, test, landing)

@@ -37,7 +37,7 @@ class Services:
         member_calls: MemberCalls,
         now: Callable[[], float],
         permissions: CommandPermissions,
-        heard: Callable[[int, Outcome], None],
+        heard: Callable[[int, Outcome, str], None],
     ) -> None:
         self.countdowns = countdowns
         self.member_calls = member_calls

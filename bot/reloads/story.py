@@ -78,7 +78,7 @@ class Story:
             answer = await self._calling.call(message)
             if answer is None:
                 return
-            self._services.heard(self.life.reload.server, answer.outcome)
+            self._services.heard(self.life.reload.server, answer.outcome, "")
             if not (answer.named and self.life.reload.waits < NAMED_WAITS):
                 break
             again = self._services.now() + (answer.wait or 0)
@@ -181,6 +181,9 @@ class Story:
             self._services.metrics.ended.labels(self.life.reload.ending).inc()
             log.info("reload.ended", ending=self.life.reload.ending)
             await self.life.step(State.ENDED)
+            await self.life.catch_up()
+        elif self.life.reload.test is not None:  # nothing is tested any more, and its tokens fade
+            await self.life.step(State.ANNOUNCING, test=None)
             await self.life.catch_up()
 
     async def _tell_again(self, changed: asyncio.Event, ended_at: float, retries: Retries) -> bool:

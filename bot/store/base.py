@@ -174,7 +174,7 @@ class Store(Protocol):
         ...
 
     async def change_settings(self, server: int, **changes: Any) -> ServerSettings:
-        """Store what they chose, and leave the rest as it is; return all of it."""
+        """Store what they chose, and leave the rest as it is; return all of it. Raises OneChannelForBoth."""
         ...
 
     async def watch(self, server: int, model: str) -> Watch | None:

@@ -107,8 +107,8 @@ class EmbeddedStore(Upkeep):
         hidden = self._memory.hidden(server)
 
         def look() -> tuple[int, list[Reload]]:
-            count, *values = self._select(index.MODELS, server, hidden, others, page.most, page.first)
-            return count, self._read(values)
+            count, *lines = self._lines(index.MODELS, server, hidden, others, page.most, page.first)
+            return int(count), self._read(lines)
 
         count, reloads = await self._look(look)
         return count + len(page.running), page.reloads + reloads
@@ -196,7 +196,7 @@ class EmbeddedStore(Upkeep):
         """Wait for queued work, then close. Blocks for as long as the disk does."""
         self._stop_watching()
         self._thread.shutdown()
-        if self._is_lost:
+        if self._lost:
             self._lock.close()  # closing the file as well would write into it
             return
         if self._db is not None and self._db.conn.is_alive():

@@ -126,10 +126,10 @@ PAGE = "SELECT key, value FROM kv WHERE key >= 'reload:' AND key < ? ORDER BY ke
 """From the newest down: IDs grow with time, and will have the same length for years."""
 OPEN = "SELECT key, value FROM kv WHERE key IN (SELECT 'reload:' || id FROM reloads WHERE is_open)"
 
-# Each of the following returns one row with one JSON value: an error between two rows ends sqlitedict's
-# thread.
+# Each of the following returns one row with one value: an error between two rows ends sqlitedict's thread. It
+# is JSON, or a line of JSON for each reload, so that a damaged one spoils no other.
 _VALUE = "(SELECT value FROM kv WHERE key = 'reload:' || {id})"
-_ROWS = "SELECT CAST('[' || coalesce(group_concat(CAST(value AS TEXT)), '') || ']' AS BLOB) FROM ({rows})"
+_ROWS = "SELECT CAST(coalesce(group_concat(CAST(value AS TEXT), char(10)), '') AS BLOB) FROM ({rows})"
 _IDS = "SELECT CAST(json_group_array(id) AS BLOB) FROM ({ids})"
 
 THESE = _ROWS.format(rows="SELECT value FROM kv WHERE key IN (SELECT value FROM json_each(?))")
@@ -164,10 +164,9 @@ AND (SELECT count(*) FROM reloads r INDEXED BY reloads_of_model WHERE r.server =
 """Those that the API has not refused to know since they were last used."""
 MODELS = f"""
 WITH page AS (SELECT newest, used_by FROM {_OTHERS} ORDER BY used_at DESC, newest DESC LIMIT ?4 OFFSET ?5)
-SELECT CAST('[' || (SELECT count(*) FROM {_OTHERS}) || coalesce((
-    SELECT group_concat(',' || CAST({_VALUE.format(id="id")} AS TEXT), '')
-    FROM (SELECT newest AS id FROM page UNION SELECT used_by FROM page WHERE used_by > ?2)), '')
-    || ']' AS BLOB)
+SELECT CAST((SELECT count(*) FROM {_OTHERS}) || coalesce((
+    SELECT group_concat(char(10) || CAST({_VALUE.format(id="id")} AS TEXT), '')
+    FROM (SELECT newest AS id FROM page UNION SELECT used_by FROM page WHERE used_by > ?2)), '') AS BLOB)
 """
 """The number of models, and a page of them: of each the newest row, and the one that last used it."""
 SERVERS = """

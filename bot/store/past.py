@@ -6,7 +6,7 @@ from bot.domain.reload import Reload
 from bot.domain.steps import faded
 from bot.store import statements as sql
 from bot.store.base import HISTORY_MOST, page_of_models
-from bot.store.rows import FORGOTTEN, VALUE
+from bot.store.rows import VALUE
 from bot.store.schema import Connection, transaction
 from bot.store.server_rows import WRITE_TIMEOUT, ServerRows
 
@@ -87,7 +87,7 @@ class Past(ServerRows):
                 server, highest = record["server"], record["highest"]
                 if gone := await connection.fetch(sql.FORGET_REST, server, highest, EXPIRE_BATCH):
                     return self._gone(gone)
-                await connection.execute(sql.REMOVE_ROW, FORGOTTEN.word, server, "")
+                await connection.execute(sql.FORGOTTEN_WHOLE, server, highest)
             return 0
 
         return await self._write(WRITE_TIMEOUT, work)

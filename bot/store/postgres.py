@@ -239,10 +239,7 @@ class PostgresStore(Past):
 
     async def open(self) -> list[Reload]:
         """Return all open reloads, whoever looks after them."""
-        return [
-            sql.reload_of(record)
-            for record in await self._fetch("SELECT id, body FROM reloads WHERE is_open")
-        ]
+        return await self._reloads(sql.OPEN)
 
 
 async def _put(

@@ -99,7 +99,7 @@ MIGRATIONS = (
     BEGIN
         UPDATE models SET newest = coalesce((
             SELECT id FROM reloads r WHERE r.server = OLD.server AND r.model = OLD.model
-            AND last_at IS NOT NULL ORDER BY asked_at DESC LIMIT 1), 0)
+            AND last_at IS NOT NULL AND outcome <> 'unknown_model' ORDER BY asked_at DESC LIMIT 1), 0)
         WHERE server = OLD.server AND model = OLD.model AND newest = OLD.id;
         DELETE FROM models WHERE server = OLD.server AND model = OLD.model AND newest = 0;
         RETURN NULL;

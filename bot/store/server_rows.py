@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 
 from bot.domain.allowance import ALLOWANCE_AGE
 from bot.domain.errors import StoreTrouble
@@ -23,6 +24,8 @@ STEP_TIMEOUT = 1.0
 """The same for a step or a read, so that neither an ending nor a first response is held up."""
 READ_BATCH = 500
 T = TypeVar("T")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class ServerRows:
@@ -177,11 +180,19 @@ class ServerRows:
         return await self._database.do(STEP_TIMEOUT, lambda c: sql.find_row(c, kind, server, name))
 
     async def _all(self, kind: Kind[T]) -> AsyncIterator[tuple[int, T]]:
-        """Yield all rows of a kind with their servers: a million fit neither one query nor memory."""
+        """Yield all rows of a kind with their servers: a million fit neither one query nor memory.
+
+        One that this version can't read stops nobody.
+        """
         after = (0, "")
         while page := await self._fetch(sql.ROWS, kind.word, *after, READ_BATCH):
             for record in page:
-                yield record["server"], sql.row_of(kind, record)
+                try:
+                    row = sql.row_of(kind, record)
+                except StoreTrouble:
+                    log.error("store.row_unreadable", kind=kind.word, server=record["server"])  # noqa: TRY400
+                else:
+                    yield record["server"], row
             after = (page[-1]["server"], page[-1]["name"])
 
     async def _set(self, kind: Kind[T], server: int, name: str, row: T) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.domain.allowance import check_allowance, counts
-from bot.domain.errors import TooManyWatched
+from bot.domain.errors import OneChannelForBoth, TooManyWatched
 from bot.domain.events import EVENTS_AGE, is_due, is_news, name_of, superfluous
 from bot.domain.rows import (
     WATCHED_PER_SERVER,
@@ -51,6 +51,8 @@ class ServerVerbs(Tables):
 
     def change_settings(self, server: int, changes: dict[str, Any]) -> ServerSettings:
         after = replace(self.settings.get(server, ServerSettings()), **changes)
+        if after.news_channel is not None and after.news_channel == after.ledger_channel:
+            raise OneChannelForBoth
         self.change(SETTINGS.address(server), after)
         return after
 

@@ -91,6 +91,7 @@ SELECT model, asked_at FROM (
     ORDER BY asked_at DESC LIMIT $2) newest
 WHERE is_joinable OR EXISTS (SELECT FROM models m WHERE m.server = $1 AND m.model = newest.model)
 """
+OPEN = "SELECT id, body FROM reloads WHERE is_open"
 RUNNING = "SELECT id, body FROM reloads WHERE server = $1 AND is_joinable"
 _OTHERS = f"""
 models WHERE server = $1 AND newest > {_HIDDEN} AND model <> ALL ($2)
@@ -176,7 +177,8 @@ ORDER BY last_at LIMIT $3 FOR UPDATE SKIP LOCKED
 """
 FORGET_ROWS = "DELETE FROM rows WHERE server = $1 AND kind <> 'forgotten'"
 HIDE = """
-INSERT INTO rows SELECT 'forgotten', $1, '', to_json(max(id)) FROM reloads HAVING count(*) > 0
+INSERT INTO rows SELECT 'forgotten', $1, '', to_json(id) FROM (
+    SELECT id FROM reloads ORDER BY id DESC LIMIT 1) newest
 ON CONFLICT (kind, server, name) DO UPDATE SET value = excluded.value
 """
 """IDs grow with time: later requests get IDs above all existing ones."""
@@ -192,6 +194,10 @@ DELETE FROM reloads WHERE id = ANY (ARRAY(
     SELECT id FROM reloads WHERE server = $1 AND id <= $2 ORDER BY asked_at DESC LIMIT $3 FOR UPDATE))
 RETURNING id
 """
+FORGOTTEN_WHOLE = """
+DELETE FROM rows WHERE kind = 'forgotten' AND server = $1 AND (value #>> '{}')::bigint = $2
+"""
+"""Not if it was forgotten again in the meantime: that mark hides newer reloads."""
 TO_SEE = """
 SELECT id, body FROM reloads WHERE id < $1 AND last_at IS NOT NULL ORDER BY id DESC LIMIT $2 FOR SHARE
 """

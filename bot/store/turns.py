@@ -72,13 +72,19 @@ class Turns(OpenFile):
         return orjson.loads(self._execute(query, *args)[0])
 
     def _reloads(self, query: str, *args: Any) -> list[Reload]:
-        return self._read(self._select(query, *args))
+        return self._read(self._lines(query, *args))
 
-    def _read(self, values: Iterable[Any]) -> list[Reload]:
+    def _lines(self, query: str, *args: Any) -> list[bytes]:
+        """Return the lines of a query in `bot.store.index`. Raises sqlite3.Error, StoreTrouble."""
+        found: bytes = self._execute(query, *args)[0]
+        return found.split(b"\n") if found else []
+
+    def _read(self, lines: Iterable[bytes]) -> list[Reload]:
         """Return those that this version can read. An unreadable one stops nobody: `inspect` reports it."""
         found = []
-        for value in values:
+        for line in lines:
             try:
+                value = orjson.loads(line)
                 found.append(unpack(RELOAD, RELOAD.address(value["id"]), value))
             except (ValueError, TypeError, KeyError):
                 log.error("store.row_unreadable")  # noqa: TRY400  # no news in a traceback

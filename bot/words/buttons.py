@@ -14,9 +14,12 @@ def notified_text(reload: Reload, now: float, say: Language) -> str:
     return say("You'll be pinged when {model} is ready, in about {span}.", model=model, span=about)
 
 
-def not_notified_text(reload: Reload, say: Language) -> str:
-    """The private answer to *Don't notify me*."""
-    return say("You won't be pinged about {model}.", model=f"`{reload.model}`")
+def not_notified_text(reload: Reload, user: int, say: Language) -> str:
+    """The private answer to *Don't notify me*; of a test image that they requested they hear all the same."""
+    model, tester = f"`{reload.model}`", reload.tested_ahead_by
+    if tester is not None and tester.user == user:
+        return say("You'll only be pinged about the test image you requested with {model}.", model=model)
+    return say("You won't be pinged about {model}.", model=model)
 
 
 NOTIFY, DO_NOT_NOTIFY = n_("Notify me"), n_("Don't notify me")

@@ -5,6 +5,7 @@ can contain a backtick.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from bot.words.language import Language
@@ -13,6 +14,8 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _PUSHED_ID_CHARACTERS = 30
 """Characters of a model ID that leave room for the news: a phone shows about 60 characters of a push."""
 _MARKUP = re.compile(r"[\\`*_~|<>\[\]()#-]")
+_JOINING = re.compile(r"[@/\\]")
+"""Characters that make a mention or a link of what follows them."""
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Control characters, and those that reverse the direction of text."""
 
@@ -30,9 +33,15 @@ def span(seconds: float, say: Language) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A display name as text that can't format, ping, link, or reverse the text around it."""
-    bare = " ".join(_UNSEEN.sub("", name).split()).replace("://", ": //").replace("@", "@\u200b")
-    return _MARKUP.sub(r"\\\g<0>", bare)
+    """A display name as text that can't format, ping, link, or reverse the text around it.
+
+    Discord shows an invitation for `discord.gg/code`, with either slash and without "https://"
+    (Red-DiscordBot, #6586). A sentence that begins with a Hebrew or Arabic name would run from the right.
+    """
+    bare = " ".join(_UNSEEN.sub("", name).split())
+    shown = _MARKUP.sub(r"\\\g<0>", _JOINING.sub("\\g<0>\u200b", bare))
+    runs_left = any(unicodedata.bidirectional(character) in ("R", "AL") for character in bare)
+    return f"\u2068{shown}\u2069" if runs_left else shown
 
 
 def message_link(server: int, channel: int, message: int | None) -> str:

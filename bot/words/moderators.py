@@ -26,7 +26,7 @@ _SAID = {
 def event_text(event: Event, say: Language) -> str:
     """One event, without its time."""
     person = plain_name(event.by_name) or say("Someone")
-    setting = say(SETTINGS.get(event.detail, "")) if event.detail else ""
+    setting = say(SETTINGS[event.detail]) if event.detail in SETTINGS else ""
     return say(_SAID[What(event.what)], person=person, setting=setting)
 
 

@@ -160,7 +160,7 @@ _TESTS = {
     Outcome.NOT_ALLOWED: n_(
         "the bot couldn't confirm that whoever requested it may still use {reload}; nothing was sent."
     ),
-    Outcome.TOO_LATE: n_("the bot was away when the countdown ended; nothing was sent."),
+    Outcome.TOO_LATE: n_("the end of the countdown was announced too late; nothing was sent."),
     Outcome.NO_TESTS_LEFT: n_("moderators now allow fewer test images per day; nothing was sent."),
 }
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 
+import discord
 import pytest
 from simcord.actors import MemberActor
+from simcord.backend.models import Overwrite
+from simcord.enums import OverwriteType
 from simcord.results import InteractionResult
 
 from bot.reloads.image_story import TOO_LATE_AGE
@@ -84,6 +87,18 @@ async def test_the_owner_who_tests_hears_it_once(counting: World, api: ModelApiS
     assert len(api.render_calls) == 1
 
 
+async def test_whoever_mutes_a_reload_that_they_test_is_told_what_still_pings_them(
+    counting: World, api: ModelApiServer
+) -> None:
+    await ask(counting, counting.ben)
+    muted = said(await counting.press(counting.ben, "Don't notify me"))
+    assert muted == "You'll only be pinged about the test image you requested with `sdxl-turbo`."
+    others = said(await counting.press(counting.ana, "Don't notify me"))
+    assert others == "You won't be pinged about `sdxl-turbo`."
+    await later(counting)
+    assert pings(counting) == {(CONFIRMED, only(counting.ben))}
+
+
 async def test_one_person_tests_and_it_is_theirs_to_take_back(counting: World, api: ModelApiServer) -> None:
     one = await ask(counting, counting.ben)
     refused = said(await counting.press(counting.ana, TOO))
@@ -125,7 +140,7 @@ async def test_over_ten_minutes_late_nothing_is_sent(
     await restart()
     await later(counting, 30)
     assert api.render_calls == []
-    why = "the bot was away when the countdown ended; nothing was sent."
+    why = "the end of the countdown was announced too late; nothing was sent."
     assert why in counting.last().text
     text = f"`sdxl-turbo` made no test image: {why}"
     assert (text, only(counting.ben)) in pings(counting)
@@ -138,6 +153,38 @@ async def test_the_right_is_looked_at_again(counting: World, api: ModelApiServer
     assert api.render_calls == []
     assert "couldn't confirm that whoever requested it may still use" in counting.last().text
     assert len(pings(counting)) == 2
+
+
+COMMANDS = discord.Permissions(use_application_commands=True).value
+
+
+def let_use_commands(world: World, *, server: bool, channel: bool) -> None:
+    """Let @everyone use commands in the server, in the reload's channel, in both or in neither."""
+    backend, everyone = world.env.backend, world.guild.default_role
+    known = backend.get_role(world.guild.id, everyone.id).permissions
+    backend.edit_role(world.guild.id, everyone.id, {"permissions": known & ~COMMANDS | COMMANDS * server})
+    said = Overwrite(everyone.id, OverwriteType.ROLE, COMMANDS * channel, COMMANDS * (not channel))
+    backend.set_overwrite(world.general.id, said)
+
+
+async def test_commands_that_only_their_channel_allows_are_allowed(
+    counting: World, api: ModelApiServer
+) -> None:
+    let_use_commands(counting, server=False, channel=True)
+    await ask(counting, counting.ben)
+    await later(counting)
+    assert len(api.render_calls) == 1
+    assert (CONFIRMED, only(counting.ben)) in pings(counting)
+
+
+async def test_commands_that_their_channel_has_come_to_forbid_are_forbidden(
+    counting: World, api: ModelApiServer
+) -> None:
+    await ask(counting, counting.ben)
+    let_use_commands(counting, server=True, channel=False)
+    await later(counting)
+    assert api.render_calls == []
+    assert "couldn't confirm that whoever requested it may still use" in counting.last().text
 
 
 async def test_the_key_is_looked_at_again(counting: World, api: ModelApiServer) -> None:

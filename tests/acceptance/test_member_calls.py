@@ -111,3 +111,15 @@ async def test_keys_that_are_tried_out_count(world: World, api: ModelApiServer) 
     assert len(api.balance_calls) == CALLS_PER_MEMBER
     assert "within a minute" in said(await world.set_key("a-guess-too-many"))
     assert len(api.balance_calls) == CALLS_PER_MEMBER
+
+
+async def test_key_status_asks_for_the_balance_no_more_often_and_shows_the_rest(
+    world: World, api: ModelApiServer
+) -> None:
+    for _ in range(CALLS_PER_MEMBER - 1):
+        await world.mod.slash(world.general, "key status")
+    assert len(api.balance_calls) == CALLS_PER_MEMBER
+    told = said(await world.mod.slash(world.general, "key status"))
+    assert "within a minute" in told
+    assert "ends in" in told
+    assert len(api.balance_calls) == CALLS_PER_MEMBER

@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.app import Rewarm
 from bot.domain.events import What
-from bot.domain.reload import MOST_REFUSED
+from bot.domain.reload import MOST_REFUSED, Outcome
 from tests.stand_ins.discord import Message
 from tests.stand_ins.model_api import ACCEPTED, Answer
 from tests.wire import Wire
@@ -63,6 +63,23 @@ async def test_they_hear_once_for_each_change(virtual: None, wire: Wire, bot: Re
     assert wire.server.violations == []
 
 
+async def test_credits_that_images_lack_are_not_back_because_a_reload_costs_nothing(
+    virtual: None, wire: Wire, bot: Rewarm
+) -> None:
+    await choose(wire, wire.art.id, "news")
+    spent = "The API says this server's key is out of credits or over its limit."
+    works = "The API accepts this server's key again."
+    for answer, heard in ((SPENT, []), (SPENT, [spent]), (Answer(wire.api.rendered()), [spent])):
+        await answered(wire, WORKS)
+        assert told(wire)[1:] == heard, "the reload says nothing about it"
+        [*_, reply] = [m for m in wire.server.messages.values() if m.text.startswith("**Ready**")]
+        form = await wire.server.press(wire.ben, reply, "Test image")
+        wire.api.renders = [answer]
+        await wire.server.submit_modal(form, {"prompt": "x"})
+        await asyncio.sleep(10)
+    assert told(wire)[1:] == [spent, works]
+
+
 async def test_what_still_holds_after_the_hour_is_told_then(virtual: None, wire: Wire, bot: Rewarm) -> None:
     await choose(wire, wire.art.id, "news")
     for answer in (REFUSED, WORKS, REFUSED):
@@ -73,6 +90,36 @@ async def test_what_still_holds_after_the_hour_is_told_then(virtual: None, wire:
     for _ in range(2):
         await answered(wire, REFUSED)
     assert [text.startswith(refused) for text in told(wire)[1:]] == [True, False, True]
+
+
+async def test_the_channel_that_they_leave_hears_who_moved_them(
+    virtual: None, wire: Wire, bot: Rewarm
+) -> None:
+    """Otherwise the one change that silences it is the one that nobody there hears of."""
+    await choose(wire, wire.art.id, "news")
+    await asyncio.sleep(3700)
+    await choose(wire, wire.general.id, "news")
+    changed = "mod changed a setting: Where to tell moderators about the key and settings."
+    assert told(wire) == [changed, changed]
+    there = [message.text for message in wire.server.messages.values() if message.channel_id != wire.art.id]
+    assert there.count(changed) == 1
+    assert wire.server.violations == []
+
+
+async def test_the_same_in_two_servers_in_the_same_instant_is_told_in_both(
+    virtual: None, wire: Wire, bot: Rewarm
+) -> None:
+    other = wire.server.add_channel(wire.server.add_guild("Another"), "mods")
+    for channel in (wire.art, other):
+        await bot.store.change_settings(channel.guild.id, news_channel=channel.id)
+    instant = bot.now()
+    bot.moderators._now = lambda: instant
+    for channel in (wire.art, other):
+        bot.moderators.heard(channel.guild.id, Outcome.WRONG_KEY)
+    await asyncio.sleep(60)
+    texts = [m.text for m in wire.server.messages.values() if m.channel_id == other.id]
+    assert texts == told(wire)
+    assert len(texts) == 1
 
 
 async def test_a_channel_that_is_closed_silences_no_other_server(

@@ -1,6 +1,7 @@
 """Presses over real sockets with the real discord.py: what is sent, faults on the way, restarts."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.app import Rewarm
-from bot.domain.reload import Outcome
+from bot.domain.reload import ImageTest, Outcome, Reload
 from bot.languages import LOCALES
 from bot.reloads import image_story
+from bot.store.file import NAME as FILE_NAME
 from bot.words.buttons import TEST_PROMPT
 from tests.stand_ins.discord import Fault, Interaction, Message, flat
 from tests.stand_ins.model_api import PNG, Answer
@@ -374,14 +376,83 @@ async def test_what_came_of_it_is_shown_after_an_outage_of_twenty_minutes(
     await shows(wire, message, "**Confirmed**" if ends == "picture" else "out of credits", 1300)
 
 
-async def test_a_thread_that_rests_meanwhile_is_shown_it_once_it_is_awake(wire: Wire, bot: Rewarm) -> None:
+async def test_where_only_their_token_may_post_a_restart_before_the_ping_does_not_lose_it(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(), monkeypatch):
+        await wire.set_key()
+        message = await ready(wire)
+        wire.general.may_send = False
+        wire.api.renders = [Answer(wire.api.rendering(eta=20))]
+        wire.server.faults.append(Fault("POST", r"^/webhooks/", times=10**6, status=503))
+        await try_it(wire, message)
+        await shows(wire, message, "**Confirmed**")
+        await asyncio.sleep(5)
+        assert len(wire.pings()) == 1, "the reload's"
+    wire.server.faults.clear()
+    async with running(wire.settings(), monkeypatch):
+        await wire.server.wait_for(lambda: len(wire.pings()) == 2)
+        await asyncio.sleep(60)
+        assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
+
+
+async def test_test_it_too_that_a_slow_disk_stores_late_keeps_its_place(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(wire.settings(reload_seconds=120.0), monkeypatch) as bot:
+        await wire.set_key()
+        message = wire.reply(await wire.reload())
+        await shows(wire, message, "left")
+        question = await wire.server.press(wire.ben, message, TOO)
+        await wire.server.wait_for(lambda: question.message_id is not None)
+        disk = sqlite3.connect(wire.folder / "data" / FILE_NAME, isolation_level=None)
+        store = bot.store.test_ahead
+
+        async def slowly(id_: int, user: int, test: ImageTest | None) -> Reload | None:
+            disk.execute("BEGIN IMMEDIATE")
+            try:
+                return await store(id_, user, test)
+            finally:
+                disk.rollback()
+
+        monkeypatch.setattr(bot.store, "test_ahead", slowly)
+        pressed = await wire.server.press(wire.ben, wire.reply(question), "Yes, test it")
+        await wire.server.wait_for(lambda: pressed.message_id not in (None, question.message_id))
+        assert "our storage" in wire.reply(pressed).text
+        await asyncio.sleep(1)
+        [known] = await bot.store.open()
+        assert known.test is not None, "it landed"
+        assert [call.by for call in await bot.store.paid_calls(wire.guild.id)] == [wire.ben.id]
+        disk.close()
+
+
+@pytest.mark.parametrize("ends", ["picture", "refusal"])
+async def test_a_thread_that_rests_meanwhile_is_woken_up_by_the_one_ping(
+    wire: Wire, bot: Rewarm, ends: str
+) -> None:
+    message = await ready(wire)
+    wire.api.renders = [Answer(wire.api.rendering(eta=5))]
+    if ends == "refusal":
+        wire.api.fetches = [Answer({"status": "error", "message": "Insufficient credits"}, 402)]
+    await try_it(wire, message)
+    wire.general.archived = True
+    await shows(wire, message, "**Confirmed**" if ends == "picture" else "out of credits")
+    await asyncio.sleep(90)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
+    nothing_odd(wire)
+
+
+async def test_a_thread_that_is_locked_meanwhile_is_shown_it_once_it_is_open(wire: Wire, bot: Rewarm) -> None:
     message = await ready(wire)
     wire.api.renders = [Answer(wire.api.rendering(eta=5))]
     await try_it(wire, message)
-    wire.general.archived = True
+    wire.general.archived = wire.general.locked = True
     await asyncio.sleep(90)
-    wire.general.archived = False
+    assert "Confirmed" not in message.text
+    wire.general.archived = wire.general.locked = False
     await shows(wire, message, "**Confirmed**", 120)  # the pauses between tries double
+    await asyncio.sleep(30)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
 
 
 async def test_the_form_delivered_twice_costs_once(wire: Wire, bot: Rewarm) -> None:

@@ -34,6 +34,7 @@ def chosen(result: InteractionResult) -> dict[str, list[str]]:
     """Return the current choice of each menu."""
     assert result.response is not None
     menus = [part for part in flat(result.response.components) if part["type"] in (3, 8)]
+    assert all(menu.get("placeholder") for menu in menus), "it names the menu to a screen reader"
     return {
         menu["custom_id"].rpartition(":")[2]: [
             o["value"] for o in menu.get("options", ()) if o.get("default")

@@ -218,6 +218,23 @@ async def test_joiner_in_an_open_channel_is_pinged_in_time_and_once(wire: Wire, 
     assert await bot.store.open() == []
 
 
+async def test_a_test_image_that_its_late_ending_lets_lapse_is_not_blamed_on_the_bot(
+    wire: Wire, bot: Rewarm
+) -> None:
+    """The bot was there all the time."""
+    asked = await counting(wire)
+    await have_it_tested(wire, asked)
+    lock(wire)
+    await asyncio.sleep(SECONDS + 700)
+    unlock(wire)
+    changed(wire, "THREAD_UPDATE")
+    late = "the end of the countdown was announced too late; nothing was sent."
+    await wire.server.wait_for(lambda: late in wire.reply(asked).text, 30)
+    await wire.server.wait_for(lambda: len(wire.pings()) == 2, 30)
+    assert [ping.mentions for ping in wire.pings()] == [{wire.ana.id}, {wire.ben.id}]
+    assert wire.api.render_calls == []
+
+
 def refused(wire: Wire) -> list[float]:
     """Return when calls for a reply or a ping were refused."""
     return [
@@ -225,8 +242,19 @@ def refused(wire: Wire) -> list[float]:
     ]
 
 
-async def locked_for(wire: Wire, seconds: float, *, an_event_each: float | None) -> Interaction:
+async def have_it_tested(wire: Wire, asked: Interaction) -> None:
+    """Have ben press *Test it too*, and say yes."""
+    question = await wire.server.press(wire.ben, wire.reply(asked), "Test it too")
+    await wire.server.wait_for(lambda: question.message_id is not None)
+    await wire.server.press(wire.ben, wire.reply(question), "Yes, test it")
+
+
+async def locked_for(
+    wire: Wire, seconds: float, *, an_event_each: float | None, is_tested: bool = False
+) -> Interaction:
     asked = await counting(wire)
+    if is_tested:
+        await have_it_tested(wire, asked)
     lock(wire)
     until = now() + SECONDS + seconds
     while (left := round(until - now(), 3)) > 0:  # virtual time does not move by less than a rounding
@@ -236,10 +264,11 @@ async def locked_for(wire: Wire, seconds: float, *, an_event_each: float | None)
     return asked
 
 
+@pytest.mark.parametrize("is_tested", [False, True], ids=["", "tested"])
 async def test_a_quiet_day_costs_sixty_refused_calls_at_most_and_then_it_is_over(
-    wire: Wire, bot: Rewarm
+    wire: Wire, bot: Rewarm, is_tested: bool
 ) -> None:
-    await locked_for(wire, FADE_AGE + 2 * HOUR, an_event_each=None)
+    await locked_for(wire, FADE_AGE + 2 * HOUR, an_event_each=None, is_tested=is_tested)
     tries = refused(wire)
     print(f"MEASURED {len(tries)} refused calls in a quiet day")  # noqa: T201
     assert len(tries) <= MOST_REFUSED
@@ -253,6 +282,7 @@ async def test_a_quiet_day_costs_sixty_refused_calls_at_most_and_then_it_is_over
     assert wire.pings() == []
     [row] = await bot.store.history(wire.guild.id)
     assert (row.state, row.has_tokens) == (State.ENDED, False)
+    assert wire.api.render_calls == []
 
 
 async def test_a_server_in_which_much_happens_does_not_use_up_the_day(wire: Wire, bot: Rewarm) -> None:

@@ -295,6 +295,16 @@ async def test_a_moderator_stops_anybodys_watch(watched: World) -> None:
     assert await watches(bot_of(watched).store) == []
 
 
+async def test_whoever_comes_while_a_moderator_looks_at_the_menu_stays(watched: World) -> None:
+    one = await see(watched, watched.mod)
+    assert one.response is not None
+    [menu] = [part for part in flat(one.response.components) if part["type"] == USER_SELECT]
+    await click(await see(watched, watched.ben), watched.ben, "Watch")
+    await watched.mod.select(one.response.message, [], custom_id=menu["custom_id"])
+    [known] = await watches(bot_of(watched).store)
+    assert known.users == (watched.ben.id,)
+
+
 async def test_there_is_an_end_to_watching(watched: World) -> None:
     bot = bot_of(watched)
     for n in range(WATCHED_PER_SERVER - 1):
@@ -483,6 +493,29 @@ async def test_a_cold_model_that_is_watched_waits_for_its_next_use(watching: Wir
     assert len(spoken(watching)) == 1
 
 
+@pytest.mark.parametrize("why", ["its reloads are deleted", "the API no longer knows it"])
+async def test_a_cold_model_that_is_in_no_list_takes_no_place(watching: Wire, bot: Rewarm, why: str) -> None:
+    """Nobody could stop its watch, and 25 of them would be all."""
+    last = await bot.store.find(watching.guild.id, 1)
+    assert last is not None
+    if why == "its reloads are deleted":
+        await bot.store.expire(bot.now(), bot.now())
+    else:
+        await bot.store.ask(replace(last, id=2, outcome=Outcome.UNKNOWN_MODEL, asked_at=bot.now()), 5.0)
+    await bot.watches.look()
+    assert await watches(bot.store) == []
+
+
+async def test_a_use_that_is_deleted_early_is_still_announced(watching: Wire, bot: Rewarm) -> None:
+    """HISTORY_DAYS may be one day."""
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=bot.now() - 5.9 * DAY))
+    await bot.store.expire(bot.now(), bot.now())
+    await bot.watches.look()
+    await idle(watching, bot, 6.2)
+    assert len(spoken(watching)) == 1
+
+
 async def test_a_model_that_the_api_knows_no_more_is_not_called_cold(watching: Wire, bot: Rewarm) -> None:
     last = await bot.store.find(watching.guild.id, 1)
     assert last is not None
@@ -521,6 +554,26 @@ async def test_a_channel_in_trouble_delays_no_other_servers(watching: Wire, bot:
     assert bot.now() - before < 2
     assert not looking.done()
     await looking
+
+
+async def test_whoever_comes_or_goes_while_another_model_is_announced_counts(
+    watching: Wire, bot: Rewarm
+) -> None:
+    """A server's announcements wait for each other, for minutes if Discord is in trouble."""
+    used_at = bot.now() - 6.2 * DAY
+    [known] = await watches(bot.store)
+    await bot.store.set_watch(replace(known, used_at=used_at))
+    next_one = Watch(watching.guild.id, "other", watching.ben.id, watching.general.id, used_at=used_at)
+    await bot.store.set_watch(next_one, new=True)
+    await bot.watches.look()
+    watching.server.faults.append(Fault("POST", POST, times=2, status=503))
+    looking = asyncio.create_task(bot.watches.look())
+    await asyncio.sleep(1)
+    await bot.watches.watch(watching.guild.id, "other", watching.ana.id, watching.general.id)
+    await bot.store.remove_watch(watching.guild.id, "other", {watching.ben.id})
+    await looking
+    mentioned = {message.text[:8].rstrip(): message.mentions for message in cold(watching)}
+    assert mentioned == {"`m` will": {watching.ben.id}, "`other`": {watching.ana.id}}
 
 
 async def test_refusals_elsewhere_silence_no_other_server(watching: Wire, bot: Rewarm) -> None:

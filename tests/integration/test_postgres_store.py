@@ -350,6 +350,45 @@ async def test_a_row_that_cannot_be_read_stops_nobody(two: Two) -> None:
     assert await two.other.expire(1000.0, 3000.0) == 1, "the one that can be read"
 
 
+async def test_a_servers_row_that_cannot_be_read_stops_no_other_server(two: Two) -> None:
+    """Jobs walk through all keys and watches, and a server that is back through what is open."""
+    for server in (100, 102):
+        await two.one.set_key(server, KeyRow("sealed", 7, "mod", 1.0))
+        await two.one.set_watch(Watch(server, "m", 7, 11), new=True)
+        await two.one.ask(make(server, server=server), LIMIT)
+    await sql(two, "UPDATE rows SET value = '[]' WHERE server = 100 AND kind IN ('key', 'watch')")
+    await sql(two, "UPDATE reloads SET body = '[]' WHERE server = 100")
+    assert [server async for server, _ in two.one.all_keys() if server != 101] == [102]
+    assert [watch.server async for watch in two.one.all_watches()] == [102]
+    assert [reload.server for reload in await two.one.open()] == [102]
+
+
+async def test_a_server_that_is_forgotten_again_while_it_is_swept_stays_hidden(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 5):
+        await two.one.ask(make(number, model=f"m{number}"), LIMIT)
+        await two.one.step(
+            number, {State.ASKED}, State.ANNOUNCING, outcome=Outcome.NOT_SENT, ended_at=2000.0 + number
+        )
+        await two.one.step(number, {State.ANNOUNCING}, State.ENDED)
+    await sql(two, "INSERT INTO rows VALUES ('forgotten', 100, '', '1')")
+    await sql(two, "DELETE FROM reloads WHERE id = 1")
+    # It has read the first mark and finds nothing left below it; then the server is forgotten again.
+    monkeypatch.setattr(
+        statements,
+        "FORGET_REST",
+        "WITH again AS (UPDATE rows SET value = '4' WHERE kind = 'forgotten' RETURNING 1) "
+        "SELECT server AS id FROM reloads, again WHERE server = $1 AND id <= $2 LIMIT least($3, 0)",
+    )
+    assert await two.other.sweep() == 0
+    monkeypatch.undo()
+    assert await two.other.history(100) == []
+    while await two.other.sweep():
+        pass
+    assert await two.one.find(100, 4) is None
+
+
 async def test_one_that_stalls_in_a_transaction_blocks_its_server_for_seconds_only(two: Two) -> None:
     await two.one.ask(make(1), LIMIT)
     stalled = await two.one._database.connect()

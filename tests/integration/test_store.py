@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from bot.domain.allowance import call_name
-from bot.domain.errors import NoKey, NoTestNow, NoTestsLeft, TooManyOpen, TooManyWatched, TooManyWatchers
+from bot.domain.errors import (
+    NoKey,
+    NoTestNow,
+    NoTestsLeft,
+    OneChannelForBoth,
+    TooManyOpen,
+    TooManyWatched,
+    TooManyWatchers,
+)
 from bot.domain.reload import Asker, ImageTest, Outcome, Reload, State
 from bot.domain.rows import (
     WATCHED_PER_SERVER,
@@ -180,6 +188,17 @@ async def ready(store: AnyStore) -> None:
 async def test_two_settings_in_the_same_instant_are_both_kept(store: AnyStore) -> None:
     await asyncio.gather(store.change_settings(100, quiet=True), store.change_settings(100, language="fr"))
     assert await store.settings(100) == ServerSettings(quiet=True, language="fr")
+
+
+async def test_one_channel_for_moderators_and_for_watched_models_is_none_in_the_same_instant(
+    store: AnyStore,
+) -> None:
+    """Members read the one, and a form's own check saw neither."""
+    changes = store.change_settings(100, news_channel=5), store.change_settings(100, ledger_channel=5)
+    done = await asyncio.gather(*changes, return_exceptions=True)
+    assert [isinstance(result, OneChannelForBoth) for result in done].count(True) == 1
+    chosen = await store.settings(100)
+    assert {chosen.news_channel, chosen.ledger_channel} == {5, None}
 
 
 async def test_watches_have_a_limit_in_the_same_instant(store: AnyStore) -> None:

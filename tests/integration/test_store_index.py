@@ -3,7 +3,7 @@
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +124,17 @@ async def test_a_model_goes_from_the_list_with_its_last_reload(store: AnyStore) 
         while await store.expire(before, before):
             pass
         assert ((await store.models(100, 0, 10))[0], len(await store.history(100))) == (models, rows)
+
+
+async def test_a_model_that_the_api_no_longer_knows_goes_with_the_last_reload_that_it_knew(
+    store: AnyStore,
+) -> None:
+    await end(store, 1, "a", 2000.0)
+    await end(store, 2, "a", 3000.0, Outcome.UNKNOWN_MODEL)
+    assert {model for model, _ in await store.recent(100, 10)} == {"a"}
+    while await store.expire(2500.0, 2500.0):
+        pass
+    assert ((await store.models(100, 0, 10))[0], await store.recent(100, 10)) == (0, [])
 
 
 async def test_suggestions_are_of_what_the_api_knows(store: AnyStore) -> None:
@@ -258,6 +269,47 @@ async def test_damage_that_a_start_did_not_see_is_found_later(
     again.close()
 
 
+DAMAGED: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda row: row[:40],
+    "empty": lambda _: b"",
+    "not UTF-8": lambda row: row.replace(b'"model":"m', b'"model":"\xff'),
+    "zeros": lambda row: row[:40] + bytes(len(row) - 40),
+    "another form": lambda _: b"}\n[1]\n{",
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+async def test_bytes_that_the_disk_spoiled_hide_no_other_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The index still says what the row said: nothing was written."""
+    monkeypatch.setattr(file, "NEWEST_ROWS", 5)
+    written_by_format_1(tmp_path, [old(n) for n in range(10_000, 10_100)])
+    before = EmbeddedStore(tmp_path)
+    while await before.inspect() is not None:
+        pass
+    before.close()
+    with sqlite3.connect(tmp_path / NAME) as db:
+        [(trigger,)] = db.execute("SELECT sql FROM sqlite_master WHERE name = 'row_changed'").fetchall()
+        [(row,)] = db.execute("SELECT value FROM kv WHERE key = 'reload:10002'").fetchall()
+        db.execute("DROP TRIGGER row_changed")
+        db.execute("UPDATE kv SET value = ? WHERE key = 'reload:10002'", (DAMAGED[how](row),))
+        db.execute(trigger)
+    db.close()
+    store = EmbeddedStore(tmp_path)
+    while await store.inspect() is not None:
+        pass
+    assert store.fault != ""
+    assert len(await store.history(100)) == 99
+    assert len(await store.about(100, orjson.loads(row)["model"], 100)) == 13
+    assert await store.find(100, 10_002) is None
+    faded = 0
+    while done := await store.expire(0.0, 9e9):
+        faded += done
+    assert faded == 99, "what all servers need goes on"
+    store.close()
+
+
 PLANS = {
     "a page of models": (sql.MODELS, (100, ["m"], 10, 0)),
     "how many models": (sql.COUNT_MODELS, (100, ["m"])),
@@ -272,6 +324,12 @@ PLANS = {
     "ours": (sql.MINE, (uuid.uuid4(),)),
     "what is due": (sql.EXPIRE, (1.0, 500)),
     "what fades": (sql.FADING, (1.0, 2.0, 500)),
+    "what is open": (sql.OPEN, ()),
+    "what is running": (sql.RUNNING, (100,)),
+    "to lock": (sql.LOCK, (uuid.uuid4(), [1, 2])),
+    "to claim": (sql.CLAIM, (uuid.uuid4(), [1, 2])),
+    "another try": (sql.TRY_AGAIN, (uuid.uuid4(), [100], ["5"])),
+    "to hide": (sql.HIDE, (100,)),
     "forgotten": (sql.FORGET_FIRST, (100, 500)),
     "the rest": (sql.FORGET_REST, (100, 10**18, 500)),
     "surplus": (sql.SURPLUS, (100, 1000, 9e9, 9e9, 500)),

@@ -1,6 +1,8 @@
 """The store's file is deleted, moved, replaced or cut off while a bot has it open."""
 
 import asyncio
+import errno
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import StoreTrouble
+from bot.domain.errors import StoreTrouble, StoreUnusable
 from bot.domain.reload import State
 from bot.domain.rows import KeyRow
 from bot.store import turns
@@ -157,6 +159,174 @@ async def test_a_file_that_is_tidied_or_opened_next_to_a_reader_is_ours(
         await again.set_key(102, replace(NEW, at=float(number)))
     assert (folder / NAME).stat().st_size < size
     assert again.fault == ""
+    again.close()
+
+
+def behind_a_link(folder: Path) -> None:
+    (folder / NAME).rename(folder / "elsewhere")
+    (folder / NAME).symlink_to(folder / "elsewhere")
+
+
+def helpers_deleted(*suffixes: str) -> Callable[[Path], None]:
+    def delete(folder: Path) -> None:
+        for suffix in suffixes:
+            (folder / f"{NAME}{suffix}").unlink()
+
+    return delete
+
+
+def wal_made_again(folder: Path) -> None:
+    """As SQLite's shell does once it is gone."""
+    helpers_deleted("-wal")(folder)
+    (folder / f"{NAME}-wal").touch()
+
+
+APART: dict[str, Callable[[Path], object]] = {
+    "no log": helpers_deleted("-wal"),
+    "no index of it": helpers_deleted("-shm"),
+    "neither": helpers_deleted("-wal", "-shm"),
+    "another log": wal_made_again,
+    "behind a link": behind_a_link,
+}
+
+
+async def found_after_kill(folder: Path, elsewhere: Path, *names: str) -> list[object]:
+    """Return values that a restart would find if the bot were killed now."""
+    elsewhere.mkdir()
+    real = (folder / NAME).resolve()
+    for suffix in ("", "-wal"):
+        if (found := real.with_name(real.name + suffix)).exists():
+            shutil.copy(found, elsewhere / f"{NAME}{suffix}")
+    again = EmbeddedStore(elsewhere)
+    values = [await again.value(name) for name in names]
+    again.close()
+    return values
+
+
+@pytest.mark.parametrize("how", APART)
+async def test_what_is_confirmed_is_where_a_restart_looks_for_it(
+    store: EmbeddedStore, folder: Path, tmp_path: Path, how: str
+) -> None:
+    await store.set_value("before", 1)
+    APART[how](folder)
+    await store.set_value("after", 2)
+    assert "see who does that" in store.fault
+    assert await found_after_kill(folder, tmp_path / "first", "before", "after") == [1, 2]
+    await store.set_value("later", 3)
+    assert await found_after_kill(folder, tmp_path / "second", "before", "after", "later") == [1, 2, 3]
+    store.close()
+    assert await found_after_kill(folder, tmp_path / "third", "before", "after", "later") == [1, 2, 3]
+
+
+async def test_a_log_that_somebody_put_there_is_left_alone(store: EmbeddedStore, folder: Path) -> None:
+    """A backup is restored, file by file."""
+    log = folder / f"{NAME}-wal"
+    log.unlink()
+    log.write_bytes(b"of a backup")
+    with pytest.raises(StoreTrouble, match="replaced"):
+        await store.set_value("after", 2)
+    store.close()
+    assert log.read_bytes() == b"of a backup"
+
+
+@pytest.mark.parametrize("left", [0, 100, -1])
+async def test_where_the_log_was_cut_off_nothing_more_is_confirmed(
+    store: EmbeddedStore, folder: Path, left: int
+) -> None:
+    """A restart reads it up to there, and nothing that comes after."""
+    await store.set_value("before", 1)
+    log = folder / f"{NAME}-wal"
+    os.truncate(log, left % log.stat().st_size)
+    for _ in range(2):
+        with pytest.raises(StoreTrouble, match="-wal was replaced or cut off"):
+            await store.set_value("after", 2)
+    store.close()
+    assert log.exists()
+
+
+async def test_a_log_that_sqlite_has_emptied_or_begun_again_is_whole(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    for number in range(600):  # pages, so that it is written to the file, and begun again, by itself
+        await store.set_value("name", f"{number}" * 2000)
+        if number % 200 == 0:
+            with sqlite3.connect(folder / NAME) as db:
+                assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            db.close()
+    assert store.fault == ""
+    store.close()
+
+
+async def test_a_lock_that_was_deleted_is_made_again(store: EmbeddedStore, folder: Path) -> None:
+    (folder / f"{NAME}.lock").unlink()
+    await store.set_value("after", 2)
+    with pytest.raises(StoreUnusable, match="in use by another bot"):
+        EmbeddedStore(folder)
+    store.close()
+    EmbeddedStore(folder).close()
+
+
+async def test_where_a_deleted_lock_has_let_a_second_bot_in_the_first_steps_back(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    (folder / f"{NAME}.lock").unlink()
+    second = EmbeddedStore(folder)
+    with pytest.raises(StoreTrouble, match="another bot"):
+        await store.set_value("first", 1)
+    assert "stop one of them" in store.fault
+    await second.set_value("second", 2)
+    assert (second.fault, await second.value("first")) == ("", None)
+    store.close()
+    second.close()
+
+
+def link_to_nowhere(folder: Path) -> None:
+    (folder / NAME).unlink()
+    (folder / NAME).symlink_to(folder / "unmounted")
+
+
+@pytest.mark.parametrize("how", ["a disk that fails", "a link to nowhere"])
+async def test_a_copy_that_cannot_get_its_name_is_kept_and_named(
+    store: EmbeddedStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is all that is left."""
+    await store.set_value("before", 1)
+    if how == "a link to nowhere":
+        link_to_nowhere(folder)
+    else:
+        (folder / NAME).unlink()
+        monkeypatch.setattr(Path, "replace", failing)
+    for _ in range(3):
+        with pytest.raises(StoreTrouble, match="its copy"):
+            await store.set_value("after", 2)
+    monkeypatch.undo()
+    assert f"{NAME}.copy" in store.fault
+    store.close()
+    (tmp_path / "again").mkdir()
+    (folder / f"{NAME}.copy").rename(tmp_path / "again" / NAME)
+    again = EmbeddedStore(tmp_path / "again")
+    assert (await again.value("before"), await again.value("after")) == (1, None)
+    again.close()
+
+
+def failing(*_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+async def test_a_folder_that_cannot_take_the_copy_is_said_and_tried_again(
+    store: EmbeddedStore, folder: Path
+) -> None:
+    folder.rename(folder.with_name("moved"))
+    folder.touch()
+    with pytest.raises(StoreTrouble):
+        await store.set_value("after", 2)
+    assert "can't be put back: [Errno 20] Not a directory" in store.fault
+    folder.unlink()
+    await store.set_value("after", 3)
+    assert "a copy was put back" in store.fault
+    store.close()
+    again = EmbeddedStore(folder)
+    assert await again.value("after") == 3
     again.close()
 
 
