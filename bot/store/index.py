@@ -157,9 +157,9 @@ WHERE outcome IS NOT 'unknown_model'
 """
 _OTHERS = """
 models WHERE server = ?1 AND newest > ?2 AND model NOT IN (SELECT value FROM json_each(?3))
-AND (SELECT count(*) FROM reloads r INDEXED BY reloads_of_model WHERE r.server = ?1 AND r.model = models.model
+AND (SELECT 1 FROM reloads r INDEXED BY reloads_of_model WHERE r.server = ?1 AND r.model = models.model
     AND r.asked_at > coalesce((SELECT asked_at FROM reloads WHERE id = used_by), -1)
-    AND r.outcome = 'unknown_model') = 0
+    AND r.outcome = 'unknown_model' LIMIT 1) IS NULL
 """
 """Those that the API has not refused to know since they were last used."""
 MODELS = f"""

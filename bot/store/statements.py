@@ -95,9 +95,9 @@ OPEN = "SELECT id, body FROM reloads WHERE is_open"
 RUNNING = "SELECT id, body FROM reloads WHERE server = $1 AND is_joinable"
 _OTHERS = f"""
 models WHERE server = $1 AND newest > {_HIDDEN} AND model <> ALL ($2)
-AND (SELECT count(*) FROM reloads r WHERE r.server = $1 AND r.model = models.model
+AND (SELECT 1 FROM reloads r WHERE r.server = $1 AND r.model = models.model
     AND r.asked_at > coalesce((SELECT asked_at FROM reloads WHERE id = used_by), -1)
-    AND r.outcome = 'unknown_model') = 0
+    AND r.outcome = 'unknown_model' LIMIT 1) IS NULL
 """
 """Those that the API has not refused to know since they were last used."""
 COUNT_MODELS = f"SELECT count(*) FROM {_OTHERS}"
