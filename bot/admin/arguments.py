@@ -63,7 +63,7 @@ def add_to(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     whose = delete.add_mutually_exclusive_group(required=True)
     whose.add_argument("server", type=_id, nargs="?", metavar="SERVER", help="the server's ID")
     whose.add_argument(
-        "--person", type=_person, metavar="ID", help="instead: remove a person from all servers"
+        "--person", type=_person, metavar="ID", help="instead: take a person out of everything that is kept"
     )
     delete.add_argument("--dry-run", action="store_true", help="with --person: only show what names them")
     add_command(what, "move-store", "copy the store from DATA_DIR to STORE_URL (stop the bot first)")

@@ -114,7 +114,7 @@ async def _store(settings: Settings) -> str:
         found = await store.look(settings)
     except OSError as error:
         raise NotRightError(
-            f"{settings.data_dir}: {error.strerror}. Use the bot's own user, or root."
+            f"{settings.data_dir}: {error.strerror}. Run this as the bot's own user, or as root."
         ) from None
     except DatabaseEmpty as error:
         if path.exists():
@@ -144,7 +144,7 @@ async def _store(settings: Settings) -> str:
 
 async def _model_api(settings: Settings) -> str:
     if _is_readable_on_the_way(settings.model_api_url):
-        raise NotRightError("MODEL_API_URL is http: anyone on the way can read the keys. Use https.")
+        raise NotRightError("MODEL_API_URL is http: anyone along the way can read the keys. Use https.")
     async with open_session() as session:
         hosts = Hosts(session, settings.model_api_hosts)
         current = hosts.current
@@ -156,7 +156,7 @@ async def _model_api(settings: Settings) -> str:
         raise NotRightError(f"{current.host} {trouble.what}. {trouble.cure}")
     answers = [f"{current.host} answers, and rejects a made-up key as it should"]
     for host, (said, trouble, _) in others:
-        as_well = "does so, too" if said is KeyCheck.INVALID else trouble.what
+        as_well = "does the same" if said is KeyCheck.INVALID else trouble.what
         answers.append(f"{host}, which is asked about keys that the first one rejects, {as_well}")
     return "; ".join(answers)
 

@@ -88,7 +88,7 @@ async def _compare(connection: Connection, rows: Mapping[str, StoredRow], *, is_
             continue
         if name not in found or orjson.loads(found[name]) != orjson.loads(sql.packed(row)):
             raise DatabaseUnusable(
-                f"the database holds a different {name} than {file.NAME}: use one that no bot has used yet"
+                f"the database's {name} differs from {file.NAME}'s: use a database that no bot has used yet"
             )
 
 

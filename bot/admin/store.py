@@ -93,10 +93,10 @@ def path_of(folder: Path) -> Path:
             raise StoreUnusable(f"{path} doesn't exist: {_WHY}")
     except OSError as error:
         raise StoreUnusable(
-            f"{path} can't be read ({error.strerror}): use the bot's own user, or root"
+            f"{path} can't be read ({error.strerror}): run this as the bot's own user, or as root"
         ) from None
     if not os.access(path, os.R_OK):
-        raise StoreUnusable(f"{path} can't be read: use the bot's own user, or root")
+        raise StoreUnusable(f"{path} can't be read: run this as the bot's own user, or as root")
     return path
 
 
@@ -186,7 +186,7 @@ def store_id(folder: Path) -> int:
 def _check(copy: sqlite3.Connection, path: Path) -> None:
     """Check that the copy is a sound store. Raises StoreUnusable."""
     if file.FORMAT_ADDRESS not in [name for name, _ in _read(copy, path)]:
-        raise StoreUnusable(f"{path} is damaged or isn't a store, and so would be the copy")
+        raise StoreUnusable(f"{path} is damaged or isn't a store, and a copy would be no better")
 
 
 async def forget(settings: Settings, server: int) -> tuple[int, bool]:

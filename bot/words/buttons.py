@@ -15,7 +15,7 @@ def notified_text(reload: Reload, now: float, say: Language) -> str:
 
 
 def not_notified_text(reload: Reload, user: int, say: Language) -> str:
-    """The private answer to *Don't notify me*; of a test image that they requested they hear all the same."""
+    """The private answer to *Don't notify me*; a test image that they requested still pings them."""
     model, tester = f"`{reload.model}`", reload.tested_ahead_by
     if tester is not None and tester.user == user:
         return say("You'll only be pinged about the test image you requested with {model}.", model=model)

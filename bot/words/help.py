@@ -17,7 +17,7 @@ def help_text(say: Language, support_url: str, seconds: float, *, may_manage: bo
             span=about,
         ),
         say(
-            "Use the reply's buttons to choose whether you're pinged and make a test image (costs one "
+            "Use the reply's buttons to choose whether you're pinged, and to make a test image (costs one "
             "generation)."
         ),
         say("{models} shows this server's models: which are warm, and for how long."),

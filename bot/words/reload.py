@@ -144,7 +144,7 @@ _TESTS = {
     Outcome.NO_USABLE_ANSWER: n_("no clear answer. It may have cost one generation."),
     Outcome.INTERRUPTED: n_("the bot was interrupted. It may have cost one generation."),
     Outcome.NO_CONNECTION: n_("the API couldn't be reached; nothing was sent."),
-    Outcome.ADDRESS_GONE: n_("the API no longer has the address the bot uses."),
+    Outcome.ADDRESS_GONE: n_("the API address the bot uses no longer exists."),
     Outcome.NO_PLACE: n_(
         "too many requests were waiting for the API; nothing was sent. Press the button again."
     ),
@@ -215,7 +215,7 @@ _FAILURES = {
     Outcome.VENDOR_TROUBLE: n_("The API is having problems. Try {reload} again in a minute."),
     Outcome.NO_CONNECTION: n_("The API couldn't be reached. {nothing} Try {reload} again in a minute."),
     Outcome.ADDRESS_GONE: n_(
-        "The API no longer has the address the bot uses. {nothing} A moderator can try `/key set`; if "
+        "The API address the bot uses no longer exists. {nothing} A moderator can try `/key set`; if "
         "that doesn't help, tell whoever runs the bot."
     ),
     Outcome.NO_PLACE: n_(

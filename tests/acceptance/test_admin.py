@@ -211,7 +211,7 @@ async def test_check_looks_at_the_env_file(wire: Wire) -> None:
 
 async def test_check_warns_of_keys_that_can_be_read_on_the_way(wire: Wire) -> None:
     said = await run(wire, "check", MODEL_API_URL="http://models.example")
-    assert "anyone on the way can read the keys. Use https" in said.line("model API")
+    assert "anyone along the way can read the keys. Use https" in said.line("model API")
 
 
 async def shell(wire: Wire, command: str, what: str = "check") -> tuple[str, str]:

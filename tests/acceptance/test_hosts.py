@@ -347,7 +347,7 @@ async def test_gone_address_is_told_to_both(wire: Wire, bot: Rewarm) -> None:
     wire.api.reloads = [Answer({"status": "error", "message": "Route not found"}, 404)]
     with capture_logs() as lines:
         text = await ended(wire, bot, await wire.reload())
-    assert "The API no longer has the address the bot uses. Nothing was reloaded." in text
+    assert "The API address the bot uses no longer exists. Nothing was reloaded." in text
     assert "tell whoever runs the bot" in text
     [line] = [line for line in lines if line["event"] == "model_api.address"]
     assert "no longer has this address" in line["problem"]
@@ -389,7 +389,7 @@ async def test_check_asks_both_hosts(
     wire.api.balances, old.balances = [INVALID], [OLD_INVALID]
     assert await checked(wire, monkeypatch) == (
         f"{wire.api.url} answers, and rejects a made-up key as it should; "
-        f"{old.url}, which is asked about keys that the first one rejects, does so, too"
+        f"{old.url}, which is asked about keys that the first one rejects, does the same"
     )
     old.balances = [Answer({"message": "Not Found"}, 404)]
     assert (await checked(wire, monkeypatch)).endswith("rejects, no longer has this address (status 404)")

@@ -111,7 +111,7 @@ async def test_a_database_that_holds_something_else_is_left_alone(moving: Wire, 
     await store.release()
     said = await run(moving, "move-store")
     assert said.status != 0
-    assert "STORE_URL: the database holds a different key:100" in said.err
+    assert "STORE_URL: the database's key:100" in said.err
     store = await PostgresStore.connect(postgres_url)
     assert await store.key(100) == KeyRow("another", 7, "mod", 1.0)
     assert await store.servers() == {100}

@@ -34,7 +34,7 @@ ENDINGS = {
     "monthly-limit": ("Failed", "out of credits or over its limit"),
     "half-an-hour": ("Failed", "again at"),
     "queue-full": ("Failed", "again at"),
-    "no-route": ("Failed", "no longer has the address"),
+    "no-route": ("Failed", "no longer exists"),
     "no-status-but-text": ("Failed", "The API refused: `The model id must be a string.`"),
     "moved": ("Unclear",),
     "small-plan": ("Failed", "plan"),

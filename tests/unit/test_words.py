@@ -102,7 +102,7 @@ def test_each_state_and_outcome_has_words_and_the_state_comes_first(state: State
         (Outcome.WRONG_KEY, "rejects this server's key"),
         (Outcome.UNKNOWN_MODEL, "doesn't know this model"),
         (Outcome.NO_CREDITS, "out of credits or over its limit, or its plan has expired"),
-        (Outcome.ADDRESS_GONE, "no longer has the address"),
+        (Outcome.ADDRESS_GONE, "no longer exists"),
         (Outcome.NO_PLACE, "Nothing was sent"),
         (Outcome.PLAN_TOO_SMALL, "plan"),
         (Outcome.SLOW_DOWN, "slow down"),
