@@ -149,7 +149,7 @@ _TESTS = {
         "too many requests were waiting for the API; nothing was sent. Press the button again."
     ),
     Outcome.WRONG_KEY: n_(
-        "the API rejects this server's key. A moderator can set a new one with `/key set`."
+        "the API rejects this server's key. A moderator can set a new one with {key_set}."
     ),
     Outcome.NO_CREDITS: n_("the API account is out of credits or over its limit, or its plan has expired."),
     Outcome.PLAN_TOO_SMALL: n_("the API plan doesn't include test images."),
@@ -196,7 +196,7 @@ def _failed(reload: Reload, say: Language) -> str:
 
 _FAILURES = {
     Outcome.WRONG_KEY: n_(
-        "The API rejects this server's key. A moderator can set a new one with `/key set`."
+        "The API rejects this server's key. A moderator can set a new one with {key_set}."
     ),
     Outcome.UNKNOWN_MODEL: n_(
         "The API doesn't know this model. Check the ID on the model's page, then try {reload} again."
@@ -215,7 +215,7 @@ _FAILURES = {
     Outcome.VENDOR_TROUBLE: n_("The API is having problems. Try {reload} again in a minute."),
     Outcome.NO_CONNECTION: n_("The API couldn't be reached. {nothing} Try {reload} again in a minute."),
     Outcome.ADDRESS_GONE: n_(
-        "The API address the bot uses no longer exists. {nothing} A moderator can try `/key set`; if "
+        "The API address the bot uses no longer exists. {nothing} A moderator can try {key_set}; if "
         "that doesn't help, tell whoever runs the bot."
     ),
     Outcome.NO_PLACE: n_(
@@ -223,7 +223,7 @@ _FAILURES = {
     ),
     Outcome.NOT_SENT: n_("The bot was interrupted. {nothing} Use {reload} to try again."),
     Outcome.KEY_GONE: n_(
-        "This server no longer has a working API key. {nothing} A moderator can set one with `/key set`."
+        "This server no longer has a working API key. {nothing} A moderator can set one with {key_set}."
     ),
     Outcome.STORAGE: n_(
         "Something is wrong with our storage (ref {ref}). {nothing} Try {reload} again in a minute."

@@ -134,7 +134,7 @@ FAILURES: dict[str, tuple[Answer, str]] = {
     "credits": (Answer({"status": "error", "message": "Insufficient credits"}, 402), "out of credits"),
     "key": (
         Answer({"status": "error", "message": "Invalid API key"}, 401),
-        "rejects this server's key. A moderator can set a new one with `/key set`.",
+        "rejects this server's key. A moderator can set a new one with </key set:",
     ),
     "plan": (
         Answer({"status": "error", "message": "Feature not available"}, 403),

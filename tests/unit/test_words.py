@@ -135,7 +135,7 @@ def test_no_outcome_is_left_out() -> None:
 @pytest.mark.parametrize("outcome", [o for o in OF_RELOADS if o.ending is not Ending.READY])
 def test_each_ending_that_is_no_success_says_what_to_do(outcome: Outcome) -> None:
     text = reply(ended(outcome))
-    assert any(turn in text for turn in (command("reload"), "`/key set`", "whoever owns the key"))
+    assert any(turn in text for turn in (command("reload"), command("key set"), "whoever owns the key"))
     assert "ready" not in text.lower()
 
 
