@@ -14,6 +14,9 @@ from tests.wire import Wire, running
 pytestmark = pytest.mark.usefixtures("virtual")
 SECONDS = 20.0
 FLOOD = 200
+PROMPT = 3.0
+"""Seconds within which Discord wants a first answer. Time passes here while the store's thread works, so a
+busy machine may need more than one."""
 
 
 class Other:
@@ -77,11 +80,11 @@ async def test_flood_in_one_server_does_not_delay_another(wire: Wire, other: Oth
     await wire.server.wait_for(lambda: any(other.cleo.id in ping.mentions for ping in wire.pings()), 60)
 
     first = next(r.at for r in wire.server.requests if str(asked.id) in r.path)
-    assert first - asked.at < 1
+    assert first - asked.at < PROMPT
     ended = next(at for at, version in wire.reply(asked).history if "**Ready**" in str(version))
-    assert ended - asked.at - SECONDS < 1
+    assert ended - asked.at - SECONDS < PROMPT
     [ping] = [ping for ping in wire.pings() if other.cleo.id in ping.mentions]
-    assert ping.history[0][0] - asked.at - SECONDS < 1
+    assert ping.history[0][0] - asked.at - SECONDS < PROMPT
     await wire.server.wait_for(lambda: all(one.answered.is_set() for one in made))
     assert wire.server.violations == []
 
