@@ -20,7 +20,7 @@ def help_text(say: Language, support_url: str, seconds: float, *, may_manage: bo
             "Use the reply's buttons to choose whether you're pinged, and to make a test image (costs one "
             "generation)."
         ),
-        say("{models} shows this server's models: which are warm, and for how long."),
+        say("{models} shows which of this server's models are warm."),
     ]
     if may_manage:
         lines.append(say("{key_set} stores this server's API key; {key_status} shows who set it."))

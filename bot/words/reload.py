@@ -148,9 +148,7 @@ _TESTS = {
     Outcome.NO_PLACE: n_(
         "too many requests were waiting for the API; nothing was sent. Press the button again."
     ),
-    Outcome.WRONG_KEY: n_(
-        "the API rejects this server's key. A moderator can set a new one with {key_set}."
-    ),
+    Outcome.WRONG_KEY: n_("the API rejects this server's key. A moderator can set a new one with {key_set}."),
     Outcome.NO_CREDITS: n_("the API account is out of credits or over its limit, or its plan has expired."),
     Outcome.PLAN_TOO_SMALL: n_("the API plan doesn't include test images."),
     Outcome.SLOW_DOWN: n_("the API wants us to slow down. Try again in a minute."),
@@ -195,9 +193,7 @@ def _failed(reload: Reload, say: Language) -> str:
 
 
 _FAILURES = {
-    Outcome.WRONG_KEY: n_(
-        "The API rejects this server's key. A moderator can set a new one with {key_set}."
-    ),
+    Outcome.WRONG_KEY: n_("The API rejects this server's key. A moderator can set a new one with {key_set}."),
     Outcome.UNKNOWN_MODEL: n_(
         "The API doesn't know this model. Check the ID on the model's page, then try {reload} again."
     ),
