@@ -19,6 +19,8 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 RESUME_DELAY = 5.0
 READY_TIMEOUT = 60.0
 """Seconds from the connection to READY or RESUMED."""
+SILENCE_SHOWN = 2.5
+"""Seconds without an answer after which the log says so; a connection or a login may take READY_TIMEOUT."""
 _LOST = 4000
 """The close code for a connection whose session can be resumed."""
 _CHANGES = ("CHANNEL_UPDATE", "THREAD_UPDATE", "THREAD_LIST_SYNC", "GUILD_ROLE_UPDATE", "GUILD_MEMBER_UPDATE")
@@ -51,6 +53,7 @@ class PatientWebSocket(DiscordWebSocket):
     @classmethod
     async def from_client(cls, client: discord.Client, *, resume: bool = False, **how: Any) -> Self:
         """Connect, and log in or resume. Raises only what a shard can handle."""
+        silence = asyncio.get_running_loop().call_later(SILENCE_SHOWN, _report_silence, how.get("shard_id"))
         try:
             socket = await super().from_client(client, resume=resume, **how)
         except ReconnectWebSocket as lost:
@@ -64,6 +67,8 @@ class PatientWebSocket(DiscordWebSocket):
             raise ConnectionError("the gateway closed the connection before it was ready") from None
         except (ValueError, LookupError, TypeError, AttributeError, zlib.error) as error:
             raise ConnectionError(f"the gateway sent garbage: {type(error).__name__}") from None
+        finally:
+            silence.cancel()
         socket.watch(client, resumed=resume)
         return socket
 
@@ -78,6 +83,7 @@ class PatientWebSocket(DiscordWebSocket):
             event: functools.partial(self._parse, event, parse) for event, parse in parsers.items()
         }
         self._ready_by = self.loop.time() + READY_TIMEOUT
+        self._silence = self.loop.call_later(SILENCE_SHOWN, _report_silence, self.shard_id)
 
     def _parse(self, event: str, parse: Callable[[Any], None], data: Any) -> None:
         self._parsing = event
@@ -87,6 +93,7 @@ class PatientWebSocket(DiscordWebSocket):
         self._parsing = None
         if event in ("READY", "RESUMED"):
             self._ready_by, self._was_ready = None, True
+            self._silence.cancel()
 
     async def received_message(self, msg: Any, /) -> None:
         """Handle a frame. Raises ReconnectWebSocket for one that can't be read, and network errors."""
@@ -124,6 +131,9 @@ class PatientWebSocket(DiscordWebSocket):
         except TimeoutError:
             log.warning("gateway.not_ready", shard=self.shard_id, after=READY_TIMEOUT)
             await self._give_up(resume=False)
+        except _OF_THE_NETWORK:
+            self._silence.cancel()
+            raise
 
     async def _give_up(self, *, resume: bool) -> None:
         if self._keep_alive is not None:
@@ -131,6 +141,10 @@ class PatientWebSocket(DiscordWebSocket):
             self._keep_alive = None
         await self.socket.close(code=_LOST)
         raise ReconnectWebSocket(self.shard_id, resume=resume)
+
+
+def _report_silence(shard: int | None) -> None:
+    log.warning("gateway.silent", shard=shard, waits_up_to=READY_TIMEOUT)
 
 
 class Change(NamedTuple):

@@ -136,6 +136,22 @@ async def test_gateway_that_refuses_for_hours_is_asked_ever_more_slowly(
         await reload_works(wire)
 
 
+@virtual
+@pytest.mark.parametrize("at", ["the connection", "the login", "nothing"])
+async def test_gateway_that_is_silent_is_in_the_log_within_three_seconds(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: str
+) -> None:
+    """It has a minute to answer."""
+    wire.server.gateway_trouble = ["silent"] if at == "the connection" else []
+    wire.server.login_trouble = ["silent"] if at == "the login" else []
+    async with running(wire.settings(), monkeypatch) as bot:
+        await asyncio.sleep(3)
+        assert capsys.readouterr().out.count("gateway.silent") == (at != "nothing")
+        await wire.server.wait_for(bot.is_connected, 120)
+        await asyncio.sleep(10)
+        assert "gateway.silent" not in capsys.readouterr().out
+
+
 LOST: dict[str, Callable[[DiscordServer], object]] = {
     "closed": lambda server: server.kick_gateway(),
     "forgotten": lambda server: server.kick_gateway(forget=True),

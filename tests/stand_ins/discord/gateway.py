@@ -269,7 +269,9 @@ class Gateway(State):
 
 
 async def _greet_badly(ws: web.WebSocketResponse, how: str) -> web.WebSocketResponse:
-    if how == "garbage":
+    if how == "silent":
+        await ws.receive()
+    elif how == "garbage":
         await ws.send_str("<html>")
     elif how == "asked to come again":
         await ws.send_str('{"op": 7, "d": null}')
