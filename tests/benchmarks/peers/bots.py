@@ -47,7 +47,7 @@ def _install_node(source: Path, folder: Path) -> list[str] | None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
     stamp, pinned = folder / "installed.json", (source / "package-lock.json").read_bytes()
     if not stamp.exists() or stamp.read_bytes() != pinned:
-        _run(npm, "ci", "--silent", "--ignore-scripts", "--prefix", str(folder))
+        _run(npm, "ci", "--loglevel", "error", "--ignore-scripts", "--prefix", str(folder))
         stamp.write_bytes(pinned)
     return [node, str(folder / "bot.mjs")]
 
