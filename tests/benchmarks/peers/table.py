@@ -35,9 +35,11 @@ def page(rounds: Rounds, loads: list[float]) -> str:
         ("memory, most in the first part, MiB", _measured(rounds, lambda result: result.memory_most, 0)),
     ]
     rows = [row for row in rows if row[0].startswith("**") or any(figure.text != "0" for figure in row[1])]
+    count = max(map(len, rounds.values()))
+    how = "one round" if count == 1 else f"{count} alternating rounds"
     said = f"""
-    Measured on {time.strftime("%Y-%m-%d")}, {max(map(len, rounds.values()))} alternating rounds, on
-    {os.cpu_count()} cores; the machine's load before each run was {min(loads):.1f} to {max(loads):.1f}.
+    Measured on {time.strftime("%Y-%m-%d")}, in {how}, on {os.cpu_count()} cores;
+    the machine's load before each run was {min(loads):.1f} to {max(loads):.1f}.
     Python {platform.python_version()}, {_node()}. If rounds differ, each is given; for CPU and memory the
     median, and lowest to highest. Rows about refused calls and ended processes are left out if all are 0.
     """
