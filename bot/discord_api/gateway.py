@@ -58,9 +58,9 @@ class PatientWebSocket(DiscordWebSocket):
             socket = await super().from_client(client, resume=resume, **how)
         except ReconnectWebSocket as lost:
             if resume:
-                seen = {"shard": lost.shard_id, "error": type(lost).__name__}
+                to, error = str(how["gateway"].origin()), type(lost).__name__
                 log.warning(
-                    "bot.not_connected", to=str(how["gateway"].origin()), **seen, again_in=RESUME_DELAY
+                    "bot.not_connected", to=to, shard=lost.shard_id, error=error, again_in=RESUME_DELAY
                 )
                 await asyncio.sleep(RESUME_DELAY)
                 raise
@@ -83,7 +83,7 @@ class PatientWebSocket(DiscordWebSocket):
             event: functools.partial(self._parse, event, parse) for event, parse in parsers.items()
         }
         self._ready_by = self.loop.time() + READY_TIMEOUT
-        self._silence = self.loop.call_later(SILENCE_SHOWN, _report_silence, self.shard_id)
+        self.loop.call_later(SILENCE_SHOWN, self._report_if_silent)
 
     def _parse(self, event: str, parse: Callable[[Any], None], data: Any) -> None:
         self._parsing = event
@@ -93,7 +93,10 @@ class PatientWebSocket(DiscordWebSocket):
         self._parsing = None
         if event in ("READY", "RESUMED"):
             self._ready_by, self._was_ready = None, True
-            self._silence.cancel()
+
+    def _report_if_silent(self) -> None:
+        if self._ready_by is not None and self.open:
+            _report_silence(self.shard_id)
 
     async def received_message(self, msg: Any, /) -> None:
         """Handle a frame. Raises ReconnectWebSocket for one that can't be read, and network errors."""
@@ -131,9 +134,6 @@ class PatientWebSocket(DiscordWebSocket):
         except TimeoutError:
             log.warning("gateway.not_ready", shard=self.shard_id, after=READY_TIMEOUT)
             await self._give_up(resume=False)
-        except _OF_THE_NETWORK:
-            self._silence.cancel()
-            raise
 
     async def _give_up(self, *, resume: bool) -> None:
         if self._keep_alive is not None:
