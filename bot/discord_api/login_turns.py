@@ -26,9 +26,10 @@ class Login(NamedTuple):
     at: float
     credit: int = 0
 
-    def is_young(self, now: float) -> bool:
-        """Return whether it has not stayed up, if it is lost at `now`."""
-        return 0 <= now - self.at < STAYED_AGE
+    def is_young(self, now: float, began: float) -> bool:
+        """Return whether it has not stayed up: lost at `now`, or with the process before that of `began`."""
+        lost_at = began if self.at < began else now
+        return 0 <= lost_at - self.at < STAYED_AGE
 
 
 class Turn(NamedTuple):
@@ -70,11 +71,16 @@ class Token(NamedTuple):
 
     def delay(self, shard: int, now: float) -> float:
         """Return the seconds from the last login that counts for a shard to its next one."""
-        many = (DAYS_FAILURES + len(self.shards)) * STAYED_AGE < self.paid_at - now < 2 * DAY
+        many = self.owed(now) > (DAYS_FAILURES + len(self.shards)) * STAYED_AGE
         if many and (shard in self.shards or len(self.shards) > 1):
             return LONGEST_DELAY
         count = self.counted(shard, now)
         return delay_after(count) if count else 0.0
+
+    def owed(self, now: float) -> float:
+        """Return the seconds until `paid_at`; 0 if it is over, or the clock was set back."""
+        owed = self.paid_at - now
+        return owed if 0 < owed < 2 * DAY else 0.0
 
     def wait(self, bucket: int, shard: int, now: float) -> float:
         """Return the seconds from `now` until a shard's next login, or a look if one is unanswered."""
@@ -119,7 +125,7 @@ class Token(NamedTuple):
             at=max(login.at, self.at) if left else login.at,
             shards=self.shards | {shard} if left else frozenset((shard,)),
             were_ready=was_ready or (left > 0 and self.were_ready),
-            paid_at=STAYED_AGE + (self.paid_at if now < self.paid_at < now + 2 * DAY else now),
+            paid_at=now + self.owed(now) + STAYED_AGE,
         )
 
     def stayed(self, shard: int) -> "Token":

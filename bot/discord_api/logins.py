@@ -133,7 +133,7 @@ class Logins:
             if (last := self._last[shard]) is not None:
                 await self._note(shard, None)
                 now = self._now()
-                is_lost = last.is_young(self._began_at if last.at < self._began_at else now)
+                is_lost = last.is_young(now, self._began_at)
                 await self._change(
                     lambda token: (
                         token.failed(shard, last, now, was_ready=was_ready)

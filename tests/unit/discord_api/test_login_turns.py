@@ -53,7 +53,7 @@ class Bot:
     def _settle(self, shard: int) -> None:
         now = BEGAN + self.now
         if (last := self._last.pop(shard, None)) is not None:
-            if last.is_young(self._began if last.at < self._began else now):
+            if last.is_young(now, self._began):
                 self._token = self._token.failed(shard, last, now, was_ready=shard in self._well)
             else:
                 self._token = self._token.stayed(shard)
