@@ -112,25 +112,26 @@ class OpenFile:
             try:
                 self._put_back()
             except BlockingIOError:  # another process has come in the meantime
-                self._lose()
+                self._lose_to_another()
             except (OSError, sqlite3.Error) as error:  # it is tried again
                 self._report(_NOT_PUT_BACK.format(path=self._path, why=error), "store.file_not_put_back")
                 raise
         elif not self._has_lock():
-            self._lost = _SHARED.format(path=self._path)
-            log.error("store.file_shared", why=self._lost)
+            self._lose(_SHARED.format(path=self._path), "store.file_shared")
         elif found is Whereabouts.ANOTHER:
-            self._lose()
+            self._lose_to_another()
         elif found is Whereabouts.CUT:  # what is left of it is read at the next start
-            self._lost = _LOST.format(path=f"{self._path}-wal")
-            log.error("store.file_replaced", why=self._lost)
+            self._lose(_LOST.format(path=f"{self._path}-wal"), "store.file_replaced")
         elif found is Whereabouts.APART:
             self._join()
 
-    def _lose(self) -> None:
-        self._lost = _LOST.format(path=self._path)
+    def _lose_to_another(self) -> None:
         self._place.remove_helpers()
-        log.error("store.file_replaced", why=self._lost)
+        self._lose(_LOST.format(path=self._path), "store.file_replaced")
+
+    def _lose(self, why: str, event: str) -> None:
+        self._lost = why
+        log.error(event, why=why)
 
     def _report(self, why: str, event: str) -> None:
         self._reported_at, self._reported = time.monotonic(), why
@@ -169,8 +170,7 @@ class OpenFile:
         try:
             file.put(part, self._path)
         except OSError:
-            self._lost = _STRANDED.format(path=self._path)
-            log.error("store.file_not_put_back", why=self._lost)  # noqa: TRY400  # the sentence says it
+            self._lose(_STRANDED.format(path=self._path), "store.file_not_put_back")
             return
         self._place.close()
         self._open()
