@@ -81,25 +81,22 @@ class ImageTests:
         store, stored = self._services.store, None
         if test is None:
             return await store.test_ahead(reload.id, user, None)
-        is_new = await self._reserve(reload, test)
+        is_new, late = await self._reserve(reload, test), None
         try:
             stored = await store.test_ahead(reload.id, user, test)
         except StoreSlow as slow:
-            if is_new:
-                self._tasks.keep(reload, self._settle(reload, test, slow.landing), "settle")
-                is_new = False
+            late = slow.landing
             raise
         finally:
             if stored is None and is_new:
-                self._give_back(reload, test)
+                self._tasks.keep(reload, self._give_back_unless(late, reload, test), "give-back")
         return stored
 
-    async def _settle(self, reload: Reload, test: ImageTest, landing: asyncio.Future[Reload | None]) -> None:
+    async def _give_back_unless(
+        self, late: asyncio.Future[Reload | None] | None, reload: Reload, test: ImageTest
+    ) -> None:
         """Give a place back, unless the late write lands after all: then the image is made, and counts."""
-        landed = None
-        with suppress(StoreTrouble, NoTestNow):
-            landed = await landing
-        if landed is None:
+        if await _landed(late) is None:
             await allowance.give_back(self._services.store, reload, test)
 
     def _give_back(self, reload: Reload, test: ImageTest, landing: asyncio.Future[Any] | None = None) -> None:
@@ -140,10 +137,7 @@ class ImageTests:
     async def _take_back(
         self, reload: Reload, test: ImageTest, landing: asyncio.Future[Reload | None]
     ) -> None:
-        landed = None
-        with suppress(StoreTrouble, IllegalStep):
-            landed = await landing
-        if landed is not None:
+        if (landed := await _landed(landing)) is not None:
             self.drop(landed, Outcome.STORAGE)
         else:
             await allowance.give_back(self._services.store, reload, test)
@@ -169,3 +163,11 @@ class ImageTests:
             self._tasks.keep(
                 reload, ImageTestStory(self._services, reload).end(Outcome.INTERRUPTED), "rescue"
             )
+
+
+async def _landed(late: asyncio.Future[Reload | None] | None) -> Reload | None:
+    """Return what a late write has stored; None if it failed, was refused, or there is none."""
+    if late is not None:
+        with suppress(StoreTrouble, IllegalStep, NoTestNow):
+            return await late
+    return None
