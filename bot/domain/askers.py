@@ -48,6 +48,11 @@ def image_nonce(reload: Reload) -> str:
     """Return the nonce for the ping of a test image: each image has its own, and so has each outcome."""
     test = reload.test
     about = f"{reload.id}:{test.at}:{test.outcome}" if test is not None else str(reload.id)
+    return nonce_of(about)
+
+
+def nonce_of(about: str) -> str:
+    """Return the nonce for a message about something: another one for anything else."""
     return hashlib.sha256(about.encode()).hexdigest()[:NONCE_CHARACTERS]
 
 

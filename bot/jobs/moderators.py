@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import hashlib
 import itertools
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ import structlog
 from bot.backoff import retry_pause
 from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result
 from bot.discord_api.limiter import Limiter
+from bot.domain.askers import nonce_of
 from bot.domain.errors import StoreSlow, StoreTrouble
 from bot.domain.events import What, is_news, said_by
 from bot.domain.person import storable
@@ -126,4 +126,4 @@ class Moderators:
 
 def _nonce(event: Event, channel: int) -> str:
     """Return what Discord knows the message by, among all that the bot has sent anywhere."""
-    return hashlib.sha256(f"{channel}:{event.at}:{event.what}".encode()).hexdigest()[:25]
+    return nonce_of(f"{channel}:{event.at}:{event.what}")

@@ -5,7 +5,6 @@ It never calls the model API. An announcement is stored before it is sent, so th
 
 import asyncio
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NoReturn
@@ -17,6 +16,7 @@ from bot import view
 from bot.discord_api.calls import CALL_TIMEOUT, Calls, Result, Tried
 from bot.discord_api.limiter import Limiter
 from bot.discord_api.mentions import only
+from bot.domain.askers import nonce_of
 from bot.domain.errors import StoreTrouble
 from bot.domain.reload import LATE_AGE, WARM_AGE, Reload
 from bot.domain.rows import Watch, watched_by
@@ -200,8 +200,7 @@ class Watches:
     ) -> tuple[Tried, int | None]:
         """Send a message, retrying under a nonce; return the result and the message's ID, if it was sent."""
         mentions = only(watch.users)
-        about = f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}"
-        nonce = hashlib.sha256(about.encode()).hexdigest()[:25]
+        nonce = nonce_of(f"{watch.server}:{watch.model}:{watch.said_of}:{watch.said_cold}")
         channel = self._bot.get_partial_messageable(place)
         send = functools.partial(channel.send, text, view=buttons, nonce=nonce, allowed_mentions=mentions)
         perhaps = False
